@@ -73,10 +73,10 @@ def _alone(agent: RunningAgent, folder: Path) -> Iterator[Row]:
     while agent.get(path)[0] != 200:
         time.sleep(0.05)
     token = f"X-aws-ec2-metadata-token: {agent.token(21_600)}"
-    shown = f"Authorization: {agent.token_file.read_text()}"
+    text = f"Authorization: {agent.token_file.read_text()}"
     for label, url, header in (
         ("metadata service", f"{agent.metadata_address}{path}", token),
-        ("container endpoint", f"{agent.container_address}/", shown),
+        ("container endpoint", f"{agent.container_address}/", text),
     ):
         lines = [f"{header.strip()}\t"] * _ANSWERS
         rate = measure(f"http://{url}", lines, folder, connections=_CONNECTIONS)

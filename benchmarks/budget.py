@@ -60,7 +60,9 @@ from tests.support.tables import own_database
 _ARN = f"arn:aws:iam::{ACCOUNT}"
 _ROLE = f"{_ARN}:role/R"
 _SAML = f"{_ARN}:saml-provider/Corp"
-_OURS = tuple(f"{Path(__file__).parents[1] / one}/" for one in ("benchmarks", "tests"))
+_OURS = tuple(
+    f"{Path(__file__).parents[1] / entry}/" for entry in ("benchmarks", "tests")
+)
 """What is not counted: these programs, and the clock of tests."""
 
 _WARM, _TIMES = 5, 8
@@ -166,10 +168,10 @@ async def _flows(broker: InProcess, issuer: OidcIssuer) -> dict[str, Make]:
     await _set_up(broker, root, issuer)
 
     def web_identity() -> Request:
-        given = {"RoleArn": _ROLE, "RoleSessionName": "session"}
+        params = {"RoleArn": _ROLE, "RoleSessionName": "session"}
         token = issuer.token(jti=uuid.uuid4().hex)
         return _query(
-            "AssumeRoleWithWebIdentity", None, **given, WebIdentityToken=token
+            "AssumeRoleWithWebIdentity", None, **params, WebIdentityToken=token
         )
 
     def saml() -> Request:
@@ -181,8 +183,8 @@ async def _flows(broker: InProcess, issuer: OidcIssuer) -> dict[str, Make]:
             response={"destination": acs},
             attributes=saml_idp.aws_attributes(role=[f"{_ROLE},{_SAML}"]),
         )
-        given = {"RoleArn": _ROLE, "PrincipalArn": _SAML}
-        return _query("AssumeRoleWithSAML", None, **given, SAMLAssertion=assertion)
+        params = {"RoleArn": _ROLE, "PrincipalArn": _SAML}
+        return _query("AssumeRoleWithSAML", None, **params, SAMLAssertion=assertion)
 
     answer = await broker.ask(
         "sts", "AssumeRoleWithWebIdentity", None, **_parameters(web_identity())
@@ -205,8 +207,8 @@ async def _flows(broker: InProcess, issuer: OidcIssuer) -> dict[str, Make]:
 async def _set_up(broker: InProcess, root: Key, issuer: OidcIssuer) -> None:
     """Two providers, a role for all, and a user's right to assume it."""
 
-    async def iam(operation: str, **given: Any) -> dict[str, Any]:
-        return await broker.ask("iam", operation, root, **given)
+    async def iam(operation: str, **params: Any) -> dict[str, Any]:
+        return await broker.ask("iam", operation, root, **params)
 
     oidc = await iam(
         "CreateOpenIDConnectProvider", Url=issuer.url, ClientIDList=["client-1"]
@@ -231,8 +233,8 @@ async def _set_up(broker: InProcess, root: Key, issuer: OidcIssuer) -> None:
 
 
 async def _machine(broker: InProcess, root: Key) -> Make:
-    async def make(path: str, given: Mapping[str, Any]) -> dict[str, Any]:
-        body = json.dumps(given).encode()
+    async def make(path: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        body = json.dumps(params).encode()
         _, headers, _ = _signed(path, body, root, "rolesanywhere", "application/json")
         answer = await broker.http.post(path, content=body, headers=headers)
         made: dict[str, Any] = answer.json()
@@ -264,8 +266,8 @@ async def _machine(broker: InProcess, root: Key) -> Make:
     return create_session
 
 
-def _query(action: str, key: Key | None, /, **given: str) -> Request:
-    body = urlencode({"Action": action, "Version": "2011-06-15", **given}).encode()
+def _query(action: str, key: Key | None, /, **text: str) -> Request:
+    body = urlencode({"Action": action, "Version": "2011-06-15", **text}).encode()
     if key is None:
         return "/", FORM, body
     return _signed("/", body, key, "sts", FORM["content-type"])

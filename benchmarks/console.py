@@ -50,7 +50,7 @@ class Visitor:
             (b"accept-encoding", b"gzip"),
         ]
         if self._cookies:
-            pairs = "; ".join(f"{name}={one}" for name, one in self._cookies.items())
+            pairs = "; ".join(f"{name}={text}" for name, text in self._cookies.items())
             headers.append((b"cookie", pairs.encode()))
         if form is not None:
             headers.append(_FORM)
@@ -83,12 +83,12 @@ class Visitor:
         self.milliseconds = (time.perf_counter() - began) * 1000
         if answer["status"] >= 400:  # the statuses of failures
             raise RuntimeError(f"{path} answered {answer['status']}")
-        found = dict(answer["headers"])
+        stored_headers = dict(answer["headers"])
         for name, value in answer["headers"]:
             if name == b"set-cookie":
                 cookie, _, text = value.decode().partition(";")[0].partition("=")
                 self._cookies[cookie] = text
-        return str(found.get(b"location", b"").decode())
+        return str(stored_headers.get(b"location", b"").decode())
 
     async def sign_in(self, role: str) -> float:
         """From the posted response to the console; the milliseconds of it all."""

@@ -30,7 +30,7 @@ from tests.scenarios.installation import Installation, policy
 from tests.support import decisions
 from tests.support.broker import ACCOUNT, Key
 from tests.support.decisions import (
-    HERE,
+    HOME,
     HOST,
     ORDER,
     READER,
@@ -63,9 +63,9 @@ async def _in_process() -> list[Row]:
             await service.register()
             await service.make_token()
             alice = await service.make_user("alice", READER)
-            told, one, batch = _questions(service, alice, broker.services)
+            told, call, batch = _questions(service, alice, broker.services)
             _settle_memory()
-            single = await _seconds(one)
+            single = await _seconds(call)
             rows = [
                 ("told request, /decisions/forward", _us(await _seconds(told))),
                 (
@@ -244,8 +244,8 @@ async def _put_policies(service: AskingService) -> None:
         }
     )
     directory = service.broker.services.stores.directory
-    async with directory.change(HERE) as change:
-        account = await require_account(change, HERE)
+    async with directory.change(HOME) as change:
+        account = await require_account(change, HOME)
         now = service.broker.clock.now()
         for number in range(_POLICIES):
             arn = f"{ORDER}other-{number}"
@@ -296,13 +296,13 @@ def _registered(installation: Installation, *ports: int) -> tuple[Key, str]:
 
 def _forwarded(alice: Key, token: str) -> list[str]:
     """Subrequests of a proxy, as `measure` sends them."""
-    found = []
+    results = []
     for number in range(2000):
         signed = sign(alice, f"/orders/{number}", service="execute-api")
         told = signed.forwarded()
         head = "|".join(f"{name}: {value}" for name, value in told.items())
-        found.append(f"{head}|X-Broker-Service-Token: {token}\t")
-    return found * 10
+        results.append(f"{head}|X-Broker-Service-Token: {token}\t")
+    return results * 10
 
 
 def _us(seconds: float) -> str:

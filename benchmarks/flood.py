@@ -93,7 +93,7 @@ def _rows(installation: Installation, storage: str, folder: Path) -> Iterator[Ro
 def _share(some: Sequence[float], others: Sequence[float]) -> str:
     """The median of what neighbours in time have to each other."""
     pairs = zip(some, others, strict=True)
-    return f"{statistics.median(one / other for one, other in pairs):.0%}"
+    return f"{statistics.median(entry / other for entry, other in pairs):.0%}"
 
 
 def _cost(installation: Installation, prepared: Sequence[bytes]) -> float:

@@ -24,8 +24,8 @@ GOAL_MS = 50
 
 def run() -> Iterator[Row]:
     """The worst of all axes."""
-    found = sorted(measure(), reverse=True)
-    for milliseconds, label in found[:3]:
+    results = sorted(measure(), reverse=True)
+    for milliseconds, label in results[:3]:
         yield f"holds: {label}", f"{milliseconds:.1f} ms (goal: {GOAL_MS} ms)"
 
 

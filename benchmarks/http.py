@@ -183,8 +183,8 @@ def _costs(installation: Installation) -> dict[str, Cost]:
     durations = iter(range(900, 43_200))
 
     def sts(key: Key, action: str, **parameters: str) -> Lines:
-        given = {"Action": action, **parameters}
-        return lambda count: requests.signed(broker.url, key, count, **given)
+        params = {"Action": action, **parameters}
+        return lambda count: requests.signed(broker.url, key, count, **params)
 
     lines: dict[str, Lines] = {
         "AssumeRoleWithWebIdentity": partial(
@@ -262,8 +262,8 @@ def _log_in(installation: Installation) -> str:
     url = installation.broker.url
     with httpx2.Client(base_url=url, headers=BROWSER, follow_redirects=True) as http:
 
-        def ask(path: str, **given: object) -> dict[str, str]:
-            answer: dict[str, str] = http.post(f"/sso-oidc/{path}", json=given).json()
+        def ask(path: str, **params: object) -> dict[str, str]:
+            answer: dict[str, str] = http.post(f"/sso-oidc/{path}", json=params).json()
             return answer
 
         registered = ask("client/register", clientName="bench", clientType="public")
@@ -279,7 +279,9 @@ def _log_in(installation: Installation) -> str:
         )
         page = http.get("/portal/device", params={"user_code": device["userCode"]})
         (form,) = html.fromstring(page.text).xpath("//form[@method='post']")
-        fields = {one.get("name"): one.get("value") for one in form.xpath(".//input")}
+        fields = {
+            entry.get("name"): entry.get("value") for entry in form.xpath(".//input")
+        }
         http.post(
             "/portal/device",
             data={**fields, "answer": "allow"},

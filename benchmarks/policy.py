@@ -217,14 +217,14 @@ def adversarial() -> list[tuple[str, float]]:
         "*a?b*a?b…": ("*a?b" * 120, ("a" * 70 + "axb") * (BIG // 73)),
         "half a pattern": ("*" + "ab" * 1000 + "*", "ab" * 999 + "a" * BIG),
     }
-    found = []
+    results = []
     for label, (pattern, text) in cases.items():
-        found += [
+        results += [
             (f"{operator} {label}", _condition(operator, pattern, text))
             for operator in ("StringLike", "StringNotLike")
         ]
-        found.append((f"Resource {label}", _resource(pattern, text)))
-    found += [
+        results.append((f"Resource {label}", _resource(pattern, text)))
+    results += [
         ("IpAddress 100 kB", _condition("IpAddress", "10.0.0.0/8", "1" * BIG)),
         ("NumericEquals 100 kB", _condition("NumericEquals", "1", "1" * BIG)),
         ("DateEquals 100 kB", _condition("DateEquals", "2026", "2" * BIG)),
@@ -235,7 +235,7 @@ def adversarial() -> list[tuple[str, float]]:
             _condition("StringEqualsIgnoreCase", "x", "X" * BIG),
         ),
     ]
-    return found
+    return results
 
 
 def _condition(operator: str, pattern: str, text: str) -> float:

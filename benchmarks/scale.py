@@ -73,9 +73,9 @@ def run() -> list[Row]:
                 f" {_SESSIONS // part:,} sessions"
             )
             rows.append((label, f"made in {filled:.0f} s"))
-            found: dict[str, Any] = dict(large.beside(empty))
-            rows += [(f"{storage}: {what}", text) for what, text in found.items()]
-            keep(f"scale: {label}", **found)
+            results: dict[str, Any] = dict(large.beside(empty))
+            rows += [(f"{storage}: {what}", text) for what, text in results.items()]
+            keep(f"scale: {label}", **results)
     return rows
 
 
@@ -195,8 +195,13 @@ def _keep_sessions(installation: Installation, count: int) -> None:
             "INSERT INTO cache_sessions (access_key_id, account, expires_at, body)"
             " VALUES (?, ?, ?, ?)",
             (
-                (one.access_key_id, one.account, one.expires_at, encode_session(one))
-                for one in _sessions(count)
+                (
+                    record.access_key_id,
+                    record.account,
+                    record.expires_at,
+                    encode_session(record),
+                )
+                for record in _sessions(count)
             ),
         )
     connection.close()

@@ -79,17 +79,17 @@ def _exchanges(front: Installation, role: str) -> Iterator[str]:
 def _times(url: str, bodies: Iterable[str]) -> list[float]:
     """Milliseconds of each call, one after the other on one connection."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc)
-    found = []
+    results = []
     for body in list(bodies):
         began = time.perf_counter()
         connection.request("POST", "/", body, _FORM)
         answer = connection.getresponse()
         said = answer.read()
-        found.append(1000 * (time.perf_counter() - began))
+        results.append(1000 * (time.perf_counter() - began))
         if answer.status != http.client.OK:
             raise RuntimeError(said.decode())
     connection.close()
-    return found
+    return results
 
 
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}

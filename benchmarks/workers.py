@@ -35,15 +35,15 @@ def run() -> list[Row]:
                         spent.setdefault(label, {})[workers] = _milliseconds(
                             installation, lines
                         )
-            for workers, found in memory.items():
-                each = ", ".join(f"{mb:.0f}" for mb in found)
+            for workers, results in memory.items():
+                each = ", ".join(f"{mb:.0f}" for mb in results)
                 label = f"{storage}: memory at rest, {workers} worker(s)"
                 rows.append((label, f"{each} MB (at most {_LIMIT_MB})"))
             for label, by_workers in spent.items():
-                one, two = (by_workers[workers] for workers in WORKERS)
+                entry, two = (by_workers[workers] for workers in WORKERS)
                 text = (
-                    f"{one:.3f} ms with one worker, {two:.3f} ms with two:"
-                    f" {two / one:.2f} times (at most {_MOST_TIMES})"
+                    f"{entry:.3f} ms with one worker, {two:.3f} ms with two:"
+                    f" {two / entry:.2f} times (at most {_MOST_TIMES})"
                 )
                 rows.append((f"{storage}: {label}, CPU a request", text))
     return rows

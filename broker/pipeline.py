@@ -38,7 +38,7 @@ from broker.actions.refusals import REFUSALS, wire_error
 from broker.audit.entry import AuditEntry, audited_parameters
 from broker.audit.writer import Auditor
 from broker.model.raw import RawRequest
-from broker.model.request import CodeOf, Door, Given, RequestContext
+from broker.model.request import CodeOf, Door, Params, RequestContext
 from broker.model.uses import ACCEPTED, PROOFS, REFUSED
 from broker.permit.guard import Guard, reason
 from broker.permit.rates import CALL_UNITS, RateLimits
@@ -112,7 +112,7 @@ class Pipeline:
         self,
         request: RequestContext,
         action: Action,
-        read: Callable[[], Given],
+        read: Callable[[], Params],
         proof: Scheme | None = None,
     ) -> Result:
         """The gates and the work of one call, whatever door it came in by.
@@ -154,7 +154,7 @@ class Pipeline:
         action, request, record = call.action, call.request, call.record
         scheme = call.proof or self.schemes[action.proof]
         try:
-            proved, call.given = await scheme.prove(
+            proved, call.params = await scheme.prove(
                 request, action.service, action.name, partial(self._read, call)
             )
         except ProofRefused as refused:
@@ -173,14 +173,14 @@ class Pipeline:
         else:
             uses.note(of.account, of.provider_id, PROOFS, ACCEPTED, now, request.region)
 
-    async def _read(self, call: Call) -> Given:
+    async def _read(self, call: Call) -> Params:
         """The input; the record shows what the action lists of it."""
         if len(call.request.raw.body) > LONG:
-            given = await offload(call.read, proved=not call.action.proof.is_parameter)
+            params = await offload(call.read, proved=not call.action.proof.is_parameter)
         else:
-            given = call.read()
-        call.record.parameters = audited_parameters(given, call.action.audited)
-        return given
+            params = call.read()
+        call.record.parameters = audited_parameters(params, call.action.audited)
+        return params
 
     async def _permit(self, call: Call) -> None:
         """The rate of the account, then every permission that the action needs."""
@@ -190,7 +190,7 @@ class Pipeline:
         elif action.calls:
             units = action.calls * CALL_UNITS
             await self.rates.charge(call.account, action.service, units)
-        needs = call.needs = await action.needs(call.given, call)
+        needs = call.needs = await action.needs(call.params, call)
         if not needs:
             record.decision = "allowed"
             return
@@ -206,19 +206,19 @@ class Pipeline:
         record.decision, record.reason = "allowed", reason(decisions)
 
     async def _prepare(self, call: Call) -> None:
-        call.prepared = await call.action.prepare(call.given, call)  # type: ignore[misc]
+        call.prepared = await call.action.prepare(call.params, call)  # type: ignore[misc]
 
     async def _do(self, call: Call) -> None:
         """The work, together with its record where it writes."""
-        action, given = call.action, call.given
+        action, params = call.action, call.params
         if action.writes:
             async with self._directory.change(call.account) as change:
                 call.directory = call.opened = change
-                call.result = await action.handle(given, call) or {}
+                call.result = await action.handle(params, call) or {}
                 await change.record(call.record.complete())
             call.record.committed = True
         else:
-            call.result = await action.handle(given, call) or {}
+            call.result = await action.handle(params, call) or {}
             if not call.record.committed:
                 await self._auditor.append(call.record)
 

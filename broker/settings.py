@@ -124,8 +124,8 @@ def _origin(text: str) -> str:
         or text.endswith(("?", "#"))
     ):
         raise wrong
-    shown = "" if port in {None, _DEFAULT_PORTS[parts.scheme]} else f":{port}"
-    return f"{parts.scheme}://{host}{shown}"
+    label = "" if port in {None, _DEFAULT_PORTS[parts.scheme]} else f":{port}"
+    return f"{parts.scheme}://{host}{label}"
 
 
 def _written_host(host: str) -> str:

@@ -100,8 +100,8 @@ def _logs_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
 
-    def uncached(**given: Any) -> None:
-        configure(**{**given, "cache_logger_on_first_use": False})
+    def uncached(**params: Any) -> None:
+        configure(**{**params, "cache_logger_on_first_use": False})
 
     monkeypatch.setattr(structlog, "configure", uncached)
     yield

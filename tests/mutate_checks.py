@@ -156,23 +156,23 @@ def main() -> None:
     parser.add_argument("suites", nargs="*", choices=[*SUITES, []], default=[])
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--only", default="")
-    given = parser.parse_args()
+    namespace = parser.parse_args()
     os.chdir(ROOT)
     total = killed = 0
-    for name in given.suites or SUITES:
+    for name in namespace.suites or SUITES:
         suite = SUITES[name]
         if is_killed({}, suite.tests):
             sys.exit("The tests fail without a mutant; run them first.")
         for module in suite.modules:
-            if given.only not in {"", module}:
+            if namespace.only not in {"", module}:
                 continue
             path = suite.folder / f"{module}.py"
             # The tests of the module itself first: they kill most mutants.
             own = [
-                str(found.relative_to(ROOT))
-                for found in (ROOT / suite.tests[0]).glob(f"test_{module}.py")
+                str(path.relative_to(ROOT))
+                for path in (ROOT / suite.tests[0]).glob(f"test_{module}.py")
             ]
-            for label, tree in list(mutants(path))[:: given.every]:
+            for label, tree in list(mutants(path))[:: namespace.every]:
                 total += 1
                 trees = {path: tree}
                 if (own and is_killed(trees, own)) or is_killed(trees, suite.tests):
@@ -181,7 +181,7 @@ def main() -> None:
                     print(f"survived  {name}/{label}", flush=True)
             print(f"{killed} of {total} after {name}/{module}", flush=True)
     print(f"killed {killed} of {total} deletions")
-    keep("mutate_checks", tried=total, killed=killed, every=given.every)
+    keep("mutate_checks", tried=total, killed=killed, every=namespace.every)
 
 
 if __name__ == "__main__":

@@ -88,8 +88,8 @@ def modules() -> list[Path]:
 def texts(path: Path) -> list[str]:
     """The module's conditions, as long as other lines change only."""
     name = path.relative_to(ROOT)
-    found = mutants.conditions(ast.parse(path.read_text()))
-    return [f"{name}: {ast.unparse(each)}" for each in found]
+    exprs = mutants.conditions(ast.parse(path.read_text()))
+    return [f"{name}: {ast.unparse(each)}" for each in exprs]
 
 
 def record(tests: Sequence[str]) -> None:
@@ -109,16 +109,16 @@ def record(tests: Sequence[str]) -> None:
 
 def find_tests(sample: Sequence[str]) -> dict[str, list[str]]:
     """The tests that met each: the module's own first, then the quickest."""
-    found: dict[str, list[tuple[bool, float, str]]] = {text: [] for text in sample}
+    results: dict[str, list[tuple[bool, float, str]]] = {text: [] for text in sample}
     with RECORD.open() as file:
         numbers = dict(enumerate(json.loads(next(file))))
         for line in file:
             test, seconds, met = json.loads(line)
-            for text in found.keys() & {numbers[number] for number in met}:
+            for text in results.keys() & {numbers[number] for number in met}:
                 module = Path(text.partition(":")[0])
-                found[text].append((f"test_{module.name}" not in test, seconds, test))
+                results[text].append((f"test_{module.name}" not in test, seconds, test))
     chosen = {}
-    for text, tests in found.items():
+    for text, tests in results.items():
         left = float(SECONDS)
         chosen[text] = [
             test for _, seconds, test in sorted(tests) if (left := left - seconds) > 0
@@ -132,11 +132,11 @@ def import_negatable(sample: Sequence[tuple[Path, int]]) -> None:
     trees = {path: ast.parse(path.read_text()) for path, _ in sample}
     for path, tree in trees.items():
         changes = {}
-        for number, found in enumerate(mutants.conditions(tree)):
+        for number, expr in enumerate(mutants.conditions(tree)):
             if (path, number) in sample:
                 which = ast.parse(f"__negated__ == {f'{path}:{number}'!r}", mode="eval")
-                negated = ast.UnaryOp(ast.Not(), found)
-                changes[found] = ast.IfExp(which.body, negated, found)
+                negated = ast.UnaryOp(ast.Not(), expr)
+                changes[expr] = ast.IfExp(which.body, negated, expr)
         mutants.Swap(changes).visit(tree)
     sys.meta_path.insert(0, mutants.MutantLoader(trees.get))
     importlib.import_module("broker.compose.app")
@@ -170,21 +170,21 @@ def main() -> None:
     parser.add_argument("--record", action="store_true")
     parser.add_argument("--sample", type=int, default=22)
     parser.add_argument("--seed", type=int, default=secrets.randbits(32))
-    given = parser.parse_args()
+    namespace = parser.parse_args()
     os.chdir(ROOT)
-    if given.record or not RECORD.exists():
-        record(given.words if given.record else ())
-    if given.record:
+    if namespace.record or not RECORD.exists():
+        record(namespace.words if namespace.record else ())
+    if namespace.record:
         return
     places = [
         (path, number, text)
         for path in modules()
-        if not given.words or path.relative_to(BROKER).parts[0] in given.words
+        if not namespace.words or path.relative_to(BROKER).parts[0] in namespace.words
         for number, text in enumerate(texts(path))
     ]
-    chance = random.Random(given.seed)
-    sample = chance.sample(places, min(given.sample, len(places)))
-    print("seed", given.seed, "of", len(places), "conditions", flush=True)
+    chance = random.Random(namespace.seed)
+    sample = chance.sample(places, min(namespace.sample, len(places)))
+    print("seed", namespace.seed, "of", len(places), "conditions", flush=True)
     chosen = find_tests([text for _, _, text in sample])
     import_negatable([(path, number) for path, number, _ in sample])
     killed = 0

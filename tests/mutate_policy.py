@@ -169,14 +169,14 @@ def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("modules", nargs="*", default=MODULES)
     options.add_argument("--every", type=int, default=1)
-    given = options.parse_args()
+    namespace = options.parse_args()
     os.chdir(ROOT)
     healthy = ast.parse((PACKAGE / "evaluate.py").read_text())
     if is_killed("evaluate", healthy):
         sys.exit("The tests fail without a mutant; run them first.")
     total = killed = 0
-    for module in given.modules or MODULES:
-        for label, tree in list(mutants(module))[:: given.every]:
+    for module in namespace.modules or MODULES:
+        for label, tree in list(mutants(module))[:: namespace.every]:
             total += 1
             if is_killed(module, tree):
                 killed += 1
@@ -185,7 +185,7 @@ def main() -> None:
         print(f"{killed} of {total} after {module}", flush=True)
     share = 100 * killed / total
     print(f"killed {killed} of {total} mutants: {share:.1f} %")
-    keep("mutate_policy", tried=total, killed=killed, every=given.every)
+    keep("mutate_policy", tried=total, killed=killed, every=namespace.every)
     sys.exit(0 if share >= 95 else 1)
 
 

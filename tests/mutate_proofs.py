@@ -131,11 +131,11 @@ def try_mutants(
         original, verdict, said = chance.choice(known)
         mutant = mutate(original, chance)
         began = time.process_time()
-        found = verdict(mutant)
+        match = verdict(mutant)
         slowest = max(slowest, time.process_time() - began)
-        if found is not None:
+        if match is not None:
             same += 1
-            assert found == said, f"passes with other content: {mutant!r}"
+            assert match == said, f"passes with other content: {mutant!r}"
         if number % _REPORTED == 0:
             print(number, "so far", flush=True)
     return same, slowest
@@ -151,15 +151,15 @@ def run(
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("mutants", type=int, nargs="?", default=1_000_000)
     parser.add_argument("seed", type=int, nargs="?", default=secrets.randbits(32))
-    given = parser.parse_args()
-    print("seed", given.seed, flush=True)
-    same, slowest = try_mutants(proofs, mutate, given.mutants, given.seed)
+    namespace = parser.parse_args()
+    print("seed", namespace.seed, flush=True)
+    same, slowest = try_mutants(proofs, mutate, namespace.mutants, namespace.seed)
     print(
-        f"{given.mutants} mutants: {given.mutants - same} refused, {same} say the same,"
+        f"{namespace.mutants} mutants: {namespace.mutants - same} refused, {same} say the same,"
         f" none says anything else; the slowest took {slowest * 1000:.1f} ms of CPU"
     )
-    refused = given.mutants - same
-    keep(name, tried=given.mutants, refused=refused, milliseconds=slowest * 1000)
+    refused = namespace.mutants - same
+    keep(name, tried=namespace.mutants, refused=refused, milliseconds=slowest * 1000)
 
 
 def main() -> None:

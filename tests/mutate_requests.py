@@ -162,8 +162,8 @@ def wire_of(request: SignedRequest) -> bytes:
 
 def _as_for_s3(make: Callable[..., S3SigV4Auth], url: str) -> SignedRequest:
     request = AWSRequest("GET", url)
-    given = KEY.access_key_id, KEY.secret_access_key
-    make(Credentials(*given), "s3", signers.REGION).add_auth(request)
+    values = KEY.access_key_id, KEY.secret_access_key
+    make(Credentials(*values), "s3", signers.REGION).add_auth(request)
     return SignedRequest("GET", request.url, dict(request.headers.items()))
 
 
@@ -213,11 +213,11 @@ def mutate(original: bytes, chance: random.Random) -> bytes:
             text[place : place + 1] = b"%%%02X" % text[place]
         else:
             lines = text.split(b"\r\n")
-            one, two = chance.randrange(len(lines)), chance.randrange(len(lines))
+            entry, two = chance.randrange(len(lines)), chance.randrange(len(lines))
             if chance.random() < 0.5:
-                lines[one], lines[two] = lines[two], lines[one]
+                lines[entry], lines[two] = lines[two], lines[entry]
             else:
-                lines.insert(two, lines[one])
+                lines.insert(two, lines[entry])
             text = bytearray(b"\r\n".join(lines))
     return bytes(text)
 

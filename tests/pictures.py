@@ -55,10 +55,10 @@ class Photographer:
     def a_proof(self, page: Page) -> str:
         """A response of the demo's identity provider, as a browser would post it."""
         answer = page.request.get(f"{self._demo.idp}/saml/sign-in/ben").text()
-        found = re.search(r'name="SAMLResponse" value="([^"]+)"', answer)
-        if found is None:
+        match = re.search(r'name="SAMLResponse" value="([^"]+)"', answer)
+        if match is None:
             raise RuntimeError("the demo shows no response")
-        return unescape(found[1])
+        return unescape(match[1])
 
     def take(self, page: Page, name: str) -> None:
         """The picture of what is in the window."""

@@ -19,7 +19,7 @@ from broker.model.arn import iam_arn
 from broker.model.caller import Caller
 from broker.model.entities import Role
 from broker.model.federated import FederatedIdentity
-from broker.model.request import Given, RequestContext
+from broker.model.request import Params, RequestContext
 from broker.permit.need import Need
 from broker.permit.rates import RateLimits
 from broker.proofs.scheme import Scheme
@@ -53,7 +53,7 @@ class Call(Struct, kw_only=True):
     ``request`` is how it came in, ``now`` its time, and ``read`` reads its input. Reads
     go through ``directory``: inside an action that ``writes`` that is its transaction.
     ``record`` is the audit record in the making, which a mint completes. The proof gives
-    ``given``, ``caller`` and what follows it; ``region`` is the one that it names, or
+    ``params``, ``caller`` and what follows it; ``region`` is the one that it names, or
     else the request's. ``needs`` are the permissions that were given, and ``prepared``
     is what ``prepare`` returned: both are there for ``handle`` alone.
     """
@@ -65,9 +65,9 @@ class Call(Struct, kw_only=True):
     record: AuditEntry
     rates: RateLimits
     region: str
-    read: Callable[[], Given] = dict
+    read: Callable[[], Params] = dict
     proof: Scheme | None = None
-    given: Given = {}
+    params: Params = {}
     caller: Caller = None  # type: ignore[assignment] # not before the proof
     identity: FederatedIdentity | None = None
     one_time_use: OneTimeUse | None = None
@@ -140,7 +140,7 @@ Handle = Callable[[Any, Call], Awaitable[Mapping[str, Any] | None]]
 Prepare = Callable[[Any, Call], Awaitable[object]]
 
 
-async def needs_nothing(_given: Given, _call: Call) -> tuple[Need, ...]:
+async def needs_nothing(_given: Params, _call: Call) -> tuple[Need, ...]:
     """For actions that need no permission, such as ``GetCallerIdentity``."""
     return ()
 
@@ -198,7 +198,7 @@ def console_action(
 def needing(*permissions: tuple[str, str]) -> Needs:
     """Needs of a call: actions, and what the ARN of IAM ends with; empty for ``*``."""
 
-    async def needs(_given: Given, call: Call) -> tuple[Need, ...]:
+    async def needs(_given: Params, call: Call) -> tuple[Need, ...]:
         return tuple(
             Need(
                 action=action,

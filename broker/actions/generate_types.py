@@ -63,7 +63,7 @@ def generate(model: ServiceModel) -> str:
 
 
 def _used_structures(model: ServiceModel) -> set[str]:
-    found: set[str] = set()
+    results: set[str] = set()
     waiting = [
         reference["shape"]
         for operation in model["operations"].values()
@@ -74,11 +74,11 @@ def _used_structures(model: ServiceModel) -> set[str]:
         name = waiting.pop()
         shape = model["shapes"][name]
         if shape["type"] == "structure":
-            if name in found:
+            if name in results:
                 continue
-            found.add(name)
+            results.add(name)
         waiting.extend(_targets(shape))
-    return found
+    return results
 
 
 def _targets(shape: ShapeModel) -> Iterator[str]:

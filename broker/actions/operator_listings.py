@@ -22,20 +22,22 @@ async def _list_directories(
 ) -> types.ListLDAPProvidersResponse:
     providers = await call.directory.all_of(LDAP_PROVIDERS.kind, call.account)
     uses = await list_uses(
-        call.directory, call.account, [one.unique_id for one in providers]
+        call.directory,
+        call.account,
+        [ldap_provider.unique_id for ldap_provider in providers],
     )
-    at = {(one.subject, one.action): one.at for one in uses if one.service == PROOFS}
+    at = {(use.subject, use.action): use.at for use in uses if use.service == PROOFS}
     listed: list[Any] = []
-    for one in providers:
-        found: dict[str, Any] = {
-            **LDAP_PROVIDERS.view(one),
-            "Options": json.dumps(shown_options(one.options)),
+    for provider in providers:
+        results: dict[str, Any] = {
+            **LDAP_PROVIDERS.view(provider),
+            "Options": json.dumps(shown_options(provider.options)),
         }
-        if accepted := at.get((one.unique_id, ACCEPTED)):
-            found["AcceptedDate"] = accepted
-        if refused := at.get((one.unique_id, REFUSED)):
-            found["RefusedDate"] = refused
-        listed.append(found)
+        if accepted := at.get((provider.unique_id, ACCEPTED)):
+            results["AcceptedDate"] = accepted
+        if refused := at.get((provider.unique_id, REFUSED)):
+            results["RefusedDate"] = refused
+        listed.append(results)
     return {"LDAPProviders": listed}
 
 
@@ -45,13 +47,13 @@ async def _list_upstreams(
     return {
         "Upstreams": [
             {
-                "Name": one.name,
-                "Definition": one.definition,
-                "AccessKeyId": one.access_key_id,
-                "CreateDate": one.created_at,
-                "UpdateDate": one.updated_at,
+                "Name": upstream.name,
+                "Definition": upstream.definition,
+                "AccessKeyId": upstream.access_key_id,
+                "CreateDate": upstream.created_at,
+                "UpdateDate": upstream.updated_at,
             }
-            for one in await call.directory.all_of(UPSTREAM, call.account)
+            for upstream in await call.directory.all_of(UPSTREAM, call.account)
         ]
     }
 

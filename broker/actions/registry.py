@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from broker.actions.action import Action
-from broker.model.request import Given
+from broker.model.request import Params
 from broker.protocols.json_api import RestService
 from broker.protocols.query import Service, flatten
 
@@ -34,7 +34,7 @@ class Registry:
         """The action that a page or an endpoint of ours performs."""
         return self._actions[service, name]
 
-    def read(self, service: str, name: str, given: Given) -> Given:
+    def read(self, service: str, name: str, params: Params) -> Params:
         """What a door gives an operation, held to its model as if it came by the wire.
 
         An action without a model (``signin``) takes it as it is.
@@ -42,13 +42,13 @@ class Registry:
         Raises:
             InputRejected: it breaks a constraint.
         """
-        for one in self.services:
-            if one.name == service and name in one.operations:
-                return one.reader(name)(flatten(given))
+        for entry in self.services:
+            if entry.name == service and name in entry.operations:
+                return entry.reader(name)(flatten(params))
         for rest in self._rest_services:
             if rest.name == service and name in rest.operations:
-                return rest.read_given(name, given)
-        return given
+                return rest.read_given(name, params)
+        return params
 
     def __iter__(self) -> Iterator[Action]:
         return iter(self._actions.values())

@@ -4,7 +4,7 @@ from typing import NoReturn
 
 from broker.actions.action import Action, Call
 from broker.errors import UnsupportedOperation
-from broker.model.request import Given
+from broker.model.request import Params
 
 
 def unsupported_action(service: str, name: str) -> Action:
@@ -13,7 +13,7 @@ def unsupported_action(service: str, name: str) -> Action:
     It refuses after the proof, so that an unauthenticated client learns nothing.
     """
 
-    async def refuse(_given: Given, _call: Call) -> NoReturn:
+    async def refuse(_given: Params, _call: Call) -> NoReturn:
         raise UnsupportedOperation(f"The operation {name} is not supported.")
 
     return Action(service=service, name=name, needs=refuse, handle=refuse)

@@ -41,7 +41,9 @@ async def _page(visit: Visit) -> Response:
 
 def _layer(title: str, texts: Mapping[str, str]) -> LayerView:
     parsed = ((name, parse_stored(text)) for name, text in texts.items())
-    return layer_view(title, [(name, one) for name, one in parsed if one is not None])
+    return layer_view(
+        title, [(name, document) for name, document in parsed if document is not None]
+    )
 
 
 PAGES = (PageRoute(PATH, "", _page),)

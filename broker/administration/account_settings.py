@@ -16,7 +16,7 @@ from broker.stores.directory.kinds import ACCOUNT
 
 SETTINGS = "/console/settings"
 PASSWORDS = "/console/settings/passwords"
-HERE = "settings"
+SECTION = "settings"
 
 REGIONS = (
     *("us-east-1", "us-east-2", "us-west-1", "us-west-2", "ca-central-1", "ca-west-1"),
@@ -186,13 +186,13 @@ def _read_policy(visit: Visit) -> dict[str, int | bool]:
     Raises:
         ValidationError: A numeric field does not hold a number.
     """
-    given: dict[str, int | bool] = {name: bool(visit.text(name)) for name in _FLAGS}
+    params: dict[str, int | bool] = {name: bool(visit.text(name)) for name in _FLAGS}
     for name, label in _NUMBERS.items():
         if text := visit.text(name):
             if not text.isascii() or not text.isdecimal() or len(text) > _DIGITS_MAX:
                 raise ValidationError(f"{label}: enter a number.")
-            given[name] = int(text)
-    return given
+            params[name] = int(text)
+    return params
 
 
 def _policy_sentences(policy: Mapping[str, int | bool] | None) -> list[str]:
@@ -244,6 +244,6 @@ def _listed(nouns: list[str]) -> str:
 
 
 PAGES = (
-    PageRoute(SETTINGS, HERE, _page, BOTH),
-    PageRoute(PASSWORDS, HERE, _passwords, BOTH),
+    PageRoute(SETTINGS, SECTION, _page, BOTH),
+    PageRoute(PASSWORDS, SECTION, _passwords, BOTH),
 )

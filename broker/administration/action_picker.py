@@ -53,7 +53,9 @@ class ActionPicker:
         elif command == "pick-add":
             picked = form.values("pick.action")[:PICKED_MAX]
         there = {action.lower() for action in have}
-        return tuple(one for one in dict.fromkeys(picked) if one.lower() not in there)
+        return tuple(
+            text for text in dict.fromkeys(picked) if text.lower() not in there
+        )
 
 
 def read_picker(form: Form) -> ActionPicker | None:

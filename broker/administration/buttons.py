@@ -79,10 +79,10 @@ class Buttons:
             if done is None:
                 return visit.done("Saved.", self.path, new, **here)
             return done
-        given = {member: read(visit) for member, read in button.given.items()}
+        params = {member: read(visit) for member, read in button.given.items()}
         if button.named and self.member:
-            given[self.member] = name
-        await visit.perform(self.service, button.action, **given)
+            params[self.member] = name
+        await visit.perform(self.service, button.action, **params)
         if button.to:
             return visit.done(button.done, button.to)
         return visit.done(button.done, self.path, new, **here)

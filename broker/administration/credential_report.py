@@ -17,7 +17,7 @@ from broker.kinds.credential_report import ROOT, VALID_FOR
 
 REPORT = "/console/credential-report"
 DOWNLOAD = "/console/credential-report/download"
-HERE = "credential-report"
+SECTION = "credential-report"
 _UNUSED = timedelta(days=OLD_DAYS)
 _ABSENT = frozenset({"N/A", "no_information", "not_supported", ""})
 
@@ -73,7 +73,7 @@ async def _read(visit: Visit, query: Query) -> Found:
 
 _LIST = ListPage(
     path=REPORT,
-    here=HERE,
+    here=SECTION,
     template="admin/credential_report.html",
     read=_read,
     searched=attrgetter("user"),
@@ -167,4 +167,7 @@ def _read_time(cell: str) -> datetime | None:
     return None if cell in _ABSENT else datetime.fromisoformat(cell)
 
 
-PAGES = (PageRoute(REPORT, HERE, _page, BOTH), PageRoute(DOWNLOAD, HERE, _download))
+PAGES = (
+    PageRoute(REPORT, SECTION, _page, BOTH),
+    PageRoute(DOWNLOAD, SECTION, _download),
+)

@@ -147,16 +147,16 @@ async def _steps(visit: Visit, noun: str, name: str) -> list[DeletionStep]:
     )
     steps: list[DeletionStep] = []
     for words, action, parameter, (listing, member, key) in parts:
-        for one in await list_all(visit, listing, member, **owner):
-            value = one[key] if key else one
-            shown = value.rpartition("/")[2] if value.startswith("arn:") else value
+        for entry in await list_all(visit, listing, member, **owner):
+            value = entry[key] if key else entry
+            view = value.rpartition("/")[2] if value.startswith("arn:") else value
             steps.append(
-                DeletionStep(words.format(shown), action, {**owner, parameter: value})
+                DeletionStep(words.format(view), action, {**owner, parameter: value})
             )
             if action == "DeactivateMFADevice" and ":mfa/" in value:
-                given = {"SerialNumber": value}
-                what = f"Virtual device {shown}"
-                steps.append(DeletionStep(what, "DeleteVirtualMFADevice", given))
+                params = {"SerialNumber": value}
+                what = f"Virtual device {view}"
+                steps.append(DeletionStep(what, "DeleteVirtualMFADevice", params))
     if noun == "User":
         steps += await _other_credentials(visit, owner)
     return steps
@@ -168,14 +168,16 @@ async def _other_credentials(
     answer = await visit.iam("ListServiceSpecificCredentials", **owner)
     steps = [
         DeletionStep(
-            f"Credential for {one['ServiceName']} {one['ServiceSpecificCredentialId']}",
+            f"Credential for {credential['ServiceName']} {credential['ServiceSpecificCredentialId']}",
             "DeleteServiceSpecificCredential",
             {
                 **owner,
-                "ServiceSpecificCredentialId": one["ServiceSpecificCredentialId"],
+                "ServiceSpecificCredentialId": credential[
+                    "ServiceSpecificCredentialId"
+                ],
             },
         )
-        for one in answer["ServiceSpecificCredentials"]
+        for credential in answer["ServiceSpecificCredentials"]
     ]
     with suppress(NoSuchEntity):
         await visit.iam("GetLoginProfile", **owner)

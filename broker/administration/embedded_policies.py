@@ -24,7 +24,7 @@ from broker.administration.policy_editor import (
     read_editor,
 )
 from broker.administration.policy_saving import press_button
-from broker.administration.roles import ONE as ROLE
+from broker.administration.roles import DETAIL as ROLE
 from broker.administration.services import SERVICE
 from broker.administration.trust_words import TrustLine, trust_lines
 from broker.console.pages.service_views import read_service_views
@@ -108,8 +108,8 @@ async def _edit(
                     "Someone else changed this policy after you started editing."
                 )
 
-        text, given = edited.policy(), stored.given
-        await visit.perform(*stored.put, unchanged, PolicyDocument=text, **given)
+        text, params = edited.policy(), stored.given
+        await visit.perform(*stored.put, unchanged, PolicyDocument=text, **params)
         return visit.done(stored.done, stored.back, stored.new)
 
     async def read_stored() -> tuple[str, str]:
@@ -162,27 +162,31 @@ async def _inline(visit: Visit) -> Response:
         raise ValidationError("The kind (role, user or group) is missing.")
     visit.here = f"{kind}s"
     policy = visit.text("policy")[:128]
-    given = {f"{noun}Name": owner, "PolicyName": policy}
+    params = {f"{noun}Name": owner, "PolicyName": policy}
 
     async def read() -> str:
         try:
-            found = await visit.iam(f"Get{noun}Policy", **given)
+            results = await visit.iam(f"Get{noun}Policy", **params)
         except NoSuchEntity:
             if not visit.posted:
                 raise NoSuchEntity(f"{owner} has no policy {policy}.") from None
             return ""
-        return unquote(found["PolicyDocument"])
+        return unquote(results["PolicyDocument"])
 
     async def find(call: Call) -> str:
         holder = await _REQUIRE[kind](call.change, call.account, owner)
         listed = await list_inline_policies(call.change, call.account, owner_id(holder))
-        same = (one.document for one in listed if one.name.lower() == policy.lower())
+        same = (
+            inline_policy.document
+            for inline_policy in listed
+            if inline_policy.name.lower() == policy.lower()
+        )
         return next(same, "")
 
     back = address(_PAGES[kind], name=owner)
     put = ("iam", f"Put{noun}Policy")
     stored = _Stored(
-        PolicyKind.IDENTITY, read, find, put, given, "Policy saved.", back, policy
+        PolicyKind.IDENTITY, read, find, put, params, "Policy saved.", back, policy
     )
     edited = await _edit(visit, stored, empty=not policy)
     if isinstance(edited, Response):
@@ -206,8 +210,8 @@ async def _resource(visit: Visit, *, is_new: bool) -> Response:
     arn = arn[:_ARN_MAX]
 
     async def read() -> str:
-        found = await visit.perform(SERVICE, "GetResourcePolicy", ResourceArn=arn)
-        return str(found["ResourcePolicy"]["PolicyDocument"])
+        results = await visit.perform(SERVICE, "GetResourcePolicy", ResourceArn=arn)
+        return str(results["ResourcePolicy"]["PolicyDocument"])
 
     async def find(call: Call) -> str:
         policy = await call.change.find(RESOURCE_POLICY, call.account, arn)
@@ -260,14 +264,14 @@ async def _edit_resource(visit: Visit) -> Response:
 
 async def _examples(visit: Visit) -> list[str]:
     """What the ARNs of the account's services look like."""
-    found: list[str] = []
+    results: list[str] = []
     for view in await read_service_views(visit):
         if view.compiled is None:
             continue
         if view.prefix == EXECUTE_API:
-            found.append(view.compiled.every_request.removesuffix("*") + "GET")
-        found += view.compiled.resource_patterns.values()
-    return found[:_EXAMPLES_MAX]
+            results.append(view.compiled.every_request.removesuffix("*") + "GET")
+        results += view.compiled.resource_patterns.values()
+    return results[:_EXAMPLES_MAX]
 
 
 def _lines(editor: PolicyEditor, visit: Visit) -> tuple[TrustLine, ...]:

@@ -15,7 +15,7 @@ from broker.errors import ValidationError
 GROUPS = "/console/groups"
 NEW = "/console/groups/new"
 GROUP = "/console/groups/group"
-HERE = "groups"
+SECTION = "groups"
 _NAME_MAX = 128
 
 
@@ -87,7 +87,7 @@ _BUTTONS = Buttons(
 )
 _LIST = ListPage(
     path=GROUPS,
-    here=HERE,
+    here=SECTION,
     template="admin/groups.html",
     read=whole_list("ListGroups", "Groups"),
     searched=lambda group: f"{group['Path']}{group['GroupName']}",
@@ -110,6 +110,6 @@ _LIST = ListPage(
 
 PAGES = (
     _LIST.route(),
-    PageRoute(NEW, HERE, _new, BOTH),
-    PageRoute(GROUP, HERE, _group, BOTH),
+    PageRoute(NEW, SECTION, _new, BOTH),
+    PageRoute(GROUP, SECTION, _group, BOTH),
 )

@@ -61,10 +61,10 @@ class _HolderPages:
             return done
         owner = await self._read(visit, name)
         reader = PageReader(visit)
-        given = kind.parameter(name)
+        params = kind.parameter(name)
         groups: list[Any] = []
         if kind is USER:
-            groups = await reader.list_all("ListGroupsForUser", "Groups", **given)
+            groups = await reader.list_all("ListGroupsForUser", "Groups", **params)
         return await visit.show(
             "admin/holdings.html",
             kind=kind,
@@ -72,10 +72,10 @@ class _HolderPages:
             name=owner[f"{kind.noun}Name"],
             pages=self,
             attached=await reader.list_all(
-                f"ListAttached{kind.noun}Policies", "AttachedPolicies", **given
+                f"ListAttached{kind.noun}Policies", "AttachedPolicies", **params
             ),
             inline=await reader.list_all(
-                f"List{kind.noun}Policies", "PolicyNames", **given
+                f"List{kind.noun}Policies", "PolicyNames", **params
             ),
             boundary=owner.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn"),
             groups=[group["GroupName"] for group in groups],
@@ -130,8 +130,8 @@ class _HolderPages:
         answer = await visit.iam(
             f"Get{kind.noun}", **kind.parameter(name), MaxItems=few
         )
-        found: Mapping[str, Any] = answer[kind.noun]
-        return found
+        results: Mapping[str, Any] = answer[kind.noun]
+        return results
 
     @property
     def buttons(self) -> Buttons:

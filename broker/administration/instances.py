@@ -12,9 +12,9 @@ from broker.errors import ValidationError
 from broker.kinds.bearer_tokens import JOIN_TOKENS
 
 SERVICE = "broker"
-HERE = "instances"
+SECTION = "instances"
 LIST = "/console/instances"
-ONE = "/console/instances/instance"
+DETAIL = "/console/instances/instance"
 NEW = "/console/instances/join"
 _SECONDS_DIGITS = 6
 _MINUTE = 60
@@ -39,10 +39,12 @@ async def _list(visit: Visit) -> Response:
 
 _LIST = ListPage(
     path=LIST,
-    here=HERE,
+    here=SECTION,
     template="admin/instances.html",
     read=whole_list("broker:ListInstances", "Instances"),
-    searched=lambda one: f"{one['InstanceId']}\n{one.get('InstanceProfileArn', '')}",
+    searched=lambda entry: (
+        f"{entry['InstanceId']}\n{entry.get('InstanceProfileArn', '')}"
+    ),
 )
 
 
@@ -84,16 +86,16 @@ async def _one(visit: Visit) -> Response:
     name = visit.form.require("id")[:64]
     if isinstance(done := await _BUTTONS.press(visit, name), Response):
         return done
-    found = await visit.perform(SERVICE, "GetInstance", InstanceId=name)
+    results = await visit.perform(SERVICE, "GetInstance", InstanceId=name)
     return await visit.show(
         "admin/instance.html",
-        instance=found["Instance"],
+        instance=results["Instance"],
         profiles=await read_part(visit, "ListInstanceProfiles"),
     )
 
 
 _BUTTONS = Buttons(
-    path=ONE,
+    path=DETAIL,
     query="id",
     member="InstanceId",
     service=SERVICE,
@@ -112,7 +114,7 @@ _BUTTONS = Buttons(
 )
 
 PAGES = (
-    PageRoute(LIST, HERE, _list, BOTH),
-    PageRoute(NEW, HERE, _join, BOTH),
-    PageRoute(ONE, HERE, _one, BOTH),
+    PageRoute(LIST, SECTION, _list, BOTH),
+    PageRoute(NEW, SECTION, _join, BOTH),
+    PageRoute(DETAIL, SECTION, _one, BOTH),
 )

@@ -34,7 +34,7 @@ async def _page(visit: Visit) -> Response:
             )
             return go(ACCESS, arn=arn, job=made["JobId"])
     job = visit.text("job")
-    shown: dict[str, Any] = {"report": None, "granting": {}, "pages": None}
+    view: dict[str, Any] = {"report": None, "granting": {}, "pages": None}
     reader = PageReader(visit)
     if job and not visit.problem:
         report = await visit.iam(
@@ -43,9 +43,9 @@ async def _page(visit: Visit) -> Response:
         page = cut_page(
             report["ServicesLastAccessed"], visit.text("page"), ACCESS, arn=arn, job=job
         )
-        shown["pages"], shown["report"] = page, report
+        view["pages"], view["report"] = page, report
         if kind != "policy":
-            shown["granting"] = await _granting(reader, arn, page.rows)
+            view["granting"] = await _granting(reader, arn, page.rows)
     return await visit.show(
         "admin/last_accessed.html",
         arn=arn,
@@ -54,7 +54,7 @@ async def _page(visit: Visit) -> Response:
         refused=reader.refused,
         actions_max=_ACTIONS_MAX,
         policies_max=_POLICIES_MAX,
-        **shown,
+        **view,
     )
 
 
@@ -74,7 +74,7 @@ async def _granting(
     reader: PageReader, arn: str, listed: Iterable[Mapping[str, Any]]
 ) -> dict[str, list[str]]:
     """The names of the policies that grant each service on a page of the report."""
-    services = [one["ServiceNamespace"] for one in listed]
+    services = [entry["ServiceNamespace"] for entry in listed]
     if not services:
         return {}
     answer = await reader.iam(
@@ -83,8 +83,10 @@ async def _granting(
     if answer is None:
         return {}
     return {
-        one["ServiceNamespace"]: [policy["PolicyName"] for policy in one["Policies"]]
-        for one in answer["PoliciesGrantingServiceAccess"]
+        entry["ServiceNamespace"]: [
+            policy["PolicyName"] for policy in entry["Policies"]
+        ]
+        for entry in answer["PoliciesGrantingServiceAccess"]
     }
 
 

@@ -104,9 +104,9 @@ class ListPage:
         if visit.posted and self.deletion:
             return await self._delete(visit, self.deletion)
         query = self._query(visit)
-        found = await self.read(visit, query)
-        rows = [row for row in found.rows if not query.matches or query.matches(row)]
-        if query.sorting and found.sortable:
+        match = await self.read(visit, query)
+        rows = [row for row in match.rows if not query.matches or query.matches(row)]
+        if query.sorting and match.sortable:
             rows = query.sorting.order(rows, self.by)
         page = cut_page(rows, visit.text("page"), self.path, self.rows, **query.kept)
         return await visit.show(
@@ -114,15 +114,15 @@ class ListPage:
             path=self.path,
             address=address,
             here_again=address(self.path, **query.kept, page=visit.text("page")),
-            rows=[found.shown(row) for row in page.rows],
+            rows=[match.shown(row) for row in page.rows],
             picked=self.deletion and self.deletion.member,
             query=query.filters,
             asked=any(query.filters.values()),
-            sorting=query.sorting if found.sortable else None,
+            sorting=query.sorting if match.sortable else None,
             pages=page,
             paths=any(_path(row) != "/" for row in rows),
-            cut=found.cut,
-            **{**found.more, **more},
+            cut=match.cut,
+            **{**match.more, **more},
         )
 
     def _query(self, visit: Visit) -> Query:
@@ -197,7 +197,7 @@ class PagePart:
 
 
 async def read_part(
-    visit: Visit, action: str, *, service: str = "iam", **given: object
+    visit: Visit, action: str, *, service: str = "iam", **params: object
 ) -> PagePart:
     """Perform an action for an optional part of a page.
 
@@ -205,6 +205,6 @@ async def read_part(
         BrokerError: The action failed for another reason than missing permissions.
     """
     try:
-        return PagePart(await visit.perform(service, action, **given))
+        return PagePart(await visit.perform(service, action, **params))
     except AccessDenied as error:
         return PagePart(None, error.words)

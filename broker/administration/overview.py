@@ -8,11 +8,11 @@ from starlette.responses import Response
 
 from broker.administration.declared_services import read_overviews
 from broker.administration.listing import PagePart, read_part
-from broker.administration.policies import ONE as POLICY
-from broker.administration.provider_page import ONE as PROVIDER
-from broker.administration.roles import ONE as ROLE
+from broker.administration.policies import DETAIL as POLICY
+from broker.administration.provider_page import DETAIL as PROVIDER
+from broker.administration.roles import DETAIL as ROLE
 from broker.administration.service_decisions import count_by_service
-from broker.administration.services import ONE as SERVICE
+from broker.administration.services import DETAIL as SERVICE
 from broker.console.over_time import (
     REFUSALS,
     count_over_time,

@@ -15,9 +15,9 @@ from broker.errors import ValidationError
 from broker.policy import PolicyDocument, PolicyKind, PolicyRejected, parse_policy
 from broker.policy.catalogue import policy_summary
 
-HERE = "policies"
+SECTION = "policies"
 LIST = "/console/policies"
-ONE = "/console/policies/policy"
+DETAIL = "/console/policies/policy"
 SUMMARY_ROWS_MAX = 40
 _SCOPES = {"own": "Local", "aws": "AWS"}
 _KINDS = {"user": "User", "group": "Group", "role": "Role"}
@@ -29,8 +29,10 @@ _ENTITIES_MAX = 100
 async def _read(visit: Visit, query: Query) -> Found:
     scope = _SCOPES.get(query.filters["scope"], "All")
     attached = bool(query.filters["attached"])
-    found = await search_policies(visit, query.search, scope=scope, attached=attached)
-    return Found(found.arns, more={"is_aws": is_aws}, shown=found.row)
+    policies = await search_policies(
+        visit, query.search, scope=scope, attached=attached
+    )
+    return Found(policies.arns, more={"is_aws": is_aws}, shown=policies.row)
 
 
 async def _one(visit: Visit) -> Response:
@@ -78,8 +80,8 @@ async def _move(visit: Visit, arn: str) -> None:
     if kind is None:
         raise ValidationError("Choose a user, a group or a role.")
     verb = visit.text("do").capitalize()
-    given = {f"{kind}Name": visit.text("name")}
-    await visit.iam(f"{verb}{kind}Policy", PolicyArn=arn, **given)
+    params = {f"{kind}Name": visit.text("name")}
+    await visit.iam(f"{verb}{kind}Policy", PolicyArn=arn, **params)
 
 
 async def _delete(visit: Visit, arn: str) -> Response:
@@ -102,7 +104,7 @@ async def _delete(visit: Visit, arn: str) -> Response:
 _VERSION = {"VersionId": typed("version")}
 _BUTTONS = Buttons(
     makes={"attach": "name"},
-    path=ONE,
+    path=DETAIL,
     query="arn",
     member="PolicyArn",
     known={
@@ -134,18 +136,18 @@ def parse_stored(text: str) -> PolicyDocument | None:
         return None
 
 
-def _holders(found: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+def _holders(results: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     for kind, noun in _KINDS.items():
-        for holder in found.get(f"Policy{noun}s", ()):
+        for holder in results.get(f"Policy{noun}s", ()):
             yield kind, holder[f"{noun}Name"]
 
 
 _LIST = ListPage(
     path=LIST,
-    here=HERE,
+    here=SECTION,
     template="admin/policies.html",
     read=_read,
     filters=("scope", "attached"),
 )
 
-PAGES = (_LIST.route(), PageRoute(ONE, HERE, _one, BOTH))
+PAGES = (_LIST.route(), PageRoute(DETAIL, SECTION, _one, BOTH))

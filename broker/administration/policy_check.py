@@ -114,17 +114,17 @@ def _excerpt(
     lines: list[str], wrong: int, column: int, end_column: int
 ) -> tuple[ExcerptLine, ...]:
     first = max(1, wrong - _AROUND)
-    shown = []
+    excerpt_lines = []
     for number in range(first, min(len(lines), wrong + _AROUND) + 1):
         line = lines[number - 1]
         if number != wrong:
-            shown.append(ExcerptLine(number, line[:_WIDTH_MAX], "", ""))
+            excerpt_lines.append(ExcerptLine(number, line[:_WIDTH_MAX], "", ""))
             continue
         skipped = max(0, column - 1 - _WIDTH_MAX // 2)
         before = ("…" if skipped else "") + line[skipped : column - 1]
         marked = line[column - 1 : max(end_column - 1, column)]
         after = line[max(end_column - 1, column) :]
-        shown.append(
+        excerpt_lines.append(
             ExcerptLine(number, before, marked[:_WIDTH_MAX], after[: _WIDTH_MAX // 2])
         )
-    return tuple(shown)
+    return tuple(excerpt_lines)

@@ -106,22 +106,22 @@ class PolicyDraft:
             printed["Version"] = self.version
         if self.id is not None:
             printed["Id"] = self.id
-        printed["Statement"] = [one.value() for one in self.statements]
+        printed["Statement"] = [statement.value() for statement in self.statements]
         return printed
 
     def with_open(self, index: int, kind: PolicyKind) -> "PolicyDraft":
         """The draft with one more statement open, collapsing the first open ones."""
-        opened = [n for n, one in enumerate(self.statements) if one.is_open]
+        opened = [n for n, statement in enumerate(self.statements) if statement.is_open]
         close = set(opened[: max(0, len(opened) + 1 - OPEN_MAX)]) - {index}
         return replace(
             self,
             statements=tuple(
-                open_statement(one, kind)
+                open_statement(statement, kind)
                 if number == index
-                else one.folded()
+                else statement.folded()
                 if number in close
-                else one
-                for number, one in enumerate(self.statements)
+                else statement
+                for number, statement in enumerate(self.statements)
             ),
         )
 
@@ -162,13 +162,13 @@ def read_draft(text: str, kind: PolicyKind) -> PolicyDraft:
     if len(raw) > STATEMENTS_MAX:
         raise _no_outline(f"it has more than {STATEMENTS_MAX} statements")
     statements: list[DraftStatement] = []
-    for one in raw:
-        fields = find_fields(one, kind)
+    for word in raw:
+        fields = find_fields(word, kind)
         opens = sum(s.is_open for s in statements) < OPEN_MAX
         statements.append(
             DraftStatement(fields)
             if fields is not None and opens
-            else DraftStatement(None, compact(_plain(one)), fields is not None)
+            else DraftStatement(None, compact(_plain(word)), fields is not None)
         )
     return PolicyDraft(
         version=_top_text(value, "Version"),
@@ -285,13 +285,13 @@ def _line(value: Json) -> str | None:
 
 
 def _lines(value: Json) -> tuple[str, ...] | None:
-    found: list[str] = []
+    results: list[str] = []
     for item in value if isinstance(value, list) else [value]:
         line = _line(item)
         if not line:
             return None
-        found.append(line)
-    return tuple(found)
+        results.append(line)
+    return tuple(results)
 
 
 def _either(rest: dict[str, Json], element: str) -> tuple[tuple[str, ...] | None, bool]:

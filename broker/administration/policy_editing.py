@@ -10,7 +10,7 @@ from starlette.responses import Response
 from broker.actions.action import Call
 from broker.administration.buttons import read_tags
 from broker.administration.declared_services import read_declared
-from broker.administration.policies import HERE, ONE, is_aws, is_for_services
+from broker.administration.policies import DETAIL, SECTION, is_aws, is_for_services
 from broker.administration.policy_editor import (
     PolicyEditor,
     begin,
@@ -66,8 +66,8 @@ async def _arn_of_aws(visit: Visit, name: str) -> str:
     Raises:
         ValidationError: There is none.
     """
-    found = await search_policies(visit, name, scope="AWS")
-    for policy in map(found.row, found.arns):
+    policies = await search_policies(visit, name, scope="AWS")
+    for policy in map(policies.row, policies.arns):
         named = str(policy["PolicyName"]).lower() == name.lower()
         if named and not is_for_services(policy):
             return str(policy["Arn"])
@@ -94,7 +94,7 @@ async def _create(
         PolicyDocument=editor.policy(),
         Tags=read_tags(values["tags"]) or None,
     )
-    return visit.done("Policy created.", ONE, arn=result["Policy"]["Arn"])
+    return visit.done("Policy created.", DETAIL, arn=result["Policy"]["Arn"])
 
 
 async def _edit(visit: Visit) -> Response:
@@ -157,7 +157,7 @@ async def _save(visit: Visit, editor: PolicyEditor, arn: str) -> Response:
     )
     in_force = ", and is now the default" if visit.is_checked("default") else ""
     new = made["PolicyVersion"]["VersionId"]
-    return visit.done(f"New version saved{in_force}.", ONE, new, arn=arn)
+    return visit.done(f"New version saved{in_force}.", DETAIL, new, arn=arn)
 
 
 def _base(policy: Mapping[str, Any]) -> str:
@@ -200,6 +200,6 @@ async def _read_default(visit: Visit, arn: str) -> tuple[Mapping[str, Any], str]
 
 
 PAGES = (
-    PageRoute(NEW, HERE, _new, BOTH, long=True),
-    PageRoute(EDIT, HERE, _edit, BOTH, long=True),
+    PageRoute(NEW, SECTION, _new, BOTH, long=True),
+    PageRoute(EDIT, SECTION, _edit, BOTH, long=True),
 )

@@ -116,9 +116,9 @@ class PolicyEditor:
 
     def checked(self) -> "PolicyEditor":
         """The editor with its problem and advice, if any."""
-        found = self.check()
+        policy = self.check()
         return replace(
-            self, problem=found.problem, findings=found.findings, looked=True
+            self, problem=policy.problem, findings=policy.findings, looked=True
         )
 
     def check(self) -> CheckedPolicy:

@@ -28,12 +28,12 @@ def find_advice(
 
     ``declared`` are the account's registered services.
     """
-    found: list[PolicyAdvice] = []
-    for one in _findings(document, declared):
-        if len(found) == FINDINGS_MAX:
+    advices: list[PolicyAdvice] = []
+    for advice in _findings(document, declared):
+        if len(advices) == FINDINGS_MAX:
             break
-        found.append(one)
-    return tuple(found)
+        advices.append(advice)
+    return tuple(advices)
 
 
 def _findings(
@@ -45,20 +45,20 @@ def _findings(
             "Without Version 2012-10-17, policy variables such as ${aws:username} are"
             " plain text."
         )
-    if all(one.effect is Effect.DENY for one in statements):
+    if all(entry.effect is Effect.DENY for entry in statements):
         yield PolicyAdvice(
             "It has only Deny statements, so no one can assume the role."
             if document.kind is PolicyKind.TRUST
             else "It has only Deny statements: it restricts other policies and grants"
             " nothing itself."
         )
-    for one in statements:
+    for statement in statements:
         if document.kind is PolicyKind.TRUST:
-            yield from _trust(one)
+            yield from _trust(statement)
         elif document.kind is PolicyKind.RESOURCE:
-            yield from _resource(one)
+            yield from _resource(statement)
         else:
-            yield from _permissions(one)
+            yield from _permissions(statement)
     for warning in unknown_names(document, declared):
         yield PolicyAdvice(f"{warning}.", _index(statements, warning))
 
@@ -69,85 +69,92 @@ def _index(statements: tuple[Statement, ...], warning: str) -> int | None:
     )
 
 
-def _permissions(one: Statement) -> Iterator[PolicyAdvice]:
-    if one.effect is Effect.DENY:
+def _permissions(statement: Statement) -> Iterator[PolicyAdvice]:
+    if statement.effect is Effect.DENY:
         return
-    actions = {action.lower() for action in one.actions}
-    everywhere = not one.not_resource and _EVERYTHING in (one.resources or ())
-    limited = bool(one.conditions)
-    if one.not_action:
+    actions = {action.lower() for action in statement.actions}
+    everywhere = not statement.not_resource and _EVERYTHING in (
+        statement.resources or ()
+    )
+    limited = bool(statement.conditions)
+    if statement.not_action:
         yield PolicyAdvice(
-            f"{one.place}: Allow with NotAction allows every action that is not named,"
+            f"{statement.place}: Allow with NotAction allows every action that is not named,"
             " of every current and future service.",
-            one.index,
+            statement.index,
         )
         return
-    if one.not_resource:
+    if statement.not_resource:
         yield PolicyAdvice(
-            f"{one.place}: Allow with NotResource allows the actions on every resource"
+            f"{statement.place}: Allow with NotResource allows the actions on every resource"
             " that is not named.",
-            one.index,
+            statement.index,
         )
     if not everywhere or limited:
         return
     if any(not action.strip("*") for action in actions):
         yield PolicyAdvice(
-            f"{one.place}: it allows all actions on all resources.", one.index
+            f"{statement.place}: it allows all actions on all resources.",
+            statement.index,
         )
         return
     whole = sorted(a.partition(":")[0] for a in actions if a.endswith(":*"))
     if whole:
         yield PolicyAdvice(
-            f"{one.place}: it gives full access to {', '.join(whole[:4])} on all"
+            f"{statement.place}: it gives full access to {', '.join(whole[:4])} on all"
             " resources.",
-            one.index,
+            statement.index,
         )
     if actions & _PASS_ROLE:
         yield PolicyAdvice(
-            f"{one.place}: iam:PassRole on all roles allows passing any role to a"
+            f"{statement.place}: iam:PassRole on all roles allows passing any role to a"
             " service; name the roles instead.",
-            one.index,
+            statement.index,
         )
 
 
-def _resource(one: Statement) -> Iterator[PolicyAdvice]:
-    principals = one.principals
-    if one.effect is Effect.DENY or principals is None or one.conditions:
+def _resource(statement: Statement) -> Iterator[PolicyAdvice]:
+    principals = statement.principals
+    if statement.effect is Effect.DENY or principals is None or statement.conditions:
         return
     if principals.anyone or _EVERYTHING in principals.aws:
         yield PolicyAdvice(
-            f"{one.place}: every principal of this account is allowed, and those of"
+            f"{statement.place}: every principal of this account is allowed, and those of"
             " other accounts whose own policies allow it.",
-            one.index,
+            statement.index,
         )
 
 
-def _trust(one: Statement) -> Iterator[PolicyAdvice]:
-    principals = one.principals
-    if one.effect is Effect.DENY or principals is None:
+def _trust(statement: Statement) -> Iterator[PolicyAdvice]:
+    principals = statement.principals
+    if statement.effect is Effect.DENY or principals is None:
         return
-    if (principals.anyone or _EVERYTHING in principals.aws) and not one.conditions:
+    if (
+        principals.anyone or _EVERYTHING in principals.aws
+    ) and not statement.conditions:
         yield PolicyAdvice(
-            f"{one.place}: any principal of any account may assume the role, if its own"
+            f"{statement.place}: any principal of any account may assume the role, if its own"
             " policies allow it.",
-            one.index,
+            statement.index,
         )
     web = [
         arn
         for arn in principals.federated
         if ":saml-provider/" not in arn and ":ldap-provider/" not in arn
     ]
-    keys = {condition.key.lower().rpartition(":")[2] for condition in one.conditions}
-    if web and _ASSUMES_WEB & {action.lower() for action in one.actions}:
+    keys = {
+        condition.key.lower().rpartition(":")[2] for condition in statement.conditions
+    }
+    if web and _ASSUMES_WEB & {action.lower() for action in statement.actions}:
         if "aud" not in keys:
             yield PolicyAdvice(
-                f"{one.place}: without a condition on the audience (aud), tokens for"
+                f"{statement.place}: without a condition on the audience (aud), tokens for"
                 " any of the provider's client IDs are accepted.",
-                one.index,
+                statement.index,
             )
         if "sub" not in keys:
             yield PolicyAdvice(
-                f"{one.place}: without a condition on the subject (sub), everyone at"
+                f"{statement.place}: without a condition on the subject (sub), everyone at"
                 " the provider may assume the role.",
-                one.index,
+                statement.index,
             )

@@ -41,14 +41,14 @@ async def search_policies(
         own = await list_all(
             visit, "ListPolicies", "Policies", Scope="Local", OnlyAttached=attached
         )
-        rows |= {one["Arn"]: one for one in own}
+        rows |= {entry["Arn"]: entry for entry in own}
         arns += sorted(filter_names(rows, text), key=_by_name)
     if scope != "Local":
         used = await list_all(
             visit, "ListPolicies", "Policies", Scope="AWS", OnlyAttached=True
         )
-        rows |= {one["Arn"]: one for one in used}
-        listed = {one["Arn"] for one in used}
+        rows |= {entry["Arn"]: entry for entry in used}
+        listed = {entry["Arn"] for entry in used}
         if not attached:
             listed |= set(aws_managed_arns())
         arns += sorted(filter_names(listed, text), key=_by_name)

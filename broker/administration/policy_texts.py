@@ -47,28 +47,28 @@ async def read_texts(visit: Visit, kind: str, name: str) -> PolicyTexts:
 
 
 async def _read_owner(
-    visit: Visit, kind: str, name: str, found: dict[str, str]
+    visit: Visit, kind: str, name: str, results: dict[str, str]
 ) -> None:
     noun = _NOUNS[kind]
     owner = {f"{noun}Name": name}
     listed = await visit.iam(f"List{noun}Policies", **owner)
     for policy in listed["PolicyNames"]:
-        if len(found) >= _TEXTS_MAX:
+        if len(results) >= _TEXTS_MAX:
             return
         try:
             read = await visit.iam(f"Get{noun}Policy", PolicyName=policy, **owner)
         except NoSuchEntity:
             continue
-        found[f"{kind}_{name}_{policy}"] = unquote(read["PolicyDocument"])
+        results[f"{kind}_{name}_{policy}"] = unquote(read["PolicyDocument"])
     attached = await visit.iam(f"ListAttached{noun}Policies", **owner)
     for entry in attached["AttachedPolicies"]:
-        if len(found) >= _TEXTS_MAX:
+        if len(results) >= _TEXTS_MAX:
             return
-        await _read_managed(visit, entry["PolicyArn"], found)
+        await _read_managed(visit, entry["PolicyArn"], results)
 
 
 async def _read_boundary(
-    visit: Visit, kind: str, name: str, found: dict[str, str]
+    visit: Visit, kind: str, name: str, results: dict[str, str]
 ) -> None:
     if kind == "group":
         return
@@ -78,10 +78,10 @@ async def _read_boundary(
     ]
     boundary = owner.get("PermissionsBoundary")
     if boundary:
-        await _read_managed(visit, boundary["PermissionsBoundaryArn"], found)
+        await _read_managed(visit, boundary["PermissionsBoundaryArn"], results)
 
 
-async def _read_managed(visit: Visit, arn: str, found: dict[str, str]) -> None:
+async def _read_managed(visit: Visit, arn: str, results: dict[str, str]) -> None:
     try:
         policy = (await visit.iam("GetPolicy", PolicyArn=arn))["Policy"]
         version = await visit.iam(
@@ -89,7 +89,7 @@ async def _read_managed(visit: Visit, arn: str, found: dict[str, str]) -> None:
         )
     except NoSuchEntity:
         return
-    found[policy["PolicyName"]] = unquote(version["PolicyVersion"]["Document"])
+    results[policy["PolicyName"]] = unquote(version["PolicyVersion"]["Document"])
 
 
 def lowered(texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -17,7 +17,7 @@ from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import AccessDenied, ValidationError
 from broker.proofs.diagnosis import State, is_good
 
-HERE = providers.HERE
+SECTION = providers.SECTION
 _CHOICES_MAX = 200
 _VALUES_MAX = 40
 _BAD_TIME = "Enter a time such as 2026-01-31T08:30, in UTC."
@@ -26,7 +26,7 @@ _BAD_TIME = "Enter a time such as 2026-01-31T08:30, in UTC."
 async def _page(visit: Visit) -> Response:
     arn = visit.text("arn")[:2048]
     at = visit.text("at")[:40]
-    found = None
+    results = None
     choices = await _choices(visit)
     if visit.posted:
         with visit.attempt():
@@ -35,14 +35,14 @@ async def _page(visit: Visit) -> Response:
                 visit.who.session.account,
                 choices,
             )
-            found = await visit.perform(
+            results = await visit.perform(
                 "signin",
                 "DiagnoseProof",
                 ProviderArn=arn,
                 Proof=visit.text("proof"),
                 **_time(at),
             )
-    outcome = found["Outcome"] if found else None
+    outcome = results["Outcome"] if results else None
     return await visit.show(
         "admin/provider_diagnose.html",
         choices=choices,
@@ -51,7 +51,7 @@ async def _page(visit: Visit) -> Response:
         outcome=outcome,
         good=outcome is not None and is_good(outcome.checks),
         State=State,
-        setup=expectations_of(visit, found["Provider"]) if found else {},
+        setup=expectations_of(visit, results["Provider"]) if results else {},
         values=_values(outcome.identity.context)
         if outcome and outcome.identity
         else (),
@@ -67,8 +67,8 @@ def _time(text: str) -> dict[str, datetime]:
     if not text:
         return {}
     try:
-        found = datetime.fromisoformat(text)
-        return {"At": found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC)}
+        match = datetime.fromisoformat(text)
+        return {"At": match.replace(tzinfo=match.tzinfo or UTC).astimezone(UTC)}
     except (ValueError, OverflowError) as error:
         raise ValidationError(_BAD_TIME) from error
 
@@ -90,4 +90,4 @@ def _values(context: Mapping[str, Sequence[str]]) -> tuple[tuple[str, str], ...]
     )
 
 
-PAGES = (PageRoute(providers.DIAGNOSE, HERE, _page, BOTH, long=True),)
+PAGES = (PageRoute(providers.DIAGNOSE, SECTION, _page, BOTH, long=True),)

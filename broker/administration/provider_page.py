@@ -21,8 +21,8 @@ from broker.policy import DIRECTORY_KEYS
 from broker.proofs.provider_health import HealthFinding
 from broker.proofs.provider_options import GROUPS, OPTIONS_OF, SECRET
 
-HERE = providers.HERE
-ONE = providers.ONE
+SECTION = providers.SECTION
+DETAIL = providers.DETAIL
 METADATA = "/console/providers/metadata"
 OPTIONS = "/console/providers/options"
 _MEDIA_TYPE = "application/samlmetadata+xml"
@@ -38,17 +38,17 @@ async def _page(visit: Visit) -> Response:
         return await _show_directory(visit, arn)
     # First, so that the health shows what it read.
     probe = await _probe(visit, arn) if visit.text("new") == IS_NEW["new"] else ()
-    found = await visit.perform("signin", "GetProviderHealth", ProviderArn=arn)
-    provider = found["Provider"]
+    results = await visit.perform("signin", "GetProviderHealth", ProviderArn=arn)
+    provider = results["Provider"]
     trusted = await read_part(
         visit, "ListTrustingRoles", service="signin", ProviderArn=provider.arn
     )
     return await visit.show(
         "admin/provider.html",
         provider=provider,
-        health=found["Health"],
-        options=found["Options"],
-        may_set_options=found["MaySetOptions"],
+        health=results["Health"],
+        options=results["Options"],
+        may_set_options=results["MaySetOptions"],
         saml=isinstance(provider, SamlProvider),
         name=name_of(provider.arn),
         tags=[{"Key": key, "Value": value} for key, value in provider.tags.items()],
@@ -68,10 +68,10 @@ async def _page(visit: Visit) -> Response:
 async def _probe(visit: Visit, arn: str) -> tuple[HealthFinding, ...]:
     """Probe a new provider; nothing is found if the user may not probe it."""
     try:
-        found = await visit.perform("signin", "ProbeProvider", ProviderArn=arn)
+        results = await visit.perform("signin", "ProbeProvider", ProviderArn=arn)
     except BrokerError:
         return ()
-    return tuple(found["Findings"])
+    return tuple(results["Findings"])
 
 
 def require_arn(visit: Visit) -> str:
@@ -109,20 +109,20 @@ async def _show_directory(visit: Visit, arn: str) -> Response:
         NoSuchEntity: The account has none of this ARN.
     """
     listed = (await visit.perform("broker", "ListLDAPProviders"))["LDAPProviders"]
-    found = next((one for one in listed if one["Arn"] == arn), None)
-    if found is None:
+    match = next((entry for entry in listed if entry["Arn"] == arn), None)
+    if match is None:
         raise NoSuchEntity(f"There is no provider {arn[:300]} in this account.")
-    options = json.loads(found["Options"])
+    options = json.loads(match["Options"])
     group_roles = options.pop("GroupRoles", {})
     account = visit.who.session.account
-    start = f"{visit.deps.public_origin}{SIGN_IN}/{account}/with/{found['ProviderId']}"
+    start = f"{visit.deps.public_origin}{SIGN_IN}/{account}/with/{match['ProviderId']}"
     return await visit.show(
         "admin/provider_ldap.html",
-        provider=found,
+        provider=match,
         options={name: json.dumps(value) for name, value in sorted(options.items())},
         group_roles=sorted(group_roles.items()),
         start=start if options.get("SignIn") else "",
-        keys=[f"{found['Name']}:{key}" for key in DIRECTORY_KEYS],
+        keys=[f"{match['Name']}:{key}" for key in DIRECTORY_KEYS],
         trusted=await read_part(
             visit, "ListTrustingRoles", service="signin", ProviderArn=arn
         ),
@@ -139,35 +139,35 @@ async def _options(visit: Visit) -> Response:
             await visit.perform(
                 "signin", "SetProviderOptions", ProviderArn=arn, Options=values
             )
-            return visit.done("Options saved.", ONE, arn=arn)
-    found = await visit.perform("signin", "GetProviderOptions", ProviderArn=arn)
-    if found["Options"] is None:
+            return visit.done("Options saved.", DETAIL, arn=arn)
+    options = await visit.perform("signin", "GetProviderOptions", ProviderArn=arn)
+    if options["Options"] is None:
         raise AccessDenied(
             "The operator has not let this account set its providers' options in the"
             " console. They can be set with “broker providers set”."
         )
-    shown = found["Options"]
+    view = options["Options"]
     if visit.refusal is not None:
         # A secret is not sent back to be corrected.
-        shown = {**values, SECRET: shown.get(SECRET, "")}
+        view = {**values, SECRET: view.get(SECRET, "")}
     return await visit.show(
         "admin/provider_options.html",
         arn=arn,
         name=name_of(arn),
         groups={
-            title: [one for one in known.values() if one.place.group == title]
+            title: [option for option in known.values() if option.place.group == title]
             for title in GROUPS
         },
-        values=shown,
+        values=view,
     )
 
 
 async def _metadata(visit: Visit) -> Response:
     """Download the registered metadata document."""
     arn = require_arn(visit)
-    found = await visit.iam("GetSAMLProvider", SAMLProviderArn=arn)
+    results = await visit.iam("GetSAMLProvider", SAMLProviderArn=arn)
     return Response(
-        found["SAMLMetadataDocument"],
+        results["SAMLMetadataDocument"],
         media_type=_MEDIA_TYPE,
         headers={
             "cache-control": "no-store",
@@ -180,7 +180,7 @@ async def _check(visit: Visit, arn: str) -> Response:
     result = await visit.perform("signin", "CheckProvider", ProviderArn=arn)
     if result["Problem"]:
         raise ValidationError(str(result["Problem"]))
-    return go(ONE, arn=arn, done="checked")
+    return go(DETAIL, arn=arn, done="checked")
 
 
 async def _delete(visit: Visit, arn: str) -> Response:
@@ -194,7 +194,7 @@ async def _delete(visit: Visit, arn: str) -> Response:
 def _buttons(noun: str, known: Mapping[str, Button]) -> Buttons:
     return Buttons(
         makes={"add-client": "client"},
-        path=ONE,
+        path=DETAIL,
         query="arn",
         member=f"{noun}Arn",
         known={"check": _check, "delete": _delete, **tag_buttons(noun), **known},
@@ -227,7 +227,7 @@ _OIDC_BUTTONS = _buttons(
 
 
 PAGES = (
-    PageRoute(ONE, HERE, _page, BOTH, long=True),
-    PageRoute(METADATA, HERE, _metadata),
-    PageRoute(OPTIONS, HERE, _options, BOTH, long=True),
+    PageRoute(DETAIL, SECTION, _page, BOTH, long=True),
+    PageRoute(METADATA, SECTION, _metadata),
+    PageRoute(OPTIONS, SECTION, _options, BOTH, long=True),
 )

@@ -22,7 +22,7 @@ async def _page(visit: Visit) -> Response:
     search, state = visit.text("q")[:128], visit.text("state")
     inactive_only = state == _INACTIVE
     number = page_number(visit.text("page"))
-    found = await visit.perform(
+    results = await visit.perform(
         "signin",
         "GetProvisioning",
         ProviderArn=arn,
@@ -32,15 +32,17 @@ async def _page(visit: Visit) -> Response:
     )
     account = visit.who.session.account
     here = {"arn": arn, "q": search, "state": _INACTIVE if inactive_only else ""}
-    page = place_page(found["Users"], found["Total"], number, PATH, PEOPLE_MAX, **here)
+    page = place_page(
+        results["Users"], results["Total"], number, PATH, PEOPLE_MAX, **here
+    )
     return await visit.show(
         "admin/provider_scim.html",
-        provider=found["Provider"],
+        provider=results["Provider"],
         name=name_of(arn),
-        options=found["Options"],
-        counts=found["Counts"],
-        members=found["Members"],
-        groups=found["Groups"],
+        options=results["Options"],
+        counts=results["Counts"],
+        members=results["Members"],
+        groups=results["Groups"],
         groups_max=GROUPS_MAX,
         scim_address=f"{visit.deps.public_origin}/scim/v2/{account}",
         **await show_tokens(visit, SCIM_TOKENS, made, arn),
@@ -66,4 +68,4 @@ _BUTTONS = Buttons(
     known=token_buttons(SCIM_TOKENS),
 )
 
-PAGES = (PageRoute(PATH, providers.HERE, _page, BOTH),)
+PAGES = (PageRoute(PATH, providers.SECTION, _page, BOTH),)

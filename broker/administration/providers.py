@@ -15,9 +15,9 @@ from broker.errors import AccessDenied
 from broker.proofs.diagnosis import LASSO_ADVICE
 from broker.proofs.provider_health import HealthFinding, HealthLevel, ProviderHealth
 
-HERE = "providers"
+SECTION = "providers"
 LIST = "/console/providers"
-ONE = "/console/providers/provider"
+DETAIL = "/console/providers/provider"
 NEW_SAML = "/console/providers/new/saml"
 NEW_OIDC = "/console/providers/new/oidc"
 DIAGNOSE = "/console/providers/diagnose"
@@ -65,8 +65,10 @@ async def list_rows(visit: Visit) -> tuple[list[ProviderRow], list[str]]:
             continue
         healths = await _healths(visit, kind) if listed else {}
         rows += (
-            ProviderRow(one["Arn"], kind, name_of(one["Arn"]), healths.get(one["Arn"]))
-            for one in listed
+            ProviderRow(
+                entry["Arn"], kind, name_of(entry["Arn"]), healths.get(entry["Arn"])
+            )
+            for entry in listed
         )
     if len(refused) == len(_LISTS):
         raise refused[0]
@@ -77,17 +79,17 @@ def _directory_rows(part: PagePart) -> list[ProviderRow]:
     """The rows of LDAP providers: when each was used, since nothing watches them."""
     return [
         ProviderRow(
-            one["Arn"],
+            provider["Arn"],
             LDAP_KIND,
-            one["Name"],
+            provider["Name"],
             ProviderHealth(
-                arn=one["Arn"],
+                arn=provider["Arn"],
                 findings=(_NOT_WATCHED,),
-                accepted_at=one.get("AcceptedDate"),
-                refused_at=one.get("RefusedDate"),
+                accepted_at=provider.get("AcceptedDate"),
+                refused_at=provider.get("RefusedDate"),
             ),
         )
-        for one in part.get("LDAPProviders")
+        for provider in part.get("LDAPProviders")
     ]
 
 
@@ -126,7 +128,7 @@ async def _read(visit: Visit, _query: Query) -> Found:
 _LEVELS = ("problem", "warning", "unknown", "good")
 _LIST = ListPage(
     path=LIST,
-    here=HERE,
+    here=SECTION,
     template="admin/providers.html",
     read=_read,
     searched=attrgetter("name"),
@@ -188,7 +190,7 @@ async def _new(
             return visit.done(
                 "Provider added. Set it up there as shown below, then create a role"
                 " for it.",
-                ONE,
+                DETAIL,
                 arn=arn,
                 **IS_NEW,
             )
@@ -209,6 +211,6 @@ def lines(text: str) -> list[str]:
 
 PAGES = (
     _LIST.route(),
-    PageRoute(NEW_SAML, HERE, _new_saml, BOTH, long=True),
-    PageRoute(NEW_OIDC, HERE, _new_oidc, BOTH),
+    PageRoute(NEW_SAML, SECTION, _new_saml, BOTH, long=True),
+    PageRoute(NEW_OIDC, SECTION, _new_oidc, BOTH),
 )

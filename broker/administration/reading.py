@@ -20,35 +20,35 @@ class PageReader:
         self._visit = visit
         self.refused: list[str] = []
 
-    async def iam(self, action: str, **given: object) -> Mapping[str, Any] | None:
+    async def iam(self, action: str, **params: object) -> Mapping[str, Any] | None:
         """An action's result; None when it is refused or nothing is found.
 
         Raises:
             BrokerError: The action failed for another reason.
         """
         try:
-            return await self._visit.iam(action, **given)
+            return await self._visit.iam(action, **params)
         except AccessDenied as error:
             self.refused.append(error.words)
         except NoSuchEntity:
             pass
         return None
 
-    async def list_all(self, action: str, member: str, **given: object) -> list[Any]:
+    async def list_all(self, action: str, member: str, **params: object) -> list[Any]:
         """A whole list; empty when it is refused.
 
         Raises:
             BrokerError: The action failed for another reason.
         """
         try:
-            return await list_all(self._visit, action, member, **given)
+            return await list_all(self._visit, action, member, **params)
         except AccessDenied as error:
             self.refused.append(error.words)
             return []
 
 
 async def list_all(
-    visit: Visit, action: str, member: str, **given: object
+    visit: Visit, action: str, member: str, **params: object
 ) -> list[Any]:
     """Read a whole list, up to ``_PAGES_MAX`` pages; of IAM, or ``service:Action``.
 
@@ -56,17 +56,17 @@ async def list_all(
         BrokerError: The action failed.
     """
     service, _, name = action.rpartition(":")
-    found: list[Any] = []
+    results: list[Any] = []
     marker: str | None = None
     for _ in range(_PAGES_MAX):
         answer = await visit.perform(
-            service or "iam", name, **given, MaxItems=_PAGE, Marker=marker
+            service or "iam", name, **params, MaxItems=_PAGE, Marker=marker
         )
-        found += answer[member]
+        results += answer[member]
         marker = answer.get("Marker")
         if marker is None:
             break
-    return found
+    return results
 
 
 def days_since(at: datetime, now: datetime) -> int:

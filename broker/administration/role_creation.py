@@ -20,7 +20,7 @@ from broker.administration.policy_editor import (
     read_editor,
 )
 from broker.administration.role_trust import TRUSTED, TrustForm, trust_statement
-from broker.administration.roles import ONE, policy_arn, session_seconds
+from broker.administration.roles import DETAIL, policy_arn, session_seconds
 from broker.administration.trust_words import TrustLine, trust_lines
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import BrokerError, ServiceUnavailable, ValidationError
@@ -171,10 +171,10 @@ async def _offered(
     ).get("Policies")
     if find:
         aws = [arn for arn in aws_managed_arns() if find.lower() in _name(arn).lower()]
-        own = [one for one in own if find.lower() in one["PolicyName"].lower()]
+        own = [entry for entry in own if find.lower() in entry["PolicyName"].lower()]
     else:
         aws = [f"{_AWS}/{name}" for name in _COMMON]
-    arns = [*(one["Arn"] for one in own[:_OFFERED_MAX]), *aws[:_OFFERED_MAX]]
+    arns = [*(entry["Arn"] for entry in own[:_OFFERED_MAX]), *aws[:_OFFERED_MAX]]
     return [{"Arn": arn, "PolicyName": _name(arn)} for arn in arns if arn not in chosen]
 
 
@@ -206,7 +206,7 @@ async def _create(
     visit: Visit, trust: str, values: Mapping[str, str], chosen: Iterable[str]
 ) -> Response:
     policies = [*chosen, *values["policies"].split()]
-    arns = [policy_arn(one, visit) for one in dict.fromkeys(policies)]
+    arns = [policy_arn(text, visit) for text in dict.fromkeys(policies)]
     if len(arns) > _POLICIES_MAX:
         raise ValidationError("A role cannot have that many policies.")
     boundary = values["boundary"]
@@ -232,9 +232,9 @@ async def _create(
     if failed:
         # The role exists by now, so report what failed instead of undoing it.
         return await visit.show(
-            "admin/role_made.html", name=name, failed=failed, page=ONE
+            "admin/role_made.html", name=name, failed=failed, page=DETAIL
         )
-    return visit.done(f"Role {name} created.", ONE, name=name)
+    return visit.done(f"Role {name} created.", DETAIL, name=name)
 
 
 async def _providers(visit: Visit, trusted: str) -> tuple[Provider, ...]:
@@ -245,8 +245,10 @@ async def _providers(visit: Visit, trusted: str) -> tuple[Provider, ...]:
     if trusted not in listing:
         return ()
     action, member = listing[trusted]
-    found: list[Any] = (await read_part(visit, action)).get(member)
-    return tuple(Provider(one["Arn"], one["Arn"].partition("/")[2]) for one in found)
+    results: list[Any] = (await read_part(visit, action)).get(member)
+    return tuple(
+        Provider(entry["Arn"], entry["Arn"].partition("/")[2]) for entry in results
+    )
 
 
-PAGES = (PageRoute(NEW, roles.HERE, _new, BOTH, long=True),)
+PAGES = (PageRoute(NEW, roles.SECTION, _new, BOTH, long=True),)

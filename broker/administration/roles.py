@@ -19,7 +19,7 @@ from broker.administration.listing import (
     Query,
     read_part,
 )
-from broker.administration.policies import ONE as POLICY
+from broker.administration.policies import DETAIL as POLICY
 from broker.administration.policy_editor import format_text
 from broker.administration.reading import list_all
 from broker.administration.trust_words import TrustLine, trust_lines
@@ -33,7 +33,7 @@ from broker.policy import PolicyKind, PolicyRejected, parse_policy
 from broker.sessions.revoke import forget_session
 from broker.stores.cache.port import SessionRecord
 
-HERE = "roles"
+SECTION = "roles"
 LIST = "/console/roles"
 
 
@@ -60,7 +60,7 @@ async def _read(visit: Visit, query: Query) -> Found:
 
 _LIST = ListPage(
     path=LIST,
-    here=HERE,
+    here=SECTION,
     template="admin/roles.html",
     read=_read,
     searched=lambda role: f"{role['RoleName']}\n{role.get('Description', '')}",
@@ -90,8 +90,8 @@ _LIST = ListPage(
 )
 
 
-ONE = "/console/roles/role"
-WHO = "/console/roles/who"
+DETAIL = "/console/roles/role"
+ASSUMERS = "/console/roles/who"
 
 _MINUTES = re.compile(r"[0-9]{1,4}")
 _SHOWN_SESSIONS = 20
@@ -188,7 +188,7 @@ async def _move(visit: Visit, name: str) -> None:
 
 _BUTTONS = Buttons(
     makes={"attach": "policy"},
-    path=ONE,
+    path=DETAIL,
     member="RoleName",
     known={
         **tag_buttons("Role"),
@@ -221,28 +221,30 @@ async def _who(visit: Visit) -> Response:
 
 async def _mints(visit: Visit, role_arn: str) -> PagePart:
     """The role's newest mints, among the account's newest of each kind."""
-    found: list[AuditRecord] = []
+    records: list[AuditRecord] = []
     try:
         for action in _MINTS:
-            found += await _mints_by(visit, action, role_arn)
+            records += await _mints_by(visit, action, role_arn)
     except AccessDenied as error:
         return PagePart(None, error.words)
-    found.sort(key=lambda record: record.at, reverse=True)
-    return PagePart({"Events": found[:_SHOWN_MINTS]})
+    records.sort(key=lambda record: record.at, reverse=True)
+    return PagePart({"Events": records[:_SHOWN_MINTS]})
 
 
 async def _mints_by(visit: Visit, action: str, role_arn: str) -> list[AuditRecord]:
     """Mints by one action; reads further pages while it has found few."""
-    found: list[AuditRecord] = []
+    records: list[AuditRecord] = []
     marker = ""
     for _ in range(_PAGES_MAX):
-        given = LookupEventsRequest(Action=action, NextToken=marker)
-        result = await visit.perform("cloudtrail", "LookupEvents", **given)
-        found += (record for record in result["Events"] if role_arn in record.resources)
+        values = LookupEventsRequest(Action=action, NextToken=marker)
+        result = await visit.perform("cloudtrail", "LookupEvents", **values)
+        records += (
+            record for record in result["Events"] if role_arn in record.resources
+        )
         marker = result["NextToken"] or ""
-        if not marker or len(found) >= _ENOUGH_MINTS:
+        if not marker or len(records) >= _ENOUGH_MINTS:
             break
-    return found
+    return records
 
 
 async def _live_sessions(visit: Visit, role_id: str) -> PagePart:
@@ -284,4 +286,8 @@ def _trust_lines(text: str, visit: Visit) -> tuple[TrustLine, ...]:
     return trust_lines(document, visit.who.session.account)
 
 
-PAGES = (_LIST.route(), PageRoute(ONE, HERE, _page, BOTH), PageRoute(WHO, HERE, _who))
+PAGES = (
+    _LIST.route(),
+    PageRoute(DETAIL, SECTION, _page, BOTH),
+    PageRoute(ASSUMERS, SECTION, _who),
+)

@@ -19,7 +19,7 @@ from broker.kinds.roles_anywhere import (
 )
 
 SERVICE = "rolesanywhere"
-HERE = "roles-anywhere"
+SECTION = "roles-anywhere"
 LIST = "/console/roles-anywhere"
 ANCHOR = "/console/roles-anywhere/anchor"
 NEW_ANCHOR = "/console/roles-anywhere/new-anchor"
@@ -64,7 +64,7 @@ async def _list(visit: Visit) -> Response:
     return await visit.show(
         "admin/roles_anywhere.html",
         anchors=anchors,
-        rows=[_anchor_row(one) for one in anchors.get("trustAnchors")],
+        rows=[_anchor_row(anchor) for anchor in anchors.get("trustAnchors")],
         profiles=await _read_all(visit, "ListProfiles", "profiles"),
         region=visit.region,
         now=visit.now,
@@ -91,8 +91,8 @@ async def _anchor(visit: Visit) -> Response:
     identifier = visit.form.require("id")[:64]
     if isinstance(done := await _ANCHOR_BUTTONS.press(visit, identifier), Response):
         return done
-    found = await visit.perform(SERVICE, "GetTrustAnchor", trustAnchorId=identifier)
-    view = found["trustAnchor"]
+    results = await visit.perform(SERVICE, "GetTrustAnchor", trustAnchorId=identifier)
+    view = results["trustAnchor"]
     lists = await _read_all(visit, "ListCrls", "crls")
     return await visit.show(
         "admin/trust_anchor.html",
@@ -100,10 +100,10 @@ async def _anchor(visit: Visit) -> Response:
         expiries=_anchor_row(view).expiries,
         lists=lists,
         rows=[
-            ListRow(one, expiry)
-            for one in lists.get("crls")
-            if one["trustAnchorArn"] == view["trustAnchorArn"]
-            for expiry in list_expiries(one["crlData"])
+            ListRow(crl, expiry)
+            for crl in lists.get("crls")
+            if crl["trustAnchorArn"] == view["trustAnchorArn"]
+            for expiry in list_expiries(crl["crlData"])
         ],
         now=visit.now,
         values=_typed(visit),
@@ -116,14 +116,16 @@ async def _import_list(visit: Visit, identifier: str) -> Response:
     if replaced:
         await visit.perform(SERVICE, "UpdateCrl", crlId=replaced, crlData=data)
     else:
-        found = await visit.perform(SERVICE, "GetTrustAnchor", trustAnchorId=identifier)
+        results = await visit.perform(
+            SERVICE, "GetTrustAnchor", trustAnchorId=identifier
+        )
         await visit.perform(
             SERVICE,
             "ImportCrl",
             name=_name(visit),
             crlData=data,
             enabled=True,
-            trustAnchorArn=found["trustAnchor"]["trustAnchorArn"],
+            trustAnchorArn=results["trustAnchor"]["trustAnchorArn"],
         )
     return visit.done("Revocation list imported.", ANCHOR, id=identifier)
 
@@ -154,9 +156,9 @@ async def _profile(visit: Visit) -> Response:
     identifier = visit.form.require("id")[:64]
     if isinstance(done := await _PROFILE_BUTTONS.press(visit, identifier), Response):
         return done
-    found = await visit.perform(SERVICE, "GetProfile", profileId=identifier)
-    view = found["profile"]
-    shown = {
+    results = await visit.perform(SERVICE, "GetProfile", profileId=identifier)
+    view = results["profile"]
+    details = {
         "name": view["name"],
         "roles": "\n".join(view["roleArns"]),
         "policies": "\n".join(view["managedPolicyArns"]),
@@ -166,7 +168,7 @@ async def _profile(visit: Visit) -> Response:
     return await visit.show(
         "admin/certificate_profile.html",
         profile=view,
-        values={**shown, **_typed(visit)} if visit.refusal is not None else shown,
+        values={**details, **_typed(visit)} if visit.refusal is not None else details,
         accepts_name=(
             visit.is_checked("accepts_name")
             if visit.refusal is not None
@@ -207,7 +209,7 @@ _PROFILE_MEMBERS: Mapping[str, Value] = {
 
 async def _read_all(visit: Visit, action: str, member: str) -> PagePart:
     """A whole list, which the account's quotas bound; or why it is refused."""
-    found: list[Mapping[str, Any]] = []
+    results: list[Mapping[str, Any]] = []
     token: str | None = None
     for _ in range(_PAGES_MAX):
         part = await read_part(
@@ -215,11 +217,11 @@ async def _read_all(visit: Visit, action: str, member: str) -> PagePart:
         )
         if part.found is None:
             return part
-        found += part.get(member)
+        results += part.get(member)
         token = part.found.get("nextToken")
         if token is None:
             break
-    return PagePart({member: found})
+    return PagePart({member: results})
 
 
 def _anchor_row(view: Mapping[str, Any]) -> AnchorRow:
@@ -275,9 +277,9 @@ _PROFILE_BUTTONS = Buttons(
 )
 
 PAGES = (
-    PageRoute(LIST, HERE, _list, GET),
-    PageRoute(NEW_ANCHOR, HERE, _new_anchor, BOTH),
-    PageRoute(ANCHOR, HERE, _anchor, BOTH),
-    PageRoute(NEW_PROFILE, HERE, _new_profile, BOTH),
-    PageRoute(PROFILE, HERE, _profile, BOTH),
+    PageRoute(LIST, SECTION, _list, GET),
+    PageRoute(NEW_ANCHOR, SECTION, _new_anchor, BOTH),
+    PageRoute(ANCHOR, SECTION, _anchor, BOTH),
+    PageRoute(NEW_PROFILE, SECTION, _new_profile, BOTH),
+    PageRoute(PROFILE, SECTION, _profile, BOTH),
 )

@@ -97,8 +97,8 @@ async def _records(visit: Visit, action: str) -> Iterable[AuditRecord]:
     part = await read_part(
         visit, "LookupEvents", service="cloudtrail", Action=action, MaxResults=_READ
     )
-    found: Iterable[AuditRecord] = part.get("Events")
-    return found
+    records: Iterable[AuditRecord] = part.get("Events")
+    return records
 
 
 def _is_about(record: AuditRecord, view: ServiceView) -> bool:

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from broker.actions.action import Call
 from broker.administration.policy_check import Problem, problem_at
 from broker.administration.policy_editor import content_hash
-from broker.administration.services import HERE, LIST, ONE, SERVICE
+from broker.administration.services import DETAIL, LIST, SECTION, SERVICE
 from broker.console.context import Precondition
 from broker.console.forms import newlines
 from broker.console.visit import BOTH, PageRoute, Visit, address
@@ -69,7 +69,7 @@ async def _register(visit: Visit, name: str, definition: str) -> Response:
     )
     return visit.done(
         "Service registered. Create a token for the proxy or service that asks.",
-        ONE,
+        DETAIL,
         name=name,
     )
 
@@ -93,7 +93,7 @@ async def _edit(visit: Visit) -> Response:
                     ServiceName=name,
                     Definition=checked.definition,
                 )
-                return visit.done("Definition saved.", ONE, name=name)
+                return visit.done("Definition saved.", DETAIL, name=name)
         if isinstance(visit.refusal, ConcurrentModification):
             conflict = write_definition(stored)
         else:
@@ -126,13 +126,13 @@ async def _show(
         looked=visit.posted and not problems and visit.refusal is None,
         example=_EXAMPLE,
         action=NEW if is_new else address(EDIT, name=name),
-        back=LIST if is_new else address(ONE, name=name),
+        back=LIST if is_new else address(DETAIL, name=name),
     )
 
 
 async def _stored(visit: Visit, name: str) -> str:
-    found = await visit.perform(SERVICE, "GetService", ServiceName=name)
-    return str(found["Service"]["Definition"])
+    results = await visit.perform(SERVICE, "GetService", ServiceName=name)
+    return str(results["Service"]["Definition"])
 
 
 def _typed(visit: Visit) -> str:
@@ -195,6 +195,6 @@ def _is_still(name: str, base: str) -> Precondition:
 
 
 PAGES = (
-    PageRoute(NEW, HERE, _new, BOTH, long=True),
-    PageRoute(EDIT, HERE, _edit, BOTH, long=True),
+    PageRoute(NEW, SECTION, _new, BOTH, long=True),
+    PageRoute(EDIT, SECTION, _edit, BOTH, long=True),
 )

@@ -27,9 +27,9 @@ SERVICE = "broker"
 SOON = timedelta(days=14)
 """Before a token expires, so that nothing has to be refused."""
 
-HERE = "services"
+SECTION = "services"
 LIST = "/console/services"
-ONE = "/console/services/service"
+DETAIL = "/console/services/service"
 _ROWS = 50
 _DECISIONS, _TOKENS = "Decisions, 24 hours", "Tokens"
 
@@ -43,7 +43,7 @@ async def _read(visit: Visit, _query: Query) -> Found:
         more={
             "counts": count_by_service(activity),
             "counted": activity.found is not None,
-            "overviews": {one.service.name: one for one in overviews},
+            "overviews": {overview.service.name: overview for overview in overviews},
             "soon": visit.now + SOON,
             "execute_api": EXECUTE_API,
         },
@@ -52,7 +52,7 @@ async def _read(visit: Visit, _query: Query) -> Found:
 
 _LIST = ListPage(
     path=LIST,
-    here=HERE,
+    here=SECTION,
     template="admin/services.html",
     read=_read,
     searched=attrgetter("name"),
@@ -65,8 +65,8 @@ async def _one(visit: Visit) -> Response:
     name = visit.form.require("name")[:128]
     if isinstance(made := await _BUTTONS.press(visit, name), Response):
         return made
-    found = await visit.perform(SERVICE, "GetService", ServiceName=name)
-    view = view_service(visit, found["Service"])
+    results = await visit.perform(SERVICE, "GetService", ServiceName=name)
+    view = view_service(visit, results["Service"])
     return await visit.show(
         "admin/service.html",
         view=view,
@@ -98,10 +98,10 @@ async def _delete(visit: Visit, name: str) -> Response:
 
 
 _BUTTONS = Buttons(
-    path=ONE,
+    path=DETAIL,
     member="ServiceName",
     service=SERVICE,
     known={**token_buttons(SERVICE_TOKENS), "delete": _delete},
 )
 
-PAGES = (_LIST.route(), PageRoute(ONE, HERE, _one, BOTH))
+PAGES = (_LIST.route(), PageRoute(DETAIL, SECTION, _one, BOTH))

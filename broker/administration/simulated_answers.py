@@ -53,26 +53,26 @@ def _rows(
     by_name = dict(lowered(texts.found))
     for result in results:
         specific = result.get("ResourceSpecificResults")
-        for one in specific or [result]:
-            matched = one.get("MatchedStatements", [])
+        for entry in specific or [result]:
+            matched = entry.get("MatchedStatements", [])
             yield SimulationRow(
                 action=result["EvalActionName"],
-                resource=one["EvalResourceName"] if specific else "*",
-                decision=one.get("EvalResourceDecision") or result["EvalDecision"],
+                resource=entry["EvalResourceName"] if specific else "*",
+                decision=entry.get("EvalResourceDecision") or result["EvalDecision"],
                 # The reason quotes policies, which the user may not be able to read.
-                reason="" if texts.refused else _named(one.get("Explanation", "")),
+                reason="" if texts.refused else _named(entry.get("Explanation", "")),
                 statements=tuple(
                     _deciding(statement, by_name)
                     for statement in matched[:_STATEMENTS_MAX]
                 ),
                 statements_more=max(0, len(matched) - _STATEMENTS_MAX),
-                missing=tuple(one.get("MissingContextValues", ())),
-                limits=tuple(_limits(result, one)),
+                missing=tuple(entry.get("MissingContextValues", ())),
+                limits=tuple(_limits(result, entry)),
             )
 
 
-def _limits(result: Mapping[str, Any], one: Mapping[str, Any]) -> Iterator[str]:
-    boundary = one.get("PermissionsBoundaryDecisionDetail")
+def _limits(result: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterator[str]:
+    boundary = entry.get("PermissionsBoundaryDecisionDetail")
     if boundary and not boundary["AllowedByPermissionsBoundary"]:
         yield "The permissions boundary does not allow it."
     controls = result.get("OrganizationsDecisionDetail")

@@ -24,7 +24,7 @@ from broker.policy import CONTEXT_KEYS, PolicyKind, find_context_key, parse_poli
 from broker.policy.catalogue import ServiceEntry, service_prefixes
 from broker.policy.context import DECLARED_TYPES
 
-HERE = "simulator"
+SECTION = "simulator"
 PATH = "/console/simulator"
 KINDS = ("role", "user", "group")
 TYPES = (
@@ -224,21 +224,21 @@ async def _simulate(
             f"Enter at most {_ACTIONS_MAX} actions and {_RESOURCES_MAX} resources at a"
             " time."
         )
-    given = {**_policies_given(simulation), **_request_given(simulation)}
+    params = {**_policies_given(simulation), **_request_given(simulation)}
     if simulation.has_principal:
         source = simulation.source_arn(visit.who.session.account)
         result = await visit.iam(
-            "SimulatePrincipalPolicy", PolicySourceArn=source, **given
+            "SimulatePrincipalPolicy", PolicySourceArn=source, **params
         )
         texts = await read_texts(
             visit, simulation.kind, simulation.name.rpartition("/")[2]
         )
     else:
-        result = await visit.iam("SimulateCustomPolicy", **given)
+        result = await visit.iam("SimulateCustomPolicy", **params)
         texts = PolicyTexts({})
     pasted: dict[str, str] = {
         f"PolicyInputList.{number}": text
-        for number, text in enumerate(given.get("PolicyInputList") or (), 1)
+        for number, text in enumerate(params.get("PolicyInputList") or (), 1)
     }
     pasted["PermissionsBoundaryPolicyInputList.1"] = simulation.boundary
     pasted["ResourcePolicy"] = simulation.resource_policy
@@ -348,14 +348,14 @@ def _declared_resources(
 ) -> list[str]:
     """What the ARNs of these actions' resources look like."""
     actions = {action.lower() for action in simulation.actions}
-    found = (
+    generator = (
         kind.arn
         for entry in _named(simulation, declared)
         for action in entry.actions.values()
         if f"{entry.prefix}:{action.name}".lower() in actions
         for kind in action.resource_types
     )
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(generator))
 
 
 def _text(form: Form, name: str) -> str:
@@ -371,4 +371,4 @@ def _without(rows: tuple[Any, ...], place: int | None) -> tuple[Any, ...]:
     return tuple(row for number, row in enumerate(rows) if number != place)
 
 
-PAGES = (PageRoute(PATH, HERE, _page, BOTH, long=True),)
+PAGES = (PageRoute(PATH, SECTION, _page, BOTH, long=True),)

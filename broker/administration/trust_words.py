@@ -55,15 +55,17 @@ def trust_lines(document: PolicyDocument, account: str) -> tuple[TrustLine, ...]
     """The lines of a trust policy of a role in the account, in document order."""
     return tuple(
         TrustLine(
-            denies=one.effect is Effect.DENY,
+            denies=statement.effect is Effect.DENY,
             who=who,
             arn=arn,
-            conditions=tuple(map(condition_words, one.conditions)),
-            actions=one.actions,
-            brings=tuple(words for action, words in _BROUGHT if _names(one, action)),
+            conditions=tuple(map(condition_words, statement.conditions)),
+            actions=statement.actions,
+            brings=tuple(
+                words for action, words in _BROUGHT if _names(statement, action)
+            ),
         )
-        for one in document.statements
-        for who, arn in _subjects(one, account)
+        for statement in document.statements
+        for who, arn in _subjects(statement, account)
     )
 
 
@@ -85,16 +87,17 @@ def condition_words(condition: Condition) -> str:
     return f"{many.get(prefix, '')}{condition.key} {words} {listed}{optional}"
 
 
-def _names(one: Statement, action: str) -> bool:
+def _names(statement: Statement, action: str) -> bool:
     """Whether the statement is about an action, given in lower case."""
     is_listed = any(
-        compile_wildcard(tokenize(pattern.lower()))(action) for pattern in one.actions
+        compile_wildcard(tokenize(pattern.lower()))(action)
+        for pattern in statement.actions
     )
-    return is_listed is not one.not_action
+    return is_listed is not statement.not_action
 
 
-def _subjects(one: Statement, account: str) -> Iterator[tuple[str, str]]:
-    principals = one.principals
+def _subjects(statement: Statement, account: str) -> Iterator[tuple[str, str]]:
+    principals = statement.principals
     if principals is None:
         return
     if principals.anyone:

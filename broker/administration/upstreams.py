@@ -17,7 +17,7 @@ from broker.kinds.upstreams import (
 )
 
 SERVICE = "broker"
-HERE = "upstreams"
+SECTION = "upstreams"
 LIST = "/console/upstreams"
 
 
@@ -31,16 +31,16 @@ class UpstreamView:
     updated_at: Any
 
     @classmethod
-    def of(cls, found: Mapping[str, Any]) -> "UpstreamView":
+    def of(cls, results: Mapping[str, Any]) -> "UpstreamView":
         """The view of one that an answer holds; no definition if it cannot be read."""
         definition = None
         with suppress(UpstreamRejected):
-            definition = parse_upstream(found["Definition"])
+            definition = parse_upstream(results["Definition"])
         return cls(
-            name=found["Name"],
+            name=results["Name"],
             definition=definition,
-            access_key_id=found.get("AccessKeyId", ""),
-            updated_at=found["UpdateDate"],
+            access_key_id=results.get("AccessKeyId", ""),
+            updated_at=results["UpdateDate"],
         )
 
 
@@ -51,14 +51,15 @@ async def find_upstream_of(visit: Visit, role: str) -> tuple[str, str] | None:
         return None
     views = map(UpstreamView.of, part.get("Upstreams"))
     return find_upstream_role(
-        role, {one.name: one.definition for one in views if one.definition is not None}
+        role,
+        {view.name: view.definition for view in views if view.definition is not None},
     )
 
 
 async def _page(visit: Visit) -> Response:
-    found = (await visit.perform(SERVICE, "ListUpstreams"))["Upstreams"]
-    views = [UpstreamView.of(one) for one in found]
+    upstreams = (await visit.perform(SERVICE, "ListUpstreams"))["Upstreams"]
+    views = [UpstreamView.of(entry) for entry in upstreams]
     return await visit.show("admin/upstreams.html", upstreams=views)
 
 
-PAGES = (PageRoute(LIST, HERE, _page),)
+PAGES = (PageRoute(LIST, SECTION, _page),)

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from broker.administration.buttons import Button, Buttons, typed
 from broker.administration.new_password import new_password
 from broker.administration.reading import OLD_DAYS, PageReader, days_since
-from broker.administration.users import HERE, read_minimum_length, read_user
+from broker.administration.users import SECTION, read_minimum_length, read_user
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import NoSuchEntity
 
@@ -57,19 +57,19 @@ async def _page(visit: Visit) -> Response:
 
 
 async def _keys(visit: Visit, reader: PageReader, name: str) -> list[AccessKeyView]:
-    shown = []
+    views = []
     for key in await reader.list_all(
         "ListAccessKeys", "AccessKeyMetadata", UserName=name
     ):
         used = await reader.iam("GetAccessKeyLastUsed", AccessKeyId=key["AccessKeyId"])
-        shown.append(
+        views.append(
             AccessKeyView(
                 key,
                 days_since(key["CreateDate"], visit.now),
                 used and used["AccessKeyLastUsed"],
             )
         )
-    return shown
+    return views
 
 
 _OTHERS = (
@@ -85,9 +85,9 @@ async def _others(reader: PageReader, name: str) -> list[tuple[str, int]]:
         (noun, len(await reader.list_all(action, member, UserName=name)))
         for action, member, noun in _OTHERS
     ]
-    found = await reader.iam(_SERVICE[0], UserName=name)
+    results = await reader.iam(_SERVICE[0], UserName=name)
     counts.append(
-        ("service-specific credentials", len((found or {}).get(_SERVICE[1], ())))
+        ("service-specific credentials", len((results or {}).get(_SERVICE[1], ())))
     )
     return [(noun, count) for noun, count in counts if count]
 
@@ -106,7 +106,7 @@ async def _make_key(visit: Visit, name: str) -> NewSecret:
 async def _set_password(visit: Visit, name: str) -> NewSecret | None:
     chosen = visit.form.find("password") or ""
     password = chosen or new_password(await read_minimum_length(visit))
-    given = {
+    params = {
         "UserName": name,
         "Password": password,
         "PasswordResetRequired": visit.is_checked("reset"),
@@ -114,9 +114,9 @@ async def _set_password(visit: Visit, name: str) -> NewSecret | None:
     try:
         await visit.iam("GetLoginProfile", UserName=name)
     except NoSuchEntity:
-        await visit.iam("CreateLoginProfile", **given)
+        await visit.iam("CreateLoginProfile", **params)
     else:
-        await visit.iam("UpdateLoginProfile", **given)
+        await visit.iam("UpdateLoginProfile", **params)
     if chosen:
         return None
     return NewSecret("The new password", (("password", "Password", password),))
@@ -153,4 +153,4 @@ _BUTTONS = Buttons(
     },
 )
 
-PAGES = (PageRoute(CREDENTIALS, HERE, _page, BOTH),)
+PAGES = (PageRoute(CREDENTIALS, SECTION, _page, BOTH),)

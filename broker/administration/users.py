@@ -19,7 +19,7 @@ from broker.model.overview import UserOverview
 
 USERS = "/console/users"
 NEW = "/console/users/new"
-HERE = "users"
+SECTION = "users"
 _GROUPS_SHOWN = 3
 _CHOICES_MAX = 100
 
@@ -52,12 +52,12 @@ async def _read(visit: Visit, query: Query) -> Found:
     except AccessDenied as error:
         # Without permission for the overview: the plain list.
         rows = [
-            UserRow(one["UserName"], one["Path"], one["CreateDate"])
-            for one in await list_all(visit, "ListUsers", "Users", PathPrefix=path)
+            UserRow(user["UserName"], user["Path"], user["CreateDate"])
+            for user in await list_all(visit, "ListUsers", "Users", PathPrefix=path)
         ]
         more["denied"] = error.words
         return Found(rows, sortable=False, more=more)
-    rows = [_row(one, visit.now) for one in answer["Users"]]
+    rows = [_row(user, visit.now) for user in answer["Users"]]
     return Found(rows, cut=answer["Marker"] is not None, more=more)
 
 
@@ -67,7 +67,7 @@ def _activity(row: UserRow) -> datetime | None:
 
 _LIST = ListPage(
     path=USERS,
-    here=HERE,
+    here=SECTION,
     template="admin/users.html",
     read=_read,
     searched=attrgetter("name"),
@@ -169,11 +169,11 @@ class _NewUser:
         self.key: Mapping[str, Any] | None = None
 
     async def step(
-        self, what: str, action: str, **given: object
+        self, what: str, action: str, **params: object
     ) -> Mapping[str, Any] | None:
         """Do one step; the user exists by now, so a failure is noted, not raised."""
         try:
-            return await self._visit.iam(action, **given)
+            return await self._visit.iam(action, **params)
         except BrokerError as error:
             self.failed.append(f"{what}: {error.words}")
             return None
@@ -191,19 +191,19 @@ async def group_names(visit: Visit, user: str) -> list[str]:
     return [group["GroupName"] for group in groups]
 
 
-def _row(one: UserOverview, now: datetime) -> UserRow:
+def _row(overview: UserOverview, now: datetime) -> UserRow:
     ages = [
         days_since(key.created_at, now)
-        for key in one.keys
+        for key in overview.keys
         if key.status.value == "Active"
     ]
     return UserRow(
-        name=one.user.name,
-        path=one.user.path,
-        created_at=one.user.created_at,
-        details=one,
+        name=overview.user.name,
+        path=overview.user.path,
+        created_at=overview.user.created_at,
+        details=overview,
         key_days=max(ages, default=None),
-        groups_more=max(0, len(one.groups) - _GROUPS_SHOWN),
+        groups_more=max(0, len(overview.groups) - _GROUPS_SHOWN),
     )
 
 
@@ -228,16 +228,16 @@ async def _summary(visit: Visit) -> Response:
             return visit.done("Saved.", USER, name=new)
     user = await read_user(visit, name)
     reader = PageReader(visit)
-    given = {"UserName": name}
-    profile = await reader.iam("GetLoginProfile", **given)
+    params = {"UserName": name}
+    profile = await reader.iam("GetLoginProfile", **params)
     return await visit.show(
         "admin/user.html",
         user=user,
         new_name=visit.text("new_name") if visit.problem else user["UserName"],
         new_path=visit.text("new_path") if visit.problem else user["Path"],
-        groups=await reader.list_all("ListGroupsForUser", "Groups", **given),
-        keys=await reader.list_all("ListAccessKeys", "AccessKeyMetadata", **given),
-        devices=await reader.list_all("ListMFADevices", "MFADevices", **given),
+        groups=await reader.list_all("ListGroupsForUser", "Groups", **params),
+        keys=await reader.list_all("ListAccessKeys", "AccessKeyMetadata", **params),
+        devices=await reader.list_all("ListMFADevices", "MFADevices", **params),
         profile=profile and profile["LoginProfile"],
         refused=reader.refused,
     )
@@ -258,9 +258,9 @@ async def _groups(visit: Visit) -> Response:
     mine = await group_names(visit, name)
     reader = PageReader(visit)
     offered = [
-        one["GroupName"]
-        for one in await reader.list_all("ListGroups", "Groups")
-        if one["GroupName"] not in mine
+        group["GroupName"]
+        for group in await reader.list_all("ListGroups", "Groups")
+        if group["GroupName"] not in mine
     ]
     return await visit.show(
         "admin/user_groups.html",
@@ -279,12 +279,12 @@ async def _tags(visit: Visit) -> Response:
             await _change_tags(visit, name)
             return visit.done("Saved.", TAGS, name=name)
     user = await read_user(visit, name)
-    shown = "\n".join(f"{tag['Key']}={tag['Value']}" for tag in user.get("Tags", ()))
+    text = "\n".join(f"{tag['Key']}={tag['Value']}" for tag in user.get("Tags", ()))
     return await visit.show(
         "admin/user_tags.html",
         user=user,
-        tag_text=visit.text("tags") if visit.problem else shown,
-        shown=visit.text("shown") if visit.problem else shown,
+        tag_text=visit.text("tags") if visit.problem else text,
+        shown=visit.text("shown") if visit.problem else text,
     )
 
 
@@ -319,8 +319,8 @@ async def _change_tags(visit: Visit, name: str) -> None:
 
 PAGES = (
     _LIST.route(),
-    PageRoute(NEW, HERE, _new, BOTH, long=True),
-    PageRoute(USER, HERE, _summary, BOTH),
-    PageRoute(_GROUPS, HERE, _groups, BOTH),
-    PageRoute(TAGS, HERE, _tags, BOTH),
+    PageRoute(NEW, SECTION, _new, BOTH, long=True),
+    PageRoute(USER, SECTION, _summary, BOTH),
+    PageRoute(_GROUPS, SECTION, _groups, BOTH),
+    PageRoute(TAGS, SECTION, _tags, BOTH),
 )

@@ -59,11 +59,11 @@ class BrokerClock:
 
     def now(self) -> datetime:
         """The broker's time."""
-        found = time.time() + self.offset_seconds
+        match = time.time() + self.offset_seconds
         if self._told is not None:
             at, counted = self._told
-            found = max(found, at + count_seconds() - counted)
-        return datetime.fromtimestamp(found, UTC)
+            match = max(match, at + count_seconds() - counted)
+        return datetime.fromtimestamp(match, UTC)
 
 
 BROKER_VERSION = "2026-11-27"
@@ -142,7 +142,7 @@ class BrokerApi:
     def call(
         self,
         action: str,
-        given: Mapping[str, str],
+        params: Mapping[str, str],
         *,
         version: str = BROKER_VERSION,
         key: AccessKey | None = None,
@@ -153,7 +153,7 @@ class BrokerApi:
             BrokerAwayError: there is no answer that counts.
             BrokerRefusedError: the answer is an error.
         """
-        present = {name: value for name, value in given.items() if value}
+        present = {name: value for name, value in params.items() if value}
         form = {"Action": action, "Version": version, **present}
         body = urlencode(form).encode()
         headers = {

@@ -71,15 +71,15 @@ class CertificateIdentity(BrokerIdentity):
         """See `Identity`; every delivery gets the same."""
         del delivery
         identity = self._identity
-        given: dict[str, object] = {
+        params: dict[str, object] = {
             "profileArn": identity.profile_arn,
             "roleArn": identity.role_arn,
             "trustAnchorArn": identity.trust_anchor_arn,
             "durationSeconds": self._seconds or ROLE_SECONDS,
         }
         if identity.session_name:
-            given["roleSessionName"] = identity.session_name
-        body = json.dumps(given).encode()
+            params["roleSessionName"] = identity.session_name
+        body = json.dumps(params).encode()
         headers = sign_with_certificate(
             self._api, self._region, body, *load_certificate(identity)
         )
@@ -175,13 +175,13 @@ def _credentials(api: BrokerApi, status: int, kind: str, answer: bytes) -> Crede
     try:
         document: Mapping[str, Any] = json.loads(answer)
         if status == _CREATED:
-            found = document["credentialSet"][0]["credentials"]
+            credentials = document["credentialSet"][0]["credentials"]
             return Credentials.of(
                 {
-                    "AccessKeyId": found["accessKeyId"],
-                    "SecretAccessKey": found["secretAccessKey"],
-                    "SessionToken": found["sessionToken"],
-                    "Expiration": found["expiration"],
+                    "AccessKeyId": credentials["accessKeyId"],
+                    "SecretAccessKey": credentials["secretAccessKey"],
+                    "SessionToken": credentials["sessionToken"],
+                    "Expiration": credentials["expiration"],
                 },
                 api.now(),
             )

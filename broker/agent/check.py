@@ -110,8 +110,8 @@ def _broker(settings: AgentSettings) -> Iterator[Finding]:
                     f"its role is {grant.role_arn}" if grant.role_arn else _NO_ROLE
                 )
         else:
-            found, grant = identity.get_credentials(V2)
-            left = int((found.expires_at - api.now()).total_seconds())
+            credentials, grant = identity.get_credentials(V2)
+            left = int((credentials.expires_at - api.now()).total_seconds())
             yield Finding(f"the broker gives {grant.role_arn} for {left} seconds")
     except BrokerAwayError as error:
         yield Finding(f"the broker does not answer: {error}", is_good=False)
@@ -177,8 +177,8 @@ def _clock(api: BrokerApi) -> Iterator[Finding]:
 
 def _endpoints(settings: AgentSettings) -> Iterator[Finding]:
     listening = (
-        *(("metadata", one) for one in settings.metadata.listen),
-        *(("container", one) for one in settings.container.listen),
+        *(("metadata", address) for address in settings.metadata.listen),
+        *(("container", address) for address in settings.container.listen),
     )
     if not listening and settings.file.path is None:
         yield Finding(

@@ -227,11 +227,11 @@ _ANCHOR = re.compile(
 
 
 def _check_identity(identity: IdentitySettings) -> None:
-    given = [name for name in _PROOFS if getattr(identity, name) is not None]
-    if len(given) != 1:
+    proofs = [name for name in _PROOFS if getattr(identity, name) is not None]
+    if len(proofs) != 1:
         raise ConfigurationError(
             f"[identity] needs exactly one of {', '.join(_PROOFS)}; it has"
-            f" {', '.join(given) or 'none'}"
+            f" {', '.join(proofs) or 'none'}"
         )
     _check_certificate(identity)
     if identity.join_token_file is not None:
@@ -248,12 +248,12 @@ def _check_identity(identity: IdentitySettings) -> None:
         refused = identity.role_arn and identity.instance_profile_arn
     if needed == "":
         raise ConfigurationError(
-            f"[identity] with {given[0]} needs role_arn"
-            + (" or instance_profile_arn" if given[0].startswith("web") else "")
+            f"[identity] with {proofs[0]} needs role_arn"
+            + (" or instance_profile_arn" if proofs[0].startswith("web") else "")
         )
     if refused:
         raise ConfigurationError(
-            f"[identity] with {given[0]} has a role_arn or instance_profile_arn too"
+            f"[identity] with {proofs[0]} has a role_arn or instance_profile_arn too"
             " many; the broker knows an instance's role"
         )
 
@@ -317,45 +317,45 @@ class _Table:
         self._missing: list[str] = []
 
     def table(self, name: str) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = self._get(name, dict, "a table", default={})
-        return found
+        results: Mapping[str, Any] = self._get(name, dict, "a table", default={})
+        return results
 
     def text(self, name: str, *, required: bool = False) -> str:
-        found: str = self._get(name, str, "text in quotes", default="")
-        if required and not found:
+        value: str = self._get(name, str, "text in quotes", default="")
+        if required and not value:
             self._missing.append(name)
-        if any(ord(one) < ord(" ") for one in found):
+        if any(ord(text) < ord(" ") for text in value):
             raise ConfigurationError(f"{self._prefix}{name} has control characters")
-        return found
+        return value
 
     def path(self, name: str) -> Path | None:
-        found = self.text(name)
-        if not found:
+        text = self.text(name)
+        if not text:
             return None
-        path = Path(found)
+        path = Path(text)
         if not path.is_absolute():
             raise ConfigurationError(
-                f"{self._prefix}{name}: write the path from the root, /{found}"
+                f"{self._prefix}{name}: write the path from the root, /{text}"
             )
         return path
 
     def flag(self, name: str) -> bool:
-        found: bool = self._get(name, bool, "true or false", default=False)
-        return found
+        match: bool = self._get(name, bool, "true or false", default=False)
+        return match
 
     def number(self, name: str, least: int, most: int) -> int:
-        found: int = self._get(name, int, "a number", default=least)
-        if isinstance(found, bool) or not least <= found <= most:
+        match: int = self._get(name, int, "a number", default=least)
+        if isinstance(match, bool) or not least <= match <= most:
             raise ConfigurationError(
                 f"{self._prefix}{name} must be from {least} to {most}"
             )
-        return found
+        return match
 
     def texts(self, name: str) -> tuple[str, ...]:
-        found = self._get(name, list, "a list of texts", default=[])
-        if not all(isinstance(one, str) for one in found):
+        match = self._get(name, list, "a list of texts", default=[])
+        if not all(isinstance(entry, str) for entry in match):
             raise ConfigurationError(f"{self._prefix}{name} must be a list of texts")
-        return tuple(found)
+        return tuple(match)
 
     def addresses(self, name: str) -> tuple[Address, ...]:
         return tuple(map(Address.parse, self.texts(name)))
@@ -371,9 +371,9 @@ class _Table:
         if self._missing:
             raise ConfigurationError(f"{self._prefix}{self._missing[0]} is missing")
 
-    def _get(self, name: str, kind: type, shown: str, *, default: Any) -> Any:  # noqa: ANN401  # TOML
+    def _get(self, name: str, kind: type, text: str, *, default: Any) -> Any:  # noqa: ANN401  # TOML
         self._known.add(name)
-        found = self._members.get(name, default)
-        if not isinstance(found, kind):
-            raise ConfigurationError(f"{self._prefix}{name} must be {shown}")
-        return found
+        match = self._members.get(name, default)
+        if not isinstance(match, kind):
+            raise ConfigurationError(f"{self._prefix}{name} must be {text}")
+        return match

@@ -48,21 +48,21 @@ class ContainerEndpoint:
             )
         if request.method != "GET":
             return _error(405, "MethodNotAllowed", "Use GET.")
-        shown = request.headers.get("authorization", "").encode("latin-1")
+        view = request.headers.get("authorization", "").encode("latin-1")
         token = self._read_token()
-        if not token or not hmac.compare_digest(shown, token):
+        if not token or not hmac.compare_digest(view, token):
             return _error(
                 401, "AccessDenied", "Send the token from the agent's token_file."
             )
-        found, grant = self._keeper.find(), self._keeper.grant
-        if found is not None and grant is not None:
-            return _shown_credentials(found, grant)
+        credentials, grant = self._keeper.find(), self._keeper.grant
+        if credentials is not None and grant is not None:
+            return _shown_credentials(credentials, grant)
         return self._later()
 
     async def _later(self) -> Answer:
-        found, grant = await self._keeper.wait_for(), self._keeper.grant
-        if found is not None and grant is not None:
-            return _shown_credentials(found, grant)
+        credentials, grant = await self._keeper.wait_for(), self._keeper.grant
+        if credentials is not None and grant is not None:
+            return _shown_credentials(credentials, grant)
         if self._keeper.has_ended or (grant is not None and not grant.role_name):
             return _error(404, "NoRole", "This machine has no role.")
         return _error(503, "ServiceUnavailable", "There are no credentials yet.")
@@ -91,14 +91,14 @@ def ensure_token(path: Path) -> None:
         write_private(path, secrets.token_urlsafe(32))
 
 
-def _shown_credentials(found: Credentials, grant: Grant) -> Answer:
+def _shown_credentials(credentials: Credentials, grant: Grant) -> Answer:
     """Credentials as clients of this endpoint read them."""
     return Answer.json(
         {
-            "AccessKeyId": found.access_key_id,
-            "SecretAccessKey": found.secret_access_key,
-            "Token": found.session_token,
-            "Expiration": found.expires_at.strftime(ISO),
+            "AccessKeyId": credentials.access_key_id,
+            "SecretAccessKey": credentials.secret_access_key,
+            "Token": credentials.session_token,
+            "Expiration": credentials.expires_at.strftime(ISO),
             "AccountId": grant.account,
             "RoleArn": grant.role_arn,
         }

@@ -102,8 +102,8 @@ class Server:
         held = Counter(self.connections.values())
         # The first of those with most.
         longest = max(
-            (one for one in self.connections if one.is_waiting),
-            key=lambda one: held[self.connections[one]],
+            (connection for connection in self.connections if connection.is_waiting),
+            key=lambda connection: held[self.connections[connection]],
             default=None,
         )
         if longest is None:
@@ -256,11 +256,11 @@ class Connection(asyncio.Protocol):
         self, request: Request, answer: Awaitable[Answer], *, keeps: bool
     ) -> None:
         try:
-            found = await answer
+            stored_answer = await answer
         except Exception:  # noqa: BLE001  # as above
-            found = _surprise()
+            stored_answer = _surprise()
         self._task = None
-        self._send(request, found, keeps=keeps)
+        self._send(request, stored_answer, keeps=keeps)
 
     def _send(self, request: Request, answer: Answer, *, keeps: bool) -> None:
         transport = self._transport

@@ -49,7 +49,7 @@ class Identity(Protocol):
         """New credentials of that role."""
         ...
 
-    def is_live(self, found: Credentials) -> bool:
+    def is_live(self, credentials: Credentials) -> bool:
         """Whether the broker accepts credentials; not those of an upstream."""
         ...
 
@@ -60,10 +60,12 @@ class BrokerIdentity:
     def __init__(self, api: BrokerApi) -> None:
         self._api = api
 
-    def is_live(self, found: Credentials) -> bool:
+    def is_live(self, credentials: Credentials) -> bool:
         """See `Identity`."""
         key = AccessKey(
-            found.access_key_id, found.secret_access_key, found.session_token
+            credentials.access_key_id,
+            credentials.secret_access_key,
+            credentials.session_token,
         )
         try:
             self._api.call("GetCallerIdentity", {}, version=STS_VERSION, key=key)
@@ -88,17 +90,17 @@ class RoleIdentity(BrokerIdentity):
         """See `Identity`; every delivery gets the same."""
         del delivery
         identity = self._identity
-        given = {
+        params = {
             "RoleArn": identity.role_arn,
             "RoleSessionName": identity.session_name or session_name(),
             "DurationSeconds": str(self._seconds),
         }
         if identity.web_identity_token_file is not None:
             action, key = "AssumeRoleWithWebIdentity", None
-            given["WebIdentityToken"] = _read(identity.web_identity_token_file)
+            params["WebIdentityToken"] = _read(identity.web_identity_token_file)
         else:
             action, key = "AssumeRole", load_access_key(identity)
-        answer = self._api.call(action, given, version=STS_VERSION, key=key)
+        answer = self._api.call(action, params, version=STS_VERSION, key=key)
         return read_credentials(answer, self._api), self.get_grant()
 
 
@@ -141,8 +143,8 @@ def session_name() -> str:
     """The host's name, as far as a session name can have it."""
     allowed = set("_=,.@-")
     name = "".join(
-        one if one.isascii() and (one.isalnum() or one in allowed) else "-"
-        for one in socket.gethostname()
+        text if text.isascii() and (text.isalnum() or text in allowed) else "-"
+        for text in socket.gethostname()
     )
     return name[:64].ljust(2, "-")
 

@@ -122,11 +122,11 @@ class InstanceIdentity(BrokerIdentity):
     def get_credentials(self, delivery: str) -> tuple[Credentials, Grant]:
         """See `Identity`."""
         seconds = str(self._seconds) if self._seconds else ""
-        given = {"RoleDelivery": delivery, "DurationSeconds": seconds}
-        answer = self._ask("GetInstanceCredentials", given)
+        params = {"RoleDelivery": delivery, "DurationSeconds": seconds}
+        answer = self._ask("GetInstanceCredentials", params)
         return read_credentials(answer, self._api), _grant(answer)
 
-    def _ask(self, action: str, given: Mapping[str, str]) -> Mapping[str, Any]:
+    def _ask(self, action: str, params: Mapping[str, str]) -> Mapping[str, Any]:
         state = self._require_state()
         claims = {
             "iss": state.instance_arn,
@@ -141,7 +141,7 @@ class InstanceIdentity(BrokerIdentity):
             "InstanceProof": signed_token(claims, key.sign),
         }
         try:
-            answer: Mapping[str, Any] = self._api.call(action, {**proved, **given})
+            answer: Mapping[str, Any] = self._api.call(action, {**proved, **params})
         except BrokerRefusedError as error:
             if error.code != _GONE:
                 raise
@@ -228,17 +228,17 @@ class InstanceIdentity(BrokerIdentity):
         public_key = base64.b64encode(key.public_key().public_bytes_raw()).decode()
         if self._identity.certificate_file is not None:
             proof = self._make_join_token()
-            action, given = "RegisterInstance", {"JoinToken": proof}
+            action, params = "RegisterInstance", {"JoinToken": proof}
         elif self._identity.join_token_file is not None:
-            action, given = "RegisterInstance", {"JoinToken": proof}
+            action, params = "RegisterInstance", {"JoinToken": proof}
         else:
             action = "RegisterInstanceWithWebIdentity"
-            given = {
+            params = {
                 "WebIdentityToken": proof,
                 "InstanceProfileArn": self._identity.instance_profile_arn,
             }
         answer = self._api.call(
-            action, {**given, "PublicKey": public_key, "Region": self._region}
+            action, {**params, "PublicKey": public_key, "Region": self._region}
         )
         return _grant(answer).instance_arn
 
@@ -247,7 +247,7 @@ class InstanceIdentity(BrokerIdentity):
         from broker.agent.certificate import CertificateIdentity  # noqa: PLC0415
 
         settings = replace(self._settings, duration_seconds=_REGISTRATION_SECONDS)
-        found, _ = CertificateIdentity(settings, self._api).get_credentials("")
+        credentials, _ = CertificateIdentity(settings, self._api).get_credentials("")
         answer = self._api.call(
             "CreateJoinToken",
             {
@@ -255,7 +255,9 @@ class InstanceIdentity(BrokerIdentity):
                 "DurationSeconds": str(_JOIN_SECONDS),
             },
             key=AccessKey(
-                found.access_key_id, found.secret_access_key, found.session_token
+                credentials.access_key_id,
+                credentials.secret_access_key,
+                credentials.session_token,
             ),
         )
         return str(answer.get("Token") or "")
@@ -275,27 +277,27 @@ def _new_state() -> InstanceState:
 
 
 def _grant(answer: Mapping[str, Any]) -> Grant:
-    found = answer.get("InstanceAssociation")
-    if not isinstance(found, dict) or not found.get("InstanceArn"):
+    association = answer.get("InstanceAssociation")
+    if not isinstance(association, dict) or not association.get("InstanceArn"):
         raise BrokerAwayError("the answer names no instance")
-    arn = str(found["InstanceArn"])
+    arn = str(association["InstanceArn"])
     try:
         return Grant(
             account=arn.split(":", 5)[4],
-            role_name=str(found.get("RoleName") or ""),
-            role_arn=str(found.get("RoleArn") or ""),
+            role_name=str(association.get("RoleName") or ""),
+            role_arn=str(association.get("RoleArn") or ""),
             instance_arn=arn,
-            profile_arn=str(found.get("InstanceProfileArn") or ""),
-            profile_id=str(found.get("InstanceProfileId") or ""),
-            association_id=str(found.get("AssociationId") or ""),
-            poll_seconds=_poll_seconds(found),
+            profile_arn=str(association.get("InstanceProfileArn") or ""),
+            profile_id=str(association.get("InstanceProfileId") or ""),
+            association_id=str(association.get("AssociationId") or ""),
+            poll_seconds=_poll_seconds(association),
         )
     except UNEXPECTED as error:
         raise BrokerAwayError("the answer is not about an instance") from error
 
 
-def _poll_seconds(found: Mapping[str, Any]) -> float:
-    seconds = float(found.get("PollSeconds") or 0)
+def _poll_seconds(results: Mapping[str, Any]) -> float:
+    seconds = float(results.get("PollSeconds") or 0)
     if not 0 <= seconds <= _POLL_SECONDS_MAX:
         raise ValueError("PollSeconds is out of range")
     return max(seconds, _POLL_SECONDS_MIN)

@@ -99,7 +99,7 @@ class Keeper:
             # They expired unnoticed: the machine slept, or its clock was set.
             self._woken.set()
         deadline = time.monotonic() + WAIT_SECONDS
-        while (found := self.find(delivery)) is None:
+        while (credentials := self.find(delivery)) is None:
             left = deadline - time.monotonic()
             has_none = self.grant is not None and not self.grant.role_name
             if left <= 0 or has_none or self.has_ended:
@@ -109,7 +109,7 @@ class Keeper:
                 await asyncio.wait_for(self._told.wait(), left)
             except TimeoutError:
                 return None
-        return found
+        return credentials
 
     async def wait_for_grant(self) -> Grant | None:
         """The role, waiting a moment for the first word of it."""
@@ -201,21 +201,21 @@ class Keeper:
 
     async def _renew(self, delivery: str) -> None:
         identity = self._identity
-        found, grant = await self._in_thread(
+        credentials, grant = await self._in_thread(
             partial(identity.get_credentials, delivery)
         )
         if identity is not self._identity:
             return  # replaced meanwhile
-        life = (found.expires_at - self._now()).total_seconds()
+        life = (credentials.expires_at - self._now()).total_seconds()
         if life <= 0:
             raise BrokerAwayError("its credentials have expired: clocks differ")
         self._take(grant)
-        self._held[delivery] = found
+        self._held[delivery] = credentials
         self._renew_at[delivery] = self._now() + timedelta(seconds=_spread(life / 2))
         self._check_at = float("-inf")
         self._told.set()
         if delivery == V2:
-            self._on_change(found)
+            self._on_change(credentials)
 
     def _take(self, grant: Grant) -> None:
         """Note the role; credentials of another one are not served any more."""

@@ -106,8 +106,8 @@ def _process(path: Path) -> int:
     asked = _ask_agent(settings)
     if asked is None:
         identity = make_identity(settings, make_api(settings))
-        found, grant = identity.get_credentials(V2)
-        asked = found, grant.account
+        credentials, grant = identity.get_credentials(V2)
+        asked = credentials, grant.account
     _say(process_output(*asked))
     return 0
 
@@ -121,10 +121,12 @@ def _ask_agent(settings: AgentSettings) -> tuple[Credentials, str] | None:
             with cut_after(connection, _ANSWER_SECONDS):
                 connection.request("GET", "/", headers={"Authorization": token})
                 response = connection.getresponse()
-                found = json.loads(response.read(_ANSWER_BYTES_MAX))
+                match = json.loads(response.read(_ANSWER_BYTES_MAX))
             if response.status == _OK:
-                given = {**found, "SessionToken": found["Token"]}
-                return Credentials.of(given, datetime.now(UTC)), str(found["AccountId"])
+                params = {**match, "SessionToken": match["Token"]}
+                return Credentials.of(params, datetime.now(UTC)), str(
+                    match["AccountId"]
+                )
         except (OSError, HTTPException, *UNEXPECTED):
             continue
         finally:
@@ -134,5 +136,5 @@ def _ask_agent(settings: AgentSettings) -> tuple[Credentials, str] | None:
 
 def _say(text: str, to: TextIO | None = None) -> None:
     # Texts of strangers must not steer the terminal.
-    shown = "".join(one if one.isprintable() else "?" for one in text)
-    (to or sys.stdout).write(f"{shown}\n")
+    label = "".join(value if value.isprintable() else "?" for value in text)
+    (to or sys.stdout).write(f"{label}\n")

@@ -126,16 +126,16 @@ class Metadata:
         return self._absence() if grant is None else answer(grant)
 
     def _credentials(self, name: str, delivery: str) -> Answer | Awaitable[Answer]:
-        found, grant = self._keeper.find(delivery), self._keeper.grant
-        if found is None or grant is None:
+        credentials, grant = self._keeper.find(delivery), self._keeper.grant
+        if credentials is None or grant is None:
             return self._credentials_later(name, delivery)
-        return _shown(found) if name == grant.role_name else _ABSENT
+        return _shown(credentials) if name == grant.role_name else _ABSENT
 
     async def _credentials_later(self, name: str, delivery: str) -> Answer:
-        found = await self._keeper.wait_for(delivery)
+        credentials = await self._keeper.wait_for(delivery)
         grant = self._keeper.grant
-        if found is not None and grant is not None and name == grant.role_name:
-            return _shown(found)
+        if credentials is not None and grant is not None and name == grant.role_name:
+            return _shown(credentials)
         if grant is not None and name != grant.role_name:
             return _ABSENT
         return self._absence()
@@ -164,7 +164,7 @@ class Metadata:
         settings, region = self._settings, grant.region or self._region
         zone = settings.availability_zone or f"{region}a"
         host = socket.gethostname()
-        found = {
+        results = {
             "meta-data/ami-id": settings.image_id,
             "meta-data/hostname": host,
             "meta-data/instance-id": grant.instance_id,
@@ -176,11 +176,11 @@ class Metadata:
             "meta-data/services/partition": "aws",
         }
         if grant.role_name:
-            found["meta-data/iam/info"] = " "
-            found[f"{_ROLES}/{grant.role_name}"] = " "
+            results["meta-data/iam/info"] = " "
+            results[f"{_ROLES}/{grant.role_name}"] = " "
         if grant.instance_id:
-            found["dynamic/instance-identity/document"] = " "
-        return {path: value for path, value in found.items() if value}
+            results["dynamic/instance-identity/document"] = " "
+        return {path: value for path, value in results.items() if value}
 
     def _document(self, grant: Grant) -> bytes:
         settings, region = self._settings, grant.region
@@ -220,15 +220,15 @@ def _info(grant: Grant, held: Credentials | None) -> Answer:
     )
 
 
-def _shown(found: Credentials) -> Answer:
+def _shown(credentials: Credentials) -> Answer:
     return Answer.json(
         {
             "Code": "Success",
-            "LastUpdated": found.updated_at.strftime(ISO),
+            "LastUpdated": credentials.updated_at.strftime(ISO),
             "Type": "AWS-HMAC",
-            "AccessKeyId": found.access_key_id,
-            "SecretAccessKey": found.secret_access_key,
-            "Token": found.session_token,
-            "Expiration": found.expires_at.strftime(ISO),
+            "AccessKeyId": credentials.access_key_id,
+            "SecretAccessKey": credentials.secret_access_key,
+            "Token": credentials.session_token,
+            "Expiration": credentials.expires_at.strftime(ISO),
         }
     )

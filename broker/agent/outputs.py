@@ -11,7 +11,7 @@ from broker.agent.private_files import write_private
 _log = logging.getLogger(__name__)
 
 
-def process_output(found: Credentials, account: str) -> str:
+def process_output(credentials: Credentials, account: str) -> str:
     """What ``credential_process`` prints.
 
     Source: AWS SDKs and Tools Reference Guide, "Process credential provider".
@@ -19,10 +19,10 @@ def process_output(found: Credentials, account: str) -> str:
     return json.dumps(
         {
             "Version": 1,
-            "AccessKeyId": found.access_key_id,
-            "SecretAccessKey": found.secret_access_key,
-            "SessionToken": found.session_token,
-            "Expiration": found.expires_at.strftime(ISO),
+            "AccessKeyId": credentials.access_key_id,
+            "SecretAccessKey": credentials.secret_access_key,
+            "SessionToken": credentials.session_token,
+            "Expiration": credentials.expires_at.strftime(ISO),
             "AccountId": account,
         }
     )
@@ -36,21 +36,21 @@ class CredentialsFile:
         self._found: Credentials | None = None
         self._fault = ""
 
-    def put(self, found: Credentials | None) -> None:
+    def put(self, credentials: Credentials | None) -> None:
         """Write the present credentials, or delete the file when there are none.
 
         What fails is tried again with `retry`.
         """
-        self._found = found
+        self._found = credentials
         path = self._settings.path
         if path is None:
             return
         fault = ""
         try:
-            if found is None:
+            if credentials is None:
                 path.unlink(missing_ok=True)
             else:
-                self._write(path, found)
+                self._write(path, credentials)
         except OSError as error:
             fault = f"{path} cannot be written: {error.strerror}"
         if fault and fault != self._fault:
@@ -62,12 +62,12 @@ class CredentialsFile:
         if self._fault:
             self.put(self._found)
 
-    def _write(self, path: Path, found: Credentials) -> None:
+    def _write(self, path: Path, credentials: Credentials) -> None:
         write_private(
             path,
             f"[{self._settings.profile}]\n"
-            f"aws_access_key_id = {found.access_key_id}\n"
-            f"aws_secret_access_key = {found.secret_access_key}\n"
-            f"aws_session_token = {found.session_token}\n"
-            f"# These expire at {found.expires_at.strftime(ISO)}.\n",
+            f"aws_access_key_id = {credentials.access_key_id}\n"
+            f"aws_secret_access_key = {credentials.secret_access_key}\n"
+            f"aws_session_token = {credentials.session_token}\n"
+            f"# These expire at {credentials.expires_at.strftime(ISO)}.\n",
         )

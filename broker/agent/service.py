@@ -41,15 +41,15 @@ def take_sockets(
     process = environment.pop("LISTEN_PID", "")
     count = environment.pop("LISTEN_FDS", "0")
     names = environment.pop("LISTEN_FDNAMES", "").split(":")
-    found: dict[str, list[socket.socket]] = defaultdict(list)
+    results: dict[str, list[socket.socket]] = defaultdict(list)
     if process != str(os.getpid()) or not count.isdigit():
-        return found
+        return results
     for number in range(int(count)):
         os.set_inheritable(_FIRST + number, False)  # noqa: FBT003  # the library's
         listener = socket.socket(fileno=_FIRST + number)
         listener.setblocking(False)  # noqa: FBT003  # one flag, as above
-        found[names[number] if number < len(names) else ""].append(listener)
-    return found
+        results[names[number] if number < len(names) else ""].append(listener)
+    return results
 
 
 def notify(state: str, environment: Mapping[str, str]) -> None:
@@ -111,8 +111,8 @@ class Agent:
             notify("STOPPING=1", os.environ)
             for task in (keeping, watching):
                 task.cancel()
-            for one in servers:
-                one.close()
+            for entry in servers:
+                entry.close()
             for server in (self._metadata, self._container):
                 server.close()
             self.keeper.close()
@@ -128,11 +128,11 @@ class Agent:
             ),
             ("container", self._container, settings.container.listen, 0),
         ):
-            given = self._sockets.get(name, [])
-            for listener in given:
+            sockets = self._sockets.get(name, [])
+            for listener in sockets:
                 limit_hops(listener, hops)
                 yield server, listener
-            for address in () if given else addresses:
+            for address in () if sockets else addresses:
                 try:
                     yield server, bind(address.host, address.port, hops)
                 except OSError as error:
@@ -166,8 +166,8 @@ class Agent:
     def _now(self) -> datetime:
         return self._api.now()
 
-    def _changed(self, found: Credentials | None) -> None:
-        self._file.put(found)
+    def _changed(self, credentials: Credentials | None) -> None:
+        self._file.put(credentials)
 
     async def _watch(self) -> None:
         while True:
@@ -206,4 +206,4 @@ class Agent:
 
 
 def _addresses(listeners: Iterable[socket.socket]) -> tuple[Address, ...]:
-    return tuple(Address(*one.getsockname()[:2]) for one in listeners)
+    return tuple(Address(*listener.getsockname()[:2]) for listener in listeners)

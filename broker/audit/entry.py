@@ -66,15 +66,15 @@ class AuditEntry(AuditRecord, kw_only=True):
 
 
 def audited_parameters(
-    given: Mapping[str, object], names: tuple[str, ...]
+    params: Mapping[str, object], names: tuple[str, ...]
 ) -> dict[str, object]:
     """The parameters on an action's allow-list, in a form JSON can hold."""
     return {
         name: value[:_TEXT_MAX]
-        if isinstance(value := given[name], str)
+        if isinstance(value := params[name], str)
         else _plain(value)
         for name in names
-        if name in given
+        if name in params
     }
 
 

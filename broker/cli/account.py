@@ -75,26 +75,26 @@ def accounts(
         directory = installation.stores.directory
         return [
             {
-                "AccountId": one.account_id,
-                "Alias": one.alias,
-                "Created": one.created_at.isoformat(timespec="seconds"),
+                "AccountId": account.account_id,
+                "Alias": account.alias,
+                "Created": account.created_at.isoformat(timespec="seconds"),
                 "WaitingForPassword": [
-                    user.name for user in await list_waiting(directory, one)
+                    user.name for user in await list_waiting(directory, account)
                 ],
             }
-            for one in await list_accounts(directory)
+            for account in await list_accounts(directory)
         ]
 
-    found = with_installation(work)
+    results = with_installation(work)
     if as_json:
-        for row in found:
+        for row in results:
             say_json(row)
         return
     say_table(
         ("Account", "Alias", "Created", "Waiting for a password"),
         [
             (number, alias or "-", created, ", ".join(waiting) or "-")
-            for number, alias, created, waiting in (row.values() for row in found)
+            for number, alias, created, waiting in (row.values() for row in results)
         ],
     )
 

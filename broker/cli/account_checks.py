@@ -30,31 +30,33 @@ async def check_certificates(stores: Stores, clock: Clock) -> list[Finding]:
     """
     directory, now = stores.directory, clock.now()
     anchors = await list_everywhere(directory, TRUST_ANCHOR)
-    found = [good(_ROLES_ANYWHERE, f"{len(anchors)} trust anchors")] if anchors else []
-    found += [
+    findings = (
+        [good(_ROLES_ANYWHERE, f"{len(anchors)} trust anchors")] if anchors else []
+    )
+    findings += [
         warning(
             _ROLES_ANYWHERE,
-            f"{one.subject[:200]} of {anchor.arn} {_ends(one.at <= now)}"
-            f" {one.at:%Y-%m-%d}",
+            f"{expiry.subject[:200]} of {anchor.arn} {_ends(expiry.at <= now)}"
+            f" {expiry.at:%Y-%m-%d}",
             "add the next certificate with aws rolesanywhere update-trust-anchor",
         )
         for anchor in anchors
-        for one in anchor_expiries(anchor.certificates)
-        if anchor.enabled and one.at and one.at <= now + ANCHOR_SOON
+        for expiry in anchor_expiries(anchor.certificates)
+        if anchor.enabled and expiry.at and expiry.at <= now + ANCHOR_SOON
     ]
-    found += [
+    findings += [
         warning(
             _ROLES_ANYWHERE,
             f"the revocation list {listed.name} ({listed.arn})"
-            f" {_ends(one.at <= now)} {one.at:%Y-%m-%d %H:%M} UTC; after that,"
-            f" certificates of {one.subject[:200]} are refused",
+            f" {_ends(expiry.at <= now)} {expiry.at:%Y-%m-%d %H:%M} UTC; after that,"
+            f" certificates of {expiry.subject[:200]} are refused",
             "import the authority's next list with aws rolesanywhere update-crl",
         )
         for listed in await list_everywhere(directory, CERTIFICATE_LIST)
-        for one in list_expiries(listed.data)
-        if listed.enabled and one.at and one.at <= now + LIST_SOON
+        for expiry in list_expiries(listed.data)
+        if listed.enabled and expiry.at and expiry.at <= now + LIST_SOON
     ]
-    return found
+    return findings
 
 
 def _ends(has_ended: bool) -> str:  # reads as a word
@@ -70,21 +72,21 @@ async def check_organisations(settings: Settings, stores: Stores) -> list[Findin
         organisations = read_organisations(settings.organisations_file)
     except OrganisationsFileError as error:
         return [problem(_ORGANISATIONS, str(error), "correct the file")]
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for organisation in organisations.by_name.values():
         wrong = await _check_members(organisation, stores)
         name, count = organisation.name, len(organisation.members)
-        found += wrong or [
+        findings += wrong or [
             good(_ORGANISATIONS, f"{name} has {count} account{'s' * (count != 1)}")
         ]
-    return found
+    return findings
 
 
 async def _check_members(organisation: Organisation, stores: Stores) -> list[Finding]:
-    found: list[Finding] = []
+    findings: list[Finding] = []
     hidden = await find_account_by_alias(stores.directory, organisation.name)
     if hidden is not None:
-        found.append(
+        findings.append(
             warning(
                 _ORGANISATIONS,
                 f"{organisation.name} is also the alias of {hidden.account_id}, whose"
@@ -95,7 +97,7 @@ async def _check_members(organisation: Organisation, stores: Stores) -> list[Fin
     begins = False
     for member in organisation.members.values():
         if await stores.directory.find(ACCOUNT, member.account) is None:
-            found.append(
+            findings.append(
                 problem(
                     _ORGANISATIONS,
                     f"{organisation.name} names the account {member.account}, which"
@@ -110,7 +112,7 @@ async def _check_members(organisation: Organisation, stores: Stores) -> list[Fin
             if provider is not None:
                 begins = begins or ProviderOptions.parse(provider.options).begins_here
                 continue
-            found.append(
+            findings.append(
                 problem(
                     _ORGANISATIONS,
                     f"{organisation.name} names {arn}, which does not exist",
@@ -118,7 +120,7 @@ async def _check_members(organisation: Organisation, stores: Stores) -> list[Fin
                 )
             )
     if not begins:
-        found.append(
+        findings.append(
             warning(
                 _ORGANISATIONS,
                 f"no sign-in to {organisation.name} can begin here",
@@ -126,4 +128,4 @@ async def _check_members(organisation: Organisation, stores: Stores) -> list[Fin
                 " providers, or ClientId=… for an OpenID Connect provider",
             )
         )
-    return found
+    return findings

@@ -39,7 +39,8 @@ async def announce(
         accounts=_named(accounts),
     )
     _log.info(
-        "entry points", state=[one.text for one in await check_doors(opened.stores)]
+        "entry points",
+        state=[finding.text for finding in await check_doors(opened.stores)],
     )
     for finding in check_settings(settings):
         if finding.level is not Level.GOOD:
@@ -54,12 +55,12 @@ async def announce(
 
 def _named(accounts: Sequence[Account]) -> list[str]:
     """The accounts' numbers and aliases, not all of very many."""
-    shown = [
+    rows = [
         f"{each.account_id} ({each.alias})" if each.alias else str(each.account_id)
         for each in accounts[:_SHOWN]
     ]
-    more = len(accounts) - len(shown)
-    return [*shown, f"{more} more"] if more else shown
+    more = len(accounts) - len(rows)
+    return [*rows, f"{more} more"] if more else rows
 
 
 async def _check_cache(opened: Installation) -> None:
@@ -91,5 +92,5 @@ def _wrong_port(settings: Settings, ports: set[int]) -> str:
 
 def _address(listener: socket) -> str:
     host, port = listener.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{port}"
+    text = f"[{host}]" if ":" in host else host
+    return f"http://{text}:{port}"

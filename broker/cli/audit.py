@@ -164,15 +164,15 @@ async def _show(
         await asyncio.sleep(_FOLLOW_SECONDS)
         # Records of the last second, or of an outage, come later than they are dated.
         new = replace(filters, since=since - _LATE)
-        found = [
+        audit_records = [
             record
             for record in reversed(await newest_records(ledger, new, _FOLLOWED_MAX))
             if _identity(record) not in seen
         ]
-        if found:
-            show(found)
-            seen.extend(map(_identity, found))
-            since = max(since, found[-1].at)
+        if audit_records:
+            show(audit_records)
+            seen.extend(map(_identity, audit_records))
+            since = max(since, audit_records[-1].at)
 
 
 def _identity(record: AuditRecord) -> tuple[str, str, datetime]:
@@ -193,10 +193,10 @@ def _summarize(filters: AuditFilter, now: datetime, *, as_json: bool) -> None:
             pass
         return await ledger.counts(account, since, bucket_hours=1)
 
-    found = with_installation(work)
+    counts = with_installation(work)
     counted: Counter[tuple[str, str]] = Counter()
-    for one in found.counts:
-        counted[one.measure, one.name] += one.count
+    for hourly_count in counts.counts:
+        counted[hourly_count.measure, hourly_count.name] += hourly_count.count
     rows = sorted(counted.items(), key=lambda row: (row[0][0], -row[1], row[0][1]))
     if as_json:
         for (measure, name), count in rows:
@@ -206,8 +206,8 @@ def _summarize(filters: AuditFilter, now: datetime, *, as_json: bool) -> None:
             ("Count", "What", "Provider or reason"),
             ((str(count), measure, name) for (measure, name), count in rows),
         )
-    if found.counted_until is not None:
-        say(f"Counted until {format_time(found.counted_until)}.", err=True)
+    if counts.counted_until is not None:
+        say(f"Counted until {format_time(counts.counted_until)}.", err=True)
 
 
 def _show_json(records: list[AuditRecord]) -> None:
@@ -223,16 +223,16 @@ async def newest_records(
     ledger: Ledger, filters: AuditFilter, limit: int
 ) -> list[AuditRecord]:
     """Read the newest matching records, at most ``limit``."""
-    found: list[AuditRecord] = []
+    records: list[AuditRecord] = []
     marker: str | None = None
     while True:
         page = await ledger.search(
-            filters, PageRequest(marker, min(_PAGE, limit - len(found)))
+            filters, PageRequest(marker, min(_PAGE, limit - len(records)))
         )
-        found += page.items
+        records += page.items
         marker = page.marker
-        if marker is None or len(found) >= limit:
-            return found
+        if marker is None or len(records) >= limit:
+            return records
 
 
 def _shown_outcome(record: AuditRecord) -> str:

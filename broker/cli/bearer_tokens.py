@@ -53,7 +53,7 @@ async def change_tokens(  # noqa: PLR0917  # as the options stand
         known = await require_known(change, AccountId(account))
         owner = await get_owner(change)
         resources: list[str] = [owner.arn]
-        shown: dict[str, Any] = {of.of: owner.name, "TokenId": revoke}
+        view: dict[str, Any] = {of.of: owner.name, "TokenId": revoke}
         if revoke:
             verb, answer = "Delete", {"Revoked": revoke}
             await of.delete(change, owner, revoke)
@@ -67,10 +67,10 @@ async def change_tokens(  # noqa: PLR0917  # as the options stand
                 "Token": secret.reveal(),
                 "Expires": made.expires_at.isoformat(),
             }
-            shown |= {of.member: lasts, "TokenId": made.token_id}
-            shown["Addresses"] = list(made.addresses)
+            view |= {of.member: lasts, "TokenId": made.token_id}
+            view["Addresses"] = list(made.addresses)
             if isinstance(made, JoinToken):
                 resources.append(made.arn)
         action = f"{verb}{of.noun}"
-        await record_change(change, action, owner.account, *resources, **shown)
+        await record_change(change, action, owner.account, *resources, **view)
     return answer

@@ -50,9 +50,9 @@ _SIGN_IN = re.compile(r"(?:^|\.)signin\.")
 
 def check_settings(settings: Settings) -> list[Finding]:
     """Check the settings for combinations that are unsafe or do not work."""
-    found = [good("settings", f"public URL {settings.public_origin}")]
-    found += _check_aliases(settings)
-    found += (
+    findings = [good("settings", f"public URL {settings.public_origin}")]
+    findings += _check_aliases(settings)
+    findings += (
         warning(
             "settings",
             f"{name} is not a setting and has no effect",
@@ -61,7 +61,7 @@ def check_settings(settings: Settings) -> list[Finding]:
         for name in unknown_settings(os.environ)
     )
     if not settings.secure:
-        found.append(
+        findings.append(
             warning(
                 "settings",
                 "browsers and clients reach the broker over plain http",
@@ -70,7 +70,7 @@ def check_settings(settings: Settings) -> list[Finding]:
             )
         )
     elif not settings.trusted_proxies:
-        found.append(
+        findings.append(
             warning(
                 "settings",
                 "no proxy is trusted, so every client appears with the proxy's address",
@@ -79,18 +79,18 @@ def check_settings(settings: Settings) -> list[Finding]:
         )
     folder = settings.data_dir
     if folder.exists() and stat.S_IMODE(folder.stat().st_mode) & 0o077:
-        found.append(
+        findings.append(
             warning("settings", f"other users can read {folder}", f"chmod 700 {folder}")
         )
     if "rediss" not in settings.redis_url and _is_remote_redis(settings.redis_url):
-        found.append(
+        findings.append(
             warning(
                 "cache",
                 "the connection to Redis is not encrypted",
                 "use rediss:// in BROKER_REDIS_URL",
             )
         )
-    return found
+    return findings
 
 
 def _check_aliases(settings: Settings) -> Iterator[Finding]:
@@ -119,7 +119,7 @@ def _check_aliases(settings: Settings) -> Iterator[Finding]:
 
 async def check_database(settings: Settings) -> list[Finding]:
     """Check that the database answers and has this version's schema."""
-    shown = redact_url(settings.database)
+    label = redact_url(settings.database)
     try:
         revision = await find_revision(parse_database_url(settings.database))
     except StoreUrlError as error:
@@ -129,14 +129,14 @@ async def check_database(settings: Settings) -> list[Finding]:
     except StoreUnavailableError as error:
         return [
             problem(
-                "database", f"{shown}: {error}", "start it, or fix BROKER_DATABASE_URL"
+                "database", f"{label}: {error}", "start it, or fix BROKER_DATABASE_URL"
             )
         ]
     if revision is None:
         return [
             problem(
                 "database",
-                f"{shown} is empty",
+                f"{label} is empty",
                 "`broker serve` creates the schema; to restore, load the backup first",
             )
         ]
@@ -144,11 +144,11 @@ async def check_database(settings: Settings) -> list[Finding]:
         return [
             problem(
                 "database",
-                f"{shown} has schema revision {revision}, not {HEAD}",
+                f"{label} has schema revision {revision}, not {HEAD}",
                 "`broker serve` upgrades it",
             )
         ]
-    return [good("database", f"{shown} answers"), *_check_room(settings)]
+    return [good("database", f"{label} answers"), *_check_room(settings)]
 
 
 def _check_room(settings: Settings) -> list[Finding]:
@@ -185,9 +185,9 @@ async def check_keyring(
         keyring = Keyring(path, installation.identity or "", keys, clock, settings.skew)
     except KeyringError as error:
         return [problem("keyring", str(error), "do that, and run this again")]
-    found = [good("keyring", f"{path} belongs to this database")]
+    findings = [good("keyring", f"{path} belongs to this database")]
     if _share_a_folder(settings, installation):
-        found.append(
+        findings.append(
             warning(
                 "keyring",
                 "keyring and database share a folder: a backup of it contains every"
@@ -196,7 +196,7 @@ async def check_keyring(
             )
         )
     if len(keyring.masters) > 1:
-        found.append(
+        findings.append(
             warning(
                 "keyring",
                 f"{path} has {len(keyring.masters)} master keys",
@@ -204,7 +204,7 @@ async def check_keyring(
                 " the old one out of every node's file",
             )
         )
-    found.extend(
+    findings.extend(
         warning(
             "keyring",
             f"the {key.kind} key {key.number} is over a year old",
@@ -213,7 +213,7 @@ async def check_keyring(
         for key in keyring.list()
         if key.use is KeyUse.SEALING and now - key.created_at > _KEY_AGE
     )
-    return [*found, *await check_sealed_values(keyring, stores, clock)]
+    return [*findings, *await check_sealed_values(keyring, stores, clock)]
 
 
 async def check_clock(stores: Stores, clock: Clock) -> list[Finding]:
@@ -243,18 +243,18 @@ async def check_clock(stores: Stores, clock: Clock) -> list[Finding]:
 
 async def check_cache(settings: Settings, stores: Stores) -> list[Finding]:
     """Check that the cache answers."""
-    shown = redact_url(settings.redis_url) or "the embedded cache"
+    label = redact_url(settings.redis_url) or "the embedded cache"
     try:
         await stores.cache.ping()
     except StoreUnavailableError as error:
         return [
             problem(
                 "cache",
-                f"{shown}: {error}; API calls work, console sign-in does not",
+                f"{label}: {error}; API calls work, console sign-in does not",
                 "start it, or fix BROKER_REDIS_URL",
             )
         ]
-    return [good("cache", f"{shown} answers")]
+    return [good("cache", f"{label} answers")]
 
 
 async def check_accounts(stores: Stores) -> list[Finding]:
@@ -268,10 +268,10 @@ async def check_accounts(stores: Stores) -> list[Finding]:
                 "broker account create ID, or broker apply FILE",
             )
         ]
-    found = [good("accounts", f"{len(accounts)} found")]
+    findings = [good("accounts", f"{len(accounts)} found")]
     for account in accounts:
         number = account.account_id
-        found.extend(
+        findings.extend(
             warning(
                 f"root key {key.access_key_id} of {number}",
                 "is active",
@@ -281,7 +281,7 @@ async def check_accounts(stores: Stores) -> list[Finding]:
             if key.status is KeyStatus.ACTIVE
         )
         if await stores.directory.find(LOGIN_PROFILE, number, number) is not None:
-            found.append(
+            findings.append(
                 warning(
                     f"root user of {number}",
                     "may sign in with a password",
@@ -289,7 +289,7 @@ async def check_accounts(stores: Stores) -> list[Finding]:
                     " is over",
                 )
             )
-    return found
+    return findings
 
 
 async def check_doors(stores: Stores) -> list[Finding]:
@@ -307,13 +307,13 @@ async def check_doors(stores: Stores) -> list[Finding]:
 
 async def check_issuers(stores: Stores, clock: Clock) -> list[Finding]:
     """Find issuers whose keys are from before keys had certificates."""
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for account in await list_accounts(stores.directory):
         outbound = find_outbound(account)
         published = outbound.published(clock.now()) if outbound else ()
         if any(key.certificate is None for key in published):
             number = account.account_id
-            found.append(
+            findings.append(
                 warning(
                     f"issuer of {number}",
                     "publishes keys without certificates, which Ceph needs",
@@ -321,7 +321,7 @@ async def check_issuers(stores: Stores, clock: Clock) -> list[Finding]:
                     " as long as their tokens do",
                 )
             )
-    return found
+    return findings
 
 
 def _share_a_folder(settings: Settings, installation: StoredInstallation) -> bool:

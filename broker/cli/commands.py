@@ -27,17 +27,17 @@ class LazyCommand(TyperCommand):
         super().__init__(name, help=place.summary)
         self._place = place
 
-    def make_context(self, *given: Any, **more: Any) -> Any:  # noqa: ANN401  # click's
+    def make_context(self, *params: Any, **more: Any) -> Any:  # noqa: ANN401  # click's
         """Import the command, which parses the rest of the command line itself."""
-        return self.load().make_context(*given, **more)
+        return self.load().make_context(*params, **more)
 
     def load(self) -> Any:  # noqa: ANN401  # a click command
         """The command itself."""
-        found = getattr(import_module(self._place.module), self._place.attribute)
-        if isinstance(found, typer.Typer):
-            return typer.main.get_group(found)
+        match = getattr(import_module(self._place.module), self._place.attribute)
+        if isinstance(match, typer.Typer):
+            return typer.main.get_group(match)
         single = typer.Typer(add_completion=False)
-        single.command(self.name)(found)
+        single.command(self.name)(match)
         return typer.main.get_command(single)
 
 
@@ -48,8 +48,8 @@ def lazy_group(places: Mapping[str, CommandPlace]) -> type[TyperGroup]:
     """
 
     class LazyGroup(TyperGroup):
-        def __init__(self, **given: Any) -> None:  # noqa: ANN401  # click's
-            super().__init__(**given)
+        def __init__(self, **params: Any) -> None:  # noqa: ANN401  # click's
+            super().__init__(**params)
             lazy = {name: LazyCommand(name, place) for name, place in places.items()}
             self.commands = {**self.commands, **lazy}
 

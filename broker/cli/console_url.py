@@ -85,13 +85,13 @@ def console_url(
         webbrowser.open(link)
 
 
-def find_endpoint(given: str | None, environment: Mapping[str, str]) -> str:
+def find_endpoint(text: str | None, environment: Mapping[str, str]) -> str:
     """Find the endpoint's URL, without its path.
 
     Raises:
         ValidationError: None is configured, or it would send the secret unencrypted.
     """
-    url = given or next(
+    url = text or next(
         (environment[name] for name in _ENDPOINT_VARIABLES if environment.get(name)), ""
     )
     if not url:
@@ -120,10 +120,10 @@ def configured_endpoint(profile: str | None) -> str | None:
             client_name="sts",
             environ=os.environ,
         )
-        found: str | None = provider.provide()
+        text: str | None = provider.provide()
     except BotoCoreError as error:
         raise ValidationError(str(error)) from error
-    return found
+    return text
 
 
 def require_safe_url(url: str) -> str:
@@ -164,8 +164,8 @@ def get_key(profile: str | None) -> TemporaryKey:
     from botocore.session import Session  # noqa: PLC0415
 
     try:
-        found = Session(profile=profile).get_credentials()
-        frozen = found and found.get_frozen_credentials()
+        credentials = Session(profile=profile).get_credentials()
+        frozen = credentials and credentials.get_frozen_credentials()
     except BotoCoreError as error:
         raise ValidationError(str(error)) from error
     if not frozen:
@@ -217,13 +217,13 @@ def fetch_signin_token(base: str, key: TemporaryKey, duration: int | None) -> st
 
 def login_link(base: str, token: str, destination: str, issuer: str) -> str:
     """The login URL."""
-    given = {
+    params = {
         "Action": "login",
         **({"Issuer": issuer} if issuer else {}),
         "Destination": destination,
         "SigninToken": token,
     }
-    return f"{base}{_PATH}?{urlencode(given)}"
+    return f"{base}{_PATH}?{urlencode(params)}"
 
 
 def _is_loopback(host: str) -> bool:

@@ -22,7 +22,7 @@ async def check_directories(settings: Settings, stores: Stores) -> list[Finding]
     except SettingsError as error:
         return [problem("directories", str(error), "fix it and run this again")]
     providers = await list_everywhere(stores.directory, LDAP_PROVIDER)
-    found = [
+    results = [
         problem(
             provider.arn,
             f"BROKER_DIRECTORIES_FILE has no {provider.directory}",
@@ -37,12 +37,14 @@ async def check_directories(settings: Settings, stores: Stores) -> list[Finding]
             for name, directory in directories.items()
         )
     ):
-        found += findings
-    found += [
+        results += findings
+    results += [
         warning(f"directory {name}", "no account has a provider for it", "broker apply")
-        for name in sorted(directories.keys() - {one.directory for one in providers})
+        for name in sorted(
+            directories.keys() - {provider.directory for provider in providers}
+        )
     ]
-    return found
+    return results
 
 
 async def probe_new_directories(
@@ -55,10 +57,10 @@ async def probe_new_directories(
         if provider.created_at == created_at
     }
     known = settings.directories.directories
-    found = await asyncio.gather(
+    results = await asyncio.gather(
         *(_try(name, LdapPeople(name, known[name])) for name in sorted(names))
     )
-    return [finding for findings in found for finding in findings]
+    return [finding for findings in results for finding in findings]
 
 
 async def _try(name: str, people: LdapPeople) -> list[Finding]:

@@ -138,11 +138,11 @@ def explain(
     if bool(event) == bool(principal) or (action and not principal):
         raise typer.BadParameter("pass an event ID, or --principal and --action")
     if event:
-        lines, found = with_installation(
+        lines, results = with_installation(
             lambda installation: _explain_event(installation, event)
         )
     elif not action:
-        lines, found = with_installation(
+        lines, results = with_installation(
             lambda installation: _explain_who(installation, principal)
         )
     else:
@@ -152,11 +152,11 @@ def explain(
             resource=resource,
             context=parse_context(context or ()),
         )
-        lines, found = with_installation(
+        lines, results = with_installation(
             lambda installation: _explain_hypothesis(installation, hypothesis)
         )
     if as_json:
-        say_json(found)
+        say_json(results)
     else:
         say(*lines)
 
@@ -198,12 +198,12 @@ async def _explain_event(
     if not records:
         return await _explain_counted(installation, event_id)
     lines: list[str] = []
-    found: list[dict[str, object]] = []
+    results: list[dict[str, object]] = []
     for record in reversed(records):
         text, described = await _explain_record(installation, record)
         lines += [*([""] if lines else []), *text]
-        found.append(described)
-    return lines, {**found[-1], "earlier": found[:-1]}
+        results.append(described)
+    return lines, {**results[-1], "earlier": results[:-1]}
 
 
 async def _explain_counted(
@@ -221,7 +221,7 @@ async def _explain_counted(
         )
     record = counted.record
     lines = [f"{format_time(record.at)}: {counted.sentence}"]
-    found: dict[str, object] = {
+    results: dict[str, object] = {
         "event": event_id,
         "decision": record.outcome,
         "outcome": record.outcome,
@@ -229,14 +229,14 @@ async def _explain_counted(
         "counted_in": record.event_id,
         "certain": counted.is_certain,
     }
-    return lines, found
+    return lines, results
 
 
 async def _explain_record(
     installation: "Installation", record: AuditRecord
 ) -> tuple[list[str], dict[str, object]]:
     lines = [_headline(record), f"Why: {_reason(record)}"]
-    found: dict[str, object] = {
+    results: dict[str, object] = {
         "event": record.event_id,
         "action": record.action,
         "caller": record.caller_arn,
@@ -251,20 +251,20 @@ async def _explain_record(
     refusal = explain_refusal(record)
     if refusal is not None:
         lines += [f"Check that failed: {refusal.title}.", f"To do: {refusal.advice}"]
-        found |= {"check": refusal.title, "to_do": [refusal.advice]}
+        results |= {"check": refusal.title, "to_do": [refusal.advice]}
     policies = (record.session or {}).get("policies")
     if isinstance(policies, list):
         lines += [f"Session policy of what it issued: {text}" for text in policies]
-        found["session_policies"] = policies
-    both_sides, shown = explain_upstream(record)
+        results["session_policies"] = policies
+    both_sides, view = explain_upstream(record)
     lines += both_sides
-    found |= shown
+    results |= view
     is_denied = record.outcome is Outcome.DENIED
     if is_denied and record.caller_arn and record.resources:
         today, detail = await _today(installation, record)
         lines += today
-        found.update(detail)
-    return lines, found
+        results.update(detail)
+    return lines, results
 
 
 def _headline(record: AuditRecord) -> str:
@@ -316,8 +316,8 @@ async def _today(
         )
     except BrokerError as error:
         return [f"{head} cannot be evaluated: {error}"], {}
-    lines, found = await _describe(installation, judged)
-    return [head, *(f"  {line}" for line in lines)], {"now": found}
+    lines, results = await _describe(installation, judged)
+    return [head, *(f"  {line}" for line in lines)], {"now": results}
 
 
 def _recorded_context(record: AuditRecord) -> dict[str, tuple[str, ...]]:
@@ -342,7 +342,7 @@ async def _explain_who(
     judged = await _judge(installation, hypothesis)
     registered = await _registered(installation, judged.request.principal.account)
     lines = [f"{judged.request.principal.arn}:"]
-    found: dict[str, object] = {"principal": judged.request.principal.arn}
+    results: dict[str, object] = {"principal": judged.request.principal.arn}
     for kind, policies in _layers(judged):
         documents = [document for _, document in policies.policies]
         rows = show_summary(policy_summary(documents)).splitlines()
@@ -350,8 +350,8 @@ async def _explain_who(
         lines += [f"  {kind.value} ({named or 'none'})", *(f"    {r}" for r in rows)]
         notes = [note for doc in documents for note in unknown_names(doc, registered)]
         lines += [f"    Note: {note}" for note in notes]
-        found[kind.value] = {"policies": named, "summary": rows, "notes": notes}
-    return lines, found
+        results[kind.value] = {"policies": named, "summary": rows, "notes": notes}
+    return lines, results
 
 
 async def _registered(
@@ -360,7 +360,7 @@ async def _registered(
     """The services that an account has registered, by the prefix of their actions."""
     stored = await installation.stores.directory.all_of(SERVICE, account)
     return service_entries(
-        [(one.name, one.definition) for one in stored],
+        [(service.name, service.definition) for service in stored],
         account=account,
         region=installation.settings.home_region,
     )
@@ -399,7 +399,7 @@ async def _describe(
         f"Why: {why}",
         f"Evaluated: {'; '.join(_list_policies(judged))}.",
     ]
-    found: dict[str, object] = {
+    results: dict[str, object] = {
         "decision": word.lower(),
         "explicit": decision.explicit_deny,
         "policy_type": decision.policy_type.value,
@@ -409,21 +409,21 @@ async def _describe(
     if not decision.allowed:
         hints = [advice(judged), *missing_keys_advice(explanation)]
         lines += [f"To do: {hint}" for hint in hints]
-        found["to_do"] = hints
+        results["to_do"] = hints
     owner = judged.applicable.resource_account or request.principal.account
     registered = await _registered(installation, AccountId(owner))
     if (doubt := find_doubt(request.action, registered)) is not None:
         lines.append(f"Note: {request.action} {doubt}.")
-    return lines, found
+    return lines, results
 
 
 def _list_policies(judged: Judgement) -> list[str]:
     """The policies that were evaluated."""
     return [
-        ", ".join(label for label, _ in found.policies)
+        ", ".join(label for label, _ in policy_set.policies)
         if kind is PolicyType.TRUST
-        else f"{kind.value} ({', '.join(label for label, _ in found.policies) or 'none'})"
-        for kind, found in _layers(judged)
+        else f"{kind.value} ({', '.join(label for label, _ in policy_set.policies) or 'none'})"
+        for kind, policy_set in _layers(judged)
     ] or ["no policy applies"]
 
 
@@ -438,6 +438,6 @@ def _layers(judged: Judgement) -> Iterator[tuple[PolicyType, PolicySet]]:
         (PolicyType.SESSION, policies.session),
     )
     for kind, sets in layers:
-        for found in sets:
-            if found is not None:
-                yield kind, found
+        for policy_set in sets:
+            if policy_set is not None:
+                yield kind, policy_set

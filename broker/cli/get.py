@@ -49,15 +49,15 @@ def get(
             return [await _describe_provider(services, name)]
         return await _describe(services, _get_kind(kind), name, account_id)
 
-    found = with_services(work)
+    results = with_services(work)
     if as_json:
-        for one in found:
-            say_json(one)
+        for entry in results:
+            say_json(entry)
     elif name:
-        for one in found:
-            _say_one(one)
+        for entry in results:
+            _say_one(entry)
     else:
-        rows = [(one["Account"], one["Name"]) for one in found]
+        rows = [(item["Account"], item["Name"]) for item in results]
         say_table(("Account", "Name"), rows)
 
 
@@ -74,27 +74,27 @@ async def _describe(
     services: "Services", kind: Section, name: str, account: str | None
 ) -> list[dict[str, Any]]:
     directory = services.stores.directory
-    found: list[dict[str, Any]] = []
-    for one in await list_accounts(directory):
-        if account in {None, one.account_id}:
-            found += [
+    results: list[dict[str, Any]] = []
+    for entry in await list_accounts(directory):
+        if account in {None, entry.account_id}:
+            results += [
                 {
-                    "Account": one.account_id,
+                    "Account": entry.account_id,
                     "Name": kind.name_of(spec),
                     **without_empty(kind.show(spec)),
                 }
-                async for page in kind.pages(directory, one.account_id)
+                async for page in kind.pages(directory, entry.account_id)
                 for spec in page
                 if name.lower() in {"", kind.name_of(spec).lower()}
             ]
-    if name and not found:
+    if name and not results:
         raise NoSuchEntity(f"There is no {kind.label} {name}.")
-    return found
+    return results
 
 
-def _say_one(found: Mapping[str, Any]) -> None:
-    width = max(map(len, found))
-    for name, value in found.items():
+def _say_one(results: Mapping[str, Any]) -> None:
+    width = max(map(len, results))
+    for name, value in results.items():
         lines = _lines(value)
         say(f"{name:<{width}}  {lines[0] if lines else 'none'}")
         say(*(f"{'':<{width}}  {line}" for line in lines[1:]))
@@ -105,7 +105,7 @@ async def _describe_provider(services: "Services", arn: str) -> dict[str, Any]:
         services.stores.directory, read_account(arn), arn
     )
     origin = services.settings.public_origin
-    found = {"Arn": provider.arn, "Options": shown_options(provider.options)}
+    results = {"Arn": provider.arn, "Options": shown_options(provider.options)}
     if isinstance(provider, SamlProvider):
         setup = saml_setup(
             provider,
@@ -113,16 +113,16 @@ async def _describe_provider(services: "Services", arn: str) -> dict[str, Any]:
             entity_id=assertion_consumer_url(origin),
             expected=services.federated.expected_of(provider),
         )
-        return {**found, **dict(_describe_saml(setup))}
+        return {**results, **dict(_describe_saml(setup))}
     if isinstance(provider, LdapProvider):
-        return {**found, **_describe_ldap(services, provider)}
+        return {**results, **_describe_ldap(services, provider)}
     keys = (
         *("aud", "sub", "amr", "email", "oaud"),
         *known_claims(provider.host_and_path),
         *_texts(provider.options.get("ClaimKeys", ())),
     )
     return {
-        **found,
+        **results,
         **dict(_describe_oidc(oidc_setup(provider, origin=origin))),
         "ConditionKeys": [f"{provider.host_and_path}:{name}" for name in keys],
     }
@@ -191,10 +191,10 @@ def _describe_oidc(setup: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
 def _texts(value: object) -> list[str]:
     if isinstance(value, str):
         return value.replace(",", " ").split()
-    return [str(one) for one in value] if isinstance(value, list | tuple) else []
+    return [str(entry) for entry in value] if isinstance(value, list | tuple) else []
 
 
 def _lines(value: object) -> list[str]:
     if isinstance(value, Mapping):
-        return [f"{name}={one}" for name, one in value.items()]
-    return [str(one) for one in value] if isinstance(value, list) else [str(value)]
+        return [f"{name}={entry}" for name, entry in value.items()]
+    return [str(entry) for entry in value] if isinstance(value, list) else [str(value)]

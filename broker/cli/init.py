@@ -117,21 +117,21 @@ async def _find_waiting(
     from broker.kinds.sign_in_links import list_waiting  # noqa: PLC0415
 
     directory = installation.stores.directory
-    found = [
-        (account, one.name)
+    results = [
+        (account, entry.name)
         for account in await list_accounts(directory)
         if number in {None, account.account_id}
         and (alias is None or account.alias in {None, alias})
-        for one in await list_waiting(directory, account)
-        if user in {None, one.name}
+        for entry in await list_waiting(directory, account)
+        if user in {None, entry.name}
     ]
-    if number is None and len(found) > 1 and not asks:
-        named = ", ".join(f"{one.account_id} ({name})" for one, name in found)
+    if number is None and len(results) > 1 and not asks:
+        named = ", ".join(f"{account.account_id} ({name})" for account, name in results)
         raise EntityAlreadyExists(
             f"The administrators of several accounts have no password yet: {named}. Pass"
             " --account with one of the numbers, or with a new one for another account."
         )
-    return max(found, key=lambda one: one[0].created_at, default=None)
+    return max(results, key=lambda entry: entry[0].created_at, default=None)
 
 
 async def _make(

@@ -55,30 +55,34 @@ def list_instances(
     async def work(services: Services) -> list[dict[str, Any]]:
         directory = services.stores.directory
         if account is None:
-            accounts = [one.account_id for one in await list_accounts(directory)]
+            accounts = [
+                account.account_id for account in await list_accounts(directory)
+            ]
         else:
             known = await require_known(directory, AccountId(account))
             accounts = [known.account_id]
         return [
-            row for one in accounts async for row in _rows(services, AccountId(one))
+            row
+            for account_id in accounts
+            async for row in _rows(services, AccountId(account_id))
         ]
 
-    found = with_services(work)
+    results = with_services(work)
     if as_json:
-        for one in found:
-            say_json(one)
+        for entry in results:
+            say_json(entry)
         return
     say_table(
         _HEADINGS,
         [
             (
-                one["Arn"],
-                one["InstanceProfileName"] or "-",
-                one["Registered"],
-                one["LastUsed"] or "never",
-                one["RegisteredBy"],
+                item["Arn"],
+                item["InstanceProfileName"] or "-",
+                item["Registered"],
+                item["LastUsed"] or "never",
+                item["RegisteredBy"],
             )
-            for one in found
+            for item in results
         ],
     )
 
@@ -97,8 +101,10 @@ def join_token(
     """Create a token with which one machine can register, and print it once."""
 
     async def get_owner(change: DirectoryChange) -> Owner:
-        found = await require_instance_profile(change, AccountId(account), profile)
-        return owning_profile(found, created_by=_OPERATOR)
+        instance_profile = await require_instance_profile(
+            change, AccountId(account), profile
+        )
+        return owning_profile(instance_profile, created_by=_OPERATOR)
 
     async def work(services: Services) -> dict[str, str]:
         return await change_tokens(
@@ -124,19 +130,27 @@ def associate(
         raise typer.BadParameter("pass either PROFILE or --detach")
 
     async def apply(change: DirectoryChange, known: Instance, _: Services) -> str:
-        found = None
+        instance_profile = None
         if profile:
-            found = await require_instance_profile(change, known.account, profile)
-        await rules.associate_profile(change, known, found)
+            instance_profile = await require_instance_profile(
+                change, known.account, profile
+            )
+        await rules.associate_profile(change, known, instance_profile)
         await record_change(
             change,
-            "AssociateInstanceProfile" if found else "DisassociateInstanceProfile",
+            "AssociateInstanceProfile"
+            if instance_profile
+            else "DisassociateInstanceProfile",
             known.account,
             known.arn,
             InstanceId=known.instance_id,
-            **({"InstanceProfileName": found.name} if found else {}),
+            **(
+                {"InstanceProfileName": instance_profile.name}
+                if instance_profile
+                else {}
+            ),
         )
-        return f"{known.instance_id} has {found.arn if found else 'no profile'}."
+        return f"{known.instance_id} has {instance_profile.arn if instance_profile else 'no profile'}."
 
     _change(instance, account, apply)
 
@@ -188,23 +202,23 @@ async def _rows(
     marker = None
     while True:
         page = await directory.page_of(INSTANCE, account, PageRequest(marker, _PAGE))
-        ids = [one.instance_id for one in page.items]
+        ids = [item.instance_id for item in page.items]
         uses = await list_uses(directory, account, ids) if ids else ()
         used = {use.subject: use.at for use in reversed(uses)}
-        for one in page.items:
+        for instance in page.items:
             profile = None
-            if one.profile_id is not None:
+            if instance.profile_id is not None:
                 profile = await directory.find(
-                    INSTANCE_PROFILE, account, one.profile_id
+                    INSTANCE_PROFILE, account, instance.profile_id
                 )
-            at = used.get(one.instance_id)
+            at = used.get(instance.instance_id)
             yield {
-                "InstanceId": one.instance_id,
-                "Arn": one.arn,
+                "InstanceId": instance.instance_id,
+                "Arn": instance.arn,
                 "InstanceProfileName": profile.name if profile else None,
-                "Registered": one.registered_at.isoformat(timespec="seconds"),
+                "Registered": instance.registered_at.isoformat(timespec="seconds"),
                 "LastUsed": at.isoformat(timespec="seconds") if at else None,
-                "RegisteredBy": one.registered_by,
+                "RegisteredBy": instance.registered_by,
             }
         if page.marker is None:
             return

@@ -25,8 +25,8 @@ def rotate_issuer_keys(account_id: AccountArgument) -> None:
 
     async def work(installation: "Installation") -> list[str]:
         async with installation.stores.directory.change(account) as change:
-            found = await require_known(change, account)
-            outbound = find_outbound(found)
+            known = await require_known(change, account)
+            outbound = find_outbound(known)
             if outbound is None:
                 raise typer.BadParameter(
                     f"{account} has never enabled outbound federation"
@@ -34,7 +34,7 @@ def rotate_issuer_keys(account_id: AccountArgument) -> None:
             rotated = rotate(
                 account, outbound, installation.vault, installation.clock.now()
             )
-            await update_account(change, with_outbound(found, rotated))
+            await update_account(change, with_outbound(known, rotated))
             published = [key.kid for key in rotated.published(installation.clock.now())]
             entry = operator_entry(
                 "RotateIssuerKeys", account, Published=", ".join(published)

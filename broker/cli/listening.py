@@ -25,25 +25,25 @@ def listen(host: str, port: int) -> list[socket.socket]:
         ListenError: One is in use or forbidden, or none is on this machine.
     """
     try:
-        found = socket.getaddrinfo(
+        results = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
     except (OSError, UnicodeError):
         raise ListenError(_no_address(host)) from None
     with ExitStack() as stack:
         made = []
-        for family, kind, protocol, _, address in dict.fromkeys(found):
+        for family, kind, protocol, _, address in dict.fromkeys(results):
             try:
-                one = stack.enter_context(socket.socket(family, kind, protocol))
-                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                entry = stack.enter_context(socket.socket(family, kind, protocol))
+                entry.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 if family == socket.AF_INET6:
-                    one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                one.bind(address)
+                    entry.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                entry.bind(address)
             except OSError as error:
                 if error.errno in _REFUSED:
                     raise ListenError(_describe(host, port, error)) from None
                 continue  # this machine lacks the address family, such as IPv6
-            made.append(one)
+            made.append(entry)
         if not made:
             raise ListenError(_no_address(host))
         stack.pop_all()
@@ -98,10 +98,10 @@ def _terminate(_number: int, _frame: object) -> None:
 
 def _remove_stale(path: Path) -> None:
     try:
-        found = path.lstat()
+        results = path.lstat()
     except OSError:
         return
-    if not stat.S_ISSOCK(found.st_mode):
+    if not stat.S_ISSOCK(results.st_mode):
         raise ListenError(f"{path} exists and is not a socket; use another path")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1)

@@ -90,10 +90,10 @@ async def require_known(directory: "DirectoryReader", account: AccountId) -> Acc
     """
     from broker.stores.directory.kinds import ACCOUNT  # noqa: PLC0415
 
-    found = await directory.find(ACCOUNT, account)
-    if found is None:
+    stored_account = await directory.find(ACCOUNT, account)
+    if stored_account is None:
         raise NoSuchEntity(f"There is no account {account}.")
-    return found
+    return stored_account
 
 
 def operator_entry(
@@ -120,10 +120,10 @@ async def record_change(
     action: str,
     account: AccountId,
     *resources: str,
-    **shown: object,
+    **view: object,
 ) -> None:
     """Record a change of the current system user, in its transaction."""
-    entry = operator_entry(action, account, **shown)
+    entry = operator_entry(action, account, **view)
     entry.resources = resources
     await change.record(entry.complete())
 

@@ -80,7 +80,7 @@ async def probe_new_providers(
                 if saml.created_at == created_at:
                     arns.append(saml.arn)
                     probes.append(probe_saml(saml, entities))
-        found, directories = await asyncio.gather(
+        health_findings, directories = await asyncio.gather(
             asyncio.gather(*probes), probe_new_directories(settings, stores, created_at)
         )
     finally:
@@ -89,7 +89,7 @@ async def probe_new_providers(
         good(arn, finding.text)
         if finding.level is HealthLevel.GOOD
         else warning(arn, finding.text, finding.advice)
-        for arn, findings in zip(arns, found, strict=True)
+        for arn, findings in zip(arns, health_findings, strict=True)
         for finding in findings
     ]
 
@@ -120,9 +120,9 @@ async def _check_scim(
             )
         ]
     counts = await provisioning_counts(stores.directory, provider.account, provider_id)
-    found: list[Finding] = []
+    findings: list[Finding] = []
     if not tokens:
-        found.append(
+        findings.append(
             problem(
                 arn,
                 "SCIM is switched on, but no token is valid: leavers are not reported",
@@ -130,7 +130,7 @@ async def _check_scim(
             )
         )
     elif (end := max(token.expires_at for token in tokens)) - now < _TOKEN_NOTICE:
-        found.append(
+        findings.append(
             warning(
                 arn,
                 f"its last SCIM token expires {end:%Y-%m-%d}",
@@ -138,7 +138,7 @@ async def _check_scim(
             )
         )
     if not counts.users and not options.allows_unknown:
-        found.append(
+        findings.append(
             warning(
                 arn,
                 "SCIM is switched on, but its directory has provisioned no people, so no one"
@@ -146,7 +146,7 @@ async def _check_scim(
                 "provision people, or set ScimUnknown=allow until then",
             )
         )
-    return found or [
+    return findings or [
         good(
             arn,
             f"SCIM: people: {counts.users} ({counts.inactive} inactive),"
@@ -164,12 +164,12 @@ def _check_saml(provider: SamlProvider, now: datetime) -> list[Finding]:
         )
     except (ValueError, MetadataRejected) as error:
         return [problem(arn, str(error), "broker providers set, or new metadata")]
-    found = _check_exceptions(arn, provider.options)
+    findings = _check_exceptions(arn, provider.options)
     for descriptor in metadata.descriptors:
         for key in descriptor.signing_keys:
             end = key.not_after
             if end - now < _CERTIFICATE_NOTICE:
-                found.append(
+                findings.append(
                     warning(
                         arn,
                         f"a signing certificate of {descriptor.entity_id} expires"
@@ -178,10 +178,10 @@ def _check_saml(provider: SamlProvider, now: datetime) -> list[Finding]:
                     )
                 )
     if provider.valid_until < now:
-        found.append(
+        findings.append(
             problem(arn, "its registration has expired", "update its metadata")
         )
-    return found or [good(arn, "metadata is in order")]
+    return findings or [good(arn, "metadata is in order")]
 
 
 async def _check_published(
@@ -213,12 +213,14 @@ async def _check_published(
                 f"fix it there, then: broker providers refresh {arn}",
             )
         ]
-    found = [good(arn, f"{url} was fetched at {state.attempted_at:%Y-%m-%d %H:%M} UTC")]
+    findings = [
+        good(arn, f"{url} was fetched at {state.attempted_at:%Y-%m-%d %H:%M} UTC")
+    ]
     if state.attempted_at + 2 * INTERVAL_MAX < now:
-        found = [
+        findings = [
             warning(arn, f"{url} was not fetched recently", "is the broker running?")
         ]
-    return found
+    return findings
 
 
 async def _check_oidc(provider: OidcProvider, keys: IssuerKeys) -> list[Finding]:
@@ -227,9 +229,9 @@ async def _check_oidc(provider: OidcProvider, keys: IssuerKeys) -> list[Finding]
         options = ProviderOptions.parse(provider.options)
     except ValueError as error:
         return [problem(arn, str(error), f"broker providers set {arn} …")]
-    found = _check_exceptions(arn, provider.options)
+    findings = _check_exceptions(arn, provider.options)
     if not provider.client_ids:
-        found.append(
+        findings.append(
             warning(
                 arn,
                 "no client ID is registered, so every token is refused",
@@ -242,32 +244,32 @@ async def _check_oidc(provider: OidcProvider, keys: IssuerKeys) -> list[Finding]
         remedy = "check DNS, network and certificate (BROKER_CA_FILE)"
         if was_refused(error):
             remedy = "an issuer on a private address needs BROKER_INTERNAL_ISSUERS"
-        found.append(problem(arn, f"its keys cannot be read: {error}", remedy))
+        findings.append(problem(arn, f"its keys cannot be read: {error}", remedy))
     else:
         if key_set.keys:
-            found.append(good(arn, f"{len(key_set.keys)} keys available"))
+            findings.append(good(arn, f"{len(key_set.keys)} keys available"))
         else:
-            found.append(
+            findings.append(
                 problem(
                     arn,
                     "none of its keys can be used",
                     "check StaticJwks and the issuer",
                 )
             )
-    return found
+    return findings
 
 
 def _check_exceptions(arn: str, options: Mapping[str, object]) -> list[Finding]:
-    named = [one.name for one in OPTIONS if one.place.is_exception]
+    named = [option.name for option in OPTIONS if option.place.is_exception]
     made = {n: v for n in named if (v := options.get(n)) not in _STRICT}
     if not made:
         return []
-    shown = ", ".join(f"{name}={option_text(v)}"[:80] for name, v in made.items())
+    text = ", ".join(f"{name}={option_text(v)}"[:80] for name, v in made.items())
     without = " ".join(f"{name}=" for name in made)
     return [
         warning(
             arn,
-            f"exceptions from the usual checks: {shown}",
+            f"exceptions from the usual checks: {text}",
             f"broker providers set {arn} {without}, once the identity provider does not"
             " need them; see docs/operating/providers.md",
         )

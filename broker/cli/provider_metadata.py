@@ -44,9 +44,9 @@ def refresh(arn: Annotated[str, typer.Argument(metavar="ARN")]) -> None:
             "NextAt": state.next_at.isoformat(),
         }
 
-    shown = with_services(work)
-    say(json.dumps(shown))
-    if shown["Problem"]:
+    view = with_services(work)
+    say(json.dumps(view))
+    if view["Problem"]:
         raise typer.Exit(1)
 
 

@@ -151,9 +151,9 @@ def _read_time(text: str) -> datetime | None:
     if not text:
         return None
     try:
-        found = datetime.fromisoformat(text)
+        match = datetime.fromisoformat(text)
     except ValueError as error:
         raise typer.BadParameter(
             f"{text!r} is not a time such as 2026-01-31T12:00Z"
         ) from error
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return match if match.tzinfo else match.replace(tzinfo=UTC)

@@ -85,10 +85,10 @@ def list_providers(
             described = {"Arn": provider.arn, "Issuer": issuer, "Options": options}
             say_json(described)
         else:
-            shown = " ".join(
+            text = " ".join(
                 f"{name}={_short(value)}" for name, value in options.items()
             )
-            rows.append((provider.arn, issuer, shown))
+            rows.append((provider.arn, issuer, text))
     if not as_json:
         say_table(_HEADINGS, rows)
 
@@ -97,8 +97,8 @@ _KINDS = {"SAML": SamlProvider, "OpenID Connect": OidcProvider, "LDAP": LdapProv
 _HELP = "Set a provider's operator-only options.\n\n" + "\n\n".join(
     f"{label}: "
     + ", ".join(
-        f"{name} (or @FILE)" if one.type.from_file else name
-        for name, one in OPTIONS_OF[kind].items()
+        f"{name} (or @FILE)" if option.type.from_file else name
+        for name, option in OPTIONS_OF[kind].items()
     )
     for label, kind in _KINDS.items()
 )
@@ -140,10 +140,10 @@ def configure(
 
 async def all_providers(directory: DirectoryReader) -> list[Provider]:
     """The providers of all accounts."""
-    found: list[Provider] = []
+    providers: list[Provider] = []
     for kind in STORED.values():
-        found += await list_everywhere(directory, kind)
-    return found
+        providers += await list_everywhere(directory, kind)
+    return providers
 
 
 def _read_settings(provider: Provider, settings: list[str]) -> dict[str, str]:

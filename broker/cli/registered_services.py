@@ -45,24 +45,24 @@ def list_services(
 
     async def work(services: Services) -> list[dict[str, Any]]:
         directory = services.stores.directory
-        found = []
-        for one in await list_everywhere(directory, SERVICE):
-            tokens = await SERVICE_TOKENS.tokens_of(directory, owning_service(one))
-            found.append(_described(one) | {"Tokens": len(tokens)})
-        return found
+        matches = []
+        for service in await list_everywhere(directory, SERVICE):
+            tokens = await SERVICE_TOKENS.tokens_of(directory, owning_service(service))
+            matches.append(_described(service) | {"Tokens": len(tokens)})
+        return matches
 
-    found = with_services(work)
+    results = with_services(work)
     if as_json:
-        for one in found:
-            say_json(one)
+        for entry in results:
+            say_json(entry)
         return
     rows = [
         (
-            one["Arn"],
-            one["ServiceName"] if one["Definition"].get("Actions") else "execute-api",
-            str(one["Tokens"]),
+            item["Arn"],
+            item["ServiceName"] if item["Definition"].get("Actions") else "execute-api",
+            str(item["Tokens"]),
         )
-        for one in found
+        for item in results
     ]
     say_table(_HEADINGS, rows)
 
@@ -75,8 +75,8 @@ def show(name: NameArgument, account: AccountOption) -> None:
         directory = services.stores.directory
         service = await rules.require_service(directory, AccountId(account), name)
         owner = owning_service(service)
-        found = await tokens.described_tokens(SERVICE_TOKENS, directory, owner)
-        return _described(service) | {"Tokens": found}
+        results = await tokens.described_tokens(SERVICE_TOKENS, directory, owner)
+        return _described(service) | {"Tokens": results}
 
     say_json(with_services(work), indent=2)
 
@@ -111,7 +111,7 @@ def set_definition(
         owner = AccountId(account)
         async with services.stores.directory.change(owner) as change:
             known = await require_known(change, owner)
-            shown = {"ServiceName": name}
+            view = {"ServiceName": name}
             if delete:
                 service = await rules.require_service(change, owner, name)
                 await change.remove(SERVICE, service)
@@ -120,8 +120,8 @@ def set_definition(
                 now = services.clock.now().replace(microsecond=0)
                 service = await rules.put_service(change, known, name, text, now)
                 action, said = "PutService", service.arn
-                shown["Definition"] = service.definition
-            await record_change(change, action, owner, service.arn, **shown)
+                view["Definition"] = service.definition
+            await record_change(change, action, owner, service.arn, **view)
         return said
 
     say(with_services(work))
@@ -138,8 +138,8 @@ def token(
     """Create a token for a service or its proxy, and print it once."""
 
     async def get_owner(change: DirectoryChange) -> Owner:
-        found = await rules.require_service(change, AccountId(account), name)
-        return owning_service(found)
+        service = await rules.require_service(change, AccountId(account), name)
+        return owning_service(service)
 
     async def work(services: Services) -> dict[str, str]:
         return await tokens.change_tokens(

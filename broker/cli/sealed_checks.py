@@ -44,7 +44,7 @@ async def check_sealed_values(
     keyring: Keyring, stores: Stores, clock: Clock
 ) -> list[Finding]:
     """Find secrets whose storage key is missing, and say how to replace them."""
-    found: list[Finding] = []
+    findings: list[Finding] = []
     counted = await count_sealed(stores.directory)
     count = sum(counted.values())
     missing = {number for number in counted if not _opens(keyring, number, clock)}
@@ -55,7 +55,7 @@ async def check_sealed_values(
             async for value in sealed_values(stores.directory)
             if value.number in missing
         }
-        found += broken.values()
+        findings += broken.values()
     sealed = await find_sealed_request_key(stores.database, clock.now())
     if sealed is not None:
         count += 1
@@ -65,9 +65,9 @@ async def check_sealed_values(
                 f"broker keys revoke {number} replaces it; give the new metadata to"
                 " identity providers that verify requests"
             )
-            found.append(_problem(_REQUEST_KEY, number, remedy))
+            findings.append(_problem(_REQUEST_KEY, number, remedy))
     none = "none stored"
-    return found or [
+    return findings or [
         good("secrets", f"{count} stored, all can be opened" if count else none)
     ]
 

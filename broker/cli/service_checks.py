@@ -41,22 +41,22 @@ async def check_services(
 ) -> list[Finding]:
     """Find tokens that soon expire, definitions of old rules, and keys without a value."""
     directory, now = stores.directory, clock.now()
-    found: list[Finding] = []
+    findings: list[Finding] = []
     count = 0
     for account in await list_accounts(directory):
         services = await directory.all_of(SERVICE, account.account_id)
         if services:
             entries = service_entries(
-                [(one.name, one.definition) for one in services],
+                [(service.name, service.definition) for service in services],
                 account=account.account_id,
                 region=settings.home_region,
             )
-            found += await _of_policies(stores, account.account_id, entries)
-            found += await _of_refused_askers(stores, account.account_id, now)
+            findings += await _of_policies(stores, account.account_id, entries)
+            findings += await _of_refused_askers(stores, account.account_id, now)
         for service in services:
             count += 1
-            found += _of_definition(service)
-            found += [
+            findings += _of_definition(service)
+            findings += [
                 warning(
                     "services",
                     f"the token {token.token_id} of {service.arn} expires at"
@@ -69,7 +69,7 @@ async def check_services(
                 )
                 if token.expires_at <= now + SOON
             ]
-    return [*([good("services", f"{count} registered")] if count else []), *found]
+    return [*([good("services", f"{count} registered")] if count else []), *findings]
 
 
 async def _of_policies(
@@ -79,23 +79,25 @@ async def _of_policies(
     directory = stores.directory
     texts = [
         (
-            f"{one.kind} {one.owner or account} {one.name}",
-            one.document,
+            f"{policy_text.kind} {policy_text.owner or account} {policy_text.name}",
+            policy_text.document,
             PolicyKind.IDENTITY,
         )
-        for one in await list_policy_texts(directory, account, _POLICIES_MAX)
+        for policy_text in await list_policy_texts(directory, account, _POLICIES_MAX)
     ]
     page = await directory.page_of(
         RESOURCE_POLICY, account, PageRequest(None, _POLICIES_MAX)
     )
-    texts += [(one.arn, one.document, PolicyKind.RESOURCE) for one in page.items]
-    found = []
+    texts += [
+        (policy.arn, policy.document, PolicyKind.RESOURCE) for policy in page.items
+    ]
+    findings = []
     for label, text, kind in texts:
         try:
             doubts = unknown_keys(parse_policy(text, kind), entries)
         except PolicyRejected:
             continue  # it allows no principal anything
-        found += [
+        findings += [
             warning(
                 "services",
                 f"the policy of {label}: {doubt}",
@@ -104,11 +106,11 @@ async def _of_policies(
             )
             for doubt in doubts
         ]
-    more = len(found) - _SHOWN
+    more = len(findings) - _SHOWN
     if more > 0:
         last = warning("services", f"{more} more of such keys", "see those above")
-        return [*found[:_SHOWN], last]
-    return found
+        return [*findings[:_SHOWN], last]
+    return findings
 
 
 async def _of_refused_askers(

@@ -81,9 +81,11 @@ def end_older_sessions(
         directory = services.stores.directory
         known = await require_known(directory, account)
         left, failed = set(roles), list[BrokerError]()
-        for name, group in groupby(sorted(roles), key=lambda one: one.name):
+        for name, group in groupby(
+            sorted(roles), key=lambda upstream_role_name: upstream_role_name.name
+        ):
             upstream = await require_upstream(directory, account, name)
-            arns = [one.role_arn for one in group]
+            arns = [upstream_role_name.role_arn for upstream_role_name in group]
             try:
                 async for arn, error in services.upstreams.end_older_sessions(
                     upstream, known, arns, now
@@ -206,10 +208,10 @@ def show(key: KeyArgument) -> None:
     """Show a session's origin and state, as JSON."""
 
     async def work(installation: "Installation") -> dict[str, object]:
-        found = await _find_session(installation, key)
-        if found is None:
+        session = await _find_session(installation, key)
+        if session is None:
             raise NoSuchEntity(f"There is no record of a session {key}.")
-        record, minted = found
+        record, minted = session
         described: dict[str, object] = {"access_key_id": key}
         if minted is not None and minted.session is not None:
             described.update(minted.session)
@@ -288,16 +290,16 @@ def revoke(
     ]:
         directory = installation.stores.directory
         now = installation.clock.now()
-        found = await _find_session(installation, target) if is_key else None
-        one = found is not None or target.startswith(TEMPORARY_KEY_PREFIX)
-        owner = account or (found[0].account if found else _account_of(target))
+        session = await _find_session(installation, target) if is_key else None
+        item = session is not None or target.startswith(TEMPORARY_KEY_PREFIX)
+        owner = account or (session[0].account if session else _account_of(target))
         before = mark
-        if not (one or subject or mark):
+        if not (item or subject or mark):
             before = await _mark_of(directory, owner, target)
         async with directory.change(owner) as change:
-            if found is not None:
-                await revoke_session(change, found[0], now=now, reason=reason)
-            elif one:
+            if session is not None:
+                await revoke_session(change, session[0], now=now, reason=reason)
+            elif item:
                 await revoke_key_id(
                     change, account=owner, access_key_id=target, now=now, reason=reason
                 )
@@ -322,11 +324,11 @@ def revoke(
                 **{name: value for name, value in about.items() if value},
             )
             await change.record(entry.complete())
-        if one:
+        if item:
             await forget_session(installation.stores.cache, target)
-        role_id = found[0].principal_id if found else before
+        role_id = session[0].principal_id if session else before
         roles = await upstream_roles(directory, owner, role_id)
-        return owner, found[0].upstream if found else None, roles, now
+        return owner, session[0].upstream if session else None, roles, now
 
     owner, origin, roles, now = with_installation(work)
     whose = next(filter(None, (source_identity, subject, target, provider)))
@@ -382,7 +384,9 @@ async def _find_session(
     filters = AuditFilter(minted_key_id=key)
     page = await installation.stores.ledger.search(filters, PageRequest())
     # Sessions in use come before those that an upstream issued in vain.
-    for minted in sorted(page.items, key=lambda one: bool(one.error_code)):
+    for minted in sorted(
+        page.items, key=lambda audit_record: bool(audit_record.error_code)
+    ):
         if minted.session is not None:
             return read_audited(minted.session), minted
     try:
@@ -449,27 +453,27 @@ async def _mark_of(directory: DirectoryReader, account: AccountId, target: str) 
         return target
     kind, _, path = target.split(":", _ARN_FIELDS - 1)[-1].partition("/")
     name = path.rpartition("/")[2]
-    found: tuple[str, str] | None = None
+    results: tuple[str, str] | None = None
     if kind == "role" and (role := await directory.named(ROLE, account, name)):
-        found = role.arn, role.role_id
+        results = role.arn, role.role_id
     elif kind == "user" and (user := await directory.named(USER, account, name)):
-        found = user.arn, user.user_id
+        results = user.arn, user.user_id
     elif kind == "trust-anchor" and (
         anchor := await directory.find(TRUST_ANCHOR, account, name)
     ):
-        found = anchor.arn, anchor.arn
+        results = anchor.arn, anchor.arn
     elif provider := await find_provider(directory, account, target):
-        found = provider.arn, provider.arn
-    if found is None or found[0] != target:
+        results = provider.arn, provider.arn
+    if results is None or results[0] != target:
         raise NoSuchEntity(f"There is no {target}.")
-    return found[1]
+    return results[1]
 
 
 def _account_of(target: str) -> AccountId:
     """Parse the account in an access key ID, an ARN or an account number."""
-    found = find_account_of_key_id(target)
-    if found is not None:
-        return found
+    account_id = find_account_of_key_id(target)
+    if account_id is not None:
+        return account_id
     fields = target.split(":")
     text = fields[4] if len(fields) >= _ARN_FIELDS else target
     try:

@@ -35,7 +35,7 @@ async def find_template_warnings(
         stored = await directory.all_of(SERVICE, account.account)
         declared = account.specs(SERVICES) or ()
         registered |= service_entries(
-            [(one.name, one.definition) for one in stored]
+            [(service.name, service.definition) for service in stored]
             + [tuple(spec.properties.values()) for spec in declared],
             account=account.account,
             region=context.home_region,
@@ -56,10 +56,10 @@ def _open_roles(account: AccountTemplate) -> Iterator[str]:
         for role in account.specs(ROLES) or ()
     }
     for spec in account.specs(OIDC_PROVIDERS) or ():
-        one, named = spec.properties, OIDC_PROVIDERS.name_of(spec)
-        said = (account.account, named, one["ClientIdList"], one["Broker"], trust)
+        entry, named = spec.properties, OIDC_PROVIDERS.name_of(spec)
+        said = (account.account, named, entry["ClientIdList"], entry["Broker"], trust)
         for text, remedy in find_open_roles(*said):
-            yield f"{account.place}.OIDCProviders.{one['Url']}: {text}; {remedy}"
+            yield f"{account.place}.OIDCProviders.{entry['Url']}: {text}; {remedy}"
 
 
 def _documents(account: AccountTemplate) -> Iterator[tuple[str, str, PolicyKind]]:

@@ -71,9 +71,9 @@ def say_table(
 
 def _say_plain_table(rows: Sequence[Sequence[str]]) -> None:
     """Print aligned columns, for a pipe or where rich would take too long."""
-    shown = [[plain(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    for row in shown:
+    listed_rows = [[plain(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*listed_rows, strict=True)]
+    for row in listed_rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         typer.echo("  ".join(cells).rstrip())
 

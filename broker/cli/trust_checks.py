@@ -64,11 +64,15 @@ async def check_trust(settings: Settings, stores: Stores) -> AsyncIterator[Findi
                     f" BROKER_SAML_RECIPIENTS={wrong[0]} if the identity provider goes on"
                     " naming it",
                 )
-        for one in issuers:
+        for provider in issuers:
             for text, remedy in find_open_roles(
-                number, one.host_and_path, one.client_ids, one.options, trust
+                number,
+                provider.host_and_path,
+                provider.client_ids,
+                provider.options,
+                trust,
             ):
-                yield warning(one.arn, text, remedy)
+                yield warning(provider.arn, text, remedy)
 
 
 def find_open_roles(
@@ -92,7 +96,10 @@ def find_open_roles(
         return  # no trust policy sees the groups of a SCIM directory
     key = f"{issuer}:{table.attribute}"
     for arn in sorted(table.named & trust.keys()):
-        if any(_accepts(trust[arn], arn, account, issuer, one) for one in client_ids):
+        if any(
+            _accepts(trust[arn], arn, account, issuer, client_id)
+            for client_id in client_ids
+        ):
             text = (
                 f"only GroupRoles keeps {arn} for members of its groups: the trust policy"
                 " accepts tokens without a group"
@@ -143,14 +150,14 @@ async def _roles(stores: Stores, account: AccountId) -> AsyncIterator[Role]:
 
 
 def _recipients(settings: Settings, providers: Iterable[SamlProvider]) -> set[str]:
-    found = set(settings.recipients)
+    recipients = set(settings.recipients)
     for provider in providers:
-        found.add(f"{settings.public_origin}/saml/acs/{provider.uuid}")
+        recipients.add(f"{settings.public_origin}/saml/acs/{provider.uuid}")
         try:
-            found |= set(ProviderOptions.parse(provider.options).recipients)
+            recipients |= set(ProviderOptions.parse(provider.options).recipients)
         except ValueError:
             continue  # is a finding of its own
-    return found
+    return recipients
 
 
 def _unmatched(role: Role, ours: set[str]) -> list[str]:

@@ -36,27 +36,31 @@ async def check_upstreams(settings: Settings, stores: Stores) -> list[Finding]:
 
     Takes at most 20 seconds for all of them.
     """
-    found: list[Finding] = []
+    findings: list[Finding] = []
     addresses: dict[tuple[AccountId, str], list[str]] = {}
     count = 0
     for account in await list_accounts(stores.directory):
-        for one in await stores.directory.all_of(UPSTREAM, account.account_id):
+        for upstream in await stores.directory.all_of(UPSTREAM, account.account_id):
             count += 1
-            where = f"{one.name} of {account.account_id}"
-            again = f"broker upstreams set {one.name} --account {account.account_id}"
+            where = f"{upstream.name} of {account.account_id}"
+            again = (
+                f"broker upstreams set {upstream.name} --account {account.account_id}"
+            )
             try:
-                definition = parse_upstream(one.definition)
+                definition = parse_upstream(upstream.definition)
             except UpstreamRejected as error:
                 text = f"{where} cannot be read: {error}"
-                found.append(problem(_SUBJECT, text, f"{again} FILE"))
+                findings.append(problem(_SUBJECT, text, f"{again} FILE"))
                 continue
             for url in _addresses(definition):
                 addresses.setdefault((account.account_id, url), []).append(where)
-            found += await _check(stores.directory, account, definition, where, again)
+            findings += await _check(
+                stores.directory, account, definition, where, again
+            )
     if not count:
         return []
     reached = await _reach(settings, addresses)
-    return [good(_SUBJECT, f"{count} set"), *found, *reached]
+    return [good(_SUBJECT, f"{count} set"), *findings, *reached]
 
 
 def _addresses(definition: UpstreamDefinition) -> Iterator[str]:
@@ -108,13 +112,15 @@ async def _reach(
     ]
     try:
         done, late = await asyncio.wait(asked, timeout=_ALL_SECONDS)
-        for one in late:
-            one.cancel()
-        found = [finding for one in asked if one in done for finding in one.result()]
+        for task in late:
+            task.cancel()
+        findings = [
+            finding for entry in asked if entry in done for finding in entry.result()
+        ]
         if late:
             text = f"no answer within {_ALL_SECONDS} s from {len(late)} address(es)"
-            found.append(warning(_SUBJECT, text, "try again"))
-        return found
+            findings.append(warning(_SUBJECT, text, "try again"))
+        return findings
     finally:
         await client.close()
 
@@ -126,10 +132,10 @@ async def _check(
     where: str,
     again: str,
 ) -> list[Finding]:
-    found = []
+    findings = []
     outbound = find_outbound(account)
     if definition.method == "WebIdentity" and not (outbound and outbound.enabled):
-        found.append(
+        findings.append(
             problem(
                 _SUBJECT,
                 f"{where} needs tokens of the account, which issues none",
@@ -141,7 +147,7 @@ async def _check(
             continue
         role = await directory.named(ROLE, account.account_id, name)
         if role is None:
-            found.append(
+            findings.append(
                 problem(
                     _SUBJECT,
                     f"{where} is for the role {name}, which does not exist",
@@ -149,11 +155,11 @@ async def _check(
                 )
             )
         elif role.name != name:
-            found.append(
+            findings.append(
                 problem(
                     _SUBJECT,
                     f"{where} is for the role {name}, which is spelled {role.name}",
                     f"{again} FILE with that name",
                 )
             )
-    return found
+    return findings

@@ -36,8 +36,8 @@ async def upstream_roles(
     Raises:
         StoreUnavailableError: the database is away.
     """
-    found = await directory.all_of(UPSTREAM, account)
-    if not found:
+    stored_upstreams = await directory.all_of(UPSTREAM, account)
+    if not stored_upstreams:
         return ()
     role = await directory.find(ROLE, account, role_id)
     # What it needs takes a while to import.
@@ -47,18 +47,20 @@ async def upstream_roles(
         parse_upstreams,
     )
 
-    upstreams, unreadable = parse_upstreams(found)
+    upstreams, unreadable = parse_upstreams(stored_upstreams)
     if role is not None:
         names = {role.name}
     else:
         # Named ones may have been deleted here, and have sessions there.
-        names = {name for one in upstreams.values() for name in one.roles}
+        names = {name for definition in upstreams.values() for name in definition.roles}
         names.discard(ALL_ROLES)
         read = partial(directory.page_of, ROLE, account)
         async for page in read_pages(read, _PAGE):
-            names |= {one.name for one in page}
+            names |= {role.name for role in page}
     each = (find_upstream_role(name, upstreams) for name in sorted(names))
-    known = dict.fromkeys(UpstreamRoleName(*one) for one in each if one is not None)
+    known = dict.fromkeys(
+        UpstreamRoleName(*entry) for entry in each if entry is not None
+    )
     return (*known, *(UpstreamRoleName(name, UNREADABLE) for name in unreadable))
 
 
@@ -68,8 +70,8 @@ def words_on_upstreams(roles: Iterable[UpstreamRoleName], now: datetime) -> list
         "Credentials from an upstream stay valid there until they expire.",
         f"To end them, attach this policy ({OLDER_SESSIONS}) to",
         *(
-            f"  {one.role_arn or 'the user of its federation tokens'} ({one.name})"
-            for one in roles
+            f"  {upstream_role_name.role_arn or 'the user of its federation tokens'} ({upstream_role_name.name})"
+            for upstream_role_name in roles
         ),
         *deny_older_sessions(now + timedelta(seconds=1)).splitlines(),
     ]

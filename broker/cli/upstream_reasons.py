@@ -88,10 +88,10 @@ def explain_upstream(record: AuditRecord) -> tuple[list[str], dict[str, object]]
 def _read(detail: str) -> tuple[str, str]:
     """What the upstream said, and its code."""
     try:
-        found = json.loads(detail)
+        match = json.loads(detail)
     except ValueError:
         return detail or "nothing is known.", ""
-    if not isinstance(found, Mapping):
+    if not isinstance(match, Mapping):
         return detail, ""
-    code, message = str(found.get("Code", "")), str(found.get("Message", ""))
+    code, message = str(match.get("Code", "")), str(match.get("Message", ""))
     return (f"{code}: {message}" if message else code), code

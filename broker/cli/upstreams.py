@@ -47,12 +47,12 @@ def list_upstreams(
     ] = False,
 ) -> None:
     """List the upstreams of all accounts."""
-    found = with_services(lambda on: list_everywhere(on.stores.directory, UPSTREAM))
+    upstreams = with_services(lambda on: list_everywhere(on.stores.directory, UPSTREAM))
     if as_json:
-        for one in found:
-            say_json(_described(one))
+        for upstream in upstreams:
+            say_json(_described(upstream))
         return
-    say_table(_HEADINGS, map(_row, found))
+    say_table(_HEADINGS, map(_row, upstreams))
 
 
 @app.command("set")
@@ -93,21 +93,21 @@ def set_upstream(  # noqa: PLR0917  # a command's options
                 made = await rules.put_upstream(change, known, name, text, now)
                 await _record(change, "PutUpstream", made, Definition=made.definition)
                 return f"The upstream {name} is set."
-            found = await rules.require_upstream(change, owner, name)
+            upstream = await rules.require_upstream(change, owner, name)
             if delete:
-                await change.remove(UPSTREAM, found)
-                await _record(change, "DeleteUpstream", found)
+                await change.remove(UPSTREAM, upstream)
+                await _record(change, "DeleteUpstream", upstream)
                 return f"The upstream {name} was deleted."
             await rules.put_key_pair(
                 change,
-                found,
+                upstream,
                 access_key_id=access_key_id,
                 secret=secret,
                 sealer=services.vault,
                 now=now,
             )
             await _record(
-                change, "PutUpstreamKeyPair", found, AccessKeyId=access_key_id
+                change, "PutUpstreamKeyPair", upstream, AccessKeyId=access_key_id
             )
         return f"The upstream {name} has {access_key_id or 'no key pair'}."
 
@@ -128,15 +128,15 @@ def test(
         directory = services.stores.directory
         owner = AccountId(account)
         known = await require_known(directory, owner)
-        found = await directory.named(ROLE, owner, role)
-        if found is None:
+        stored_role = await directory.named(ROLE, owner, role)
+        if stored_role is None:
             raise NoSuchEntity(f"The account {account} has no role {role}.")
-        engine = await services.upstreams.find(found)
+        engine = await services.upstreams.find(stored_role)
         if engine is None or engine.upstream.name != name:
             raise NoSuchEntity(f"The upstream {name} does not cover the role {role}.")
         try:
             minted = await services.upstreams.try_out(
-                engine, known, found, services.clock.now()
+                engine, known, stored_role, services.clock.now()
             )
         except NothingMintedError as error:
             raise UpstreamFailed(error.error) from error
@@ -152,24 +152,30 @@ def test(
 
 
 async def _record(
-    change: DirectoryChange, action: str, upstream: Upstream, **shown: object
+    change: DirectoryChange, action: str, upstream: Upstream, **view: object
 ) -> None:
-    entry = operator_entry(action, upstream.account, Upstream=upstream.name, **shown)
+    entry = operator_entry(action, upstream.account, Upstream=upstream.name, **view)
     await change.record(entry.complete())
 
 
-def _row(one: Upstream) -> tuple[str, ...]:
+def _row(upstream: Upstream) -> tuple[str, ...]:
     try:
-        found = parse_upstream(one.definition)
+        definition = parse_upstream(upstream.definition)
     except UpstreamRejected as error:
-        return one.account, one.name, f"cannot be read: {error}", "", ""
-    return one.account, one.name, found.endpoint, found.method, ", ".join(found.roles)
+        return upstream.account, upstream.name, f"cannot be read: {error}", "", ""
+    return (
+        upstream.account,
+        upstream.name,
+        definition.endpoint,
+        definition.method,
+        ", ".join(definition.roles),
+    )
 
 
-def _described(one: Upstream) -> dict[str, Any]:
+def _described(upstream: Upstream) -> dict[str, Any]:
     return {
-        "Account": one.account,
-        "UpstreamName": one.name,
-        "Definition": json.loads(one.definition),
-        "AccessKeyId": one.access_key_id,
+        "Account": upstream.account,
+        "UpstreamName": upstream.name,
+        "Definition": json.loads(upstream.definition),
+        "AccessKeyId": upstream.access_key_id,
     }

@@ -47,14 +47,17 @@ class Refusal:
 
     def headers(self) -> list[tuple[str, str]]:
         """Those of the answer, but for its length."""
-        found = [("content-type", "application/json"), ("x-amzn-errortype", self.code)]
+        results = [
+            ("content-type", "application/json"),
+            ("x-amzn-errortype", self.code),
+        ]
         if self.request_id:
-            found.append(("x-amzn-requestid", self.request_id))
+            results.append(("x-amzn-requestid", self.request_id))
         if self.status == _UNAUTHORIZED:
-            found.append(("www-authenticate", "AWS4-HMAC-SHA256"))
+            results.append(("www-authenticate", "AWS4-HMAC-SHA256"))
         if self.status == UNAVAILABLE.status:
-            found.append(("retry-after", "1"))
-        return found
+            results.append(("retry-after", "1"))
+        return results
 
     def body(self) -> bytes:
         """That of the answer."""
@@ -96,11 +99,11 @@ def read_answer(body: bytes, body_sha256: str) -> Answer:
         BrokerAway: it is no answer.
     """
     try:
-        given = json.loads(body)
-        described = given.get("Principal")
+        params = json.loads(body)
+        described = params.get("Principal")
         principal = None if described is None else _read_principal(described)
-        refusal = _read_refusal(given, principal)
-        if refusal is None and not _is_of_body(given, body_sha256):
+        refusal = _read_refusal(params, principal)
+        if refusal is None and not _is_of_body(params, body_sha256):
             raise BrokerAway("the broker answered about another body")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BrokerAway("what the broker answered cannot be read") from error
@@ -122,16 +125,21 @@ def _read_principal(described: Mapping[str, Any]) -> Principal:
 
 
 def _read_refusal(
-    given: Mapping[str, Any], principal: Principal | None
+    params: Mapping[str, Any], principal: Principal | None
 ) -> Refusal | None:
-    request_id = given["RequestId"]
-    told = given.get("Refusal")
+    request_id = params["RequestId"]
+    told = params.get("Refusal")
     if told is not None:
         return _refused(told["Code"], told["Message"], request_id, principal)
-    if given["Allowed"] is True and principal is not None:
+    if params["Allowed"] is True and principal is not None:
         return None
     denied = next(
-        (one for one in given["Decisions"] if one["Allowed"] is not True), None
+        (
+            decision
+            for decision in params["Decisions"]
+            if decision["Allowed"] is not True
+        ),
+        None,
     )
     message = "The request is not allowed."
     if denied is not None and principal is not None:
@@ -153,7 +161,7 @@ def _refused(
     return Refusal(_FORBIDDEN if proved else _UNAUTHORIZED, code, message, request_id)
 
 
-def _is_of_body(given: Mapping[str, Any], body_sha256: str) -> bool:
+def _is_of_body(params: Mapping[str, Any], body_sha256: str) -> bool:
     """Declarations in place of a hash count where the service's definition has them."""
-    signed: str = given["ContentSha256"]
+    signed: str = params["ContentSha256"]
     return signed == body_sha256 or signed.isupper()

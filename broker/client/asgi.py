@@ -130,13 +130,13 @@ async def _receive_body(receive: Receive, bytes_max: int) -> bytes:
 
 def _replay(body: bytes, receive: Receive) -> Receive:
     """The body that was judged, and then what the server has to say."""
-    given = False
+    is_sent = False
 
     async def receive_again() -> Message:
-        nonlocal given
-        if given:
+        nonlocal is_sent
+        if is_sent:
             return await receive()
-        given = True
+        is_sent = True
         return {"type": "http.request", "body": body, "more_body": False}
 
     return receive_again

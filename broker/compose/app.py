@@ -149,11 +149,11 @@ def compose(
             doors_here,
         ).answer
     )
-    found = doors_here.endpoints  # with what opens later
-    found.update({**addresses(services), API_PATH: api, _DOUBLED: api})
+    endpoints = doors_here.endpoints  # with what opens later
+    endpoints.update({**addresses(services), API_PATH: api, _DOUBLED: api})
     return Edge(
         _route(
-            found,
+            endpoints,
             doors_here,
             _pages(services, sign_in_links),
             public_origin=settings.public_origin,
@@ -166,7 +166,7 @@ def compose(
         open_paths=PROBES,
         open_below=(doors.FORWARD_PATH, doors.PRIVATE_PATH),
         data_paths=(API_PATH, *doors.DATA_PATHS),
-        at=found,
+        at=endpoints,
         gateway=(f"{doors.PRIVATE_PATH}/", doors.PRIVATE_HEADERS),
         hsts=settings.secure,
         observe=services.metrics.observe_request,

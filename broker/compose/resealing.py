@@ -272,15 +272,15 @@ def _column(
         change: DirectoryChange, vault: Vault, value: SealedValue
     ) -> int:
         find = change.named if kind.name else change.find
-        found = await find(kind, value.account, value.entity)
-        if found is None:
+        match = await find(kind, value.account, value.entity)
+        if match is None:
             return 0
-        sealed = getattr(found, column)
+        sealed = getattr(match, column)
         if sealed is None or not vault.needs_resealing(sealed):
             return 0
-        bound_to = getattr(found, entity)
+        bound_to = getattr(match, entity)
         again = _resealed(vault, seal, value.account, bound_to, sealed)
-        await change.update(kind, replace(found, **{column: again}))
+        await change.update(kind, replace(match, **{column: again}))
         return 1
 
     return reseal_column

@@ -251,7 +251,10 @@ def _build(
     sign_ins = LdapSignIns(stores.database)
     ldap = LdapProver(
         fresh,
-        {name: LdapPeople(name, one) for name, one in directories.directories.items()},
+        {
+            name: LdapPeople(name, directory)
+            for name, directory in directories.directories.items()
+        },
         sign_ins,
     )
     directory_passwords = DirectoryPasswords(

@@ -69,7 +69,7 @@ class ConsoleSession:
     @property
     def end_marks(self) -> tuple[str, ...]:
         """The revocation marks that end it and the login behind it."""
-        marks = tuple(_end_mark(one) for one in self.origin.ids[-1:])
+        marks = tuple(_end_mark(text) for text in self.origin.ids[-1:])
         if self.origin.login and not self.origin.back:
             marks += (login_end_mark(self.origin.login),)
         return marks
@@ -138,8 +138,8 @@ class ConsoleSessions:
             return None
         origin = _origin(record)
         marks = [
-            (parse_account_id(one.partition(_SEPARATOR)[0]), _end_mark(one))
-            for one in origin.ids
+            (parse_account_id(text.partition(_SEPARATOR)[0]), _end_mark(text))
+            for text in origin.ids
         ]
         try:
             resolved = await self._handles.resolve(record, now, *marks)
@@ -210,5 +210,5 @@ def _origin(record: dict[str, Any]) -> SessionOrigin:
     )
 
 
-def _end_mark(one: str) -> str:
-    return end_mark("console", one)
+def _end_mark(text: str) -> str:
+    return end_mark("console", text)

@@ -24,7 +24,7 @@ from broker.console.rendering import Pages
 from broker.console.request_info import note, raw_request, request_id
 from broker.errors import AccessDenied
 from broker.model.caller import Caller
-from broker.model.request import Door, Given, RequestContext
+from broker.model.request import Door, Params, RequestContext
 from broker.proofs.scheme import DoorProof, ProofResult, Read, Scheme
 from broker.sessions.ends import OneTimeUse, SessionHandles
 from broker.sessions.issue import KeepCredentials
@@ -100,7 +100,7 @@ class ConsoleContext:
         door: Door,
         action: tuple[str, str],
         proof: Caller | CallerProof | Scheme | None,
-        read: Callable[[], Given],
+        read: Callable[[], Params],
         *,
         first: Precondition | None = None,
         one_time_use: FindOneTimeUse | None = None,
@@ -120,21 +120,21 @@ class ConsoleContext:
         """
         name = action[1]
         note(request, action=name)
-        found = self.deps.registry.get(*action)
-        if found.writes and door is Door.CONSOLE and request.method != "POST":
+        stored_action = self.deps.registry.get(*action)
+        if stored_action.writes and door is Door.CONSOLE and request.method != "POST":
             raise AccessDenied("A link cannot change anything; use the form.")
         if first is not None:
-            found = _preceded(found, first)
+            stored_action = _preceded(stored_action, first)
         pipeline = self.deps.pipeline
         if isinstance(proof, Caller):
             proof = _known(proof)
         scheme = DoorProof(_proved(proof)) if callable(proof) else proof
         if one_time_use is not None or keep is not None:
             scheme = _MintingScheme(
-                scheme or pipeline.schemes[found.proof], one_time_use, keep
+                scheme or pipeline.schemes[stored_action.proof], one_time_use, keep
             )
         context = pipeline.receive(raw_request(request), request_id(request), door)
-        return await pipeline.perform(context, found, read, scheme)
+        return await pipeline.perform(context, stored_action, read, scheme)
 
 
 class _MintingScheme:
@@ -152,11 +152,11 @@ class _MintingScheme:
 
     async def prove(
         self, request: RequestContext, service: str, action: str, read: Read
-    ) -> tuple[ProofResult, Given]:
+    ) -> tuple[ProofResult, Params]:
         """Prove with the wrapped scheme, and add what the mint does."""
-        proved, given = await self._scheme.prove(request, service, action, read)
+        proved, params = await self._scheme.prove(request, service, action, read)
         use = self._one_time_use() if self._one_time_use else proved.one_time_use
-        return structs.replace(proved, one_time_use=use, keep=self._keep), given
+        return structs.replace(proved, one_time_use=use, keep=self._keep), params
 
 
 def _known(caller: Caller) -> CallerProof:
@@ -174,8 +174,8 @@ def _proved(prove: CallerProof) -> Callable[[datetime], Awaitable[ProofResult]]:
 
 
 def _preceded(action: Action, first: Precondition) -> Action:
-    async def handle(given: Given, call: Call) -> Mapping[str, Any] | None:
+    async def handle(params: Params, call: Call) -> Mapping[str, Any] | None:
         await first(call)
-        return await action.handle(given, call)
+        return await action.handle(params, call)
 
     return replace(action, handle=handle)

@@ -79,10 +79,10 @@ class SessionCookie(Cookie):
 
     def find(self, request: Request) -> str | None:
         """Return the value; None when it is missing, sent twice or malformed."""
-        found = self.values(request)
-        if len(found) != 1 or len(found[0]) != _HANDLE_LENGTH:
+        stored_self = self.values(request)
+        if len(stored_self) != 1 or len(stored_self[0]) != _HANDLE_LENGTH:
             return None
-        return found[0]
+        return stored_self[0]
 
 
 class BrowserHandles:

@@ -24,7 +24,7 @@ def csrf_token(cookie: str) -> str:
 
 
 def require_csrf(
-    request: Request, given: str | None, cookie: str, own_origin: str
+    request: Request, text: str | None, cookie: str, own_origin: str
 ) -> None:
     """Require that a form was sent from our site with its session's token.
 
@@ -32,17 +32,17 @@ def require_csrf(
         AccessDenied: Another site sent it, or the token is another session's.
     """
     require_same_origin(request, own_origin)
-    if not is_own_form(given, cookie):
+    if not is_own_form(text, cookie):
         raise AccessDenied(
             "This form is out of date. Go back, reload the page and try again.",
             detail="the form's token is not the session's",
         )
 
 
-def is_own_form(given: str | None, cookie: str) -> bool:
+def is_own_form(text: str | None, cookie: str) -> bool:
     """Whether a form's token belongs to the session with this cookie."""
     expected = csrf_token(cookie).encode()
-    return hmac.compare_digest(expected, (given or "").encode("utf-8", "replace"))
+    return hmac.compare_digest(expected, (text or "").encode("utf-8", "replace"))
 
 
 def require_same_origin(request: Request, own_origin: str) -> None:

@@ -42,10 +42,10 @@ class Form:
         Raises:
             ValidationError: It was sent twice.
         """
-        found = self._values.get(name, ())
-        if len(found) > 1:
+        results = self._values.get(name, ())
+        if len(results) > 1:
             raise ValidationError(f"The parameter {name} was sent more than once.")
-        return found[0] if found else None
+        return results[0] if results else None
 
     def values(self, name: str) -> tuple[str, ...]:
         """All values of a field that allows several."""

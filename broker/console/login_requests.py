@@ -152,7 +152,7 @@ class LoginRequests:
         if value is None:
             return None
         # A worker of another version may store more than these, or fewer.
-        known = {one.name for one in fields(LoginRequest)} & value.keys()
+        known = {field.name for field in fields(LoginRequest)} & value.keys()
         return LoginRequest(**{name: value[name] for name in known})
 
     async def require(self, request: Request) -> LoginRequest:

@@ -66,7 +66,7 @@ class OverTime:
         """The stretch with the most, the newest of several; None without any."""
         return max(
             reversed(self.stretches),
-            key=lambda one: one.passed + one.refused,
+            key=lambda stretch: stretch.passed + stretch.refused,
             default=None,
         )
 
@@ -100,7 +100,7 @@ def count_over_time(
     ``passed_as`` and ``refused_as`` are the measures that count as such, and ``name``
     the only one of theirs that is counted; None for all.
     """
-    counts = [one for one in activity.counts if name in {None, one.name}]
+    counts = [count for count in activity.counts if name in {None, count.name}]
     passed = _by_time(counts, passed_as)
     refused = _by_time(counts, refused_as)
     start, step = bucket_start(since, hours), timedelta(hours=hours)
@@ -108,7 +108,9 @@ def count_over_time(
     older, newer = starts[: len(starts) // 2], starts[len(starts) // 2 :]
 
     def course(counted: Counter[datetime]) -> Course:
-        before, after = (sum(counted[one] for one in half) for half in (older, newer))
+        before, after = (
+            sum(counted[entry] for entry in half) for half in (older, newer)
+        )
         return Course(before, after)
 
     return OverTime(
@@ -133,18 +135,18 @@ def largest(counts: Mapping[str, int], most_shown: int) -> list[tuple[str, int]]
 def sum_by_name(activity: ActivityCounts, measures: Iterable[str]) -> Counter[str]:
     """The counts of some measures, by name."""
     wanted = frozenset(measures)
-    found: Counter[str] = Counter()
-    for one in activity.counts:
-        if one.measure in wanted:
-            found[one.name] += one.count
-    return found
+    counter: Counter[str] = Counter()
+    for count in activity.counts:
+        if count.measure in wanted:
+            counter[count.name] += count.count
+    return counter
 
 
 def _by_time(
     counts: Iterable[HourlyCount], measures: AbstractSet[str]
 ) -> Counter[datetime]:
-    found: Counter[datetime] = Counter()
-    for one in counts:
-        if one.measure in measures:
-            found[one.hour] += one.count
-    return found
+    counter: Counter[datetime] = Counter()
+    for count in counts:
+        if count.measure in measures:
+            counter[count.hour] += count.count
+    return counter

@@ -96,11 +96,11 @@ class PageFrame:
         request: Request,
         who: ConsoleSession,
         action: tuple[str, str],
-        given: Mapping[str, Any],
+        params: Mapping[str, Any],
         *,
         first: Precondition | None = None,
     ) -> Mapping[str, Any]:
-        """Perform an action as the session; ``given`` is validated by its model.
+        """Perform an action as the session; ``params`` is validated by its model.
 
         Members that are None are left out. ``first`` runs inside the action's
         transaction and stops the call by raising.
@@ -114,7 +114,7 @@ class PageFrame:
             Door.CONSOLE,
             action,
             who.caller,
-            lambda: registry.read(*action, given),
+            lambda: registry.read(*action, params),
             first=first,
         )
 

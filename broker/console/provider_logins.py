@@ -256,7 +256,7 @@ class ProviderLogins:
         issued no later than ``until``, in seconds since the epoch.
         """
         name = _logout_name(provider_id, client_id, session_id, subject)
-        found = []
+        logins = []
         for number in range(LOGINS_MAX):
             entry = await self._named.find(_slot(name, number))
             value = await self._logins.find(entry["handle"]) if entry else None
@@ -267,7 +267,7 @@ class ProviderLogins:
                 continue
             if (session_id is None or reused) and login.issued_at > until:
                 continue
-            found.append(
+            logins.append(
                 OpenLogin(
                     handle=entry["handle"],
                     login=login,
@@ -275,14 +275,14 @@ class ProviderLogins:
                     expires_at=value["expires"],
                 )
             )
-        return found
+        return logins
 
     async def end_all(self, logout: Logout) -> list[OpenLogin]:
         """Find what a logout ends, and record it, so that no sign-in under way outlives it."""
-        found: dict[str, OpenLogin] = {}
+        results: dict[str, OpenLogin] = {}
         for session_id, subject in logout.names:
             await self._record(logout, session_id, subject)
-            for one in await self.find(
+            for login in await self.find(
                 logout.provider_id,
                 logout.client_id,
                 session_id=session_id,
@@ -290,8 +290,8 @@ class ProviderLogins:
                 until=logout.issued_at,
                 reused=logout.reused,
             ):
-                found[one.handle] = one
-        return list(found.values())
+                results[login.handle] = login
+        return list(results.values())
 
     async def _record(
         self, logout: Logout, session_id: str | None, subject: str | None
@@ -335,7 +335,7 @@ class ProviderLogins:
             if entry is not None:
                 entries.append((slot, entry))
         if entries:
-            slot, oldest = min(entries, key=lambda found: float(found[1]["at"]))
+            slot, oldest = min(entries, key=lambda results: float(results[1]["at"]))
             await self.end(oldest["handle"])
             await self._named.drop(slot)
 

@@ -65,10 +65,10 @@ class RecentRoles:
 
     async def find(self, names: Iterable[str]) -> tuple[str, ...]:
         """The ARNs of these users' recent roles, each user's newest first."""
-        found: list[str] = []
+        results: list[str] = []
         for name in list(dict.fromkeys(names))[:_NAMES_MAX]:
-            found += await self._lists.find(name)
-        return tuple(dict.fromkeys(found))
+            results += await self._lists.find(name)
+        return tuple(dict.fromkeys(results))
 
     async def remember(self, name: str, role_arn: str) -> None:
         """Record that a user opens a role now."""

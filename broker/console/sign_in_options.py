@@ -69,7 +69,9 @@ class SignInOptions:
         oidc = await self._directory.all_of(OIDC_PROVIDER, number)
         ldap = await self._directory.all_of(LDAP_PROVIDER, number)
         providers: list[Provider] = [*ldap, *saml, *oidc]
-        return tuple(SignInOption(one) for one in providers if _is_offered(one))
+        return tuple(
+            SignInOption(provider) for provider in providers if _is_offered(provider)
+        )
 
     async def of_organisation(
         self, organisation: Organisation
@@ -79,23 +81,23 @@ class SignInOptions:
         Where several members have registered the same one, the first in the file
         begins the sign-in.
         """
-        found: dict[tuple[str, ...], SignInOption] = {}
+        results: dict[tuple[str, ...], SignInOption] = {}
         for account, arn in organisation.saml_providers:
             saml = await self._fresh.named(SAML_PROVIDER, account, _name_of(arn))
             if saml and _is_offered(saml):
                 entities = await self._entities_of(saml)
                 if entities:
-                    found.setdefault(("saml", *entities), SignInOption(saml))
+                    results.setdefault(("saml", *entities), SignInOption(saml))
         for account, arn in organisation.oidc_providers:
             oidc = await self._fresh.named(OIDC_PROVIDER, account, _name_of(arn))
             if oidc and _is_offered(oidc):
                 client_id = ProviderOptions.parse(oidc.options).client_id
-                found.setdefault(("oidc", oidc.url, client_id), SignInOption(oidc))
+                results.setdefault(("oidc", oidc.url, client_id), SignInOption(oidc))
         for account, arn in organisation.ldap_providers:
             ldap = await self._fresh.named(LDAP_PROVIDER, account, _name_of(arn))
             if ldap and _is_offered(ldap):
-                found.setdefault(("ldap", ldap.directory), SignInOption(ldap))
-        return tuple(found.values())
+                results.setdefault(("ldap", ldap.directory), SignInOption(ldap))
+        return tuple(results.values())
 
     async def _entities_of(self, provider: SamlProvider) -> list[str]:
         """The entity ids of a provider; none if its metadata cannot be used."""
@@ -104,7 +106,7 @@ class SignInOptions:
         except InvalidIdentityToken as error:
             _log_unusable(provider, error.detail)
             return []
-        return sorted(one.entity_id for one in metadata.descriptors)
+        return sorted(descriptor.entity_id for descriptor in metadata.descriptors)
 
     async def start_path(self, provider_arn: str) -> str:
         """The path that starts a sign-in with a provider, or else with its account.
@@ -145,8 +147,8 @@ class SignInOptions:
             return parse_account_id(account)
         if "\0" in account:  # PostgreSQL rejects NUL in text
             return None
-        found = await find_account_by_alias(self._directory, account)
-        return found.account_id if found else None
+        alias = await find_account_by_alias(self._directory, account)
+        return alias.account_id if alias else None
 
 
 def _is_offered(provider: Provider) -> bool:

@@ -111,7 +111,7 @@ async def end_by_provider(
         BrokerError: The request is refused.
     """
     logins, received = context.logins, list[Logout]()
-    found: list[OpenLogin] = []
+    open_logins: list[OpenLogin] = []
     door, kind = Door.SIGN_IN, PrincipalType.WEB_IDENTITY
     if isinstance(provider, SamlProvider):
         door, kind = Door.SAML, PrincipalType.SAML
@@ -125,10 +125,10 @@ async def end_by_provider(
             claimed = ClaimedProvider(provider.account, provider)
             raise ProofRefused.of(error, claimed) from error
         received.append(logout)
-        found.extend(await logins.end_all(logout))
+        open_logins.extend(await logins.end_all(logout))
         subject = logout.subject
-        if not subject and found:
-            subject = found[0].login.subject
+        if not subject and open_logins:
+            subject = open_logins[0].login.subject
         principal = Principal.from_provider(
             kind, provider.account, provider=provider.arn, subject=subject
         )
@@ -140,11 +140,11 @@ async def end_by_provider(
         ("signin", "EndConsoleSessions"),
         DoorProof(prove),
         lambda: {
-            "AccessKeyIds": [one.access_key_id for one in found],
+            "AccessKeyIds": [open_login.access_key_id for open_login in open_logins],
             "EndMarks": logins.end_marks(received[0]),
         },
     )
-    for one in found:
-        await logins.forget(one.handle)
+    for login in open_logins:
+        await logins.forget(login.handle)
     await logins.use_up(received[0])
-    return found
+    return open_logins

@@ -78,8 +78,8 @@ def cut_page(
 ) -> TablePage[Row]:
     """The page of this number, or the last; ``query`` is what its links keep."""
     page = min(page_number(number), max(0, len(rows) - 1) // size)
-    shown = rows[page * size : (page + 1) * size]
-    return place_page(shown, len(rows), page, path, size, **query)
+    listed_rows = rows[page * size : (page + 1) * size]
+    return place_page(listed_rows, len(rows), page, path, size, **query)
 
 
 def place_page(

@@ -62,7 +62,9 @@ class UpstreamSession:
             ValidationError: that cannot be requested.
         """
         made_from = self.record.lineage.ancestors
-        chained = any(one.principal_id.startswith("AROA") for one in made_from)
+        chained = any(
+            ancestor.principal_id.startswith("AROA") for ancestor in made_from
+        )
         require_duration(requested, chained=chained)
         seconds = min(requested, self.role.max_session_duration_seconds)
         ends_by = self.record.upstream.ends_by if self.record.upstream else None

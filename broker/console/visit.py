@@ -81,13 +81,13 @@ class Visit:
         """Whether a checkbox was checked."""
         return self.form.find(name) is not None
 
-    async def iam(self, action: str, **given: object) -> Mapping[str, Any]:
+    async def iam(self, action: str, **params: object) -> Mapping[str, Any]:
         """Perform an IAM action as the session; members that are None are left out.
 
         Raises:
             BrokerError: The action failed; the failure is audited.
         """
-        return await self.perform("iam", action, **given)
+        return await self.perform("iam", action, **params)
 
     async def perform(
         self,
@@ -95,7 +95,7 @@ class Visit:
         action: str,
         first: Precondition | None = None,
         /,
-        **given: object,
+        **params: object,
     ) -> Mapping[str, Any]:
         """Perform an action of any service as the session.
 
@@ -105,7 +105,7 @@ class Visit:
             BrokerError: The action or ``first`` failed; the failure is audited.
         """
         return await self.frame.perform(
-            self.request, self.who, (service, action), given, first=first
+            self.request, self.who, (service, action), params, first=first
         )
 
     @contextmanager

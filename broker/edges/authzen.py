@@ -42,7 +42,7 @@ from broker.edges.endpoint import (
 from broker.errors import BrokerError, NoSuchEntity, ProofError
 from broker.errors import ValidationError as InvalidQuestion
 from broker.model.raw import RawRequest
-from broker.model.request import Given
+from broker.model.request import Params
 from broker.pipeline import Pipeline, Result
 from broker.proofs.scheme import Scheme
 
@@ -126,13 +126,13 @@ def authzen_endpoint(
     return Endpoint(pipeline, find, _refuse)
 
 
-def _read(raw: RawRequest, *, is_batch: bool) -> Given:
+def _read(raw: RawRequest, *, is_batch: bool) -> Params:
     reader = _BatchReader(is_batch=is_batch)
     return {QUESTIONS: reader.read(raw), _READER: reader}
 
 
-def _show(scope: Scope, given: Given, result: Result) -> Response:
-    reader: _BatchReader = given[_READER]
+def _show(scope: Scope, params: Params, result: Result) -> Response:
+    reader: _BatchReader = params[_READER]
     answers: list[DecisionAnswer] = result[ANSWERS]
     described: dict[str, Any] = (
         _describe(answers[0])
@@ -142,7 +142,7 @@ def _show(scope: Scope, given: Given, result: Result) -> Response:
     return _OK, (JSON, *_request_id(scope)), orjson.dumps(described)
 
 
-def _refuse(scope: Scope, _given: Given, error: BrokerError) -> Response:
+def _refuse(scope: Scope, _given: Params, error: BrokerError) -> Response:
     sent = _request_id(scope)
     if sum(len(value) for _, value in sent) > _REQUEST_ID_MAX:
         sent = ()
@@ -175,35 +175,35 @@ class _BatchReader:
         Raises:
             ValidationError: the request is malformed as a whole.
         """
-        given = _read_object(raw)
-        asked = given.get("evaluations") if self._is_batch else None
+        params = _read_object(raw)
+        asked = params.get("evaluations") if self._is_batch else None
         if not asked:
             if asked not in (None, []):
                 raise InvalidQuestion("evaluations: must be an array.")
-            return Batch(questions=(_question(read_model(_Evaluation, given)),))
+            return Batch(questions=(_question(read_model(_Evaluation, params)),))
         if not isinstance(asked, list) or not all(isinstance(a, dict) for a in asked):
             raise InvalidQuestion("evaluations: must be an array of objects.")
         if len(asked) > DECISIONS_MAX:
             raise InvalidQuestion(f"evaluations: has more than {DECISIONS_MAX}.")
-        options = read_model(_Options, given.get("options") or {})
+        options = read_model(_Options, params.get("options") or {})
         self._until = _UNTIL[options.evaluations_semantic]
         defaults = {
-            name: given[name]
+            name: params[name]
             for name in ("subject", "action", "resource", "context")
-            if name in given
+            if name in params
         }
         self.unreadable = {}
         questions: list[Question] = []
         before = ""
-        for place, one in enumerate(asked):
+        for place, entry in enumerate(asked):
             # Evaluations that differ only in their resource are one question.
-            kind, name = _plain_resource(one) if self._until is None else ("", "")
+            kind, name = _plain_resource(entry) if self._until is None else ("", "")
             if kind and kind == before:
                 self._names[-1].append(name)
                 continue
             before = ""
             try:
-                question = _question(read_model(_Evaluation, {**defaults, **one}))
+                question = _question(read_model(_Evaluation, {**defaults, **entry}))
             except InvalidQuestion as error:
                 self.unreadable[place] = error.words
                 if self._until is False:
@@ -215,39 +215,41 @@ class _BatchReader:
         joined = zip(questions, self._names, strict=True)
         return Batch(
             questions=tuple(
-                one if len(names) == 1 else replace(one, resources=tuple(names))
-                for one, names in joined
+                question
+                if len(names) == 1
+                else replace(question, resources=tuple(names))
+                for question, names in joined
             ),
             until=self._until,
         )
 
-    def describe(self, given: list[DecisionAnswer]) -> list[dict[str, Any]]:
+    def describe(self, decision_answers: list[DecisionAnswer]) -> list[dict[str, Any]]:
         """The answers with the denials in between, as far as the batch went."""
-        found: list[dict[str, Any]] = []
+        results: list[dict[str, Any]] = []
         sizes = map(len, self._names)
         answers = iter(
             [
-                one
-                for answer, size in zip(given, sizes, strict=False)
-                for one in _describe_each(answer, size)
+                entry
+                for answer, size in zip(decision_answers, sizes, strict=False)
+                for entry in _describe_each(answer, size)
             ]
         )
         while True:
-            text = (self.unreadable or {}).get(len(found))
+            text = (self.unreadable or {}).get(len(results))
             if text is not None:
-                found.append(_denial(_BAD, text))
+                results.append(_denial(_BAD, text))
             elif (answer := next(answers, None)) is not None:
-                found.append(answer)
+                results.append(answer)
             else:
-                return found
-            if found[-1]["decision"] is self._until:
-                return found
+                return results
+            if results[-1]["decision"] is self._until:
+                return results
 
 
-def _plain_resource(one: dict[str, Any]) -> tuple[str, str]:
+def _plain_resource(entry: dict[str, Any]) -> tuple[str, str]:
     """Type and name, if an evaluation has nothing else; empty if it has."""
-    resource = one.get("resource")
-    if len(one) != 1 or not isinstance(resource, dict) or len(resource) != 2:  # noqa: PLR2004
+    resource = entry.get("resource")
+    if len(entry) != 1 or not isinstance(resource, dict) or len(resource) != 2:  # noqa: PLR2004
         return "", ""
     kind, name = resource.get("type"), resource.get("id")
     if not isinstance(kind, str) or not isinstance(name, str):
@@ -260,10 +262,10 @@ def _describe_each(answer: DecisionAnswer, size: int) -> list[dict[str, Any]]:
     if answer.refusal is not None:
         return [_describe(answer)] * size
     return [
-        {"decision": one.allowed}
-        if one.refusal is None
-        else _denial(one.refusal.status, one.refusal.words)
-        for one in answer.decisions
+        {"decision": decision.allowed}
+        if decision.refusal is None
+        else _denial(decision.refusal.status, decision.refusal.words)
+        for decision in answer.decisions
     ]
 
 
@@ -288,14 +290,14 @@ def _read_object(raw: RawRequest) -> dict[str, Any]:
     return read_json(raw.body)
 
 
-def _question(given: _Evaluation) -> Question:
+def _question(evaluation: _Evaluation) -> Question:
     return Question(
         is_foreign=True,
-        actions=(given.action.name,),
-        resource_type=given.resource.type,
-        resources=(given.resource.id,),
-        context=_context(given.context, given.resource, given.action),
-        **_who(given.subject),
+        actions=(evaluation.action.name,),
+        resource_type=evaluation.resource.type,
+        resources=(evaluation.resource.id,),
+        context=_context(evaluation.context, evaluation.resource, evaluation.action),
+        **_who(evaluation.subject),
     )
 
 
@@ -315,8 +317,8 @@ def _context(
 ) -> dict[str, tuple[str, ...]]:
     """Condition keys; a name must not be sent in two places."""
     told: dict[str, tuple[str, ...]] = {}
-    for given in (context, *(part.properties for part in parts)):
-        for name, value in (given or {}).items():
+    for entry in (context, *(part.properties for part in parts)):
+        for name, value in (entry or {}).items():
             if name in told:
                 raise InvalidQuestion(f"{name[:200]} is sent twice.")
             told[name] = _values(value)
@@ -330,7 +332,7 @@ def _values(value: object) -> tuple[str, ...]:
     if isinstance(value, bool | int | float):
         return (json.dumps(value),)
     if isinstance(value, list):
-        return tuple(text for one in value for text in _values(one))
+        return tuple(text for entry in value for text in _values(entry))
     return ()
 
 

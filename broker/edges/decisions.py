@@ -48,7 +48,7 @@ from broker.errors import (
 from broker.errors import ValidationError as InvalidQuestion
 from broker.model.caller import Caller
 from broker.model.raw import RawRequest
-from broker.model.request import Given
+from broker.model.request import Params
 from broker.pipeline import Pipeline, Result
 from broker.proofs.scheme import Scheme
 from broker.protocols.enforcement import ClientRequest, RequestAmbiguous, read_forwarded
@@ -131,7 +131,7 @@ def decisions_endpoint(
     return Endpoint(pipeline, find, lambda _scope, _given, error: _refuse(error))
 
 
-def _show(scope: Scope, _given: Given, result: Result) -> Response:
+def _show(scope: Scope, _given: Params, result: Result) -> Response:
     answer: DecisionAnswer = result[ANSWERS][0]
     described = {
         "RequestId": scope["state"]["request_id"],
@@ -153,7 +153,7 @@ def _show(scope: Scope, _given: Given, result: Result) -> Response:
     return _OK, (JSON,), orjson.dumps(described)
 
 
-def _show_to_proxy(scope: Scope, _given: Given, result: Result) -> Response:
+def _show_to_proxy(scope: Scope, _given: Params, result: Result) -> Response:
     answer: DecisionAnswer = result[ANSWERS][0]
     if answer.allowed and answer.caller is not None:
         return _OK, _principal_headers(answer, answer.caller), b""
@@ -166,71 +166,71 @@ def _show_to_proxy(scope: Scope, _given: Given, result: Result) -> Response:
     return _refuse(refusal, _UNAUTHORIZED if unproved else _FORBIDDEN)
 
 
-def _asking(question: Question) -> Given:
+def _asking(question: Question) -> Params:
     return {QUESTIONS: Batch(questions=(question,), is_strict=True)}
 
 
-def _read_asked(raw: RawRequest) -> Given:
+def _read_asked(raw: RawRequest) -> Params:
     """The body of ``POST /decisions``; an error names the place."""
-    given = read_model(_Question, read_json(raw.body))
-    credentials = given.Credentials
-    for resource in given.Resources:
+    model = read_model(_Question, read_json(raw.body))
+    credentials = model.Credentials
+    for resource in model.Resources:
         check_names_one(resource)
     question = Question(
-        service=given.Service,
-        request=None if given.Request is None else _client_request(given.Request),
+        service=model.Service,
+        request=None if model.Request is None else _client_request(model.Request),
         access_key_id="" if credentials is None else credentials.AccessKeyId,
         session_token=None if credentials is None else credentials.SessionToken,
-        principal=given.Principal,
-        actions=tuple(given.Actions),
-        resources=tuple(given.Resources),
-        context={key: tuple(values) for key, values in given.Context.items()}
-        if given.Context
+        principal=model.Principal,
+        actions=tuple(model.Actions),
+        resources=tuple(model.Resources),
+        context={key: tuple(values) for key, values in model.Context.items()}
+        if model.Context
         else {},
     )
     return _asking(question)
 
 
-def _client_request(given: _Request) -> ClientRequest:
+def _client_request(params: _Request) -> ClientRequest:
     try:
-        raw_path, _, query = given.Target.encode("latin-1").partition(b"?")
+        raw_path, _, query = params.Target.encode("latin-1").partition(b"?")
         headers = tuple(
             [
                 (name.lower().encode("latin-1"), value.encode("latin-1"))
-                for name, value in given.Headers
+                for name, value in params.Headers
             ]
         )
     except UnicodeEncodeError:
         raise InvalidQuestion(
             "Request: Target and Headers hold bytes, each as one character."
         ) from None
-    if given.SourceIp and not is_address(given.SourceIp):
+    if params.SourceIp and not is_address(params.SourceIp):
         raise InvalidQuestion("Request.SourceIp is not an address.")
     return ClientRequest(
-        method=given.Method,
+        method=params.Method,
         raw_path=raw_path,
         query=query,
         headers=headers,
-        body_sha256=_body_sha256(given),
-        content_length=-1 if given.ContentLength is None else given.ContentLength,
-        source_ip=given.SourceIp,
-        secure=given.SecureTransport,
+        body_sha256=_body_sha256(params),
+        content_length=-1 if params.ContentLength is None else params.ContentLength,
+        source_ip=params.SourceIp,
+        secure=params.SecureTransport,
     )
 
 
-def _body_sha256(given: _Request) -> str | None:
-    if given.Body is None:
-        return given.BodySha256
-    if given.BodySha256 is not None:
+def _body_sha256(params: _Request) -> str | None:
+    if params.Body is None:
+        return params.BodySha256
+    if params.BodySha256 is not None:
         raise InvalidQuestion("Request: send Body or BodySha256, not both.")
     try:
-        body = base64.b64decode(given.Body, validate=True)
+        body = base64.b64decode(params.Body, validate=True)
     except binascii.Error:
         raise InvalidQuestion("Request.Body is not base64.") from None
     return hashlib.sha256(body).hexdigest()
 
 
-def _read_described(raw: RawRequest) -> Given:
+def _read_described(raw: RawRequest) -> Params:
     """A proxy's subrequest: headers describe the request; the proxy keeps the body."""
     try:
         return _asking(Question(request=read_forwarded(raw.headers)))
@@ -238,7 +238,7 @@ def _read_described(raw: RawRequest) -> Given:
         return _asking(Question(ambiguous=str(error)))
 
 
-def _read_passed_on(raw: RawRequest) -> Given:
+def _read_passed_on(raw: RawRequest) -> Params:
     """The request itself, below the path; with its body, if the proxy passes that on."""
     # Of several headers the last one is the proxy's; those before came to it.
     sent = dict(raw.headers)
@@ -314,7 +314,9 @@ def header_value(text: str) -> bytes:
 
 def _denial(answer: DecisionAnswer) -> BrokerError:
     """What a proxy's client reads; why is the operator's to know."""
-    denied = next((one for one in answer.decisions if not one.allowed), None)
+    denied = next(
+        (decision for decision in answer.decisions if not decision.allowed), None
+    )
     if denied is None or answer.caller is None:
         return AccessDenied("The request is not allowed.")
     return AccessDenied(

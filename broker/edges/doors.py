@@ -38,7 +38,7 @@ CONFIGURATION_PATH = "/.well-known/authzen-configuration"
 EVALUATION_PATH = "/access/v1/evaluation"
 EVALUATIONS_PATH = "/access/v1/evaluations"
 SEARCH_PATHS = tuple(
-    f"/access/v1/search/{one}" for one in ("subject", "resource", "action")
+    f"/access/v1/search/{entry}" for entry in ("subject", "resource", "action")
 )
 """Removed in 0.2, which still says so."""
 
@@ -75,8 +75,8 @@ class EntryPoint:
     async def is_used(self, directory: DirectoryReader) -> bool:
         """Whether there is any of what opens it."""
         for table in self.tables:
-            one = select(*table.primary_key).where(*self.where).limit(1)
-            if await directory.find_row(one) is not None:
+            entry = select(*table.primary_key).where(*self.where).limit(1)
+            if await directory.find_row(entry) is not None:
                 return True
         return False
 

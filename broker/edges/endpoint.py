@@ -20,7 +20,7 @@ from broker.edges.bodies import BODY_BYTES_MAX, TooLargeError, has_left, receive
 from broker.errors import BrokerError, RequestEntityTooLarge
 from broker.errors import ValidationError as InvalidQuestion
 from broker.model.raw import RawRequest
-from broker.model.request import Door, Given
+from broker.model.request import Door, Params
 from broker.model.strict_json import parse_object
 from broker.pipeline import Pipeline, Result
 from broker.proofs.scheme import Scheme
@@ -41,8 +41,8 @@ class Operation:
 
     action: Action
     scheme: Scheme
-    read: Callable[[RawRequest], Given]
-    show: Callable[[Scope, Given, Result], Response]
+    read: Callable[[RawRequest], Params]
+    show: Callable[[Scope, Params, Result], Response]
     door: Door = Door.DECISIONS
     body_bytes_max: int = BODY_BYTES_MAX
     query_bytes_max: int = QUERY_BYTES_MAX
@@ -51,7 +51,7 @@ class Operation:
 Find = Callable[[Scope], Operation | Response]
 """What is asked for, or the response to what is not served."""
 
-Refuse = Callable[[Scope, Given, BrokerError], Response]
+Refuse = Callable[[Scope, Params, BrokerError], Response]
 """An error in the protocol's form. What was read is empty if it was not read."""
 
 
@@ -66,34 +66,34 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
         state = scope["state"]
-        given: Given = {}
+        params: Params = {}
         try:
-            found = self._find(scope)
-            if isinstance(found, tuple):
-                await respond(send, *found)
+            match = self._find(scope)
+            if isinstance(match, tuple):
+                await respond(send, *match)
                 return
-            raw = await _receive(scope, receive, found)
-            state["line"]["action"] = found.action.name
+            raw = await _receive(scope, receive, match)
+            state["line"]["action"] = match.action.name
             request = self._pipeline.receive(
                 raw,
                 state["request_id"],
-                found.door,
+                match.door,
                 has_left=partial(has_left, receive),
             )
 
-            def read() -> Given:
-                nonlocal given
-                given = found.read(raw)
-                return given
+            def read() -> Params:
+                nonlocal params
+                params = match.read(raw)
+                return params
 
             result = await self._pipeline.perform(
-                request, found.action, read, found.scheme
+                request, match.action, read, match.scheme
             )
-            response = found.show(scope, given, result)
+            response = match.show(scope, params, result)
         except Exception as failure:  # noqa: BLE001  # where anything may end
             error = wire_error(failure, state["request_id"])
             state["line"]["error_code"] = error.code
-            response = self._refuse(scope, given, error)
+            response = self._refuse(scope, params, error)
         await respond(send, *response)
 
 
@@ -137,14 +137,14 @@ def read_json(body: bytes) -> dict[str, Any]:
         raise InvalidQuestion(f"The body is not a JSON object: {error}.") from None
 
 
-def read_model(model: type[Model], given: object) -> Model:
+def read_model(model: type[Model], params: object) -> Model:
     """An object as the model has it.
 
     Raises:
         ValidationError: it is none; the text names the place.
     """
     try:
-        return model.model_validate(given)
+        return model.model_validate(params)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"])) or "The body"

@@ -31,7 +31,7 @@ from broker.edges.endpoint import (
 )
 from broker.errors import BrokerError, ProofError
 from broker.model.raw import RawRequest
-from broker.model.request import Given
+from broker.model.request import Params
 from broker.pipeline import Pipeline, Result
 from broker.proofs.scheme import Scheme
 from broker.protocols.enforcement import RequestAmbiguous
@@ -109,31 +109,33 @@ def read_ceph(body: bytes) -> Question:
         RequestAmbiguous: it is about no action of S3.
         ValidationError: it is none.
     """
-    given = read_model(_CephInput, read_json(body).get("input"))
-    tenant, _, _ = given.user_info.user_id.rpartition("$")
-    if given.bucket_info is None:
-        bucket = _Bucket(name=_bucket_to_make(given))
+    ceph_input = read_model(_CephInput, read_json(body).get("input"))
+    tenant, _, _ = ceph_input.user_info.user_id.rpartition("$")
+    if ceph_input.bucket_info is None:
+        bucket = _Bucket(name=_bucket_to_make(ceph_input))
     else:
-        bucket = given.bucket_info.bucket
+        bucket = ceph_input.bucket_info.bucket
     if bucket.tenant not in {"", tenant}:
         raise RequestAmbiguous("The bucket belongs to another tenant than the user.")
-    read = read_s3_request(given.method, bucket.name, given.object_name, given.params)
+    read = read_s3_request(
+        ceph_input.method, bucket.name, ceph_input.object_name, ceph_input.params
+    )
     if read is None:
         raise RequestAmbiguous("The request does not map to a known action.")
     target, context = read
     return Question(
         is_foreign=True,
-        principal=_principal(given.user_info.user_id),
+        principal=_principal(ceph_input.user_info.user_id),
         actions=(target.action,),
         resources=(target.resource,),
         context=context,
     )
 
 
-def _bucket_to_make(given: _CephInput) -> str:
+def _bucket_to_make(params: _CephInput) -> str:
     """The bucket that is not there yet; empty for requests about none."""
-    match = _NEW_BUCKET.fullmatch(given.decoded_uri)
-    is_new = match is not None and given.method == "PUT" and not given.params
+    match = _NEW_BUCKET.fullmatch(params.decoded_uri)
+    is_new = match is not None and params.method == "PUT" and not params.params
     return match[1] if match is not None and is_new else ""
 
 
@@ -144,13 +146,17 @@ def read_minio(body: bytes) -> Question:
         RequestAmbiguous: it tells a condition twice, with different values.
         ValidationError: it is none.
     """
-    given = read_model(_MinioInput, read_json(body).get("input"))
+    minio_input = read_model(_MinioInput, read_json(body).get("input"))
     resource = "*"
-    if given.bucket:
-        path = f"{given.bucket}/{given.object}" if given.object else given.bucket
+    if minio_input.bucket:
+        path = (
+            f"{minio_input.bucket}/{minio_input.object}"
+            if minio_input.object
+            else minio_input.bucket
+        )
         resource = f"arn:aws:s3:::{path}"
     told: dict[str, tuple[str, ...]] = {}
-    for name, values in (given.conditions or {}).items():
+    for name, values in (minio_input.conditions or {}).items():
         key = _MINIO_KEYS.get(name.lower())
         if key is None:
             continue
@@ -160,8 +166,8 @@ def read_minio(body: bytes) -> Question:
         told[key] = distinct
     return Question(
         is_foreign=True,
-        principal=_principal(given.account),
-        actions=(given.action,),
+        principal=_principal(minio_input.account),
+        actions=(minio_input.action,),
         resources=(resource,),
         context=told,
     )
@@ -183,8 +189,8 @@ def _found(hook: Operation) -> Find:
     return lambda scope: hook if scope["method"] == "POST" else _ONLY_POST
 
 
-def _asked(read: Callable[[bytes], Question]) -> Callable[[RawRequest], Given]:
-    def ask(raw: RawRequest) -> Given:
+def _asked(read: Callable[[bytes], Question]) -> Callable[[RawRequest], Params]:
+    def ask(raw: RawRequest) -> Params:
         try:
             question = read(raw.body)
         except RequestAmbiguous as error:
@@ -194,12 +200,12 @@ def _asked(read: Callable[[bytes], Question]) -> Callable[[RawRequest], Given]:
     return ask
 
 
-def _show(_scope: Scope, _given: Given, result: Result) -> Response:
+def _show(_scope: Scope, _given: Params, result: Result) -> Response:
     answers: list[DecisionAnswer] = result[ANSWERS]
     return _OK, (JSON,), orjson.dumps({"result": answers[0].allowed})
 
 
-def _refuse(_scope: Scope, _given: Given, error: BrokerError) -> Response:
+def _refuse(_scope: Scope, _given: Params, error: BrokerError) -> Response:
     """Whatever is not ``true`` is a refusal to a store."""
     status = _UNAUTHORIZED if isinstance(error, ProofError) else error.status
     body = {"result": False, "code": error.code, "message": error.words}

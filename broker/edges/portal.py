@@ -127,15 +127,15 @@ class TokenApi:
         return RestApi(self._service, OIDC_PREFIX, operations, _token_fault)
 
     async def _register(self, call: RestCall, _request_id: str) -> Mapping[str, Any]:
-        given: Mapping[str, Any] = self._read(call)
+        params: Mapping[str, Any] = self._read(call)
         await self._limits.require(call.raw.source_ip)
-        issuer = given.get("issuerUrl", "")
+        issuer = params.get("issuerUrl", "")
         client = read_client(
-            name=given["clientName"],
-            kind=given["clientType"],
-            scopes=given.get("scopes", ()),
-            grants=given.get("grantTypes", ()),
-            redirects=given.get("redirectUris", ()),
+            name=params["clientName"],
+            kind=params["clientType"],
+            scopes=params.get("scopes", ()),
+            grants=params.get("grantTypes", ()),
+            redirects=params.get("redirectUris", ()),
             place=read_start_url(issuer, self._origin) if issuer else "",
         )
         made = self._clients.register(client, self._clock.now())
@@ -151,10 +151,10 @@ class TokenApi:
     async def _begin_device(
         self, call: RestCall, _request_id: str
     ) -> Mapping[str, Any]:
-        given: Mapping[str, Any] = self._read(call)
+        params: Mapping[str, Any] = self._read(call)
         await self._limits.require(call.raw.source_ip)
         now = self._clock.now()
-        client = self._clients.require(given["clientId"], given["clientSecret"], now)
+        client = self._clients.require(params["clientId"], params["clientSecret"], now)
         if not client.may(DEVICE_CODE):
             raise GrantRefused(
                 "UnauthorizedClientException", "The client did not register for this."
@@ -162,9 +162,9 @@ class TokenApi:
         agent = (call.raw.find_header(b"user-agent") or "")[:_AGENT_MAX]
         device_code, user_code = await self._devices.begin(
             DeviceRequest(
-                client_id=digest_of(given["clientId"]),
+                client_id=digest_of(params["clientId"]),
                 client_name=client.name,
-                place=read_start_url(given["startUrl"], self._origin),
+                place=read_start_url(params["startUrl"], self._origin),
                 address=call.raw.source_ip,
                 agent="".join(letter for letter in agent if letter.isprintable()),
                 asked_at=int(now.timestamp()),
@@ -181,10 +181,10 @@ class TokenApi:
         }
 
     async def _create_token(self, call: RestCall, request_id: str) -> Mapping[str, Any]:
-        given: Mapping[str, Any] = self._read(call)
+        params: Mapping[str, Any] = self._read(call)
         now = self._clock.now()
-        client = self._clients.require(given["clientId"], given["clientSecret"], now)
-        grant = given["grantType"]
+        client = self._clients.require(params["clientId"], params["clientSecret"], now)
+        grant = params["grantType"]
         exchange_of = {
             AUTHORIZATION_CODE: self._exchange_code,
             DEVICE_CODE: self._exchange_device_code,
@@ -198,7 +198,7 @@ class TokenApi:
             raise GrantRefused(
                 "UnauthorizedClientException", "The client did not register for this."
             )
-        exchange = await exchange_of(given, now)
+        exchange = await exchange_of(params, now)
         try:
             await self._spend(call, request_id, exchange, client, grant)
         except ProofUsed as error:
@@ -207,7 +207,7 @@ class TokenApi:
             ):
                 await self._end(call, request_id, exchange.portal)
             raise _refused("it was used before") from error
-        return self._answer(exchange, given["clientId"], client, now)
+        return self._answer(exchange, params["clientId"], client, now)
 
     async def _spend(
         self,
@@ -254,14 +254,14 @@ class TokenApi:
         }
 
     async def _exchange_code(
-        self, given: Mapping[str, Any], now: datetime
+        self, params: Mapping[str, Any], now: datetime
     ) -> _Exchange:
         try:
             redeemed = await self._grants.redeem_code(
-                given.get("code", ""),
-                digest_of(given["clientId"]),
-                redirect_uri=given.get("redirectUri", ""),
-                verifier=given.get("codeVerifier", ""),
+                params.get("code", ""),
+                digest_of(params["clientId"]),
+                redirect_uri=params.get("redirectUri", ""),
+                verifier=params.get("codeVerifier", ""),
                 now=now,
             )
         except GrantRefusedError as error:
@@ -270,15 +270,15 @@ class TokenApi:
         return _Exchange(portal=portal, use=redeemed.use)
 
     async def _exchange_device_code(
-        self, given: Mapping[str, Any], now: datetime
+        self, params: Mapping[str, Any], now: datetime
     ) -> _Exchange:
-        device_code = given.get("deviceCode", "")
+        device_code = params.get("deviceCode", "")
         request = self._devices.find(device_code, now)
         if request is None:
             raise GrantRefused(
                 "ExpiredTokenException", "The device code is not known or has expired."
             )
-        if request.client_id != digest_of(given["clientId"]):
+        if request.client_id != digest_of(params["clientId"]):
             raise _refused("the device code belongs to another client")
         if not await self._pipeline.rates.allow(
             "portal-polls", request.number.encode("ascii"), per_second=POLLS_A_SECOND
@@ -297,11 +297,11 @@ class TokenApi:
         return _Exchange(portal=await self._open(answer, now), use=request.use)
 
     async def _exchange_refresh_token(
-        self, given: Mapping[str, Any], now: datetime
+        self, params: Mapping[str, Any], now: datetime
     ) -> _Exchange:
         try:
             redeemed = self._grants.redeem_token(
-                given.get("refreshToken", ""), digest_of(given["clientId"]), now
+                params.get("refreshToken", ""), digest_of(params["clientId"]), now
             )
         except GrantRefusedError as error:
             raise _refused(str(error)) from error
@@ -330,13 +330,13 @@ class TokenApi:
         return portal
 
     def _read(self, call: RestCall) -> Mapping[str, Any]:
-        given = self._service.reader(call.operation)(call)
+        params = self._service.reader(call.operation)(call)
         for name in _UNHONOURED:
-            if given.get(name):
+            if params.get(name):
                 raise GrantRefused(
                     "InvalidRequestException", f"The member {name} is not supported."
                 )
-        return given
+        return params
 
 
 def _refused(detail: str) -> GrantRefused:
@@ -396,7 +396,7 @@ class PortalApi:
 
     async def _perform(self, call: RestCall, request_id: str) -> Mapping[str, Any]:
         token = call.raw.find_header(_TOKEN) or ""
-        found: list[OpenPortal] = []
+        portals: list[OpenPortal] = []
 
         async def find(now: datetime) -> OpenPortal | None:
             if not token:
@@ -407,7 +407,7 @@ class PortalApi:
                 raise InvalidClientTokenId(_OVER, detail=error.detail) from error
             if portal is None:
                 raise InvalidClientTokenId(_OVER, detail="no such access token")
-            found.append(portal)
+            portals.append(portal)
             return portal
 
         reader = self._service.reader(call.operation)
@@ -418,5 +418,5 @@ class PortalApi:
             PortalScheme(find),
         )
         if call.operation == "Logout":
-            await self._sessions.forget(found[0].handle)
+            await self._sessions.forget(portals[0].handle)
         return result

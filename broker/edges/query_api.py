@@ -26,7 +26,7 @@ from broker.edges.trail_api import TrailApi
 from broker.errors import AccessDenied, BrokerError
 from broker.model.answer import JSON, XML, Answer
 from broker.model.raw import RawRequest
-from broker.model.request import Door, Given
+from broker.model.request import Door, Params
 from broker.pipeline import Pipeline
 from broker.protocols.query import (
     FAULT_NAMESPACE,
@@ -52,7 +52,7 @@ class _Operation(Struct, frozen=True, kw_only=True):
 
     name: str
     action: Action
-    read: Callable[[Mapping[str, str]], Given]
+    read: Callable[[Mapping[str, str]], Params]
     service: Service
 
 

@@ -31,7 +31,7 @@ from broker.errors import (
     UpstreamUnavailable,
     ValidationError,
 )
-from broker.model.request import Door, Given
+from broker.model.request import Door, Params
 from broker.pipeline import Pipeline
 from broker.protocols.json_api import RestCall, RestService
 
@@ -113,20 +113,20 @@ class RolesAnywhereApi:
             )
         reader = self._service.reader(operation)
 
-        def read() -> Given:
-            given = reader(call)
-            return _with_arns(given) if operation == _CREATE_SESSION else given
+        def read() -> Params:
+            params = reader(call)
+            return _with_arns(params) if operation == _CREATE_SESSION else params
 
         return await self._pipeline.perform(request, action, read)
 
 
-def _with_arns(given: Given) -> Given:
+def _with_arns(params: Params) -> Params:
     """The ARNs of the query in their places: each comes once, there or in the body.
 
     Raises:
         ValidationError: one is missing, or is there twice.
     """
-    result = dict(given)
+    result = dict(params)
     for name in _ARNS:
         in_query = result.pop(f"{name}InQuery", None)
         if (name in result) == (in_query is not None):

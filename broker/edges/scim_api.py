@@ -43,7 +43,7 @@ from broker.errors import (
     ValidationError,
 )
 from broker.model.raw import RawRequest
-from broker.model.request import Door, Given
+from broker.model.request import Door, Params
 from broker.pipeline import Pipeline, Result
 from broker.proofs.bearer_tokens import ScimScheme
 from broker.protocols.scim.answers import etag, show_discovery, show_error
@@ -85,7 +85,7 @@ _STATUS: Mapping[type[BrokerError], tuple[int, str]] = {
 }
 """The status and keyword of each family of errors."""
 
-Read = Callable[[RawRequest, str], Given]
+Read = Callable[[RawRequest, str], Params]
 """Reads a request's input; the text is the id in its address, empty where none is."""
 
 
@@ -106,10 +106,10 @@ def _rows(
 ) -> tuple[Mapping[str, _Row], Mapping[str, _Row]]:
     """The operations of a kind of resource, by method: on all, and on one."""
 
-    def listing(raw: RawRequest, _: str) -> Given:
+    def listing(raw: RawRequest, _: str) -> Params:
         return {LISTING: read_listing(raw.query, kind)}
 
-    def patch(raw: RawRequest, id_: str) -> Given:
+    def patch(raw: RawRequest, id_: str) -> Params:
         return {PATCH: read_patch(raw.body, id_), **listing(raw, id_)}
 
     return {
@@ -141,18 +141,18 @@ def scim_endpoint(
             *scope["path"].split("/", 5),
             *[""] * 5,
         ][:6]
-        found = _get_row(scope["path"], method, version, kind, rest)
-        if isinstance(found, tuple):
-            return found
-        row, base = found, f"{address}/{_VERSION}/{account}"
+        stored_row = _get_row(scope["path"], method, version, kind, rest)
+        if isinstance(stored_row, tuple):
+            return stored_row
+        row, base = stored_row, f"{address}/{_VERSION}/{account}"
 
-        def read(raw: RawRequest) -> Given:
+        def read(raw: RawRequest) -> Params:
             try:
-                given = row.read(raw, rest)
+                params = row.read(raw, rest)
             except ScimRejected as rejected:
                 raise ScimRefused(rejected) from None
             return {
-                **given,
+                **params,
                 **({ID: rest} if rest else {}),
                 BASE: base,
                 IF_MATCH: raw.find_header(b"if-match") or "",
@@ -194,7 +194,7 @@ def _not_served(status: int, *allowed: str) -> Response:
     return _fail(status, "Not served.", headers=headers)
 
 
-def _show(status: int, scope: Scope, _given: Given, result: Result) -> Response:
+def _show(status: int, scope: Scope, _given: Params, result: Result) -> Response:
     if status == _NO_CONTENT:
         return status, (), b""
     headers: Headers = (_JSON,)
@@ -211,20 +211,20 @@ def _show(status: int, scope: Scope, _given: Given, result: Result) -> Response:
 
 
 def _discover(
-    base: str, path: str, _scope: Scope, _given: Given, _result: Result
+    base: str, path: str, _scope: Scope, _given: Params, _result: Result
 ) -> Response:
-    found = show_discovery(base, path)
-    if found is None:
+    results = show_discovery(base, path)
+    if results is None:
         return _fail(_NOT_FOUND, "There is no such address.")
-    return _OK, (_JSON,), orjson.dumps(found)
+    return _OK, (_JSON,), orjson.dumps(results)
 
 
-def _refuse(_scope: Scope, _given: Given, error: BrokerError) -> Response:
+def _refuse(_scope: Scope, _given: Params, error: BrokerError) -> Response:
     if isinstance(error, ScimRefused):
         rejected = error.rejected
         return _fail(rejected.status, rejected.detail, rejected.scim_type)
     status, keyword = next(
-        (found for kind, found in _STATUS.items() if isinstance(error, kind)),
+        (results for kind, results in _STATUS.items() if isinstance(error, kind)),
         (error.status, ""),
     )
     headers: Headers = ()

@@ -40,7 +40,7 @@ from broker.errors import (
 from broker.model.answer import Answer
 from broker.model.audit import AuditRecord, RecordKind
 from broker.model.raw import RawRequest
-from broker.model.request import Door, Given
+from broker.model.request import Door, Params
 from broker.pipeline import Pipeline
 from broker.protocols.json_api import JsonFault, TargetService
 
@@ -124,29 +124,29 @@ class TrailApi:
         reader = self._service.reader(operation)
         wanted: dict[str, Any] = {}
 
-        def read() -> Given:
+        def read() -> Params:
             wanted.update(self._wanted(reader(raw.body)))
             return wanted
 
         action = self._registry.get(self._service.name, operation)
         try:
-            found = await self._pipeline.perform(request, action, read)
+            results = await self._pipeline.perform(request, action, read)
         except ValidationError as error:
             if not wanted.get("NextToken"):
                 raise
             raise LookupRefused("InvalidNextTokenException", error.words) from error
         return {
-            "Events": [_event(record) for record in found["Events"]],
-            "NextToken": found["NextToken"],
+            "Events": [_event(record) for record in results["Events"]],
+            "NextToken": results["NextToken"],
         }
 
-    def _wanted(self, given: Given) -> Given:
+    def _wanted(self, params: Params) -> Params:
         """What the action looks for.
 
         Raises:
             LookupRefused: it cannot look for that.
         """
-        start, end = given.get("StartTime"), given.get("EndTime")
+        start, end = params.get("StartTime"), params.get("EndTime")
         if start is not None and end is not None and start > end:
             raise LookupRefused(
                 "InvalidTimeRangeException", "The start is after the end."
@@ -154,16 +154,18 @@ class TrailApi:
         wanted: dict[str, Any] = {
             "StartTime": start,
             "EndTime": end,
-            "NextToken": given.get("NextToken", ""),
-            "MaxResults": given.get("MaxResults", _MOST),
+            "NextToken": params.get("NextToken", ""),
+            "MaxResults": params.get("MaxResults", _MOST),
         }
-        attributes = given.get("LookupAttributes", ())
+        attributes = params.get("LookupAttributes", ())
         if len(attributes) > 1:
             raise LookupRefused(
                 "InvalidLookupAttributesException", "One attribute at a time."
             )
-        for one in attributes:
-            wanted |= self._attribute(one["AttributeKey"], one["AttributeValue"])
+        for attribute in attributes:
+            wanted |= self._attribute(
+                attribute["AttributeKey"], attribute["AttributeValue"]
+            )
         return wanted
 
     def _attribute(self, key: str, value: str) -> Mapping[str, Any]:

@@ -51,7 +51,7 @@ from broker.errors import (
 )
 from broker.errors import ValidationError as InvalidQuestion
 from broker.model.raw import RawRequest
-from broker.model.request import Given
+from broker.model.request import Params
 from broker.pipeline import Pipeline, Result
 from broker.proofs.scheme import Scheme
 
@@ -141,18 +141,20 @@ def gateway_endpoint(
 
 
 def _read(
-    body: type[JsonObject], want: Callable[[Any], Given], raw: RawRequest
-) -> Given:
+    body: type[JsonObject], want: Callable[[Any], Params], raw: RawRequest
+) -> Params:
     asked = read_model(body, read_json(raw.body))
     return {**want(asked), _ASKED: asked}
 
 
-def _show(describe: _Describe, _: AsgiScope, given: Given, result: Result) -> Response:
-    return _OK, (JSON,), orjson.dumps(describe(result, given[_ASKED]))
+def _show(
+    describe: _Describe, _: AsgiScope, params: Params, result: Result
+) -> Response:
+    return _OK, (JSON,), orjson.dumps(describe(result, params[_ASKED]))
 
 
-def _refuse(scope: AsgiScope, given: Given, error: BrokerError) -> Response:
-    asked = given.get(_ASKED)  # else it is about the gateway's own key
+def _refuse(scope: AsgiScope, params: Params, error: BrokerError) -> Response:
+    asked = params.get(_ASKED)  # else it is about the gateway's own key
     is_of_key = isinstance(error, InvalidClientTokenId | ExpiredToken)
     if is_of_key and isinstance(asked, _Derive | _Evaluate):
         error = _refused_key(asked)
@@ -213,7 +215,7 @@ def _describe_version(result: Result, _: _Nothing) -> Mapping[str, Any]:
     }
 
 
-def _key_wanted(asked: _Derive) -> Given:
+def _key_wanted(asked: _Derive) -> Params:
     return {
         "AccessKeyId": asked.access_key_id,
         "SessionToken": asked.session_token or None,
@@ -231,7 +233,7 @@ def _describe_key(result: Result, _: _Derive) -> Mapping[str, Any]:
     return described
 
 
-def _decisions_wanted(asked: _Evaluate) -> Given:
+def _decisions_wanted(asked: _Evaluate) -> Params:
     condition = asked.condition or {}
     question = Question(
         service=GATEWAY_SERVICE,
@@ -256,18 +258,19 @@ def _describe_decisions(result: Result, asked: _Evaluate) -> Mapping[str, Any]:
         for at in range(0, len(answer.decisions), len(asked.resources))
     ]
     verdicts = [
-        [split(one.judgement) for one in row] for row in zip(*by_action, strict=True)
+        [split(entry.judgement) for entry in row]
+        for row in zip(*by_action, strict=True)
     ]
     described: dict[str, Any] = {
-        "decisions": [[one.own for one in row] for row in verdicts],
+        "decisions": [[verdict.own for verdict in row] for row in verdicts],
         "principalArn": answer.caller.principal.arn,
     }
     if answer.caller.session is not None and any(
-        one.session is not None for row in verdicts for one in row
+        verdict.session is not None for row in verdicts for verdict in row
     ):
         described["hasSessionPolicy"] = True
         described["sessionDecisions"] = [
-            [one.session or "deny" for one in row] for row in verdicts
+            [verdict.session or "deny" for verdict in row] for row in verdicts
         ]
     return described
 
@@ -278,19 +281,19 @@ def _describe_keys(result: Result, _: _Keys) -> Mapping[str, Any]:
         "identities": [
             {
                 "found": True,
-                "kind": "session" if one.is_session else "user",
-                "principalArn": one.principal_arn,
+                "kind": "session" if key.is_session else "user",
+                "principalArn": key.principal_arn,
             }
-            if one.principal_arn
+            if key.principal_arn
             else {"found": False}
-            for one in keys
+            for key in keys
         ]
     }
 
 
 _VERSION_PATH = "/private/version"
 _OPERATIONS: Mapping[
-    str, tuple[str, type[JsonObject], Callable[[Any], Given], _Describe]
+    str, tuple[str, type[JsonObject], Callable[[Any], Params], _Describe]
 ] = {
     _VERSION_PATH: ("GetGatewayProtocol", _Nothing, lambda _: {}, _describe_version),
     "/private/derive-signing-key": (

@@ -37,10 +37,10 @@ async def require_account(directory: DirectoryReader, account: AccountId) -> Acc
     Raises:
         InvalidClientTokenId: it was deleted while the call was on its way.
     """
-    found = await directory.find(ACCOUNT, account)
-    if found is None:
+    stored_account = await directory.find(ACCOUNT, account)
+    if stored_account is None:
         raise InvalidClientTokenId(detail=f"the account {account} no longer exists")
-    return found
+    return stored_account
 
 
 async def create_account(

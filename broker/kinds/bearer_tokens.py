@@ -140,9 +140,9 @@ class TokenRules(Generic[Token]):
 
     def find_account(self, secret: str) -> AccountId | None:
         """The account that a token says it is of; None for other texts."""
-        found, _, rest = secret.partition(".")
+        text, _, rest = secret.partition(".")
         number, dot, _ = rest.partition(".")
-        if found != self.prefix or not dot:
+        if text != self.prefix or not dot:
             return None
         try:
             return parse_account_id(number)
@@ -164,17 +164,17 @@ def parse_networks(addresses: Iterable[str]) -> tuple[str, ...]:
     Raises:
         ValidationError: one is neither, or there are too many.
     """
-    found = []
+    results = []
     for address in addresses:
         try:
-            found.append(str(ipaddress.ip_network(address)))
+            results.append(str(ipaddress.ip_network(address)))
         except ValueError as error:
             raise ValidationError(
                 f"{address[:80]} is not an address or network, such as 10.0.0.0/8."
             ) from error
-    if len(found) > ADDRESSES_MAX:
+    if len(results) > ADDRESSES_MAX:
         raise ValidationError(f"A token can have up to {ADDRESSES_MAX} addresses.")
-    return tuple(found)
+    return tuple(results)
 
 
 @lru_cache(1024)
@@ -183,10 +183,10 @@ def is_within(address: str, networks: tuple[str, ...]) -> bool:
     if not networks:
         return True
     try:
-        found = ipaddress.ip_address(address)
+        stored_address = ipaddress.ip_address(address)
     except ValueError:
         return False
-    return any(found in ipaddress.ip_network(network) for network in networks)
+    return any(stored_address in ipaddress.ip_network(network) for network in networks)
 
 
 def token_digest(secret: str) -> bytes:

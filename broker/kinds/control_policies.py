@@ -86,9 +86,9 @@ def check_control_policies(
     if len(listed) > POLICIES_MAX:
         raise ValueError(f"there are {len(listed)}; an account can have {POLICIES_MAX}")
     names = sorted(policy.name for policy in listed)
-    for one, other in pairwise(names):
-        if one == other:
-            raise ValueError(f"the name {one} comes twice")
+    for text, other in pairwise(names):
+        if text == other:
+            raise ValueError(f"the name {text} comes twice")
     for policy in listed:
         size = policy_size(policy.text)
         if size > CHARACTERS_MAX:

@@ -58,18 +58,18 @@ class ReportedCredentials:
     certificates: Iterable[UserCredential] = ()
 
 
-def credential_report(account: Account, given: ReportedCredentials) -> str:
+def credential_report(account: Account, credentials: ReportedCredentials) -> str:
     """The report as CSV."""
     keys: dict[str | None, list[AccessKey]] = defaultdict(list)
-    for key in given.keys:
+    for key in credentials.keys:
         keys[key.user_id].append(key)
-    profiles = {profile.user_id: profile for profile in given.profiles}
+    profiles = {profile.user_id: profile for profile in credentials.profiles}
     uses: dict[tuple[str, str], Use] = {}
-    for use in given.uses:
+    for use in credentials.uses:
         # The latest comes first.
         uses.setdefault((use.subject, use.action), use)
     certificates: dict[str, list[UserCredential]] = defaultdict(list)
-    for certificate in given.certificates:
+    for certificate in credentials.certificates:
         certificates[certificate.user_id].append(certificate)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -85,19 +85,19 @@ def credential_report(account: Account, given: ReportedCredentials) -> str:
             "no_information" if used is None else _time(used.at),
             "not_supported",
             "not_supported",
-            _flag(root in given.with_mfa),
+            _flag(root in credentials.with_mfa),
             *_key_cells(keys[None], uses),
             *_certificate_cells(certificates[root]),
         ]
     )
-    for user in given.users:
+    for user in credentials.users:
         writer.writerow(
             [
                 user.name,
                 user.arn,
                 _time(user.created_at),
                 *_password_cells(account, user, profiles.get(user.user_id), uses),
-                _flag(user.user_id in given.with_mfa),
+                _flag(user.user_id in credentials.with_mfa),
                 *_key_cells(keys[user.user_id], uses),
                 *_certificate_cells(certificates[user.user_id]),
             ]

@@ -172,10 +172,10 @@ async def pin_principals(directory: Finder, account: AccountId, text: str) -> st
     """
     pinned: dict[str, str] = {}
     for principal in aws_principals(text):
-        found = await _find_pinned(directory, account, principal)
-        if found is None:
+        stored_pinned = await _find_pinned(directory, account, principal)
+        if stored_pinned is None:
             raise UnknownPrincipal(principal)
-        pinned[principal] = found
+        pinned[principal] = stored_pinned
     return with_principals(text, pinned)
 
 
@@ -310,17 +310,17 @@ def granted_services(
 ) -> tuple[str, ...]:
     """Those of ``services`` (action prefixes) that a document allows something of."""
     known = tuple(services)
-    found: set[str] = set()
+    results: set[str] = set()
     for document in documents:
         for statement in document.statements:
             if statement.effect is not Effect.ALLOW:
                 continue
             if statement.not_action:
-                found.update(set(known) - _wholly_named(statement.actions, known))
+                results.update(set(known) - _wholly_named(statement.actions, known))
             else:
                 for action in statement.actions:
-                    found.update(_named(action, known))
-    return tuple(service for service in known if service in found)
+                    results.update(_named(action, known))
+    return tuple(service for service in known if service in results)
 
 
 def _named(action: str, services: Iterable[str]) -> Iterable[str]:

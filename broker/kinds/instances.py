@@ -34,35 +34,35 @@ if TYPE_CHECKING:
 
 
 async def _make(
-    given: types.CreateInstanceProfileRequest, work: Work
+    params: types.CreateInstanceProfileRequest, work: Work
 ) -> InstanceProfile:
-    tags = given_tags(given.get("Tags", ()), KeyCase.SENSITIVE)
+    tags = given_tags(params.get("Tags", ()), KeyCase.SENSITIVE)
     return InstanceProfile(
         account=work.account,
         profile_id=new_unique_id("AIPA"),
-        name=given["InstanceProfileName"],
-        path=require_path(given.get("Path", "/")),
+        name=params["InstanceProfileName"],
+        path=require_path(params.get("Path", "/")),
         created_at=work.now,
         tags=tags,
     )
 
 
 def instance_profile_view(
-    found: InstanceProfile, roles: Sequence[types.Role] = ()
+    profile: InstanceProfile, roles: Sequence[types.Role] = ()
 ) -> types.InstanceProfile:
     """An instance profile as lists show it, with the roles inside."""
     return {
-        "Path": found.path,
-        "InstanceProfileName": found.name,
-        "InstanceProfileId": found.profile_id,
-        "Arn": found.arn,
-        "CreateDate": found.created_at,
+        "Path": profile.path,
+        "InstanceProfileName": profile.name,
+        "InstanceProfileId": profile.profile_id,
+        "Arn": profile.arn,
+        "CreateDate": profile.created_at,
         "Roles": list(roles),
     }
 
 
-async def _check_removal(found: InstanceProfile, _directory: DirectoryReader) -> None:
-    if found.role_id is not None:
+async def _check_removal(profile: InstanceProfile, _directory: DirectoryReader) -> None:
+    if profile.role_id is not None:
         raise DeleteConflict(_ROLE_INSIDE)
 
 

@@ -45,8 +45,8 @@ async def _no_make(_given: object, _work: Work) -> Any:  # noqa: ANN401  # any k
     raise RuntimeError("only what keeps secrets makes one")
 
 
-async def _no_change(found: Entity, _given: object, _work: Work) -> Entity:
-    return found
+async def _no_change(entity: Entity, _given: object, _work: Work) -> Entity:
+    return entity
 
 
 async def _no_conflict(_found: object, _directory: DirectoryReader) -> None:
@@ -96,14 +96,14 @@ class Named(Rules[Entity]):
         return finder(self.kind, self.missing, self.resource if self.by_arn else "")
 
 
-async def create(of: Rules[Entity], given: Any, work: Work) -> Entity:  # noqa: ANN401  # the members of any kind
+async def create(of: Rules[Entity], params: Any, work: Work) -> Entity:  # noqa: ANN401  # the members of any kind
     """Make one and keep it.
 
     Raises:
         LimitExceeded: there are too many.
         EntityAlreadyExists: the name is taken.
     """
-    made = await of.make(given, work)
+    made = await of.make(params, work)
     if of.quota is not None:
         alike = {name: getattr(made, name) for name in of.counted_by}
         await work.require_room(of.kind, of.quota, **alike)
@@ -164,10 +164,10 @@ def finder(
     ) -> Entity:
         name = parse_provider_arn(named, account, resource) if resource else named
         find = directory.named if kind.name else directory.find
-        found = await find(kind, account, name)
-        if found is None:
+        entity = await find(kind, account, name)
+        if entity is None:
             raise NoSuchEntity(missing.format(named, account))
-        return found
+        return entity
 
     return require
 
@@ -175,8 +175,8 @@ def finder(
 def renaming(member: str) -> Change[Any]:
     """The ``change`` of a kind with a new name in ``member``, and a path if it has one."""
 
-    async def change(found: Any, given: Any, _work: Work) -> Any:  # noqa: ANN401  # any kind with a name
-        moved = {"path": require_path(given["NewPath"])} if "NewPath" in given else {}
-        return replace(found, name=given.get(member, found.name), **moved)
+    async def change(entity: Any, params: Any, _work: Work) -> Any:  # noqa: ANN401  # any kind with a name
+        moved = {"path": require_path(params["NewPath"])} if "NewPath" in params else {}
+        return replace(entity, name=params.get(member, entity.name), **moved)
 
     return change

@@ -69,7 +69,7 @@ class Quota(StrEnum):
     GROUP_INLINE_SIZE = "GroupInlinePolicySize", 5120
 
 
-DEFAULTS: Mapping[str, int] = {one.value: one.default for one in Quota}
+DEFAULTS: Mapping[str, int] = {entry.value: entry.default for entry in Quota}
 
 
 def quota(account: Account, name: Quota) -> int:

@@ -136,16 +136,16 @@ async def count_uses(
     ]
 
 
-async def _make(given: types.CreatePolicyRequest, work: Work) -> ManagedPolicy:
-    tags = given_tags(given.get("Tags", ()), KeyCase.SENSITIVE)
-    path, document = require_path(given.get("Path", "/")), given["PolicyDocument"]
+async def _make(params: types.CreatePolicyRequest, work: Work) -> ManagedPolicy:
+    tags = given_tags(params.get("Tags", ()), KeyCase.SENSITIVE)
+    path, document = require_path(params.get("Path", "/")), params["PolicyDocument"]
     check_document(await require_account(work.change, work.account), document)
     policy = ManagedPolicy(
         account=work.account,
         policy_id=new_unique_id("ANPA"),
-        name=given["PolicyName"],
+        name=params["PolicyName"],
         path=path,
-        description=given.get("Description") or None,
+        description=params.get("Description") or None,
         default_version=PolicyVersion(
             version_id="v1", document=document, created_at=work.now
         ),
@@ -159,18 +159,18 @@ async def _make(given: types.CreatePolicyRequest, work: Work) -> ManagedPolicy:
     return policy
 
 
-def _view(found: ManagedPolicy) -> types.Policy:
+def _view(policy: ManagedPolicy) -> types.Policy:
     return {
-        "PolicyName": found.name,
-        "PolicyId": found.policy_id,
-        "Arn": found.arn,
-        "Path": found.path,
-        "DefaultVersionId": found.default_version.version_id,
-        "AttachmentCount": found.attachment_count,
-        "PermissionsBoundaryUsageCount": found.boundary_count,
+        "PolicyName": policy.name,
+        "PolicyId": policy.policy_id,
+        "Arn": policy.arn,
+        "Path": policy.path,
+        "DefaultVersionId": policy.default_version.version_id,
+        "AttachmentCount": policy.attachment_count,
+        "PermissionsBoundaryUsageCount": policy.boundary_count,
         "IsAttachable": True,
-        "CreateDate": found.created_at,
-        "UpdateDate": found.updated_at,
+        "CreateDate": policy.created_at,
+        "UpdateDate": policy.updated_at,
     }
 
 
@@ -205,7 +205,7 @@ MANAGED_POLICIES = Named(
 )
 
 
-async def create_policy(given: types.CreatePolicyRequest, work: Work) -> ManagedPolicy:
+async def create_policy(params: types.CreatePolicyRequest, work: Work) -> ManagedPolicy:
     """Make a policy; its document becomes version ``v1``.
 
     Raises:
@@ -213,7 +213,7 @@ async def create_policy(given: types.CreatePolicyRequest, work: Work) -> Managed
         EntityAlreadyExists: the name is taken.
         LimitExceeded: the account has too many, or the document is too large.
     """
-    policy = await create(MANAGED_POLICIES, given, work)
+    policy = await create(MANAGED_POLICIES, params, work)
     await insert_policy_version(work.change, policy, policy.default_version)
     return policy
 

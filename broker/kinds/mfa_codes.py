@@ -182,7 +182,7 @@ class MfaCodes:
                 (device, *self._ask(judge_code, device, code, now))
                 for device in await self._held(account, serials, holder)
             ]
-            right = next((one for one in judged if one[1]), None)
+            right = next((entry for entry in judged if entry[1]), None)
             if right is not None:
                 device, _, state = right
                 if not await self._directory.replace_mfa_state(device, state):
@@ -253,11 +253,11 @@ class MfaCodes:
     async def _held(
         self, account: AccountId, serials: Sequence[str], holder: str
     ) -> list[MfaDevice]:
-        found = [
+        devices = [
             await self._directory.named(MFA_DEVICE, account, serial)
             for serial in serials
         ]
-        return [d for d in found if d is not None and d.user_id == holder]
+        return [d for d in devices if d is not None and d.user_id == holder]
 
     def _ask(
         self,

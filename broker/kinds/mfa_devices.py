@@ -33,8 +33,8 @@ _SEED_BYTES = 40
 _TAKEN = "MFA device already exists."
 
 
-def _view(found: MfaDevice) -> dict[str, object]:
-    return {"SerialNumber": found.serial}
+def _view(device: MfaDevice) -> dict[str, object]:
+    return {"SerialNumber": device.serial}
 
 
 MFA_DEVICES = Named(

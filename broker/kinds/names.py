@@ -73,10 +73,10 @@ def parse_policy_arn(
     Raises:
         error: it is not the ARN of a managed policy.
     """
-    found = find_named_resource(arn_text, "policy")
-    if found is None:
+    resource = find_named_resource(arn_text, "policy")
+    if resource is None:
         raise error(f"ARN {arn_text} is not valid.")
-    return found
+    return resource
 
 
 def parse_provider_arn(arn_text: str, account: AccountId, kind: str) -> str:
@@ -141,7 +141,7 @@ def given_tags(tags: "Sequence[types.Tag]", case: KeyCase) -> dict[str, str]:
     Raises:
         InvalidInput: see `checked_tags`.
     """
-    return checked_tags([(one["Key"], one["Value"]) for one in tags], case)
+    return checked_tags([(tag["Key"], tag["Value"]) for tag in tags], case)
 
 
 def with_tags(present: Tags, new: Mapping[str, str], case: KeyCase) -> dict[str, str]:

@@ -147,26 +147,26 @@ def _organisation(name: str, value: object) -> Organisation:
             f"{name[:80]!r} is not a name for an organisation; write 3 to 63 lower-case"
             f" letters, digits and hyphens, and none of {', '.join(sorted(_TAKEN))}"
         )
-    given = _mapping(value, name, {"DisplayName", "Accounts"})
-    accounts = _mapping(given.get("Accounts"), f"{name}.Accounts")
+    params = _mapping(value, name, {"DisplayName", "Accounts"})
+    accounts = _mapping(params.get("Accounts"), f"{name}.Accounts")
     if not 1 <= len(accounts) <= _ACCOUNTS_MAX:
         raise OrganisationsFileError(
             f"{name}.Accounts must have 1 to {_ACCOUNTS_MAX} entries"
         )
     members = [_member(number, accounts[number], name) for number in accounts]
-    if not any(one.providers or one.has_passwords for one in members):
+    if not any(account.providers or account.has_passwords for account in members):
         raise OrganisationsFileError(
             f"{name}: no one can sign in; name Providers, or set Passwords: true, for"
             " an account"
         )
-    if sum(len(one.providers) for one in members) > _PROVIDERS_MAX:
+    if sum(len(account.providers) for account in members) > _PROVIDERS_MAX:
         raise OrganisationsFileError(
             f"{name}: all accounts together can have {_PROVIDERS_MAX} Providers"
         )
     return Organisation(
         name=name,
-        display_name=_display_name(given, name) or name,
-        members={one.account: one for one in members},
+        display_name=_display_name(params, name) or name,
+        members={account.account: account for account in members},
     )
 
 
@@ -178,8 +178,8 @@ def _member(number: str, value: object, organisation: str) -> MemberAccount:
         raise OrganisationsFileError(
             f"{place} is not an account; write its twelve digits in quotation marks"
         ) from error
-    given = _mapping(value or {}, place, {"DisplayName", "Providers", "Passwords"})
-    providers = given.get("Providers") or []
+    params = _mapping(value or {}, place, {"DisplayName", "Providers", "Passwords"})
+    providers = params.get("Providers") or []
     if not isinstance(providers, list) or len(providers) > _PROVIDERS_OF_ONE_MAX:
         raise OrganisationsFileError(
             f"{place}.Providers must be a list of at most {_PROVIDERS_OF_ONE_MAX}"
@@ -191,13 +191,15 @@ def _member(number: str, value: object, organisation: str) -> MemberAccount:
                 " example, saml-provider/Corp, oidc-provider/login.example.com or"
                 " ldap-provider/corp"
             )
-    passwords = given.get("Passwords", False)
+    passwords = params.get("Passwords", False)
     if not isinstance(passwords, bool):
         raise OrganisationsFileError(f"{place}.Passwords must be true or false")
     return MemberAccount(
         account=account,
-        display_name=_display_name(given, place),
-        providers=tuple(dict.fromkeys(iam_arn(account, one) for one in providers)),
+        display_name=_display_name(params, place),
+        providers=tuple(
+            dict.fromkeys(iam_arn(account, provider) for provider in providers)
+        ),
         has_passwords=passwords,
     )
 
@@ -220,8 +222,8 @@ def _mapping(
     return value
 
 
-def _display_name(given: Mapping[str, object], place: str) -> str:
-    name = given.get("DisplayName", "")
+def _display_name(params: Mapping[str, object], place: str) -> str:
+    name = params.get("DisplayName", "")
     if (
         not isinstance(name, str)
         or len(name) > _DISPLAY_NAME_MAX

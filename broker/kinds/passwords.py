@@ -153,15 +153,17 @@ FLAGS = (
 )
 
 
-def complete_policy(given: PasswordPolicy) -> PasswordPolicy:
+def complete_policy(password_policy: PasswordPolicy) -> PasswordPolicy:
     """A policy as stored: omitted members have their defaults."""
     policy: dict[str, int | bool] = {
-        "MinimumPasswordLength": given.get("MinimumPasswordLength", LEAST_LENGTH),
-        **{flag: bool(given.get(flag, False)) for flag in FLAGS},
+        "MinimumPasswordLength": password_policy.get(
+            "MinimumPasswordLength", LEAST_LENGTH
+        ),
+        **{flag: bool(password_policy.get(flag, False)) for flag in FLAGS},
     }
     for member in ("MaxPasswordAge", "PasswordReusePrevention", "HardExpiry"):
-        if member in given:
-            policy[member] = given[member]
+        if member in password_policy:
+            policy[member] = password_policy[member]
     return policy
 
 
@@ -245,27 +247,27 @@ def check_password(account: Account, user_name: str, password: str) -> None:
 
 def _missing(policy: PasswordPolicy, password: str) -> list[str]:
     least = int(policy.get("MinimumPasswordLength", LEAST_LENGTH))
-    found = []
+    results = []
     if len(password) < least:
-        found.append(f"a minimum length of {least}")
+        results.append(f"a minimum length of {least}")
     for member, noun, has in _CLASSES:
         if policy.get(member) and not has(password):
-            found.append(f"at least one {noun}")
-    return found
+            results.append(f"at least one {noun}")
+    return results
 
 
 def _default_missing(password: str) -> list[str]:
-    found = []
+    results = []
     if len(password) < DEFAULT_LENGTH:
-        found.append(f"a minimum length of {DEFAULT_LENGTH}")
+        results.append(f"a minimum length of {DEFAULT_LENGTH}")
     classes = sum(
         has(password) for has in (_has_upper, _has_lower, _has_digit, _has_symbol)
     )
     if classes < _DEFAULT_CLASSES:
-        found.append(
+        results.append(
             "at least three of uppercase letters, lowercase letters, numbers and symbols"
         )
-    return found
+    return results
 
 
 def _has_upper(text: str) -> bool:

@@ -65,17 +65,17 @@ _KEYS_MAX = 2
 _VALID_YEARS = 100
 
 
-def _saml_view(found: SamlProvider) -> types.GetSAMLProviderResponse:
+def _saml_view(provider: SamlProvider) -> types.GetSAMLProviderResponse:
     return {
-        "SAMLProviderUUID": found.uuid,
-        "SAMLMetadataDocument": found.metadata,
-        "CreateDate": found.created_at,
-        "ValidUntil": found.valid_until,
-        "Tags": [{"Key": k, "Value": v} for k, v in tag_pairs(found.tags)],
-        "AssertionEncryptionMode": found.encryption_mode.value,
+        "SAMLProviderUUID": provider.uuid,
+        "SAMLMetadataDocument": provider.metadata,
+        "CreateDate": provider.created_at,
+        "ValidUntil": provider.valid_until,
+        "Tags": [{"Key": k, "Value": v} for k, v in tag_pairs(provider.tags)],
+        "AssertionEncryptionMode": provider.encryption_mode.value,
         "PrivateKeyList": [
             {"KeyId": key.key_id, "Timestamp": key.created_at}
-            for key in found.private_keys
+            for key in provider.private_keys
         ],
     }
 
@@ -86,36 +86,36 @@ def saml_providers(sealer: Sealer | None) -> Named[SamlProvider]:
     Without ``sealer``, which keeps decryption keys, none is added.
     """
 
-    async def make(given: types.CreateSAMLProviderRequest, work: Work) -> SamlProvider:
+    async def make(params: types.CreateSAMLProviderRequest, work: Work) -> SamlProvider:
         provider = SamlProvider(
             account=work.account,
             uuid=new_provider_id("SAMLSP"),
-            name=given["Name"],
-            metadata=given["SAMLMetadataDocument"],
+            name=params["Name"],
+            metadata=params["SAMLMetadataDocument"],
             created_at=work.now,
             valid_until=_valid_until(work.now),
-            tags=given_tags(given.get("Tags", ()), KeyCase.SENSITIVE),
+            tags=given_tags(params.get("Tags", ()), KeyCase.SENSITIVE),
         )
         if await work.change.named(SAML_PROVIDER, work.account, provider.name):
             raise EntityAlreadyExists(SAML_PROVIDERS.taken.format(provider))
         await work.require_room(SAML_PROVIDER, Quota.SAML_PROVIDERS)
-        return _changed(provider, given, sealer, work.now)
+        return _changed(provider, params, sealer, work.now)
 
     async def change(
-        found: SamlProvider, given: types.UpdateSAMLProviderRequest, work: Work
+        provider: SamlProvider, params: types.UpdateSAMLProviderRequest, work: Work
     ) -> SamlProvider:
-        if "AddPrivateKey" in given and "RemovePrivateKey" in given:
+        if "AddPrivateKey" in params and "RemovePrivateKey" in params:
             raise ValidationError(
                 "Unable to add and remove private keys in the same request. Set a value"
                 " for only one of the two parameters."
             )
-        if not given.keys() & _CHANGES:
+        if not params.keys() & _CHANGES:
             raise ValidationError(
                 "Unable to update identity provider. No updates are defined for metadata"
                 " or encryption assertion."
             )
-        renewed = replace(found, valid_until=_valid_until(work.now))
-        return _changed(renewed, given, sealer, work.now)
+        renewed = replace(provider, valid_until=_valid_until(work.now))
+        return _changed(renewed, params, sealer, work.now)
 
     return Named(
         kind=SAML_PROVIDER,
@@ -135,18 +135,18 @@ def saml_providers(sealer: Sealer | None) -> Named[SamlProvider]:
 
 def _changed(
     provider: SamlProvider,
-    given: Mapping[str, Any],
+    params: Mapping[str, Any],
     sealer: Sealer | None,
     now: datetime,
 ) -> SamlProvider:
-    mode = given.get("AssertionEncryptionMode", provider.encryption_mode)
+    mode = params.get("AssertionEncryptionMode", provider.encryption_mode)
     changed = replace(
-        provider, metadata=given.get("SAMLMetadataDocument", provider.metadata)
+        provider, metadata=params.get("SAMLMetadataDocument", provider.metadata)
     )
-    if sealer is not None and "AddPrivateKey" in given:
-        changed = _with_private_key(changed, given["AddPrivateKey"], sealer, now)
-    if "RemovePrivateKey" in given:
-        changed = _without_key(changed, given["RemovePrivateKey"])
+    if sealer is not None and "AddPrivateKey" in params:
+        changed = _with_private_key(changed, params["AddPrivateKey"], sealer, now)
+    if "RemovePrivateKey" in params:
+        changed = _without_key(changed, params["RemovePrivateKey"])
     changed = replace(changed, encryption_mode=EncryptionMode(mode))
     _check_mode(changed)
     return changed
@@ -284,25 +284,27 @@ _PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()+,;=:@%-]*)*")
 
 
 async def _change_oidc(
-    found: OidcProvider, given: Mapping[str, Any], work: Work
+    provider: OidcProvider, params: Mapping[str, Any], work: Work
 ) -> OidcProvider:
     """With other client ids (duplicates removed) and thumbprints, where given."""
-    clients = tuple(dict.fromkeys(given.get("ClientIDList", found.client_ids)))
-    if len(clients) > len(found.client_ids):
+    clients = tuple(dict.fromkeys(params.get("ClientIDList", provider.client_ids)))
+    if len(clients) > len(provider.client_ids):
         account = await require_account(work.change, work.account)
         with about("ClientIDList"):
             require_within(account, Quota.CLIENT_IDS, len(clients))
-    thumbprints = checked_thumbprints(given.get("ThumbprintList", found.thumbprints))
-    return replace(found, client_ids=clients, thumbprints=thumbprints)
+    thumbprints = checked_thumbprints(
+        params.get("ThumbprintList", provider.thumbprints)
+    )
+    return replace(provider, client_ids=clients, thumbprints=thumbprints)
 
 
-def _oidc_view(found: OidcProvider) -> types.GetOpenIDConnectProviderResponse:
+def _oidc_view(provider: OidcProvider) -> types.GetOpenIDConnectProviderResponse:
     return {
-        "Url": found.host_and_path,
-        "ClientIDList": list(found.client_ids),
-        "ThumbprintList": list(found.thumbprints),
-        "CreateDate": found.created_at,
-        "Tags": [{"Key": k, "Value": v} for k, v in tag_pairs(found.tags)],
+        "Url": provider.host_and_path,
+        "ClientIDList": list(provider.client_ids),
+        "ThumbprintList": list(provider.thumbprints),
+        "CreateDate": provider.created_at,
+        "Tags": [{"Key": k, "Value": v} for k, v in tag_pairs(provider.tags)],
     }
 
 
@@ -326,10 +328,10 @@ def with_issuers(is_internal: IsInternal) -> Named[OidcProvider]:
     """The kind where providers are made; their unique ids are new at every creation."""
 
     async def make(
-        given: types.CreateOpenIDConnectProviderRequest, work: Work
+        params: types.CreateOpenIDConnectProviderRequest, work: Work
     ) -> OidcProvider:
-        tags = given_tags(given.get("Tags", ()), KeyCase.SENSITIVE)
-        url = given["Url"]
+        tags = given_tags(params.get("Tags", ()), KeyCase.SENSITIVE)
+        url = params["Url"]
         plain = OidcProvider(
             account=work.account,
             unique_id=new_provider_id("OIDCP"),
@@ -339,7 +341,7 @@ def with_issuers(is_internal: IsInternal) -> Named[OidcProvider]:
             created_at=work.now,
             tags=tags,
         )
-        made = await _change_oidc(plain, given, work)
+        made = await _change_oidc(plain, params, work)
         # An issuer without a dot: its condition keys would be those of a directory.
         at = (work.account, made.host_and_path)
         if await work.change.named(OIDC_PROVIDER, *at) or await work.change.named(
@@ -445,12 +447,12 @@ def checked_name(name: str) -> str:
     return name
 
 
-async def _make_ldap(given: Mapping[str, Any], work: Work) -> LdapProvider:
+async def _make_ldap(params: Mapping[str, Any], work: Work) -> LdapProvider:
     provider = LdapProvider(
         account=work.account,
         unique_id=new_provider_id("LDAPP"),
-        name=checked_name(given["Name"]),
-        directory=given["Directory"],
+        name=checked_name(params["Name"]),
+        directory=params["Directory"],
         created_at=work.now,
     )
     at = (work.account, provider.name)
@@ -462,13 +464,13 @@ async def _make_ldap(given: Mapping[str, Any], work: Work) -> LdapProvider:
     return provider
 
 
-def _ldap_view(found: LdapProvider) -> dict[str, Any]:
+def _ldap_view(provider: LdapProvider) -> dict[str, Any]:
     return {
-        "Arn": found.arn,
-        "Name": found.name,
-        "ProviderId": found.unique_id,
-        "Directory": found.directory,
-        "CreateDate": found.created_at,
+        "Arn": provider.arn,
+        "Name": provider.name,
+        "ProviderId": provider.unique_id,
+        "Directory": provider.directory,
+        "CreateDate": provider.created_at,
     }
 
 

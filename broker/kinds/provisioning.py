@@ -117,7 +117,7 @@ async def create_user(
     require_within(of.account, Quota.SCIM_USERS, counts.users + 1)
     before = await _require_subject(change, of, fields, "")
     active = fields.active is not False
-    ends = [one.not_before for one in before if one.not_before is not None]
+    ends = [user.not_before for user in before if user.not_before is not None]
     if not active:
         ends.append(not_before)
     user = ProvisionedUser(
@@ -276,7 +276,7 @@ async def add_members(
     if not ids:
         return
     known = await provisioned_user_ids(change, of.account_id, of.provider_id, ids)
-    unknown = next((one for one in ids if one not in known), None)
+    unknown = next((text for text in ids if text not in known), None)
     if unknown is not None:
         raise ValidationError(f"{unknown[:80]} is not a user of this directory.")
     await add_provisioned_members(change, group, ids)
@@ -302,12 +302,12 @@ async def _require_subject(
         "externalId": fields.external_id,
         "emails": fields.email,
     }[of.subject]
-    found = await list_provisioned_people(
+    users = await list_provisioned_people(
         change, of.account_id, of.provider_id, of.subject, value
     )
-    if any(one.departed_at is None and one.user_id != user_id for one in found):
+    if any(user.departed_at is None and user.user_id != user_id for user in users):
         raise _taken(of.subject)
-    return [one for one in found if one.departed_at is not None]
+    return [user for user in users if user.departed_at is not None]
 
 
 def _check_document(fields: UserFields) -> None:

@@ -112,7 +112,9 @@ def service_entry(compiled: CompiledService) -> ServiceEntry:
                 service=compiled.name,
                 name=name,
                 level=AccessLevel(action.access_level),
-                resource_types=tuple(types[one] for one in action.resource_types),
+                resource_types=tuple(
+                    types[resource_type] for resource_type in action.resource_types
+                ),
                 condition_keys=keys,
                 dependent_actions=(),
             )
@@ -130,14 +132,14 @@ def service_entries(
 
     A definition that was stored by older rules and breaks today's is left out.
     """
-    found: dict[str, ServiceEntry] = {}
+    results: dict[str, ServiceEntry] = {}
     for name, text in definitions:
         try:
             definition = parse_definition(text, name)
         except DefinitionRejected:
             continue
         if definition.actions:
-            found[name] = service_entry(
+            results[name] = service_entry(
                 CompiledService(definition, name=name, account=account, region=region)
             )
-    return found
+    return results

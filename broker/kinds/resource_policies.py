@@ -103,19 +103,21 @@ def _check_applies(
     declared = json.loads(service.definition).get("Actions")
     prefix = service.name if declared else EXECUTE_API
     names = [f"{prefix}:{name}".lower() for name in declared or (INVOKE,)]
-    for one in document.statements:
-        tests = [compile_wildcard(tokenize(action.lower())) for action in one.actions]
+    for statement in document.statements:
+        tests = [
+            compile_wildcard(tokenize(action.lower())) for action in statement.actions
+        ]
         covered = [any(test(name) for test in tests) for name in names]
-        if all(covered) if one.not_action else not any(covered):
+        if all(covered) if statement.not_action else not any(covered):
             raise _never(
-                one, "Policy has invalid action", f"{prefix} has no such action"
+                statement, "Policy has invalid action", f"{prefix} has no such action"
             )
-        resources = one.resources
-        if resources is None or one.not_resource:
+        resources = statement.resources
+        if resources is None or statement.not_resource:
             continue
         if not any(_may_reach(pattern, arn) for pattern in resources):
             advice = f"its Resource is neither {arn[:200]} nor below it"
-            raise _never(one, "Policy has invalid resource", advice)
+            raise _never(statement, "Policy has invalid resource", advice)
 
 
 def _never(statement: Statement, message: str, advice: str) -> MalformedPolicyDocument:
@@ -129,7 +131,7 @@ def _may_reach(pattern: str, arn: str) -> bool:
     Of what has wildcards only the text before the first one is compared.
     """
     wanted = pattern.split(":", _ARN_PARTS - 1)
-    *given, rest = arn.split(":", _ARN_PARTS - 1)
+    *values, rest = arn.split(":", _ARN_PARTS - 1)
     if len(wanted) < _ARN_PARTS:
         return True  # a star
     *parts, last = wanted
@@ -139,10 +141,10 @@ def _may_reach(pattern: str, arn: str) -> bool:
     if head != last:
         is_within = below.startswith(head) or head.startswith(below)
     return is_within and all(
-        one.startswith(_WILD.split(part, maxsplit=1)[0])
+        text.startswith(_WILD.split(part, maxsplit=1)[0])
         if _WILD.search(part)
-        else one == part
-        for part, one in zip(parts, given, strict=True)
+        else text == part
+        for part, text in zip(parts, values, strict=True)
     )
 
 
@@ -166,12 +168,12 @@ class PolicyHolders:
         A policy of ``…:order/7`` applies to ``…:order/7/files/a`` too, as a bucket's
         does to its objects.
         """
-        found: list[str] = []
+        results: list[str] = []
         node = self._tree
         for part in arn.split("/"):
             if part not in node:
                 break
             node = node[part]
             if None in node:
-                found.insert(0, node[None])
-        return tuple(found)
+                results.insert(0, node[None])
+        return tuple(results)

@@ -119,12 +119,12 @@ def require_linked_service(service: str, suffix: str | None) -> LinkedService:
         InvalidInput: the service has none, or none with a suffix.
     """
     key = service.removesuffix(_DOMAIN)
-    found = linked_services().get(key)
-    if found is None or key == service:
+    linked_service = linked_services().get(key)
+    if linked_service is None or key == service:
         raise InvalidInput(f"{service} is not a service with a service-linked role.")
     if suffix is not None and key not in _WITH_SUFFIX:
         raise InvalidInput(f"Custom suffix is not allowed for {service}")
-    return found
+    return linked_service
 
 
 def linked_role_name(service: LinkedService, suffix: str | None) -> str:
@@ -248,18 +248,18 @@ DEFAULT_SESSION_SECONDS = 3600
 _TAKEN = "Role with name {0.name} already exists."
 
 
-async def _make(given: types.CreateRoleRequest, work: Work) -> Role:
-    tags = given_tags(given.get("Tags", ()), KeyCase.INSENSITIVE)
-    boundary_arn = given.get("PermissionsBoundary")
+async def _make(params: types.CreateRoleRequest, work: Work) -> Role:
+    tags = given_tags(params.get("Tags", ()), KeyCase.INSENSITIVE)
+    boundary_arn = params.get("PermissionsBoundary")
     role = Role(
         account=work.account,
         role_id=new_unique_id("AROA"),
-        name=given["RoleName"],
-        path=require_path(given.get("Path", "/")),
+        name=params["RoleName"],
+        path=require_path(params.get("Path", "/")),
         trust_policy="",
         created_at=work.now,
-        description=given.get("Description") or None,
-        max_session_duration_seconds=given.get(
+        description=params.get("Description") or None,
+        max_session_duration_seconds=params.get(
             "MaxSessionDuration", DEFAULT_SESSION_SECONDS
         ),
         tags=tags,
@@ -276,19 +276,19 @@ async def _make(given: types.CreateRoleRequest, work: Work) -> Role:
         with about("PermissionsBoundary"):
             await checked_boundary(work.change, work.account, boundary_arn)
     account = await require_account(work.change, work.account)
-    trust_policy = given["AssumeRolePolicyDocument"]
+    trust_policy = params["AssumeRolePolicyDocument"]
     stored = await stored_trust_policy(work.change, account, trust_policy)
     return replace(role, trust_policy=stored)
 
 
-def _view(found: Role) -> types.Role:
+def _view(role: Role) -> types.Role:
     """Without its trust policy, which names unique ids as it is stored."""
     return {
-        "Path": found.path,
-        "RoleName": found.name,
-        "RoleId": found.role_id,
-        "Arn": found.arn,
-        "CreateDate": found.created_at,
+        "Path": role.path,
+        "RoleName": role.name,
+        "RoleId": role.role_id,
+        "Arn": role.arn,
+        "CreateDate": role.created_at,
     }
 
 

@@ -89,9 +89,9 @@ def id_of(identifier: str, resource: str, account: AccountId, region: str) -> st
     """The id in an id or an ARN of this account and region; empty if it is of another."""
     if ":" not in identifier:
         return identifier
-    found = identifier.rpartition("/")[2]
-    is_own = identifier == rolesanywhere_arn(region, account, resource, found)
-    return found if is_own else ""
+    text = identifier.rpartition("/")[2]
+    is_own = identifier == rolesanywhere_arn(region, account, resource, text)
+    return text if is_own else ""
 
 
 async def require_regional(
@@ -107,11 +107,11 @@ async def require_regional(
         NoSuchEntity: there is none.
     """
     key = id_of(identifier, of.resource, account, region)
-    found = await directory.find(of.kind, account, key)
-    if found is None or found.region != region:
+    entity = await directory.find(of.kind, account, key)
+    if entity is None or entity.region != region:
         noun = of.member[0].upper() + of.member[1:]
         raise NoSuchEntity(f"{noun} {identifier[:1011]} not found")
-    return found
+    return entity
 
 
 def given_tags(tags: Sequence[types.Tag]) -> dict[str, str]:
@@ -120,7 +120,7 @@ def given_tags(tags: Sequence[types.Tag]) -> dict[str, str]:
     Raises:
         InvalidInput: two have one key, or one is reserved.
     """
-    return checked_tags([(one["key"], one["value"]) for one in tags], KeyCase.SENSITIVE)
+    return checked_tags([(tag["key"], tag["value"]) for tag in tags], KeyCase.SENSITIVE)
 
 
 def new_id() -> str:
@@ -132,45 +132,45 @@ BUNDLE = "CERTIFICATE_BUNDLE"
 
 
 async def _make_anchor(
-    given: types.CreateTrustAnchorRequest, work: Work
+    params: types.CreateTrustAnchorRequest, work: Work
 ) -> TrustAnchor:
     return TrustAnchor(
         account=work.account,
         anchor_id=new_id(),
         region=work.region,
-        name=given["name"],
-        certificates=await _certificates(given["source"]),
-        enabled=given.get("enabled", False),
+        name=params["name"],
+        certificates=await _certificates(params["source"]),
+        enabled=params.get("enabled", False),
         created_at=work.now,
         updated_at=work.now,
-        tags=given_tags(given.get("tags", ())),
+        tags=given_tags(params.get("tags", ())),
     )
 
 
 async def _change_anchor(
-    found: TrustAnchor, given: types.UpdateTrustAnchorRequest, work: Work
+    anchor: TrustAnchor, params: types.UpdateTrustAnchorRequest, work: Work
 ) -> TrustAnchor:
-    source = given.get("source")
+    source = params.get("source")
     return replace(
-        found,
-        name=given.get("name", found.name),
-        certificates=await _certificates(source) if source else found.certificates,
+        anchor,
+        name=params.get("name", anchor.name),
+        certificates=await _certificates(source) if source else anchor.certificates,
         updated_at=work.now,
     )
 
 
-def _anchor_view(found: TrustAnchor) -> types.TrustAnchorDetail:
+def _anchor_view(anchor: TrustAnchor) -> types.TrustAnchorDetail:
     return {
-        "trustAnchorId": found.anchor_id,
-        "trustAnchorArn": found.arn,
-        "name": found.name,
+        "trustAnchorId": anchor.anchor_id,
+        "trustAnchorArn": anchor.arn,
+        "name": anchor.name,
         "source": {
             "sourceType": BUNDLE,
-            "sourceData": {"x509CertificateData": found.certificates},
+            "sourceData": {"x509CertificateData": anchor.certificates},
         },
-        "enabled": found.enabled,
-        "createdAt": found.created_at,
-        "updatedAt": found.updated_at,
+        "enabled": anchor.enabled,
+        "createdAt": anchor.created_at,
+        "updatedAt": anchor.updated_at,
     }
 
 
@@ -202,8 +202,8 @@ def check_certificates(pem: str) -> None:
 def anchor_expiries(certificates: str) -> tuple[Expiry, ...]:
     """When each certificate of a trust anchor ends."""
     return tuple(
-        Expiry(one.subject.rfc4514_string(), one.not_valid_after_utc)
-        for one in parse_anchors(certificates).certificates
+        Expiry(certificate.subject.rfc4514_string(), certificate.not_valid_after_utc)
+        for certificate in parse_anchors(certificates).certificates
     )
 
 
@@ -234,43 +234,43 @@ _MANAGED_POLICIES_MAX = 10
 
 
 async def _make_profile(
-    given: types.CreateProfileRequest, work: Work
+    params: types.CreateProfileRequest, work: Work
 ) -> CertificateProfile:
     plain = CertificateProfile(
         account=work.account,
         profile_id=new_id(),
         region=work.region,
-        name=given["name"],
+        name=params["name"],
         role_arns=(),
         managed_policy_arns=(),
         session_policy=None,
         duration_seconds=DURATION_SECONDS,
         accepts_session_name=False,
         attribute_mappings=DEFAULT_MAPPINGS,
-        enabled=given.get("enabled", False),
+        enabled=params.get("enabled", False),
         created_by=work.by,
         created_at=work.now,
         updated_at=work.now,
-        tags=given_tags(given.get("tags", ())),
+        tags=given_tags(params.get("tags", ())),
     )
-    return await _change_profile(plain, given, work)
+    return await _change_profile(plain, params, work)
 
 
 async def _change_profile(
-    found: CertificateProfile,
-    given: types.CreateProfileRequest | types.UpdateProfileRequest,
+    profile: CertificateProfile,
+    request: types.CreateProfileRequest | types.UpdateProfileRequest,
     work: Work,
 ) -> CertificateProfile:
-    arns = given.get("managedPolicyArns", found.managed_policy_arns)
+    arns = request.get("managedPolicyArns", profile.managed_policy_arns)
     wanted = replace(
-        found,
-        name=given.get("name", found.name),
-        role_arns=tuple(dict.fromkeys(given.get("roleArns", found.role_arns))),
+        profile,
+        name=request.get("name", profile.name),
+        role_arns=tuple(dict.fromkeys(request.get("roleArns", profile.role_arns))),
         managed_policy_arns=tuple(dict.fromkeys(arns)),
-        session_policy=given.get("sessionPolicy", found.session_policy) or None,
-        duration_seconds=given.get("durationSeconds", found.duration_seconds),
-        accepts_session_name=given.get(
-            "acceptRoleSessionName", found.accepts_session_name
+        session_policy=request.get("sessionPolicy", profile.session_policy) or None,
+        duration_seconds=request.get("durationSeconds", profile.duration_seconds),
+        accepts_session_name=request.get(
+            "acceptRoleSessionName", profile.accepts_session_name
         ),
         updated_at=work.now,
     )
@@ -278,30 +278,30 @@ async def _change_profile(
     return wanted
 
 
-def _profile_view(found: CertificateProfile) -> types.ProfileDetail:
+def _profile_view(profile: CertificateProfile) -> types.ProfileDetail:
     view: types.ProfileDetail = {
-        "profileId": found.profile_id,
-        "profileArn": found.arn,
-        "name": found.name,
+        "profileId": profile.profile_id,
+        "profileArn": profile.arn,
+        "name": profile.name,
         "requireInstanceProperties": False,
-        "enabled": found.enabled,
-        "createdBy": found.created_by,
-        "roleArns": list(found.role_arns),
-        "managedPolicyArns": list(found.managed_policy_arns),
-        "createdAt": found.created_at,
-        "updatedAt": found.updated_at,
-        "durationSeconds": found.duration_seconds,
-        "acceptRoleSessionName": found.accepts_session_name,
+        "enabled": profile.enabled,
+        "createdBy": profile.created_by,
+        "roleArns": list(profile.role_arns),
+        "managedPolicyArns": list(profile.managed_policy_arns),
+        "createdAt": profile.created_at,
+        "updatedAt": profile.updated_at,
+        "durationSeconds": profile.duration_seconds,
+        "acceptRoleSessionName": profile.accepts_session_name,
         "attributeMappings": [
             {
                 "certificateField": field,
-                "mappingRules": [{"specifier": one} for one in specifiers],
+                "mappingRules": [{"specifier": specifier} for specifier in specifiers],
             }
-            for field, specifiers in found.attribute_mappings.items()
+            for field, specifiers in profile.attribute_mappings.items()
         ],
     }
-    if found.session_policy:
-        view["sessionPolicy"] = found.session_policy
+    if profile.session_policy:
+        view["sessionPolicy"] = profile.session_policy
     return view
 
 
@@ -361,10 +361,10 @@ def check_mapping(field: str, specifiers: Sequence[str]) -> None:
             f"{field[:60]} is not a field; known are {', '.join(DEFAULT_MAPPINGS)}."
         )
     known = SAN_SPECIFIERS if field == "x509SAN" else SPECIFIERS
-    for one in specifiers:
-        if one not in known:
+    for specifier in specifiers:
+        if specifier not in known:
             raise ValidationError(
-                f"{one[:60]} is not a specifier of {field}; known are"
+                f"{specifier[:60]} is not a specifier of {field}; known are"
                 f" {', '.join(sorted(known))}."
             )
     if not specifiers:
@@ -377,7 +377,7 @@ def without_mapping(
     """The profile without these rules of a field; without any, if none is named."""
     mapped = dict(profile.attribute_mappings)
     kept = [
-        one for one in mapped.pop(field, ()) if specifiers and one not in specifiers
+        text for text in mapped.pop(field, ()) if specifiers and text not in specifiers
     ]
     if kept:
         mapped[field] = tuple(kept)
@@ -405,48 +405,51 @@ PROFILES = Regional(
 )
 
 
-async def _make_list(given: types.ImportCrlRequest, work: Work) -> CertificateList:
-    anchor = await _checked_anchor(given["crlData"], given["trustAnchorArn"], work)
+async def _make_list(params: types.ImportCrlRequest, work: Work) -> CertificateList:
+    anchor = await _checked_anchor(params["crlData"], params["trustAnchorArn"], work)
     return CertificateList(
         account=work.account,
         list_id=new_id(),
         anchor_id=anchor.anchor_id,
         region=work.region,
-        name=given["name"],
-        data=given["crlData"],
-        enabled=given.get("enabled", False),
+        name=params["name"],
+        data=params["crlData"],
+        enabled=params.get("enabled", False),
         created_at=work.now,
         updated_at=work.now,
-        tags=given_tags(given.get("tags", ())),
+        tags=given_tags(params.get("tags", ())),
     )
 
 
 async def _change_list(
-    found: CertificateList, given: types.UpdateCrlRequest, work: Work
+    certificate_list: CertificateList, params: types.UpdateCrlRequest, work: Work
 ) -> CertificateList:
-    data = given.get("crlData")
+    data = params.get("crlData")
     if data is not None:
-        await _checked_anchor(data, found.anchor_id, work)
+        await _checked_anchor(data, certificate_list.anchor_id, work)
     return replace(
-        found,
-        name=given.get("name", found.name),
-        data=found.data if data is None else data,
+        certificate_list,
+        name=params.get("name", certificate_list.name),
+        data=certificate_list.data if data is None else data,
         updated_at=work.now,
     )
 
 
-def _list_view(found: CertificateList) -> types.CrlDetail:
+def _list_view(certificate_list: CertificateList) -> types.CrlDetail:
     return {
-        "crlId": found.list_id,
-        "crlArn": found.arn,
-        "name": found.name,
-        "enabled": found.enabled,
-        "crlData": found.data,
+        "crlId": certificate_list.list_id,
+        "crlArn": certificate_list.arn,
+        "name": certificate_list.name,
+        "enabled": certificate_list.enabled,
+        "crlData": certificate_list.data,
         "trustAnchorArn": rolesanywhere_arn(
-            found.region, found.account, TRUST_ANCHORS.resource, found.anchor_id
+            certificate_list.region,
+            certificate_list.account,
+            TRUST_ANCHORS.resource,
+            certificate_list.anchor_id,
         ),
-        "createdAt": found.created_at,
-        "updatedAt": found.updated_at,
+        "createdAt": certificate_list.created_at,
+        "updatedAt": certificate_list.updated_at,
     }
 
 
@@ -466,9 +469,13 @@ def _check_lists(data: bytes, anchor: TrustAnchor) -> None:
         anchors = parse_anchors(anchor.certificates).certificates
     except CertificateRejected as error:
         raise ValidationError(error.message, detail=error.detail) from error
-    for found in lists:
-        named = [one for one in anchors if one.subject == found.issuer]
-        if named and not any(map(found.is_signed_by, named)):
+    for revocation_list in lists:
+        named = [
+            certificate
+            for certificate in anchors
+            if certificate.subject == revocation_list.issuer
+        ]
+        if named and not any(map(revocation_list.is_signed_by, named)):
             raise ValidationError(
                 "The revocation list is not signed with the trust anchor's certificate."
             )
@@ -477,8 +484,12 @@ def _check_lists(data: bytes, anchor: TrustAnchor) -> None:
 def list_expiries(data: bytes) -> tuple[Expiry, ...]:
     """When the list after each of these revocation lists is due."""
     return tuple(
-        Expiry(one.issuer.rfc4514_string(), one.expires_at, revoked=len(one.serials))
-        for one in parse_revocation_lists(data)
+        Expiry(
+            revocation_list.issuer.rfc4514_string(),
+            revocation_list.expires_at,
+            revoked=len(revocation_list.serials),
+        )
+        for revocation_list in parse_revocation_lists(data)
     )
 
 

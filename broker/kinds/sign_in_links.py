@@ -93,8 +93,8 @@ def _links(account: Account, now: datetime) -> list[Mapping[str, object]]:
 
 
 def _all_links(account: Account) -> list[Mapping[str, object]]:
-    found = account.options.get(OPTION, ())
-    return found if isinstance(found, list) else []
+    entity = account.options.get(OPTION, ())
+    return entity if isinstance(entity, list) else []
 
 
 def _until(row: Mapping[str, object]) -> datetime:
@@ -134,13 +134,13 @@ class FirstAdministrator:
 
 async def list_waiting(directory: DirectoryReader, account: Account) -> list[User]:
     """The users who were given a sign-in link and have no password yet."""
-    number, found = account.account_id, []
+    number, users = account.account_id, []
     for user_id in linked_users(account):
         user = await directory.find(USER, number, user_id)
         password = await directory.find(LOGIN_PROFILE, number, user_id)
         if user is not None and password is None:
-            found.append(user)
-    return found
+            users.append(user)
+    return users
 
 
 async def make_administrator(

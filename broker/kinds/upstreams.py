@@ -213,14 +213,14 @@ def parse_upstreams(
 
     A newer version of the broker may have stored those.
     """
-    found: dict[str, UpstreamDefinition] = {}
+    results: dict[str, UpstreamDefinition] = {}
     unreadable: dict[str, str] = {}
-    for one in upstreams:
+    for upstream in upstreams:
         try:
-            found[one.name] = parse_upstream(one.definition)
+            results[upstream.name] = parse_upstream(upstream.definition)
         except UpstreamRejected as error:
-            unreadable[one.name] = str(error)
-    return found, unreadable
+            unreadable[upstream.name] = str(error)
+    return results, unreadable
 
 
 def normalize_upstream(text: str) -> str:
@@ -229,8 +229,8 @@ def normalize_upstream(text: str) -> str:
     Raises:
         UpstreamRejected: it is not allowed.
     """
-    found = parse_upstream(text)
-    stored = found.model_dump(by_alias=True, exclude_unset=True, mode="json")
+    definition = parse_upstream(text)
+    stored = definition.model_dump(by_alias=True, exclude_unset=True, mode="json")
     return json.dumps(stored, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -271,7 +271,8 @@ async def put_upstream(
     definition = checked_definition(name, text)
     mine = parse_upstream(definition)
     present = {
-        one.name: one for one in await change.all_of(UPSTREAM, account.account_id)
+        upstream.name: upstream
+        for upstream in await change.all_of(UPSTREAM, account.account_id)
     }
     before = present.pop(name, None)
     others, _unreadable = parse_upstreams(present.values())
@@ -281,8 +282,13 @@ async def put_upstream(
             raise InvalidInput(
                 f"The role {min(shared)} belongs to the upstream {other}."
             )
-        for one, another, where in ((mine, its, other), (its, mine, name)):
-            entry = one.revocation and another.find_entry(one.revocation.role)
+        for upstream_definition, another, where in (
+            (mine, its, other),
+            (its, mine, name),
+        ):
+            entry = upstream_definition.revocation and another.find_entry(
+                upstream_definition.revocation.role
+            )
             if entry:
                 raise InvalidInput(
                     f"The entry {entry} of the upstream {where} would give the role of a"

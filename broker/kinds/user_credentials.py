@@ -72,10 +72,10 @@ def parse_certificate(text: str) -> x509.Certificate:
     Raises:
         MalformedCertificate: it holds something else.
     """
-    found = parse_chain(text)
-    if len(found) != 1:
+    certificates = parse_chain(text)
+    if len(certificates) != 1:
         raise MalformedCertificate("Exactly one certificate is expected.")
-    return found[0]
+    return certificates[0]
 
 
 def parse_chain(text: str) -> list[x509.Certificate]:
@@ -368,15 +368,20 @@ async def require_credential(
         NoSuchEntity: the user has no such credential.
         ValidationError: it is another user's service credential.
     """
-    found = await directory.find(USER_CREDENTIAL, account.account_id, credential_id)
-    if found is None or (found.kind, found.user_id) != (kind, holder_id):
-        if found is not None and found.kind is kind is CredentialKind.SERVICE_SPECIFIC:
+    credential = await directory.find(
+        USER_CREDENTIAL, account.account_id, credential_id
+    )
+    if credential is None or (credential.kind, credential.user_id) != (kind, holder_id):
+        if (
+            credential is not None
+            and credential.kind is kind is CredentialKind.SERVICE_SPECIFIC
+        ):
             raise ValidationError(
                 f"User {holder_name} does not have a service specific credential "
                 f"with id {credential_id}"
             )
         raise NoSuchEntity(_TEXTS[kind].missing.format(credential_id))
-    return found
+    return credential
 
 
 async def set_status(
@@ -431,15 +436,15 @@ def _with_secret(
 
 
 def _server_certificate_view(
-    found: ServerCertificate,
+    certificate: ServerCertificate,
 ) -> types.ServerCertificateMetadata:
     return {
-        "Path": found.path,
-        "ServerCertificateName": found.name,
-        "ServerCertificateId": found.certificate_id,
-        "Arn": found.arn,
-        "UploadDate": found.uploaded_at,
-        "Expiration": found.expires_at,
+        "Path": certificate.path,
+        "ServerCertificateName": certificate.name,
+        "ServerCertificateId": certificate.certificate_id,
+        "Arn": certificate.arn,
+        "UploadDate": certificate.uploaded_at,
+        "Expiration": certificate.expires_at,
     }
 
 
@@ -461,23 +466,23 @@ def with_private_keys(sealer: Sealer) -> Named[ServerCertificate]:
     """The kind where certificates are made: ``sealer`` keeps their private keys."""
 
     async def make(
-        given: types.UploadServerCertificateRequest, work: Work
+        params: types.UploadServerCertificateRequest, work: Work
     ) -> ServerCertificate:
-        tags = given_tags(given.get("Tags", ()), KeyCase.SENSITIVE)
-        path = require_path(given.get("Path", "/"))
-        certificate = parse_certificate(given["CertificateBody"])
-        require_key_pair(certificate, given["PrivateKey"])
-        chain = given.get("CertificateChain")
+        tags = given_tags(params.get("Tags", ()), KeyCase.SENSITIVE)
+        path = require_path(params.get("Path", "/"))
+        certificate = parse_certificate(params["CertificateBody"])
+        require_key_pair(certificate, params["PrivateKey"])
+        chain = params.get("CertificateChain")
         if chain is not None:
             parse_chain(chain)
         certificate_id, (purpose, column) = new_unique_id("ASCA"), SERVER_KEY_SEAL
-        key = given["PrivateKey"].encode("latin-1")
+        key = params["PrivateKey"].encode("latin-1")
         return ServerCertificate(
             account=work.account,
             certificate_id=certificate_id,
-            name=given["ServerCertificateName"],
+            name=params["ServerCertificateName"],
             path=path,
-            body=given["CertificateBody"],
+            body=params["CertificateBody"],
             chain=chain,
             sealed_key=sealer.seal(purpose, work.account, certificate_id, column, key),
             uploaded_at=work.now,

@@ -30,14 +30,14 @@ _MISSING = "The user with name {} cannot be found."
 _TAKEN = "User with name {0.name} already exists."
 
 
-async def _make(given: types.CreateUserRequest, work: Work) -> User:
-    tags = given_tags(given.get("Tags", ()), KeyCase.INSENSITIVE)
-    boundary_arn = given.get("PermissionsBoundary")
+async def _make(params: types.CreateUserRequest, work: Work) -> User:
+    tags = given_tags(params.get("Tags", ()), KeyCase.INSENSITIVE)
+    boundary_arn = params.get("PermissionsBoundary")
     user = User(
         account=work.account,
         user_id=new_unique_id("AIDA"),
-        name=given["UserName"],
-        path=require_path(given.get("Path", "/")),
+        name=params["UserName"],
+        path=require_path(params.get("Path", "/")),
         created_at=work.now,
         tags=tags,
         boundary_arn=boundary_arn,
@@ -50,9 +50,9 @@ async def _make(given: types.CreateUserRequest, work: Work) -> User:
     return user
 
 
-async def _change(user: User, given: types.UpdateUserRequest, work: Work) -> User:
+async def _change(user: User, params: types.UpdateUserRequest, work: Work) -> User:
     """With another name or path; its unique id and all it owns stay."""
-    renamed: User = await renaming("NewUserName")(user, given, work)
+    renamed: User = await renaming("NewUserName")(user, params, work)
     if renamed.name.lower() != user.name.lower():
         await _require_free(renamed, work)
     return renamed
@@ -63,13 +63,13 @@ async def _require_free(user: User, work: Work) -> None:
         raise EntityAlreadyExists(_TAKEN.format(user))
 
 
-def _view(found: User) -> types.User:
+def _view(user: User) -> types.User:
     return {
-        "Path": found.path,
-        "UserName": found.name,
-        "UserId": found.user_id,
-        "Arn": found.arn,
-        "CreateDate": found.created_at,
+        "Path": user.path,
+        "UserName": user.name,
+        "UserId": user.user_id,
+        "Arn": user.arn,
+        "CreateDate": user.created_at,
     }
 
 
@@ -114,12 +114,12 @@ def missing_user(name: str) -> NoSuchEntity:
     return NoSuchEntity(_MISSING.format(name))
 
 
-async def _make_group(given: types.CreateGroupRequest, work: Work) -> Group:
+async def _make_group(params: types.CreateGroupRequest, work: Work) -> Group:
     group = Group(
         account=work.account,
         group_id=new_unique_id("AGPA"),
-        name=given["GroupName"],
-        path=require_path(given.get("Path", "/")),
+        name=params["GroupName"],
+        path=require_path(params.get("Path", "/")),
         created_at=work.now,
     )
     if await work.change.named(GROUP, work.account, group.name) is not None:
@@ -127,13 +127,13 @@ async def _make_group(given: types.CreateGroupRequest, work: Work) -> Group:
     return group
 
 
-def _group_view(found: Group) -> types.Group:
+def _group_view(group: Group) -> types.Group:
     return {
-        "Path": found.path,
-        "GroupName": found.name,
-        "GroupId": found.group_id,
-        "Arn": found.arn,
-        "CreateDate": found.created_at,
+        "Path": group.path,
+        "GroupName": group.name,
+        "GroupId": group.group_id,
+        "Arn": group.arn,
+        "CreateDate": group.created_at,
     }
 
 
@@ -143,8 +143,10 @@ async def _check_group(group: Group, directory: DirectoryReader) -> None:
     Raises:
         DeleteConflict: it still has users or policies.
     """
-    one = PageRequest(None, 1)
-    if (await list_group_users(directory, group.account, group.group_id, one)).items:
+    request = PageRequest(None, 1)
+    if (
+        await list_group_users(directory, group.account, group.group_id, request)
+    ).items:
         raise DeleteConflict(
             "Cannot delete entity, must remove users from group first."
         )

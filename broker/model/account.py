@@ -21,7 +21,7 @@ _KEY_ID_LENGTH = 20
 _PREFIX_LENGTH = 4
 _BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 # Two characters of base32 at a time.
-_PAIRS = tuple(one + two for one in _BASE32 for two in _BASE32)
+_PAIRS = tuple(text + two for text in _BASE32 for two in _BASE32)
 _PAIR_MASK = len(_PAIRS) - 1
 _HEAD_SHIFTS = (30, 20, 10, 0)
 _CACHED = 4096

@@ -153,15 +153,18 @@ def lineage_row(lineage: Lineage) -> list[object]:
         origin.named_ms,
         [
             [
-                one.mint_id,
-                one.access_key_id,
-                one.principal_id,
-                one.issued_at_ms,
-                one.account,
+                ancestor.mint_id,
+                ancestor.access_key_id,
+                ancestor.principal_id,
+                ancestor.issued_at_ms,
+                ancestor.account,
             ]
-            for one in lineage.ancestors
+            for ancestor in lineage.ancestors
         ],
-        [[one.account, one.principal_id, one.first_ms] for one in lineage.folded],
+        [
+            [ancestors.account, ancestors.principal_id, ancestors.first_ms]
+            for ancestors in lineage.folded
+        ],
         lineage.folded_until_ms,
         list(origin.targets),
     ]
@@ -196,7 +199,7 @@ def read_lineage(row: Sequence[Any]) -> Lineage:
             named_ms=whole[6],
             targets=tuple(whole[10]),
         ),
-        ancestors=tuple(_read_ancestor(*one) for one in whole[7]),
+        ancestors=tuple(_read_ancestor(*entry) for entry in whole[7]),
         folded=tuple(
             FoldedAncestors(account=account, principal_id=who, first_ms=at)
             for account, who, at in whole[8]

@@ -37,8 +37,8 @@ class RawRequest:
         named = self.named
         if named is None:
             named = self.named = name_headers(self.headers)
-        found = named.get(name)
-        return None if found is None else found.decode("latin-1")
+        match = named.get(name)
+        return None if match is None else match.decode("latin-1")
 
 
 def name_headers(headers: Collection[tuple[bytes, bytes]]) -> Mapping[bytes, bytes]:

@@ -10,7 +10,7 @@ from msgspec import Struct
 from broker.errors import BrokerError
 from broker.model.raw import RawRequest
 
-Given = Mapping[str, Any]
+Params = Mapping[str, Any]
 """An operation's input, read and validated from its model's shape."""
 
 CodeOf = Callable[[BrokerError], str]

@@ -46,13 +46,13 @@ def json_reader(
     def read(text: str) -> Any:  # noqa: ANN401  # plain data
         if depth_max and text.count("[") + text.count("{") > depth_max:
             _check_depth(text, depth_max)
-        found, end = decode(text, len(text) - len(text.lstrip(_WHITE_SPACE)))
+        match, end = decode(text, len(text) - len(text.lstrip(_WHITE_SPACE)))
         if text[end:].strip(_WHITE_SPACE):
             raise ValueError("something follows the object")
         if "\\u" in text:
             # A lone surrogate cannot be encoded, neither for a log nor for an answer.
-            json.dumps(found, ensure_ascii=False).encode("utf-8")
-        return found
+            json.dumps(match, ensure_ascii=False).encode("utf-8")
+        return match
 
     return read
 
@@ -86,11 +86,11 @@ def parse_lenient_object(data: bytes) -> JsonObject:
     return _object(_read_emptying(data.decode("utf-8")))
 
 
-def _object(found: object) -> JsonObject:
-    if not isinstance(found, dict):
+def _object(match: object) -> JsonObject:
+    if not isinstance(match, dict):
         # ValueError is the contract: the text is at fault, not the programmer
         raise ValueError("not a JSON object")  # noqa: TRY004
-    return found
+    return match
 
 
 def _check_depth(text: str, depth_max: int) -> None:
@@ -106,15 +106,15 @@ def _check_depth(text: str, depth_max: int) -> None:
 
 
 def _unique(pairs: Pairs) -> JsonObject:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    match = dict(pairs)
+    if len(match) != len(pairs):
         raise ValueError("a name is there twice")
-    return found
+    return match
 
 
 def _emptying(pairs: Pairs) -> JsonObject:
-    found = dict(pairs)
-    return found if len(found) == len(pairs) else {}
+    match = dict(pairs)
+    return match if len(match) == len(pairs) else {}
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -144,7 +144,10 @@ class PolicyLibrary:
             return ()
         if session.kind is SessionKind.FEDERATION_TOKEN and not session.policies:
             return (_NOTHING,)
-        layers = [await self._layer(session.account, one) for one in session.policies]
+        layers = [
+            await self._layer(session.account, policies)
+            for policies in session.policies
+        ]
         if session.kind is SessionKind.ROOT_TASK:
             # AWS's task policies only deny; the root may do what they leave.
             return tuple(
@@ -176,11 +179,11 @@ class PolicyLibrary:
             if not listed:
                 return ()
             texts = [(policy.name, policy.text) for policy in listed]
-            found = [await _ready(*one, kind.grammar) for one in texts]
+            sets = [await _ready(*text, kind.grammar) for text in texts]
             if kind is ControlKind.RESOURCE:
                 full = ("RCPFullAWSAccess", FULL_ACCESS)
-                found.append(_compile([full], PolicyKind.CONTROL))
-            return (join_policies(found),)
+                sets.append(_compile([full], PolicyKind.CONTROL))
+            return (join_policies(sets),)
 
         return await self._fresh.memo.get(account_id, kind, load)
 
@@ -209,22 +212,22 @@ class PolicyLibrary:
 
         memo = self._fresh.memo
         holders = await memo.get(account, "policy-holders", load_holders)
-        found = holders.find(arn) if holders else ()
-        if not found:
+        results = holders.find(arn) if holders else ()
+        if not results:
             return None
 
         async def load() -> PolicySet:
-            policies = [await self._resource_policy(account, one) for one in found]
+            policies = [await self._resource_policy(account, text) for text in results]
             return policies[0] if len(policies) == 1 else join_policies(policies)
 
-        return await memo.get(account, ("resource", found), load)
+        return await memo.get(account, ("resource", results), load)
 
     async def _resource_policy(self, account: AccountId, arn: str) -> PolicySet:
         """The policy of one resource, compiled once for all that is below it."""
-        found = await self._fresh.find(RESOURCE_POLICY, account, arn)
-        if found is None:
+        policy = await self._fresh.find(RESOURCE_POLICY, account, arn)
+        if policy is None:
             return _NOTHING  # deleted just now
-        return await self._compiled(account, arn, found.document, PolicyKind.RESOURCE)
+        return await self._compiled(account, arn, policy.document, PolicyKind.RESOURCE)
 
     async def _compiled(
         self, account: AccountId, label: str, text: str, kind: PolicyKind
@@ -244,8 +247,8 @@ class PolicyLibrary:
             inline: list[tuple[str, str]] = []
             attached: list[str] = []
             groups = await self._fresh.read(account, GROUP_IDS, owner_id)
-            for one in (owner_id, *groups):
-                listed, arns = await self._fresh.read(account, POLICIES_OF, one)
+            for text in (owner_id, *groups):
+                listed, arns = await self._fresh.read(account, POLICIES_OF, text)
                 inline += [(f"inline:{p.name}", p.document) for p in listed]
                 attached += arns
             parts = [await self._inline(account, owner_id, inline)]

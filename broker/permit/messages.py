@@ -81,8 +81,8 @@ def authorization_message(
     )
 
 
-def _statements(found: Iterable[StatementRef]) -> list[dict[str, object]]:
+def _statements(refs: Iterable[StatementRef]) -> list[dict[str, object]]:
     return [
         {"statementId": ref.sid or "", "policy": ref.policy, "index": ref.index}
-        for ref in tuple(found)[:_STATEMENTS_MAX]
+        for ref in tuple(refs)[:_STATEMENTS_MAX]
     ]

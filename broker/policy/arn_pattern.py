@@ -177,14 +177,15 @@ def _by_part(parts: list[Template]) -> ContextTest:
             static.append((index, compile_wildcard(tokens)))
 
     def matches(arn: str, context: Context) -> bool:
-        found = arn.split(":", _PARTS - 1)
-        if len(found) != _PARTS:
+        stored_arn = arn.split(":", _PARTS - 1)
+        if len(stored_arn) != _PARTS:
             return False
         for index, test in static:
-            if not test(found[index]):
+            if not test(stored_arn[index]):
                 return False
         return all(
-            _matches_now(template, found[index], context) for index, template in dynamic
+            _matches_now(template, stored_arn[index], context)
+            for index, template in dynamic
         )
 
     return matches

@@ -22,8 +22,8 @@ class Breadth(StrEnum):
 
 def find_breadth(document: Mapping[str, Any]) -> Breadth | None:
     """The widest grant of a policy's statements that is too wide; None for none."""
-    found = {_breadth(one) for one in _listed(document.get("Statement"))}
-    return next((one for one in Breadth if one in found), None)
+    breadths = {_breadth(entry) for entry in _listed(document.get("Statement"))}
+    return next((breadth for breadth in Breadth if breadth in breadths), None)
 
 
 def _breadth(statement: object) -> Breadth | None:
@@ -33,7 +33,7 @@ def _breadth(statement: object) -> Breadth | None:
         return None
     if "NotAction" in statement:
         return Breadth.ALL_BUT
-    actions = {str(one).lower() for one in _listed(statement.get("Action"))}
+    actions = {str(entry).lower() for entry in _listed(statement.get("Action"))}
     if actions & _EVERY:
         return Breadth.EVERYTHING
     return Breadth.IDENTITIES if actions & _IDENTITIES else None

@@ -94,13 +94,13 @@ class PolicySet:
 
     def candidates(self, action: str) -> Candidates:
         """The statements whose Action or NotAction matches ``service:name``."""
-        found = self._memo.get(action)
-        if found is None:
-            found = self._find(action.lower())
+        stored_candidates = self._memo.get(action)
+        if stored_candidates is None:
+            stored_candidates = self._find(action.lower())
             if len(self._memo) >= _MEMO_ENTRIES:
                 self._memo.clear()
-            self._memo[action] = found
-        return found
+            self._memo[action] = stored_candidates
+        return stored_candidates
 
     def statements(self) -> Iterator[CompiledStatement]:
         """All statements, in writing order."""
@@ -142,10 +142,10 @@ class PolicySet:
         )
 
     def _compile(self, number: int) -> CompiledStatement:
-        found = self._compiled.get(number)
-        if found is None:
-            found = self._compiled[number] = _compile(*self._sources[number])
-        return found
+        statement = self._compiled.get(number)
+        if statement is None:
+            statement = self._compiled[number] = _compile(*self._sources[number])
+        return statement
 
 
 class _JoinedPolicySet(PolicySet):
@@ -155,19 +155,19 @@ class _JoinedPolicySet(PolicySet):
 
     def __init__(self, parts: tuple[PolicySet, ...]) -> None:
         super().__init__(())
-        self.policies = tuple(one for part in parts for one in part.policies)
+        self.policies = tuple(policy for part in parts for policy in part.policies)
         self._parts = parts
 
     def statements(self) -> Iterator[CompiledStatement]:
         return chain.from_iterable(part.statements() for part in self._parts)
 
     def _find(self, action: str) -> Candidates:
-        found = [part.candidates(action) for part in self._parts]
+        candidates = [part.candidates(action) for part in self._parts]
         return Candidates(
-            tuple(statement for one in found for statement in one.denies),
-            tuple(statement for one in found for statement in one.allows),
-            sum(one.work for one in found),
-            sum(one.search for one in found),
+            tuple(statement for entry in candidates for statement in entry.denies),
+            tuple(statement for entry in candidates for statement in entry.allows),
+            sum(entry.work for entry in candidates),
+            sum(entry.search for entry in candidates),
         )
 
 

@@ -76,19 +76,27 @@ _S, _N, _B, _D, _IP, _A = (
     KeyType.IP,
     KeyType.ARN,
 )
-_WHO, _SESSION, _NET, _CLOCK, _CALL, _OBJECT, _PROOF = KeySource
+_PRINCIPAL, _SESSION, _NET, _CLOCK, _CALL, _OBJECT, _PROOF = KeySource
 
 _GLOBAL = (
-    ContextKey("aws:PrincipalArn", _A, _WHO, "signed calls; a session has its role's"),
-    ContextKey("aws:PrincipalAccount", _S, _WHO, "every call except anonymous ones"),
-    ContextKey("aws:PrincipalType", _S, _WHO, "every call"),
-    ContextKey("aws:PrincipalTag/*", _S, _WHO, "the entity or session has the tag"),
-    ContextKey("aws:PrincipalIsAWSService", _B, _WHO, "signed calls"),
-    ContextKey("aws:PrincipalServiceName", _S, _WHO, "calls by a service"),
-    ContextKey("aws:SourceArn", _A, _WHO, "calls by a service, for a resource"),
-    ContextKey("aws:SourceAccount", _S, _WHO, "calls by a service, for a resource"),
-    ContextKey("aws:userid", _S, _WHO, "every call except anonymous ones"),
-    ContextKey("aws:username", _S, _WHO, "calls of an IAM user"),
+    ContextKey(
+        "aws:PrincipalArn", _A, _PRINCIPAL, "signed calls; a session has its role's"
+    ),
+    ContextKey(
+        "aws:PrincipalAccount", _S, _PRINCIPAL, "every call except anonymous ones"
+    ),
+    ContextKey("aws:PrincipalType", _S, _PRINCIPAL, "every call"),
+    ContextKey(
+        "aws:PrincipalTag/*", _S, _PRINCIPAL, "the entity or session has the tag"
+    ),
+    ContextKey("aws:PrincipalIsAWSService", _B, _PRINCIPAL, "signed calls"),
+    ContextKey("aws:PrincipalServiceName", _S, _PRINCIPAL, "calls by a service"),
+    ContextKey("aws:SourceArn", _A, _PRINCIPAL, "calls by a service, for a resource"),
+    ContextKey(
+        "aws:SourceAccount", _S, _PRINCIPAL, "calls by a service, for a resource"
+    ),
+    ContextKey("aws:userid", _S, _PRINCIPAL, "every call except anonymous ones"),
+    ContextKey("aws:username", _S, _PRINCIPAL, "calls of an IAM user"),
     ContextKey("aws:TokenIssueTime", _D, _SESSION, "temporary credentials"),
     ContextKey("aws:MultiFactorAuthPresent", _B, _SESSION, "temporary credentials"),
     ContextKey("aws:MultiFactorAuthAge", _N, _SESSION, "the session proved MFA"),

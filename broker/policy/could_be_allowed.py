@@ -36,13 +36,13 @@ def could_be_allowed(
 
 
 def _allows_some(policies: PolicySet, action: str, context: Context) -> bool:
-    found = policies.candidates(action)
+    candidates = policies.candidates(action)
     if any(
         _covers_all(deny, context) and _holds(deny, context, when_open=False)
-        for deny in found.denies
+        for deny in candidates.denies
     ):
         return False
-    return any(_holds(allow, context, when_open=True) for allow in found.allows)
+    return any(_holds(allow, context, when_open=True) for allow in candidates.allows)
 
 
 def _covers_all(deny: CompiledStatement, context: Context) -> bool:

@@ -93,8 +93,8 @@ def matched_statements(
 
     ``bounded`` says whether the principal has a permissions boundary.
     """
-    found = policies.candidates(request.action)
-    return _matching(found.denies + found.allows, request, bounded=bounded)
+    candidates = policies.candidates(request.action)
+    return _matching(candidates.denies + candidates.allows, request, bounded=bounded)
 
 
 class _Verdict(Struct, frozen=True):
@@ -125,8 +125,10 @@ def decide(prepared: Prepared) -> Decision:
     request, applicable = prepared.request, prepared.applicable
     resource_type, layers = prepared.resource_type, prepared.layers
     bounded = applicable.boundary is not None
-    for policy_type, found in layers:
-        if found.denies and (refs := _matching(found.denies, request, bounded=bounded)):
+    for policy_type, candidates in layers:
+        if candidates.denies and (
+            refs := _matching(candidates.denies, request, bounded=bounded)
+        ):
             return Decision(
                 allowed=False,
                 explicit_deny=True,
@@ -136,8 +138,8 @@ def decide(prepared: Prepared) -> Decision:
     granted: tuple[StatementRef, ...] = ()
     resource = identity = _SILENT
     silent: set[PolicyType] = set()
-    for policy_type, found in layers:
-        verdict = _first_allow(found.allows, request)
+    for policy_type, candidates in layers:
+        verdict = _first_allow(candidates.allows, request)
         granted += verdict.refs
         if policy_type is resource_type:
             resource = verdict
@@ -177,9 +179,9 @@ def prepare(
     work = 0
     layers = []
     for policy_type, policies in _layers(applicable, resource_type):
-        found = policies.candidates(action)
-        work += found.work
-        layers.append((policy_type, found))
+        candidates = policies.candidates(action)
+        work += candidates.work
+        layers.append((policy_type, candidates))
     if exact or work > SMALL_WORK:
         statements = (s.work for _, f in layers for s in f.denies + f.allows)
         work = require_bounded(statements, request.resource, request.context)

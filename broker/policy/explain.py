@@ -77,12 +77,12 @@ def explain(
     best: Closest | None = None
     best_rank = (0, 0)
     for statement in _allows(request.action, applicable, decision.policy_type):
-        found = _compare(statement, request)
-        if found is None:
+        closest = _compare(statement, request)
+        if closest is None:
             continue
-        rank = (found.failed.value, -len(found.conditions))
+        rank = (closest.failed.value, -len(closest.conditions))
         if rank > best_rank:
-            best, best_rank = found, rank
+            best, best_rank = closest, rank
     return Explanation(request, decision, best)
 
 
@@ -170,16 +170,16 @@ def _unfilled(
 
 
 def _listed(values: tuple[str, ...]) -> str:
-    shown = " or ".join(f'"{value[:120]}"' for value in values[:_SHOWN_VALUES])
+    text = " or ".join(f'"{value[:120]}"' for value in values[:_SHOWN_VALUES])
     more = len(values) - _SHOWN_VALUES
-    return f"{shown} or {more} more" if more > 0 else shown
+    return f"{text} or {more} more" if more > 0 else text
 
 
 def _verb(decision: Decision) -> str:
-    one = len(decision.statements) == 1
+    entry = len(decision.statements) == 1
     if decision.allowed:
-        return "allows" if one else "allow"
-    return "denies" if one else "deny"
+        return "allows" if entry else "allow"
+    return "denies" if entry else "deny"
 
 
 def _advice(policy_type: PolicyType) -> str:

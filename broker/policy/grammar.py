@@ -207,12 +207,12 @@ def _statements(policy: Mapping[str, Json]) -> list[Json]:
             "has no Statement; write one statement or a list of them",
         )
     value = policy["Statement"]
-    found: list[Json] = value if isinstance(value, list) else [value]
-    if not found:
+    results: list[Json] = value if isinstance(value, list) else [value]
+    if not results:
         _reject(
             RejectionReason.EMPTY, _SYNTAX, "Statement", "the list holds no statement"
         )
-    return found
+    return results
 
 
 def _check_sids(statements: tuple[Statement, ...], problems: Problems) -> None:
@@ -382,18 +382,18 @@ class _StatementReader:
             )
         return element, actions
 
-    def either(self, raw: Mapping[str, Json], one: str, other: str) -> str | None:
-        if one in raw and other in raw:
+    def either(self, raw: Mapping[str, Json], text: str, other: str) -> str | None:
+        if text in raw and other in raw:
             self.reject(
                 RejectionReason.CONFLICTING_ELEMENTS,
-                f"has both {one} and {other}; keep one of them",
+                f"has both {text} and {other}; keep one of them",
             )
-        return one if one in raw else other if other in raw else None
+        return text if text in raw else other if other in raw else None
 
     def strings(self, raw: Mapping[str, Json], element: str) -> tuple[str, ...]:
         value = raw[element]
-        found = value if isinstance(value, list) else [value]
-        return tuple(self.string(item, element) for item in found)
+        results = value if isinstance(value, list) else [value]
+        return tuple(self.string(item, element) for item in results)
 
     def string(self, value: Json, element: str) -> str:
         if not isinstance(value, str) or isinstance(value, NumberText):
@@ -475,10 +475,10 @@ class _StatementReader:
     def resource_values(self, raw: Mapping[str, Json], element: str) -> tuple[str, ...]:
         """The patterns; a null in the list names nothing, and IAM takes it."""
         value = raw[element]
-        found = value if isinstance(value, list) else [value]
+        results = value if isinstance(value, list) else [value]
         return tuple(
             self.string(item, element)
-            for item in found
+            for item in results
             if item is not None or not isinstance(value, list)
         )
 
@@ -486,7 +486,7 @@ class _StatementReader:
         self.check_pattern(value, element)
         if is_everything(value):
             return
-        shown = shorten(value)[1:-1]
+        text = shorten(value)[1:-1]
         if _STRAY_CHARACTERS.search(value):
             self.reject(
                 RejectionReason.INVALID_RESOURCE,
@@ -497,8 +497,8 @@ class _StatementReader:
             return
         _, colon, rest = value.partition(":")
         parts = rest.split(":", 4)
-        what = f"write an ARN such as arn:aws:s3:::bucket/* instead of {shown}"
-        wrong = f'Resource {shown} must be in ARN format or "*".'
+        what = f"write an ARN such as arn:aws:s3:::bucket/* instead of {text}"
+        wrong = f'Resource {text} must be in ARN format or "*".'
         if colon and not _PARTITION.fullmatch(parts[0]):
             what = "write aws after arn:"
             wrong = (
@@ -584,7 +584,7 @@ class _StatementReader:
                 head="Invalid principal in policy.",
             )
             return Principals()
-        found: dict[str, tuple[str, ...]] = {}
+        results: dict[str, tuple[str, ...]] = {}
         for name in value:
             if name not in _PRINCIPAL_TYPES or (
                 name == "CanonicalUser" and self.kind is PolicyKind.TRUST
@@ -598,20 +598,20 @@ class _StatementReader:
                     head="Invalid principal in policy.",
                 )
                 continue
-            found[name] = self.strings(value, name)
-            if not found[name]:
+            results[name] = self.strings(value, name)
+            if not results[name]:
                 self.reject(
                     RejectionReason.EMPTY,
                     "the list is empty; write a value",
                     element=name,
                 )
-            for item in found[name]:
+            for item in results[name]:
                 self.check_principal(name, item, element)
         return Principals(
-            aws=found.get("AWS", ()),
-            federated=found.get("Federated", ()),
-            service=found.get("Service", ()),
-            canonical_user=found.get("CanonicalUser", ()),
+            aws=results.get("AWS", ()),
+            federated=results.get("Federated", ()),
+            service=results.get("Service", ()),
+            canonical_user=results.get("CanonicalUser", ()),
         )
 
     def check_principal(self, name: str, value: str, element: str) -> None:
@@ -716,8 +716,8 @@ class _StatementReader:
 
 def _padded(parts: list[str]) -> str:
     """An ARN without its scheme, stars for missing parts, as IAM's messages show it."""
-    found = parts[:1] if parts[1:] == [""] else parts
-    return ":".join([*found, *["*"] * (5 - len(found))])
+    stored_parts = parts[:1] if parts[1:] == [""] else parts
+    return ":".join([*stored_parts, *["*"] * (5 - len(stored_parts))])
 
 
 def _none_of(element: str | None) -> RejectionReason:

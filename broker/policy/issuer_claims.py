@@ -134,9 +134,9 @@ def known_claims(issuer: str) -> Mapping[str, KeyType]:
 def find_context_key(name: str) -> ContextKey | None:
     """What the tables know about a key, tags and claims included."""
     lowered = name.lower()
-    found = CONTEXT_KEYS.get(lowered)
-    if found is not None:
-        return found
+    context_key = CONTEXT_KEYS.get(lowered)
+    if context_key is not None:
+        return context_key
     prefix, slash, _ = lowered.partition("/")
     if slash and f"{prefix}/*" in CONTEXT_KEYS:
         return CONTEXT_KEYS[f"{prefix}/*"]

@@ -117,9 +117,9 @@ def _of_resources(statement: Statement) -> Iterator[tuple[Stage, PolicyRejected]
     element = "NotResource" if statement.not_resource else "Resource"
     place = f"{statement.place}, {element}"
     for value in statement.resources or ():
-        found = _find_wrong(value)
-        if found is not None:
-            stage, text, advice = found
+        results = _find_wrong(value)
+        if results is not None:
+            stage, text, advice = results
             wrong = PolicyRejected(
                 RejectionReason.INVALID_RESOURCE, text, place, f"{place}: {advice}."
             )

@@ -123,12 +123,12 @@ def find_place(text: str, error: PolicyRejected) -> Span | None:
     None when the whole text is meant, or no part can be identified.
     """
     try:
-        found = _find(text, error)
+        results = _find(text, error)
     except (ValueError, IndexError, RecursionError):
         return None
-    if found is None:
+    if results is None:
         return None
-    return next(_spans(text, [found]))
+    return next(_spans(text, [results]))
 
 
 def find_statement_index(error: PolicyRejected) -> int | None:
@@ -213,7 +213,7 @@ def _narrow(text: str, member: _Member, message: str) -> tuple[int, int]:
     values = [(member.value_at, member.end)]
     if text[member.value_at] == "{":
         values = [(m.value_at, m.end) for m in _members(text, member.value_at)]
-    found: list[tuple[int, int, int]] = []
+    results: list[tuple[int, int, int]] = []
     for value_at, _ in values:
         if text[value_at] != "[":
             continue
@@ -221,10 +221,10 @@ def _narrow(text: str, member: _Member, message: str) -> tuple[int, int]:
             value, _ = _DECODER.raw_decode(text, at)
             quoted = shorten(value)[1:-1] if isinstance(value, str) else ""
             if quoted and quoted in message:
-                found.append((message.index(quoted), at, end))
-    if not found:
+                results.append((message.index(quoted), at, end))
+    if not results:
         return member.value_at, member.end
-    _, at, end = min(found)
+    _, at, end = min(results)
     return at, end
 
 
@@ -233,17 +233,17 @@ def _find_repeated(text: str, at: int, depth: int) -> tuple[int, int] | None:
         return None
     if text[at] == "[":
         for item, _ in _items(text, at):
-            found = _find_repeated(text, item, depth - 1)
-            if found is not None:
-                return found
+            repeated = _find_repeated(text, item, depth - 1)
+            if repeated is not None:
+                return repeated
     if text[at] != "{":
         return None
     seen: set[str] = set()
     for member in _members(text, at):
         # The innermost object is parsed, and so reported, first.
-        found = _find_repeated(text, member.value_at, depth - 1)
-        if found is not None:
-            return found
+        repeated = _find_repeated(text, member.value_at, depth - 1)
+        if repeated is not None:
+            return repeated
         if member.key in seen:
             return member.key_at, member.end
         seen.add(member.key)

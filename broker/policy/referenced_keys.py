@@ -11,12 +11,12 @@ from broker.policy.variables import find_variables
 
 def context_keys(documents: Iterable[PolicyDocument]) -> tuple[str, ...]:
     """The keys as first written and in that order, each once regardless of case."""
-    found: dict[str, str] = {}
+    results: dict[str, str] = {}
     for document in documents:
         for statement in document.statements:
             for key in _keys(statement, variables=document.has_variables):
-                found.setdefault(key.lower(), key)
-    return tuple(found.values())
+                results.setdefault(key.lower(), key)
+    return tuple(results.values())
 
 
 def missing_keys(

@@ -72,13 +72,13 @@ def simulate(
     matched = [
         ref
         for policy_type in _SHOWN
-        for found in effects.get(policy_type, ())
-        for ref in found[effect]
+        for entry in effects.get(policy_type, ())
+        for ref in entry[effect]
     ]
-    shown = (applicable.identity, applicable.resource)
+    rows = (applicable.identity, applicable.resource)
     missing = {
         key.lower(): key
-        for policies in shown
+        for policies in rows
         if policies is not None
         for key in _missing(request, policies)
     }
@@ -87,20 +87,20 @@ def simulate(
         matched=tuple(matched),
         missing=tuple(missing.values()),
         verdicts={
-            policy_type: max(map(_verdict, found))
-            for policy_type, found in effects.items()
+            policy_type: max(map(_verdict, results))
+            for policy_type, results in effects.items()
         },
     )
 
 
 def simulation_work(request: AccessRequest, applicable: ApplicablePolicies) -> int:
     """The units of work that `simulate` and an explanation take at most."""
-    found = [
+    candidates = [
         policies.candidates(request.action)
         for sets in _sets(applicable).values()
         for policies in sets
     ]
-    statements = [s.work for one in found for s in one.denies + one.allows]
+    statements = [s.work for entry in candidates for s in entry.denies + entry.allows]
     units = count_units(statements, request.resource, request.context)
     return _ONE_SIMULATION + _PASSES * units
 
@@ -129,13 +129,13 @@ def _sets(applicable: ApplicablePolicies) -> dict[PolicyType, tuple[PolicySet, .
         PolicyType.RESOURCE: applicable.resource,
         PolicyType.BOUNDARY: applicable.boundary,
     }
-    found = {kind: (policies,) for kind, policies in single.items() if policies}
+    results = {kind: (policies,) for kind, policies in single.items() if policies}
     layered = {
         PolicyType.SESSION: applicable.session,
         PolicyType.SERVICE_CONTROL: applicable.service_controls,
         PolicyType.RESOURCE_CONTROL: applicable.resource_controls,
     }
-    return {**found, **{kind: sets for kind, sets in layered.items() if sets}}
+    return {**results, **{kind: sets for kind, sets in layered.items() if sets}}
 
 
 _ByEffect = dict[Effect, list[StatementRef]]
@@ -144,11 +144,11 @@ _ByEffect = dict[Effect, list[StatementRef]]
 def _by_effect(
     request: AccessRequest, policies: PolicySet, *, bounded: bool
 ) -> _ByEffect:
-    found: _ByEffect = {Effect.ALLOW: [], Effect.DENY: []}
+    results: _ByEffect = {Effect.ALLOW: [], Effect.DENY: []}
     effects = {s.ref: s.source.effect for s in _candidates(request, policies)}
     for ref in matched_statements(request, policies, bounded=bounded):
-        found[effects[ref]].append(ref)
-    return found
+        results[effects[ref]].append(ref)
+    return results
 
 
 def _candidates(
@@ -159,12 +159,12 @@ def _candidates(
     yield from candidates.allows
 
 
-def _verdict(found: _ByEffect) -> SimulatedOutcome:
-    if found[Effect.DENY]:
+def _verdict(by_effect: _ByEffect) -> SimulatedOutcome:
+    if by_effect[Effect.DENY]:
         return SimulatedOutcome.EXPLICIT_DENY
     return (
         SimulatedOutcome.ALLOWED
-        if found[Effect.ALLOW]
+        if by_effect[Effect.ALLOW]
         else SimulatedOutcome.IMPLICIT_DENY
     )
 

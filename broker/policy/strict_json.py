@@ -75,8 +75,8 @@ def _number(text: str) -> NumberText:
 
 
 def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    results = dict(pairs)
+    if len(results) != len(pairs):
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
@@ -87,7 +87,7 @@ def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
                     " of them.",
                 )
             seen.add(key)
-    return found
+    return results
 
 
 _read = json_reader(_object, number=_number, depth_max=None)

@@ -83,10 +83,10 @@ def compile_wildcard(tokens: Iterable[Token]) -> TextTest:
             return False
         position = first.length
         for chunk in between:
-            found = chunk.find(text, position, end)
-            if found < 0:
+            match = chunk.find(text, position, end)
+            if match < 0:
                 return False
-            position = found + chunk.length
+            position = match + chunk.length
         return True
 
     return matches
@@ -150,12 +150,12 @@ class _Chunk:
         stop = end - (self.length - offset - len(literal))
         low = start + offset
         for _ in range(1 + _COMPARED // len(self.pieces)):
-            found = text.find(literal, low, stop)
-            if found < 0:
+            match = text.find(literal, low, stop)
+            if match < 0:
                 return -1
-            if self.stands_at(text, found - offset):
-                return found - offset
-            low = found + 1
+            if self.stands_at(text, match - offset):
+                return match - offset
+            low = match + 1
         return self._search_by_bits(text, low - offset, end)
 
     def _search_by_bits(self, text: str, start: int, end: int) -> int:

@@ -40,14 +40,14 @@ class AmbientCredentials:
             Thread(target=self._read_into, args=(reading,), daemon=True).start()
         try:
             async with asyncio.timeout(UPSTREAM_SECONDS):
-                found = await asyncio.shield(asyncio.wrap_future(reading))
+                match = await asyncio.shield(asyncio.wrap_future(reading))
         except TimeoutError as error:
             raise AmbientCredentialsError(
                 "the broker's environment gave no AWS credentials in time"
             ) from error
-        if isinstance(found, AmbientCredentialsError):
-            raise found
-        return found
+        if isinstance(match, AmbientCredentialsError):
+            raise match
+        return match
 
     def _read_into(self, reading: "Future[KeyPair | AmbientCredentialsError]") -> None:
         try:

@@ -209,16 +209,16 @@ class Attempts:
 
     def _add_here(self, key: bytes, amount: int, until: datetime) -> int:
         now = self._clock.now()
-        found = self._own.get(key)
-        if found is None or found.until <= now:
+        count = self._own.get(key)
+        if count is None or count.until <= now:
             if len(self._own) >= _OWN_MAX:
                 self._own = {k: c for k, c in self._own.items() if c.until > now}
             if len(self._own) >= _OWN_MAX:
                 return _FULL
-            found = self._own[key] = _Count(until)
+            count = self._own[key] = _Count(until)
         # An attempt that is counted in the cache is not among these.
-        found.total = max(0, found.total + amount)
-        return found.total
+        count.total = max(0, count.total + amount)
+        return count.total
 
 
 class _Count:

@@ -24,7 +24,7 @@ from broker.model.account import AccountId
 from broker.model.caller import Caller
 from broker.model.principal import EC2, Principal
 from broker.model.registered import service_arn
-from broker.model.request import Given, RequestContext
+from broker.model.request import Params, RequestContext
 from broker.proofs.provider_options import find_provider
 from broker.proofs.scheme import ProofRefused, ProofResult, Read, Scheme
 from broker.sessions.resolve import find_join_token_end
@@ -64,24 +64,24 @@ class ServiceScheme:
 
     async def prove(
         self, request: RequestContext, service: str, action: str, read: Read
-    ) -> tuple[ProofResult, Given]:
+    ) -> tuple[ProofResult, Params]:
         """The service that asks; then the question is read, and the service added.
 
         Raises:
             InvalidClientTokenId: there is no token, or it does not count.
             StoreUnavailableError: the directory is away.
         """
-        shown = [
+        rows = [
             (name, value) for name, value in request.raw.headers if name in self._named
         ]
-        if not shown and self._otherwise is not None:
+        if not rows and self._otherwise is not None:
             return await self._otherwise.prove(request, service, action, read)
-        if not shown:
+        if not rows:
             _refuse("the request has no service token; a proxy may have dropped it")
-        if len(shown) > 1:
+        if len(rows) > 1:
             _refuse("the request has several proofs")
-        secret = shown[0][1].decode("latin-1")
-        if shown[0][0] in self._bearers and secret[: len(_BEARER)].lower() == _BEARER:
+        secret = rows[0][1].decode("latin-1")
+        if rows[0][0] in self._bearers and secret[: len(_BEARER)].lower() == _BEARER:
             secret = secret[len(_BEARER) :].strip()
         token = await _get_remembered(SERVICE_TOKENS, secret, request, self._fresh)
         owner = await self._fresh.find(SERVICE, token.account, token.owner_id)
@@ -102,7 +102,7 @@ class ScimScheme:
 
     async def prove(
         self, request: RequestContext, _service: str, _action: str, read: Read
-    ) -> tuple[ProofResult, Given]:
+    ) -> tuple[ProofResult, Params]:
         """Prove, then read; the token's provider is added to what was read.
 
         Raises:
@@ -125,9 +125,9 @@ class ScimScheme:
         principal = Principal.registered_service(
             token.account, arn=provider.arn, name="scim", token_id=token.token_id
         )
-        given = await read()
+        params = await read()
         caller = Caller(principal=principal)
-        return ProofResult(caller=caller), {**given, PROVIDER: provider}
+        return ProofResult(caller=caller), {**params, PROVIDER: provider}
 
 
 class JoinTokenScheme:
@@ -139,7 +139,7 @@ class JoinTokenScheme:
 
     async def prove(
         self, request: RequestContext, _service: str, _action: str, read: Read
-    ) -> tuple[ProofResult, Given]:
+    ) -> tuple[ProofResult, Params]:
         """Read, then prove. The token is used up by the registration itself.
 
         One that was used counts here: the machine that used it may ask again.
@@ -149,8 +149,8 @@ class JoinTokenScheme:
             ProofRefused: it has expired, or is for other addresses.
             StoreUnavailableError: the directory is away.
         """
-        given = await read()
-        secret = given["JoinToken"]
+        params = await read()
+        secret = params["JoinToken"]
         account = JOIN_TOKENS.find_account(secret)
         if account is None:
             _refuse("not the form of a join token")
@@ -168,7 +168,7 @@ class JoinTokenScheme:
         principal = Principal.aws_service(
             token.account, service=EC2, arn=token.arn, name=token.token_id
         )
-        return ProofResult(caller=Caller(principal=principal)), given
+        return ProofResult(caller=Caller(principal=principal)), params
 
 
 async def _get_remembered(

@@ -30,7 +30,7 @@ from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import Arn
 from broker.model.federated import FederatedIdentity
 from broker.model.principal import Principal
-from broker.model.request import Given, RequestContext
+from broker.model.request import Params, RequestContext
 from broker.model.roles_anywhere import (
     CertificateList,
     CertificateProfile,
@@ -114,18 +114,18 @@ class ValidatedPaths:
         self._paths = BoundedCache[bytes, ValidatedPath](max_paths)
 
     def find(
-        self, shown: bytes, anchors: Anchors, now: datetime
+        self, view: bytes, anchors: Anchors, now: datetime
     ) -> ValidatedPath | None:
         """The path of certificates that were presented before."""
-        path = self._paths.get(shown)
+        path = self._paths.get(view)
         if path is None or path.anchors is not anchors or not path.chain.holds_at(now):
             return None
-        self._paths.move_to_end(shown)
+        self._paths.move_to_end(view)
         return path
 
-    def add(self, shown: bytes, path: ValidatedPath) -> None:
+    def add(self, view: bytes, path: ValidatedPath) -> None:
         """Remember a path that proved a request."""
-        self._paths.put(shown, path)
+        self._paths.put(view, path)
 
 
 class CertificateScheme:
@@ -138,7 +138,7 @@ class CertificateScheme:
 
     async def prove(
         self, request: RequestContext, _service: str, _action: str, read: Read
-    ) -> tuple[ProofResult, Given]:
+    ) -> tuple[ProofResult, Params]:
         """Read, then prove; the profile is added to what was read.
 
         Raises:
@@ -149,37 +149,37 @@ class CertificateScheme:
             AccessDenied: the profile is not there or disabled.
             StoreUnavailableError: the directory is away.
         """
-        given = await read()
+        params = await read()
         signed, text = self._read_signature(request)
-        account, anchor_id = _parse_arn(given["trustAnchorArn"], "trust-anchor")
+        account, anchor_id = _parse_arn(params["trustAnchorArn"], "trust-anchor")
         anchor = await self._fresh.find(TRUST_ANCHOR, account, anchor_id)
         if (
             anchor is None
-            or anchor.arn != given["trustAnchorArn"]
+            or anchor.arn != params["trustAnchorArn"]
             or anchor.region != signed.region
         ):
             raise InvalidIdentityToken(
                 "Untrusted certificate. Insufficient certificate",
-                detail=f"there is no trust anchor {given['trustAnchorArn']} here",
+                detail=f"there is no trust anchor {params['trustAnchorArn']} here",
             )
-        shown: dict[str, object] = {}
+        view: dict[str, object] = {}
         try:
-            chain = await self._verify(request, anchor, signed, text, shown)
-            profile = await self._require_profile(given["profileArn"], anchor)
+            chain = await self._verify(request, anchor, signed, text, view)
+            profile = await self._require_profile(params["profileArn"], anchor)
             identity = _identity_of(chain, anchor, profile)
-            _require_tags(identity, given["roleArn"])
+            _require_tags(identity, params["roleArn"])
         except CertificateRejected as error:
             refusal = InvalidIdentityToken(error.message, detail=error.detail)
-            raise _refused(refusal, anchor, shown) from error
+            raise _refused(refusal, anchor, view) from error
         except AccessDenied as error:
-            raise _refused(error, anchor, shown) from error
+            raise _refused(error, anchor, view) from error
         proved = ProofResult(
             caller=federated_caller(identity),
             region=signed.region,
             identity=identity,
-            shown=shown,
+            shown=view,
         )
-        return proved, {**given, PROFILE: profile}
+        return proved, {**params, PROFILE: profile}
 
     def _read_signature(self, request: RequestContext) -> tuple[SignedRequest, bytes]:
         """The signature taken apart, in time and scope, and what it is over."""
@@ -202,16 +202,16 @@ class CertificateScheme:
         anchor: TrustAnchor,
         signed: SignedRequest,
         text: bytes,
-        shown: dict[str, object],
+        view: dict[str, object],
     ) -> VerifiedChain:
-        """The path; ``shown`` gets what the certificate says of itself."""
+        """The path; ``view`` gets what the certificate says of itself."""
         headers, _ = collect_headers(request.raw.headers)
         anchors = await self._anchors(anchor)
         digest = _digest(headers)
         path = self._paths.find(digest, anchors, request.now)
         presented = path.presented if path else parse_presented(headers, anchors)
         leaf = presented.unverified_leaf
-        shown["certificate"] = describe(leaf)
+        view["certificate"] = describe(leaf)
         if not anchor.enabled:
             raise CertificateRejected(
                 "Untrusted certificate. Insufficient certificate",
@@ -244,10 +244,10 @@ class CertificateScheme:
             anchor.account, LISTS_OF_ANCHOR, anchor.anchor_id
         )
         return [
-            one
+            revocation_list
             for listed in lists
             if listed.enabled
-            for one in await self._parsed(listed)
+            for revocation_list in await self._parsed(listed)
         ]
 
     async def _parsed(self, listed: CertificateList) -> tuple[RevocationList, ...]:
@@ -262,20 +262,20 @@ class CertificateScheme:
         self, arn: str, anchor: TrustAnchor
     ) -> CertificateProfile:
         account, profile_id = _parse_arn(arn, "profile")
-        found = None
+        profile = None
         if account == anchor.account:
-            found = await self._fresh.find(CERTIFICATE_PROFILE, account, profile_id)
-        if found is None or found.arn != arn or found.region != anchor.region:
+            profile = await self._fresh.find(CERTIFICATE_PROFILE, account, profile_id)
+        if profile is None or profile.arn != arn or profile.region != anchor.region:
             raise AccessDenied(
                 "Unable to assume role with this profile.",
                 detail=f"there is no profile {arn} in the trust anchor's region",
             )
-        if not found.enabled:
+        if not profile.enabled:
             raise AccessDenied(
                 "Unable to assume role with this profile.",
                 detail=f"the profile {arn} is disabled",
             )
-        return found
+        return profile
 
 
 def _digest(headers: Mapping[bytes, bytes]) -> bytes:
@@ -311,7 +311,9 @@ def _identity_of(
         session_name=serial_number(leaf),
         tags=read_attributes(leaf, profile.attribute_mappings),
         source_identity=common_name,
-        session_ends_at=min(one.not_valid_after_utc for one in chain.certificates),
+        session_ends_at=min(
+            certificate.not_valid_after_utc for certificate in chain.certificates
+        ),
         context={
             "aws:sourcearn": (anchor.arn,),
             "aws:sourceaccount": (anchor.account,),
@@ -341,18 +343,18 @@ def _require_tags(identity: FederatedIdentity, role: str) -> None:
 
 
 def _below(prefix: str, names: Sequence[str]) -> Sequence[str]:
-    return [one.removeprefix(prefix) for one in names if one.startswith(prefix)]
+    return [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
 
 
 def _refused(
-    error: BrokerError, anchor: TrustAnchor, shown: Mapping[str, object]
+    error: BrokerError, anchor: TrustAnchor, view: Mapping[str, object]
 ) -> ProofRefused:
     return ProofRefused(
         error,
         account=anchor.account,
         arn=anchor.arn,
         provider_id=anchor.anchor_id,
-        shown=shown,
+        view=view,
     )
 
 
@@ -362,7 +364,7 @@ def _parse_arn(text: str, kind: str) -> tuple[AccountId, str]:
         account = parse_account_id(arn.account)
     except ValueError as error:
         raise ValidationError(f"{text[:1011]} is invalid") from error
-    found, _, name = arn.resource.partition("/")
-    if arn.service != _SERVICE or found != kind:
+    value, _, name = arn.resource.partition("/")
+    if arn.service != _SERVICE or value != kind:
         raise ValidationError(f"{text[:1011]} is invalid")
     return account, name

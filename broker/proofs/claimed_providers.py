@@ -98,15 +98,21 @@ class ClaimedProviders:
                 return None
             self._searched_at = now
             naming = await list_saml_providers_naming(self._directory, escape(issuer))
-            found = await offload_long(
+            providers = await offload_long(
                 sum(len(provider.metadata) for provider in naming),
-                lambda: [one for one in naming if _has_entity(one, issuer)],
+                lambda: [
+                    provider for provider in naming if _has_entity(provider, issuer)
+                ],
             )
         except (SamlRejected, StoreUnavailableError):
             return None
-        if not found or any(one.account != found[0].account for one in found):
+        if not providers or any(
+            provider.account != providers[0].account for provider in providers
+        ):
             return None
-        return ClaimedProvider(found[0].account, found[0] if len(found) == 1 else None)
+        return ClaimedProvider(
+            providers[0].account, providers[0] if len(providers) == 1 else None
+        )
 
     async def _known(
         self, account: AccountId, provider: SamlProvider | OidcProvider | None

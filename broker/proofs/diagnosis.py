@@ -49,10 +49,10 @@ class _Stage:
     advices: Mapping[StrEnum, str] = field(default_factory=dict)
     spread: bool = False
 
-    def advice_for(self, reason: StrEnum, found: str) -> str:
-        """What to change, given what was ``found``."""
+    def advice_for(self, reason: StrEnum, text: str) -> str:
+        """What to change, given what was ``text``."""
         for known, word, advice in _KNOWN_CASES:
-            if known is reason and word in found:
+            if known is reason and word in text:
                 return advice
         return self.advices.get(reason, self.advice)
 

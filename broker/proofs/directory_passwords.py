@@ -15,7 +15,7 @@ from broker.errors import (
     Throttling,
 )
 from broker.model.entities import LdapProvider
-from broker.model.request import Given, RequestContext
+from broker.model.request import Params, RequestContext
 from broker.model.secret import Secret
 from broker.proofs.attempts import Attempts, limit_of, limit_of_address
 from broker.proofs.claimed_providers import ClaimedProvider
@@ -97,7 +97,7 @@ class LdapScheme:
 
     async def prove(
         self, request: RequestContext, _service: str, _action: str, read: Read
-    ) -> tuple[ProofResult, Given]:
+    ) -> tuple[ProofResult, Params]:
         """Read, then prove; the password is not handed on.
 
         Raises:
@@ -105,22 +105,22 @@ class LdapScheme:
             InvalidIdentityToken: no provider of the role's account may be used.
             ProofRefused: the password is not a proof.
         """
-        given = dict(await read())
-        password = Secret(given.pop("LDAPPassword"))
-        provider = await self._get_provider(given.get("RoleArn"))
+        params = dict(await read())
+        password = Secret(params.pop("LDAPPassword"))
+        provider = await self._get_provider(params.get("RoleArn"))
         proof = await self._passwords.prove(
             provider,
-            given.pop("LDAPUsername"),
+            params.pop("LDAPUsername"),
             password,
             address=request.raw.source_ip,
             now=request.now,
         )
-        return proved_by(proof.identity), given
+        return proved_by(proof.identity), params
 
     async def _get_provider(self, role_arn: str | None) -> LdapProvider:
         account = account_of_arn(role_arn, "role/") if role_arn else None
         for arn in self._providers:
-            found = await self._prover.find_by_arn(arn)
-            if found is not None and account in {None, found.account}:
-                return found
+            provider = await self._prover.find_by_arn(arn)
+            if provider is not None and account in {None, provider.account}:
+                return provider
         raise InvalidIdentityToken("Specified provider doesn't exist.")

@@ -9,7 +9,7 @@ from collections.abc import Set as AbstractSet
 
 from broker.errors import BrokerError, InvalidIdentityToken
 from broker.model.federated import FederatedIdentity
-from broker.model.request import Given, RequestContext
+from broker.model.request import Params, RequestContext
 from broker.proofs.claimed_providers import ClaimedProviders
 from broker.proofs.federated import SamlProver, account_of_arn, federated_caller
 from broker.proofs.saml import ROLE_NOT_LISTED, require_role_pair
@@ -41,34 +41,36 @@ class AssertionScheme:
 
     async def prove(
         self, request: RequestContext, _service: str, _action: str, read: Read
-    ) -> tuple[ProofResult, Given]:
+    ) -> tuple[ProofResult, Params]:
         """Read, then prove.
 
         Raises:
             ValidationError: an ARN is malformed.
             ProofRefused: the assertion is not a proof for this provider and role.
         """
-        given = await read()
+        params = await read()
         try:
-            identity = await self._verify(given, request)
+            identity = await self._verify(params, request)
         except BrokerError as error:
             claimed = await self._claimed_providers.of_saml_provider(
-                given["PrincipalArn"]
+                params["PrincipalArn"]
             )
             if claimed is None:
                 raise
             raise ProofRefused.of(error, claimed) from error
-        return proved_by(identity), given
+        return proved_by(identity), params
 
-    async def _verify(self, given: Given, request: RequestContext) -> FederatedIdentity:
-        role_arn, provider_arn = given["RoleArn"], given["PrincipalArn"]
+    async def _verify(
+        self, params: Params, request: RequestContext
+    ) -> FederatedIdentity:
+        role_arn, provider_arn = params["RoleArn"], params["PrincipalArn"]
         account = account_of_arn(role_arn, "role/")
         if account_of_arn(provider_arn, "saml-provider/") != account:
             raise InvalidIdentityToken(
                 ROLE_NOT_LISTED, detail="role and provider are in different accounts"
             )
         identity = await self._prover.prove_for_provider(
-            given["SAMLAssertion"],
+            params["SAMLAssertion"],
             account,
             provider_arn,
             request.now,
@@ -91,21 +93,21 @@ class TokenScheme:
 
     async def prove(
         self, request: RequestContext, _service: str, _action: str, read: Read
-    ) -> tuple[ProofResult, Given]:
+    ) -> tuple[ProofResult, Params]:
         """Read, then prove.
 
         Raises:
             ValidationError: the role's ARN is malformed.
             ProofRefused: the token is not a proof for this role.
         """
-        given = await read()
-        role_arn, token = given["RoleArn"], given["WebIdentityToken"]
+        params = await read()
+        role_arn, token = params["RoleArn"], params["WebIdentityToken"]
         try:
             identity = await self._prover.prove(
                 token,
                 account=account_of_arn(role_arn, "role/"),
                 role_arn=role_arn,
-                provider_id=given.get("ProviderId"),
+                provider_id=params.get("ProviderId"),
                 now=request.now,
             )
         except BrokerError as error:
@@ -113,7 +115,7 @@ class TokenScheme:
             if claimed is None:
                 raise
             raise ProofRefused.of(error, claimed) from error
-        return proved_by(identity), given
+        return proved_by(identity), params
 
 
 def proved_by(identity: FederatedIdentity) -> ProofResult:

@@ -35,9 +35,9 @@ class GroupRoles:
 
     def apply(self, identity: FederatedIdentity) -> FederatedIdentity:
         """The identity with the roles of its groups, and without all others here."""
-        given = self.roles_of(identity.groups, identity.account)
+        values = self.roles_of(identity.groups, identity.account)
         return replace(
-            identity, group_roles=given, closed_roles=self.named.difference(given)
+            identity, group_roles=values, closed_roles=self.named.difference(values)
         )
 
     @property
@@ -47,10 +47,10 @@ class GroupRoles:
 
 
 def read_groups(
-    table: GroupRoles | None, found: Mapping[str, object]
+    table: GroupRoles | None, results: Mapping[str, object]
 ) -> tuple[str, ...]:
     """The groups in the attributes or claims of a proof; none without a table."""
-    said = None if table is None else found.get(table.attribute)
+    said = None if table is None else results.get(table.attribute)
     named = [said] if isinstance(said, str) else said
     if not isinstance(named, list | tuple):
         return ()

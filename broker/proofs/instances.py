@@ -24,7 +24,7 @@ from broker.model.arn import Arn
 from broker.model.caller import Caller
 from broker.model.machines import Instance
 from broker.model.principal import EC2, Principal
-from broker.model.request import Given, RequestContext
+from broker.model.request import Params, RequestContext
 from broker.proofs.federated import federated_caller
 from broker.proofs.scheme import ProofRefused, ProofResult, Read
 from broker.proofs.web_identity import WebIdentityProver
@@ -48,7 +48,7 @@ class InstanceScheme:
 
     async def prove(
         self, request: RequestContext, service: str, action: str, read: Read
-    ) -> tuple[ProofResult, Given]:
+    ) -> tuple[ProofResult, Params]:
         """Read, then prove.
 
         Raises:
@@ -57,14 +57,14 @@ class InstanceScheme:
             ProofRefused: it did not sign this.
             StoreUnavailableError: the directory is away.
         """
-        given = await read()
-        account, instance_id = parse_instance_arn(given["InstanceArn"])
+        params = await read()
+        account, instance_id = parse_instance_arn(params["InstanceArn"])
         instance = await self._fresh.find(INSTANCE, account, instance_id)
-        if instance is None or instance.arn != given["InstanceArn"]:
+        if instance is None or instance.arn != params["InstanceArn"]:
             raise InvalidClientTokenId(detail=f"there is no instance {instance_id}")
         try:
             nonce = _verify(
-                given["InstanceProof"], instance, f"{service}:{action}", request.now
+                params["InstanceProof"], instance, f"{service}:{action}", request.now
             )
         except BrokerError as error:
             raise ProofRefused(
@@ -83,7 +83,7 @@ class InstanceScheme:
         use = one_time_use(
             "instance-proof", instance.arn, nonce, until=request.now + 2 * WINDOW
         )
-        return ProofResult(caller=caller, one_time_use=use), given
+        return ProofResult(caller=caller, one_time_use=use), params
 
 
 class MachineTokenScheme:
@@ -94,7 +94,7 @@ class MachineTokenScheme:
 
     async def prove(
         self, request: RequestContext, _service: str, _action: str, read: Read
-    ) -> tuple[ProofResult, Given]:
+    ) -> tuple[ProofResult, Params]:
         """Read, then prove.
 
         Raises:
@@ -102,13 +102,13 @@ class MachineTokenScheme:
             InvalidIdentityToken, ExpiredFederationToken: the token is not valid here.
             IdpCommunicationError: the issuer's keys cannot be fetched; try again.
         """
-        given = await read()
+        params = await read()
         identity = await self._prover.prove(
-            given["WebIdentityToken"],
-            account=_account_of_profile(given["InstanceProfileArn"]),
+            params["WebIdentityToken"],
+            account=_account_of_profile(params["InstanceProfileArn"]),
             now=request.now,
         )
-        return ProofResult(caller=federated_caller(identity), identity=identity), given
+        return ProofResult(caller=federated_caller(identity), identity=identity), params
 
 
 def _verify(proof: str, instance: Instance, audience: str, now: datetime) -> str:
@@ -159,9 +159,9 @@ def _require_now(issued: Any, now: datetime) -> None:  # noqa: ANN401  # JSON
     # Of whole numbers: JSON's may be beyond all others.
     seconds, window = int(now.timestamp()), int(WINDOW.total_seconds())
     if type(issued) is not int or abs(issued - seconds) > window:
-        shown = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        text = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         raise SignatureDoesNotMatch(
-            f"Signature expired: the proof's time is more than 5 minutes from {shown}.",
+            f"Signature expired: the proof's time is more than 5 minutes from {text}.",
             detail=f"iat is {str(issued)[:40]}",
         )
 

@@ -493,8 +493,8 @@ def _seal_failure(
     texts = [str(error)]
     if isinstance(error, OidcRejected):
         texts = [error.reason, error.message, error.detail]
-    shown = json.dumps([text[:_FAILURE_CHARACTERS] for text in texts])
-    return seal.seal(_failure_name(slot), shown.encode("ascii"))
+    label = json.dumps([text[:_FAILURE_CHARACTERS] for text in texts])
+    return seal.seal(_failure_name(slot), label.encode("ascii"))
 
 
 def _read_failure(

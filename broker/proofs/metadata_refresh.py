@@ -138,10 +138,10 @@ class MetadataRefresher:
         if not options.metadata_url:
             return None
         try:
-            found = await read_state(self._cache, provider, options.metadata_url)
+            state = await read_state(self._cache, provider, options.metadata_url)
         except StoreUnavailableError:
-            found = None
-        return found or self._own_state(provider, options.metadata_url)
+            state = None
+        return state or self._own_state(provider, options.metadata_url)
 
     async def refresh(
         self, provider: SamlProvider, *, insist: bool = False
@@ -328,7 +328,7 @@ class MetadataRefresher:
             )
         return read_published_metadata(
             text,
-            entity_ids={found.entity_id for found in current.descriptors},
+            entity_ids={descriptor.entity_id for descriptor in current.descriptors},
             signers=None if options.metadata_trust_tls else signers,
             now=now,
             legacy_rsa=options.legacy_rsa,
@@ -343,14 +343,14 @@ class MetadataRefresher:
         published: PublishedMetadata,
     ) -> None:
         async with self._directory.change(provider.account) as change:
-            found = await find_saml_provider_by_uuid(change, provider.uuid)
+            uuid = await find_saml_provider_by_uuid(change, provider.uuid)
             if (
-                found is None
-                or found.metadata != provider.metadata
-                or found.options != provider.options
+                uuid is None
+                or uuid.metadata != provider.metadata
+                or uuid.options != provider.options
             ):
                 raise SupersededError
-            await change.update(SAML_PROVIDER, replace(found, metadata=published.text))
+            await change.update(SAML_PROVIDER, replace(uuid, metadata=published.text))
             until = published.metadata.valid_until
             await change.record(
                 AuditRecord(

@@ -133,7 +133,7 @@ def _names(
     names = value.replace(",", " ").split() if isinstance(value, str) else value
     if (
         not isinstance(names, list | tuple)
-        or not all(isinstance(one, str) for one in names)
+        or not all(isinstance(name, str) for name in names)
         or (most and len(names) > most)
     ):
         of = f" of at most {most} claims" if most else ""
@@ -148,10 +148,10 @@ def _algorithms(name: str, value: object) -> frozenset[str]:
     names = _names(name, value, example)
     if not names:
         raise ValueError(f"{name} is not a list; write {example}")
-    for one in names:
-        if one not in ALGORITHM_NAMES:
+    for text in names:
+        if text not in ALGORITHM_NAMES:
             known = sorted(ALGORITHM_NAMES)
-            raise ValueError(f"{name} has {one!r}; known are {known}")
+            raise ValueError(f"{name} has {text!r}; known are {known}")
     return frozenset(names)
 
 
@@ -161,10 +161,10 @@ def _scopes(name: str, value: object) -> tuple[str, ...]:
 
 
 def _claims(name: str, names: Sequence[str]) -> tuple[str, ...]:
-    for one in names:
-        if not _CLAIM_NAME.fullmatch(one):
+    for text in names:
+        if not _CLAIM_NAME.fullmatch(text):
             raise ValueError(
-                f"{name} has {one!r:.80}; a claim's name has 1 to 128 letters, digits"
+                f"{name} has {text!r:.80}; a claim's name has 1 to 128 letters, digits"
                 " and . _ - /"
             )
     return tuple(dict.fromkeys(names))

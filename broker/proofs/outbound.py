@@ -352,8 +352,8 @@ def _check_head(answer: httpx2.Response, max_bytes: int) -> None:
 
 async def _resolve(host: str, port: int) -> Sequence[str]:
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(sockaddr[0]) for *_, sockaddr in found]
+    results = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(sockaddr[0]) for *_, sockaddr in results]
 
 
 async def _served_chain(target: Destination, address: Address) -> list[bytes]:
@@ -370,7 +370,7 @@ async def _served_chain(target: Destination, address: Address) -> list[bytes]:
             return list(tls.get_unverified_chain())
         # Public since Python 3.13 only.
         chain = tls._sslobj.get_unverified_chain()  # noqa: SLF001  # see above
-        return [ssl.PEM_cert_to_DER_cert(one.public_bytes()) for one in chain]
+        return [ssl.PEM_cert_to_DER_cert(entry.public_bytes()) for entry in chain]
     finally:
         # Nothing is left to send, so skip the orderly TLS shutdown.
         writer.transport.abort()

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from broker.errors import InvalidClientTokenId
 from broker.model.caller import Caller
-from broker.model.request import Given, RequestContext
+from broker.model.request import Params, RequestContext
 from broker.proofs.federated import federated_caller
 from broker.proofs.scheme import ProofResult, Read
 from broker.sessions.portal import OpenPortal
@@ -28,33 +28,33 @@ class PortalScheme:
 
     async def prove(
         self, request: RequestContext, _service: str, _action: str, read: Read
-    ) -> tuple[ProofResult, Given]:
+    ) -> tuple[ProofResult, Params]:
         """Prove, then read; the sign-in is added to what was read.
 
         Raises:
             ExpiredToken, InvalidClientTokenId: there is no such sign-in, or it is over.
             ServiceUnavailable: the person's directory could not be asked.
         """
-        found = self._find
-        portal = found if isinstance(found, OpenPortal) else await found(request.now)
+        find = self._find
+        portal = find if isinstance(find, OpenPortal) else await find(request.now)
         if portal is None:
             raise InvalidClientTokenId(detail="no such access token or sign-in")
-        given = await read()
-        if "roleName" in given:
+        params = await read()
+        if "roleName" in params:
             portal = await portal.renewed(
-                given["accountId"], given["roleName"], request.now
+                params["accountId"], params["roleName"], request.now
             )
-        caller = portal_caller(portal, given)
-        return ProofResult(caller=caller), {**given, SIGN_IN: portal}
+        caller = portal_caller(portal, params)
+        return ProofResult(caller=caller), {**params, SIGN_IN: portal}
 
 
-def portal_caller(portal: OpenPortal, given: Given) -> Caller:
+def portal_caller(portal: OpenPortal, params: Params) -> Caller:
     """The person who signed in, as what opens the role that is asked for."""
     if not portal.roles:
         return portal.resolved.caller
-    found = portal.roles.find(given.get("accountId", ""), given.get("roleName", ""))
-    if found is not None:
-        return federated_caller(found[1])
+    results = portal.roles.find(params.get("accountId", ""), params.get("roleName", ""))
+    if results is not None:
+        return federated_caller(results[1])
     return Caller(
         principal=portal.resolved.caller.principal,
         access_key_id=portal.session.access_key_id,

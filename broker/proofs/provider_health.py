@@ -155,12 +155,12 @@ class HealthWatch:
                 HealthLevel.PROBLEM, str(error), "See its broker-only options."
             )
             return ProviderHealth(arn=provider.arn, findings=(broken,))
-        found = [] if known.keys is None else known.keys.keys.values()
+        keys = [] if known.keys is None else known.keys.keys.values()
         return ProviderHealth(
             arn=provider.arn,
             findings=tuple(_oidc_findings(provider, known)),
             keys=tuple(
-                KeyFact(key.kid, ", ".join(sorted(key.algorithms))) for key in found
+                KeyFact(key.kid, ", ".join(sorted(key.algorithms))) for key in keys
             ),
             fetch=None
             if known.is_static
@@ -182,21 +182,21 @@ _certificate_ends = BoundedCache[bytes, tuple[datetime, ...]](_METADATA_KEPT)
 async def certificate_ends(metadata: str) -> tuple[datetime, ...]:
     """When the signing certificates in a provider's metadata end; none if it is broken."""
     digest = hashlib.sha256(metadata.encode("utf-8", "surrogatepass")).digest()
-    found = _certificate_ends.get(digest)
-    if found is None:
-        found = await offload_long(len(metadata), lambda: _read_ends(metadata))
-        _certificate_ends.put(digest, found)
-    return found
+    datetimes = _certificate_ends.get(digest)
+    if datetimes is None:
+        datetimes = await offload_long(len(metadata), lambda: _read_ends(metadata))
+        _certificate_ends.put(digest, datetimes)
+    return datetimes
 
 
 def _read_ends(metadata: str) -> tuple[datetime, ...]:
     try:
-        found = parse_metadata(metadata, now=None, legacy_rsa=True)
+        idp_metadata = parse_metadata(metadata, now=None, legacy_rsa=True)
     except (ValueError, MetadataRejected):
         return ()
     return tuple(
         key.not_after
-        for descriptor in found.descriptors
+        for descriptor in idp_metadata.descriptors
         for key in descriptor.signing_keys
     )
 

@@ -261,16 +261,16 @@ class ProviderOptions:
         """
         if not options:
             return _NOTHING_SET
-        found: Mapping[str, Any] = {
-            attribute: one.type.parse(one.name, options[one.name])
-            for attribute, one in _BY_ATTRIBUTE.items()
-            if one.name in options
+        results: Mapping[str, Any] = {
+            attribute: entry.type.parse(entry.name, options[entry.name])
+            for attribute, entry in _BY_ATTRIBUTE.items()
+            if entry.name in options
         }
-        made = ProviderOptions(**found)
-        for one in () if made.scim_subject else OPTIONS:
-            if one.name in options and one.place.group == _SCIM:
+        made = ProviderOptions(**results)
+        for option in () if made.scim_subject else OPTIONS:
+            if option.name in options and option.place.group == _SCIM:
                 raise ValueError(
-                    f"{one.name} says nothing without ScimSubject: write one of"
+                    f"{option.name} says nothing without ScimSubject: write one of"
                     f" {', '.join(types.SUBJECTS)}"
                 )
         return made
@@ -335,11 +335,11 @@ def _oidc_options(
 
 _NOTHING_SET = ProviderOptions()
 _BY_ATTRIBUTE: Mapping[str, Option[Any]] = {
-    one.name: one.metadata["option"] for one in fields(ProviderOptions)
+    entry.name: entry.metadata["option"] for entry in fields(ProviderOptions)
 }
 OPTIONS = tuple(_BY_ATTRIBUTE.values())
 OPTIONS_OF: Mapping[type[Provider], Mapping[str, Option[Any]]] = {
-    kind: {one.name: one for one in OPTIONS if kind in one.place.kinds}
+    kind: {option.name: option for option in OPTIONS if kind in option.place.kinds}
     for kind in (SamlProvider, OidcProvider, LdapProvider)
 }
 """The options that each kind of provider can have, by name."""
@@ -411,21 +411,21 @@ def set_options(
     Raises:
         ValueError: An option is malformed, or they do not go together.
     """
-    given = {
+    params = {
         name: _read_text(provider, name, text)
         for name, text in texts.items()
         if (name, text) != (SECRET, SEALED)
     }
-    if isinstance(provider, OidcProvider) and (secret := given.get(SECRET)):
+    if isinstance(provider, OidcProvider) and (secret := params.get(SECRET)):
         purpose, column = CLIENT_SECRET_SEAL
         sealed = sealer.seal(
             purpose, provider.account, provider.unique_id, column, str(secret).encode()
         )
-        given[SECRET] = base64.b64encode(sealed).decode("ascii")
-    merged = {**provider.options, **given}
+        params[SECRET] = base64.b64encode(sealed).decode("ascii")
+    merged = {**provider.options, **params}
     options = {name: value for name, value in merged.items() if value is not None}
     check_options(options)
-    return replace(provider, options=options), given
+    return replace(provider, options=options), params
 
 
 def check_template_options(kind: type[Provider], options: Mapping[str, object]) -> None:
@@ -452,41 +452,41 @@ def check_options(options: Mapping[str, object]) -> None:
     Raises:
         ValueError: One is wrong; the text says which and how to fix it.
     """
-    given = ProviderOptions.parse(options)
-    _check_published(given)
-    if given.static_jwks:
-        _check_keys(given.static_jwks)
+    provider_options = ProviderOptions.parse(options)
+    _check_published(provider_options)
+    if provider_options.static_jwks:
+        _check_keys(provider_options.static_jwks)
 
 
-def _check_published(given: ProviderOptions) -> None:
-    url = urlsplit(given.metadata_url)
-    if given.metadata_url and (
+def _check_published(options: ProviderOptions) -> None:
+    url = urlsplit(options.metadata_url)
+    if options.metadata_url and (
         url.scheme not in {"https", "http"}
         or not url.hostname
         or url.username is not None
-        or len(given.metadata_url) > _URL_MAX
+        or len(options.metadata_url) > _URL_MAX
     ):
         raise ValueError("MetadataUrl must be an https URL without a user name")
-    if not given.metadata_url and (
-        given.metadata_certificate or given.metadata_trust_tls
+    if not options.metadata_url and (
+        options.metadata_certificate or options.metadata_trust_tls
     ):
         raise ValueError(
             "MetadataCertificate and MetadataTrustTls say how to trust what"
             " MetadataUrl brings; set that, too"
         )
-    if given.metadata_certificate and given.metadata_trust_tls:
+    if options.metadata_certificate and options.metadata_trust_tls:
         raise ValueError("MetadataCertificate and MetadataTrustTls exclude each other")
-    if url.scheme == "http" and not given.metadata_certificate:
+    if url.scheme == "http" and not options.metadata_certificate:
         raise ValueError(
             "MetadataUrl with http needs MetadataCertificate: without TLS only a document"
             " that it signed is taken. Set it, or use https"
         )
-    if given.metadata_certificate:
+    if options.metadata_certificate:
         from broker.protocols.saml.errors import MetadataRejected  # noqa: PLC0415
         from broker.protocols.saml.published_metadata import parse_signers  # noqa: PLC0415
 
         try:
-            parse_signers(given.metadata_certificate)
+            parse_signers(options.metadata_certificate)
         except MetadataRejected as error:
             raise ValueError(f"MetadataCertificate: {error.message}") from error
 

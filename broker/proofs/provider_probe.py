@@ -50,7 +50,7 @@ async def _probe_keys(
     advice = "Check the URL, name, network and certificate."
     try:
         async with asyncio.timeout(PROBE_SECONDS):
-            found = await keys.keys_of(
+            key_set = await keys.keys_of(
                 provider, ProviderOptions.parse(provider.options)
             )
     except TimeoutError:
@@ -65,8 +65,8 @@ async def _probe_keys(
     except (OidcRejected, ValueError) as error:
         text = f"{place}: {error}"
     else:
-        if found.keys:
-            names = ", ".join(found.keys)[:_SHOWN_CHARACTERS]
+        if key_set.keys:
+            names = ", ".join(key_set.keys)[:_SHOWN_CHARACTERS]
             text = f"Its keys were read as {place} says: {names}."
             return (HealthFinding(HealthLevel.GOOD, text),)
         text = "None of its keys can be used."

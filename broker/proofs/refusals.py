@@ -102,9 +102,9 @@ def explain_refusal(record: AuditRecord) -> Check | None:
         return None
     detail = record.detail or record.reason or record.error_code
     reason, colon, words = detail.partition(": ")
-    found = _stage_of(reason, words, is_saml=is_saml) if colon else None
-    if found is not None:
-        return Check(found[0], State.FAILED, words, found[1])
+    results = _stage_of(reason, words, is_saml=is_saml) if colon else None
+    if results is not None:
+        return Check(results[0], State.FAILED, words, results[1])
     for word, (title, advice) in _BY_WORD:
         if word in detail:
             return Check(title, State.FAILED, detail, advice)

@@ -232,10 +232,10 @@ def with_group_pairs(
     if table is None:
         return identity
     mapped = table.apply(identity)
-    given = (RolePair(arn, identity.provider_arn) for arn in mapped.group_roles)
+    generator = (RolePair(arn, identity.provider_arn) for arn in mapped.group_roles)
     pairs = (
         pair
-        for pair in dict.fromkeys((*identity.role_pairs, *given))
+        for pair in dict.fromkeys((*identity.role_pairs, *generator))
         if pair.role_arn not in mapped.closed_roles
     )
     return replace(mapped, role_pairs=tuple(pairs))

@@ -10,12 +10,12 @@ from broker.errors import BrokerError
 from broker.model.account import AccountId
 from broker.model.caller import Caller
 from broker.model.federated import FederatedIdentity
-from broker.model.request import Given, RequestContext
+from broker.model.request import Params, RequestContext
 from broker.proofs.claimed_providers import ClaimedProvider
 from broker.sessions.ends import OneTimeUse
 from broker.sessions.issue import KeepCredentials
 
-Read = Callable[[], Awaitable[Given]]
+Read = Callable[[], Awaitable[Params]]
 """Reads the action's input, or refuses it."""
 
 
@@ -53,7 +53,7 @@ class ProofRefused(Exception):
         arn: str = "",
         provider_id: str = "",
         caller: Caller | None = None,
-        shown: Mapping[str, object] | None = None,
+        view: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(str(error))
         self.error = error
@@ -61,7 +61,7 @@ class ProofRefused(Exception):
         self.arn = arn
         self.provider_id = provider_id
         self.caller = caller
-        self.shown = shown or {}
+        self.shown = view or {}
 
     @classmethod
     def of(cls, error: BrokerError, claimed: ClaimedProvider) -> "ProofRefused":
@@ -79,7 +79,7 @@ class Scheme(Protocol):
 
     async def prove(
         self, request: RequestContext, service: str, action: str, read: Read
-    ) -> tuple[ProofResult, Given]:
+    ) -> tuple[ProofResult, Params]:
         """The proved caller, and the input as ``read`` gave it.
 
         A scheme whose proof is a parameter reads first; any other proves first, so that
@@ -100,7 +100,7 @@ class DoorProof:
 
     async def prove(
         self, request: RequestContext, _service: str, _action: str, read: Read
-    ) -> tuple[ProofResult, Given]:
+    ) -> tuple[ProofResult, Params]:
         """Prove, then read. Raises what the door's own proof raises."""
         proved = await self._prove(request.now)
         return proved, await read()

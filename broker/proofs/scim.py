@@ -41,7 +41,7 @@ def issuers_of(provider: Provider) -> tuple[str, ...]:
                 metadata = parse_metadata(provider.metadata, now=None, legacy_rsa=True)
             except MetadataRejected:
                 return ()
-            return tuple(one.entity_id for one in metadata.descriptors)
+            return tuple(descriptor.entity_id for descriptor in metadata.descriptors)
         case _:
             return (provider.arn,)
 
@@ -114,7 +114,7 @@ class DirectoryAdmission:
             people, memberships = await self._people.provisioned_person(
                 identity.account, identity.provider_id, options.subject, value
             )
-        living = [one for one in people if one.departed_at is None]
+        living = [user for user in people if user.departed_at is None]
         if not living:
             return _unknown(identity, options, has_left=bool(people))
         if len(living) > 1:
@@ -133,8 +133,8 @@ class DirectoryAdmission:
         if options.gives_groups:
             by_id = options.groups == "externalId"
             names = (
-                one.group_external_id if by_id else one.group_name
-                for one in memberships
+                membership.group_external_id if by_id else membership.group_name
+                for membership in memberships
             )
             groups = tuple(filter(None, names))
         return replace(identity, person=person.user_id, groups=groups)

@@ -24,7 +24,7 @@ from broker.errors import (
 )
 from broker.model.caller import Caller
 from broker.model.raw import RawRequest
-from broker.model.request import Given, RequestContext
+from broker.model.request import Params, RequestContext
 from broker.model.secret import Secret
 from broker.proofs.endpoints import Endpoints
 from broker.proofs.scheme import ProofResult, Read
@@ -175,7 +175,7 @@ class SignatureScheme:
 
     async def prove(
         self, request: RequestContext, service: str, action: str, read: Read
-    ) -> tuple[ProofResult, Given]:
+    ) -> tuple[ProofResult, Params]:
         """The caller who signed the request; then the input is read.
 
         ``service`` is what the credential scope must name, and ``action`` decides
@@ -270,7 +270,7 @@ class SignedForScheme:
 
     async def prove(
         self, request: RequestContext, _service: str, _action: str, read: Read
-    ) -> tuple[ProofResult, Given]:
+    ) -> tuple[ProofResult, Params]:
         """The caller who signed the request; then the input is read.
 
         Raises:

@@ -144,17 +144,17 @@ class UpstreamClient:
         answer = await self._call(
             account, endpoint, asked, ("sts", region), keys, keeps=keeps
         )
-        found = _read(parameters["Action"], answer)
-        if not found.arn and not keeps and "RoleArn" in asked:
+        credentials = _read(parameters["Action"], answer)
+        if not credentials.arn and not keeps and "RoleArn" in asked:
             # SeaweedFS names no session in answers to a web identity.
-            return replace(found, arn=_arn_asked_for(parameters))
-        if _is_asked_for(found.arn, parameters):
+            return replace(credentials, arn=_arn_asked_for(parameters))
+        if _is_asked_for(credentials.arn, parameters):
             self._naming.add(place)
         else:
             self._naming.discard(place)
-            whose = f"{found.arn:.300}" or "a session that it does not name"
+            whose = f"{credentials.arn:.300}" or "a session that it does not name"
             raise UpstreamUnclearError(f"it gave credentials of {whose}")
-        return found
+        return credentials
 
     async def deny_older(
         self,
@@ -307,7 +307,7 @@ class UpstreamClient:
         key = (account, f"{parts.scheme}://{parts.netloc}", keeps)
         pool = self._pools.get(key)
         if pool is None:
-            idle = (one for one, its in self._pools.items() if not its.in_flight)
+            idle = (entry for entry, its in self._pools.items() if not its.in_flight)
             if len(self._pools) >= _UPSTREAMS_MAX and (oldest := next(idle, None)):
                 await self._pools.pop(oldest).close()
             pool = self._pools[key] = _Pool(self._outbound, account)
@@ -392,13 +392,13 @@ def _parse(answer: httpx2.Response, operation: str = "") -> dict[str, Any]:
     }
     try:
         _refuse_doctype(answer.content)
-        found: dict[str, Any] = parser.parse(parts, shape)
+        results: dict[str, Any] = parser.parse(parts, shape)
     except Exception as error:  # each fault has an error of its own
         raise UpstreamUnclearError(
             f"it answered {answer.status_code}, which cannot be read"
         ) from error
     if answer.status_code != _OK:
-        code, message = _fault(found)
+        code, message = _fault(results)
         if not code:
             raise UpstreamUnclearError(f"it answered {answer.status_code}")
         if answer.status_code == _UNAVAILABLE:
@@ -406,7 +406,7 @@ def _parse(answer: httpx2.Response, operation: str = "") -> dict[str, Any]:
         if answer.status_code >= _FAULT:
             raise UpstreamUnclearError(f"it answered {answer.status_code} {code}")
         raise UpstreamRefusedError(code, f"{message}{_skew(answer)}")
-    return found
+    return results
 
 
 def _refuse_doctype(content: bytes) -> None:
@@ -443,12 +443,12 @@ def _is_asked_for(arn: str, asked: Mapping[str, str]) -> bool:
     return name == asked["RoleSessionName"] and there.lower() in roles
 
 
-def _fault(found: Mapping[str, Any]) -> tuple[str, str]:
+def _fault(results: Mapping[str, Any]) -> tuple[str, str]:
     """The code and message of an error; no code if no operation sent it.
 
     A gateway's page has an element of any name anywhere, even inside of these.
     """
-    fault = found.get("Error") or found  # Ceph answers in the form of S3
+    fault = results.get("Error") or results  # Ceph answers in the form of S3
     code, message = (
         fault.get(name) if isinstance(fault, Mapping) else None
         for name in ("Code", "Message")
@@ -459,13 +459,13 @@ def _fault(found: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _read(operation: str, answer: httpx2.Response) -> UpstreamCredentials:
-    found = _parse(answer, operation)
+    results = _parse(answer, operation)
     try:
-        credentials = found["Credentials"]
+        credentials = results["Credentials"]
         expiration = credentials["Expiration"]
         # AWS's times are in UTC, whether they say so or not.
         expiration = expiration.replace(tzinfo=expiration.tzinfo or UTC).astimezone(UTC)
-        user = found.get("AssumedRoleUser") or found.get("FederatedUser") or {}
+        user = results.get("AssumedRoleUser") or results.get("FederatedUser") or {}
         made = UpstreamCredentials(
             access_key_id=credentials["AccessKeyId"],
             secret_access_key=Secret(credentials["SecretAccessKey"]),
@@ -473,7 +473,7 @@ def _read(operation: str, answer: httpx2.Response) -> UpstreamCredentials:
             expiration=expiration,
             arn=user.get("Arn", ""),
             user_id=user.get("AssumedRoleId") or user.get("FederatedUserId") or "",
-            packed_policy_size=found.get("PackedPolicySize", 0),
+            packed_policy_size=results.get("PackedPolicySize", 0),
             seconds_ahead=_seconds_ahead(answer) or 0,
         )
     except (KeyError, AttributeError, OverflowError) as error:

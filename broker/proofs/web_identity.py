@@ -200,9 +200,9 @@ class WebIdentityProver:
         )
         # The directory may ignore case in names, but issuers must match exactly.
         if provider is None or provider.url != issuer:
-            shown = host_and_path[:_SHOWN_ISSUER_CHARACTERS]
+            text = host_and_path[:_SHOWN_ISSUER_CHARACTERS]
             raise InvalidIdentityToken(
-                _NO_PROVIDER.format(shown if _is_plain(shown) else ""),
+                _NO_PROVIDER.format(text if _is_plain(text) else ""),
                 detail=f"account {account} has no provider for {issuer!r:.300}",
             )
         return provider

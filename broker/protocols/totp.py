@@ -31,15 +31,15 @@ def find_step(seed: bytes, codes: tuple[str, ...], steps: Iterable[int]) -> int 
 
     ``steps`` are those that the first code may stand for, in the order of preference.
     """
-    given = [code.encode("utf-8", "surrogatepass") for code in codes]
-    found: int | None = None
+    values = [code.encode("utf-8", "surrogatepass") for code in codes]
+    match: int | None = None
     for step in steps:
         if step < 0:
             continue
         right = True
-        for index, code in enumerate(given):
+        for index, code in enumerate(values):
             made = totp_code(seed, step + index).encode("ascii")
             right &= hmac.compare_digest(made, code)
-        if right and found is None:
-            found = step + len(given) - 1
-    return found
+        if right and match is None:
+            match = step + len(values) - 1
+    return match

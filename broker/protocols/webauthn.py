@@ -239,8 +239,8 @@ def verify_authentication(
 
 def _as_browsers_write(parts: SplitResult) -> str:
     port = parts.port
-    shown = "" if port in {None, _DEFAULT_PORTS[parts.scheme]} else f":{port}"
-    return f"{parts.scheme}://{parts.hostname}{shown}"
+    text = "" if port in {None, _DEFAULT_PORTS[parts.scheme]} else f":{port}"
+    return f"{parts.scheme}://{parts.hostname}{text}"
 
 
 def _parse(answer: str) -> dict[str, Any]:

@@ -15,8 +15,8 @@ def find_similar(name: str, known: Iterable[str]) -> str | None:
     """The known name that is most like a mistyped one, if one is like it at all."""
     names = {each.lower(): each for each in islice(known, _MOST)}
     word = name[:_LONGEST].lower()
-    found = get_close_matches(word, names, n=1, cutoff=_LIKENESS)
-    return names[found[0]] if found else None
+    matches = get_close_matches(word, names, n=1, cutoff=_LIKENESS)
+    return names[matches[0]] if matches else None
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

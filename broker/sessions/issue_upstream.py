@@ -141,13 +141,13 @@ class UpstreamIssuer:
             is_used = not is_expected or bool(
                 await find_access_key(self._fresh, key_id)
             )
-        found = await self._ledger.search(
+        page = await self._ledger.search(
             AuditFilter(minted_key_id=key_id), PageRequest()
         )
         if is_used or any(
-            _whose(read_audited(one.session)) != _whose(entry)
-            for one in found.items
-            if one.session is not None
+            _whose(read_audited(record.session)) != _whose(entry)
+            for record in page.items
+            if record.session is not None
         ):
             raise UpstreamOutcomeUnknown(
                 "The upstream returned an access key ID that is in use.",
@@ -167,18 +167,18 @@ class UpstreamIssuer:
     async def _reserve(
         self, mark: ReplayMark | None, second_use: ReplayMark | None
     ) -> ReplayMark | None:
-        for one in (mark, second_use):
-            if one is None:
+        for replay_mark in (mark, second_use):
+            if replay_mark is None:
                 continue
             try:
-                await self._ledger.reserve(one)
+                await self._ledger.reserve(replay_mark)
             except ReplayedError as error:
-                if one is second_use or second_use is None:
+                if replay_mark is second_use or second_use is None:
                     raise ProofUsed from error
             except StoreUnavailableError as error:
                 raise refusal_of(error) from error
             else:
-                return one
+                return replay_mark
         return None
 
     async def _release(self, mark: ReplayMark, refused: BrokerError) -> None:

@@ -107,12 +107,12 @@ class Keyring:
         Raises:
             ServiceUnavailable: it cannot be read here, or is not known here yet.
         """
-        found = self._opening.get(number)
-        if found is None:
+        results = self._opening.get(number)
+        if results is None:
             if self._newest < number <= self._newest + _AHEAD:
                 self._look_up(number)
             return None
-        kind_of_key, secret, ends = found
+        kind_of_key, secret, ends = results
         if kind_of_key is not kind or (ends is not None and now >= ends):
             return None
         if secret is None:
@@ -357,14 +357,14 @@ def read_old_keys(
             " the backup that the database is from"
         )
     try:
-        found = sha256(b"broker/1/keyring" + bytes.fromhex(content["id"])).hexdigest()
+        text = sha256(b"broker/1/keyring" + bytes.fromhex(content["id"])).hexdigest()
         keys = [_parse_old(row) for row in content["keys"] if row["state"] != "dropped"]
     except (KeyError, TypeError, ValueError):
         raise _malformed(path) from None  # as above
-    if found != identity:
+    if text != identity:
         raise KeyringError(
             f"the keyring {path} belongs to another database (its fingerprint begins"
-            f" {found[:12]}, the database expects {identity[:12]}); restore keyring and"
+            f" {text[:12]}, the database expects {identity[:12]}); restore keyring and"
             " database from the same backup"
         )
     return keys

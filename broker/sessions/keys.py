@@ -199,19 +199,19 @@ def revoke(
     Raises:
         KeyringError: there is no such key.
     """
-    found = find_key(keys, number)
-    if found is None:
+    sealing_key = find_key(keys, number)
+    if sealing_key is None:
         known = ", ".join(str(key.number) for key in keys)
         raise KeyringError(f"there is no key {number}; the database has {known}")
     gone = replace(
-        found,
+        sealing_key,
         state=KeyState.REVOKED,
-        wrapped=None if found.kind is KeyKind.SESSION else found.wrapped,
-        seals_from=None if _waits(found, now) else found.seals_from,
+        wrapped=None if sealing_key.kind is KeyKind.SESSION else sealing_key.wrapped,
+        seals_from=None if _waits(sealing_key, now) else sealing_key.seals_from,
     )
-    rest = tuple(gone if key is found else key for key in keys)
-    if find_sealing(keys, found.kind, now) is found:
-        rest = _add(rest, found.kind, now, now, wrapper)
+    rest = tuple(gone if key is sealing_key else key for key in keys)
+    if find_sealing(keys, sealing_key.kind, now) is sealing_key:
+        rest = _add(rest, sealing_key.kind, now, now, wrapper)
     return rest
 
 

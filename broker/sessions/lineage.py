@@ -287,8 +287,8 @@ def _traces(
     def part(of: AccountId | None) -> _Part:
         return parts.setdefault(of or account, _Part())
 
-    for one in sessions:
-        part(one.account).add(one)
+    for ancestor in sessions:
+        part(ancestor.account).add(ancestor)
     for group in lineage.folded:
         part(group.account).mark(group.principal_id, group.first_ms)
     root = part(origin.account)
@@ -306,8 +306,8 @@ def _traces(
         chain = (lineage.ancestors[0].label, first_ms, lineage.folded_until_ms)
     extra = {**dict.fromkeys(origin.targets, began_ms), **everywhere}
     return tuple(
-        found.finish(each, extra=tuple(extra.items()), chain=chain)
-        for each, found in parts.items()
+        part.finish(each, extra=tuple(extra.items()), chain=chain)
+        for each, part in parts.items()
     )
 
 
@@ -320,13 +320,13 @@ async def find_end(traces: tuple[Trace, ...], directory: LineageDirectory) -> st
         StoreUnavailableError: the directory is away.
     """
     own = traces[0]
-    for found in traces:
-        if found is not own:
-            account = await directory.find(ACCOUNT, found.account)
-            if account is None or found.since_ms < _milliseconds(account):
-                return f"account {found.account}, which it came from, no longer exists"
-        revocations = await directory.revocations(found.account)
-        if revocations and revocations.cover(found):
+    for entry in traces:
+        if entry is not own:
+            account = await directory.find(ACCOUNT, entry.account)
+            if account is None or entry.since_ms < _milliseconds(account):
+                return f"account {entry.account}, which it came from, no longer exists"
+        revocations = await directory.revocations(entry.account)
+        if revocations and revocations.cover(entry):
             return "the session was revoked, or one that it came from"
     return ""
 
@@ -351,8 +351,8 @@ class LineageSnapshot:
     async def revocations(self, account: AccountId) -> Revocations:
         """What is revoked in the account."""
         if account not in self._revocations:
-            found = await self._directory.revocations(account)
-            self._revocations[account] = found
+            stored_revocations = await self._directory.revocations(account)
+            self._revocations[account] = stored_revocations
         return self._revocations[account]
 
 
@@ -366,13 +366,13 @@ class _Part:
         self.marks: dict[str, int] = {}
         self.since_ms = 0
 
-    def add(self, one: Ancestor) -> None:
-        self.key_ids.append(one.access_key_id)
-        if one.mint_id:
-            self.mint_ids.append(one.mint_id)
+    def add(self, ancestor: Ancestor) -> None:
+        self.key_ids.append(ancestor.access_key_id)
+        if ancestor.mint_id:
+            self.mint_ids.append(ancestor.mint_id)
         else:
-            self.old_key_ids.append(one.access_key_id)
-        self.mark(one.principal_id, one.issued_at_ms)
+            self.old_key_ids.append(ancestor.access_key_id)
+        self.mark(ancestor.principal_id, ancestor.issued_at_ms)
 
     def mark(self, target: str, at_ms: int) -> None:
         """Something of this was issued then; the oldest counts."""
@@ -401,9 +401,14 @@ class _Part:
 def _fold(
     folded: tuple[FoldedAncestors, ...], gone: Ancestor
 ) -> tuple[FoldedAncestors, ...]:
-    for number, one in enumerate(folded):
-        if one.account == gone.account and one.principal_id == gone.principal_id:
-            earlier = replace(one, first_ms=min(one.first_ms, gone.issued_at_ms))
+    for number, ancestors in enumerate(folded):
+        if (
+            ancestors.account == gone.account
+            and ancestors.principal_id == gone.principal_id
+        ):
+            earlier = replace(
+                ancestors, first_ms=min(ancestors.first_ms, gone.issued_at_ms)
+            )
             return (*folded[:number], earlier, *folded[number + 1 :])
     new = FoldedAncestors(
         account=gone.account, principal_id=gone.principal_id, first_ms=gone.issued_at_ms

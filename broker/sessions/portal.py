@@ -68,8 +68,8 @@ class NamedRoles:
 
     def find(self, account: str, name: str) -> tuple[str, FederatedIdentity] | None:
         """One of them, by its account and its name."""
-        found = self._by_account.get(AccountId(account), {}).get(name)
-        return None if found is None else (found[0], self._identity(found[1]))
+        results = self._by_account.get(AccountId(account), {}).get(name)
+        return None if results is None else (results[0], self._identity(results[1]))
 
     @property
     def accounts(self) -> Collection[AccountId]:
@@ -108,11 +108,11 @@ class NamedRoles:
         return any(row["account"] == account for row in self._rows)
 
     def _identity(self, number: int) -> FederatedIdentity:
-        found = self._identities.get(number)
-        if found is None:
-            found = _read(self._rows[number], self._ends_at)
-            self._identities[number] = found
-        return found
+        identity = self._identities.get(number)
+        if identity is None:
+            identity = _read(self._rows[number], self._ends_at)
+            self._identities[number] = identity
+        return identity
 
 
 _Kept = tuple[Mapping[str, Any], NamedRoles, int]
@@ -147,11 +147,11 @@ class OpenPortal:
             ExpiredToken: the person is gone from it, or their account is closed.
             ServiceUnavailable: the directory could not be asked.
         """
-        found = self.roles.find(account, role)
-        if found is None:
+        results = self.roles.find(account, role)
+        if results is None:
             return self
-        identity = await self.renew(found[1], now)
-        if identity is found[1]:
+        identity = await self.renew(results[1], now)
+        if identity is results[1]:
             return self
         row = {**_row(identity), "roles": sorted(identity.group_roles)}
         return replace(self, roles=NamedRoles([row], self.ends_at))
@@ -229,7 +229,8 @@ class PortalSessions:
             "organisation": organisation,
             "until": int(credentials.expiration.timestamp()),
             "identities": [
-                {**_row(one.identity), "roles": one.roles} for one in identities
+                {**_row(identity.identity), "roles": identity.roles}
+                for identity in identities
             ],
         }
         return await self._handles.put(value, credentials.expiration)
@@ -255,17 +256,17 @@ class PortalSessions:
         )
 
     async def _find_kept(self, handle: str) -> _Kept | None:
-        found = self._remembered.get(handle)
-        if found is not None:
+        results = self._remembered.get(handle)
+        if results is not None:
             self._remembered.move_to_end(handle)
-            return found
+            return results
         value = await self._handles.find(handle)
         if value is None:
             return None
         length, ends_at = len(str(value)), datetime.fromtimestamp(value["until"], UTC)
-        found = value, NamedRoles(value.pop("identities"), ends_at), length
-        self._remembered.put(handle, found)
-        return found
+        results = value, NamedRoles(value.pop("identities"), ends_at), length
+        self._remembered.put(handle, results)
+        return results
 
     async def forget(self, handle: str) -> None:
         """Drop what is kept: the sign-in was ended already."""

@@ -70,7 +70,9 @@ def audit_session(record: SessionRecord, session: Session) -> dict[str, object]:
 
 def _policies(session: Session) -> list[str]:
     """The session policies as they were given, the last one first, within a bound."""
-    texts = [one.policy for one in reversed(session.policies) if one.policy]
+    texts = [
+        policies.policy for policies in reversed(session.policies) if policies.policy
+    ]
     return [text[:_POLICY_CHARACTERS] for text in texts[:_POLICIES_MAX]]
 
 
@@ -108,26 +110,26 @@ def show_lineage(lineage: Lineage) -> dict[str, object]:
         "principal_id": origin.principal_id,
         "subject_digest": origin.subject,
     }
-    shown: dict[str, object] = {
+    view: dict[str, object] = {
         "began_with": {name: value for name, value in began.items() if value},
         "mfa_shown": origin.mfa_shown,
         "made_from": [
             {
-                "access_key_id": one.access_key_id,
-                "account": one.account,
-                "principal_id": one.principal_id,
-                "issued_at_ms": one.issued_at_ms,
+                "access_key_id": ancestor.access_key_id,
+                "account": ancestor.account,
+                "principal_id": ancestor.principal_id,
+                "issued_at_ms": ancestor.issued_at_ms,
             }
-            for one in lineage.ancestors
+            for ancestor in lineage.ancestors
         ],
     }
     if lineage.folded:
-        shown["folded_after_the_first"] = {
-            "principal_ids": [one.principal_id for one in lineage.folded],
-            "issued_from_ms": min(one.first_ms for one in lineage.folded),
+        view["folded_after_the_first"] = {
+            "principal_ids": [ancestors.principal_id for ancestors in lineage.folded],
+            "issued_from_ms": min(ancestors.first_ms for ancestors in lineage.folded),
             "issued_until_ms": lineage.folded_until_ms,
         }
-    return shown
+    return view
 
 
 class SessionIndex:

@@ -147,7 +147,7 @@ class Resolver:
         self._directory = directory
         self._index = index
         self._opened = BoundedCache[tuple[str, bytes], _CachedSession](
-            max_opened, max_characters, lambda one: one.characters
+            max_opened, max_characters, lambda session: session.characters
         )
 
     async def resolve(

@@ -129,7 +129,9 @@ async def revoke_person(
     """
     targets = []
     if subject:
-        targets += [subject_target(subject_digest(one, subject)) for one in issuers]
+        targets += [
+            subject_target(subject_digest(issuer, subject)) for issuer in issuers
+        ]
     if person:
         targets.append(person_target(person))
     # The millisecond of the revocation itself counts as before it.

@@ -45,12 +45,12 @@ def require_session_tags(
         InvalidParameterValue: a reserved or repeated key, a key that the calling
             session passes on, or a transitive key that is not among the tags.
     """
-    given = tuple(pairs)
-    if not given and not transitive_keys:
+    values = tuple(pairs)
+    if not values and not transitive_keys:
         return NO_TAGS
-    _require_count(len(given), "tags")
+    _require_count(len(values), "tags")
     _require_count(len(transitive_keys), "transitiveTagKeys")
-    for position, (key, value) in enumerate(given, 1):
+    for position, (key, value) in enumerate(values, 1):
         _require_text(
             key, f"tags.{position}.member.key", _KEY_PATTERN, 1, KEY_LENGTH_MAX
         )
@@ -61,8 +61,8 @@ def require_session_tags(
             raise InvalidParameterValue(
                 "Tag keys that begin with aws: are reserved for system use."
             )
-    spelled = {key.lower(): key for key, _ in given}
-    if len(spelled) < len(given):
+    spelled = {key.lower(): key for key, _ in values}
+    if len(spelled) < len(values):
         raise InvalidParameterValue(
             "Duplicate tag keys found. Please note that Tag keys are case insensitive."
         )
@@ -76,7 +76,7 @@ def require_session_tags(
         raise InvalidParameterValue(
             "The specified transitive tag key must be included in the requested tags."
         )
-    return SessionTags(dict(given), frozenset(spelled[key] for key in transitive))
+    return SessionTags(dict(values), frozenset(spelled[key] for key in transitive))
 
 
 def inherit_tags(passed: SessionTags, calling: Session | None) -> SessionTags:

@@ -189,8 +189,8 @@ class ChangeQueue:
             session = await self._connect()
             await self._run(session, changes)
         except BaseException as error:
-            for one in changes:
-                one.settle(error)
+            for queued_change in changes:
+                queued_change.settle(error)
             if not isinstance(error, Exception):
                 raise
         finally:

@@ -74,8 +74,8 @@ class HandleTable:
 
     async def purge(self) -> None:
         """Delete what has expired."""
-        given = {"now": self._now(), "most": _PURGE_ROWS}
-        while (await self._database.write(_PURGE, given)).rowcount == _PURGE_ROWS:
+        params = {"now": self._now(), "most": _PURGE_ROWS}
+        while (await self._database.write(_PURGE, params)).rowcount == _PURGE_ROWS:
             pass
 
     def _now(self) -> int:

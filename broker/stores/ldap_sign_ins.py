@@ -94,7 +94,7 @@ class LdapSignIns:
 
     async def forget(self, sign_ins: Iterable[LdapSignIn], now: datetime) -> None:
         """Ask no more about these, nor about any whose time is over."""
-        gone = [(one.provider_id, one.subject) for one in sign_ins]
+        gone = [(sign_in.provider_id, sign_in.subject) for sign_in in sign_ins]
         which = or_(
             tuple_(_C.provider_id, _C.subject).in_(gone), _C.until <= to_micros(now)
         )

@@ -49,16 +49,16 @@ def _table(name: str, columns: str, *more: SchemaItem, **options: Any) -> Table:
     ``{}`` or ``[]``, which is also its default.
     """
     made = []
-    for one in columns.split(","):
-        column, _, given = one.strip(" \n!?").partition(" ")
+    for word in columns.split(","):
+        column, _, value = word.strip(" \n!?").partition(" ")
         made.append(
             Column(
                 column,
-                _TYPES[given],
-                primary_key="!" in one,
-                nullable="?" in one,
-                autoincrement=given == "sequence",
-                server_default=given if given in ("{}", "[]") else None,
+                _TYPES[value],
+                primary_key="!" in word,
+                nullable="?" in word,
+                autoincrement=value == "sequence",
+                server_default=value if value in ("{}", "[]") else None,
             )
         )
     return Table(name, METADATA, *made, *more, **options)

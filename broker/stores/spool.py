@@ -70,15 +70,15 @@ class Spool:
         """All rows that wait, oldest first."""
         if self._file is None:
             return []
-        found: list[AuditRow] = []
+        results: list[AuditRow] = []
         # By the open file: an operator who frees disk space may have deleted its name.
         for line in os.pread(self._file.fileno(), self._size, 0).splitlines():
             # A line cut short by a crash was never acknowledged.
             with contextlib.suppress(ValueError):
                 row = complete_row(json.loads(line))
                 if row is not None:
-                    found.append(row)
-        return found
+                    results.append(row)
+        return results
 
     def clear(self) -> None:
         """Forget all rows: they are in the database."""

@@ -80,9 +80,11 @@ class SqliteEngine:
         """A connection for one transaction."""
         return SqliteSession(self, self._engine)
 
-    async def run(self, work: Callable[..., Result], *given: object) -> Result:
+    async def run(self, work: Callable[..., Result], *params: object) -> Result:
         """The result of a blocking call, which outlives its caller's cancellation."""
-        future = asyncio.get_running_loop().run_in_executor(self._threads, work, *given)
+        future = asyncio.get_running_loop().run_in_executor(
+            self._threads, work, *params
+        )
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:

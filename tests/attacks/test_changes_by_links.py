@@ -81,16 +81,16 @@ async def test_no_link_saves_what_is_in_it(
 async def test_no_link_fills_in_whom_a_role_trusts(admin: Administrator) -> None:
     typed = {"for": "account", "account": OTHER, "name": "Evil"}
     gives = {"policies": "arn:aws:iam::aws:policy/AdministratorAccess"}
-    shown = await admin.see("/console/roles/new", **typed, **gives)
+    response = await admin.see("/console/roles/new", **typed, **gives)
     for text in (OTHER, "Evil", f">{gives['policies']}<"):
-        assert text not in shown.text
+        assert text not in response.text
 
 
 async def test_no_link_speaks_for_the_console(admin: Administrator) -> None:
     words = "Call 555 0100 at once"
     page = "/console/providers/provider"
-    shown = await admin.see(page, arn=provider_arn(), done=words)
-    assert words not in shown.text
+    response = await admin.see(page, arn=provider_arn(), done=words)
+    assert words not in response.text
 
 
 async def test_a_page_that_forgets_to_ask_changes_nothing_for_a_link(

@@ -176,7 +176,7 @@ async def test_each_address_has_a_row(tmp_path: Path) -> None:
     inside = {path for path in pages if path.startswith("/console/")}
     assert known & pages == pages - inside
     firsts = {
-        next((one for one in below if f"{path}/".startswith(f"{one}/")), path)
+        next((text for text in below if f"{path}/".startswith(f"{text}/")), path)
         for path in known - pages - {"/", "//", "/console/…"}
     }
     assert firsts == below
@@ -184,7 +184,7 @@ async def test_each_address_has_a_row(tmp_path: Path) -> None:
 
 def _read_answers() -> Iterator[tuple[Callable[[bytes], object], int]]:
     """What reads the answers of others, and of how many bytes, on the event loop."""
-    given = {
+    params = {
         "parse_discovery": lambda data: parse_discovery(data, "https://a"),
         "parse_jwks": parse_jwks,
         "loads": json.loads,
@@ -195,14 +195,14 @@ def _read_answers() -> Iterator[tuple[Callable[[bytes], object], int]]:
     for _, where, size in ANSWERS:
         module, _, name = where.strip("`").rpartition(".")
         assert hasattr(importlib.import_module(module), name)
-        if name in given:
-            yield given[name], number(size)
+        if name in params:
+            yield params[name], number(size)
 
 
 def test_answers_of_others_are_read_in_no_time() -> None:
-    found = list(_read_answers())
-    assert len(found) == 4
-    for read, size in found:
+    answers = list(_read_answers())
+    assert len(answers) == 4
+    for read, size in answers:
         head, end = b'{"issuer":"https://a","keys":[', b"{}]}"
         for text, least in (
             (head + b'{"":0},' * size, len(end)),
@@ -264,9 +264,9 @@ def test_a_chain_is_validated_off_the_event_loop(
 ) -> None:
     threads: list[int] = []
 
-    def noted(*given: Any) -> Any:
+    def noted(*params: Any) -> Any:
         threads.append(threading.get_ident())
-        return verify_chain(*given)
+        return verify_chain(*params)
 
     monkeypatch.setattr("broker.proofs.certificates.verify_chain", noted)
     assert min(_try_largest(world, name) for _ in range(3)) < MOST_SECONDS

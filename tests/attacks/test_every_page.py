@@ -122,19 +122,19 @@ async def test_a_page_that_one_may_not_see_names_the_permission(
 ) -> None:
     browser = world.browser()
     await world.sign_in(browser, pair("Brief"))
-    shown = set()
+    view = set()
     for address in addresses_inside(world):
         if address.startswith(OWN):
             continue
         page = await browser.get(address)
         if page.status_code != 403:
-            shown.add(address.partition("?")[0])
+            view.add(address.partition("?")[0])
             continue
         missing = r"not authorized to perform: [a-z]+:[A-Z]\w+ on resource: "
         assert re.search(missing, text_of(page)), address
         # In the frame: one goes on from there.
         assert html.fromstring(page.text).xpath("//nav//a[@href='/console/']")
-    asked = {path for path in shown if "/new" not in path and not path.startswith(OWN)}
+    asked = {path for path in view if "/new" not in path and not path.startswith(OWN)}
     assert {path.removeprefix("/console") for path in asked} == OPEN
 
 

@@ -38,8 +38,8 @@ async def root(broker: InProcess) -> Key:
 async def ann(broker: InProcess, root: Key) -> Key:
     """A user with a password who may change it."""
 
-    async def ask(operation: str, **given: Any) -> dict[str, Any]:
-        return await broker.ask("iam", operation, root, UserName="ann", **given)
+    async def ask(operation: str, **params: Any) -> dict[str, Any]:
+        return await broker.ask("iam", operation, root, UserName="ann", **params)
 
     await ask("CreateUser")
     await ask("CreateLoginProfile", Password=PASSWORD)
@@ -173,14 +173,14 @@ async def test_right_codes_are_not_counted(
     broker: InProcess, root: Key, ann: Key
 ) -> None:
     serial, seed = await enable_device(broker, root)
-    given = {"SerialNumber": serial}
+    params = {"SerialNumber": serial}
     for _ in range(PER_USER - 1):
         broker.clock.move(30)
         code = oath_code(seed, int(broker.clock.now().timestamp()))
-        await broker.ask("sts", "GetSessionToken", ann, TokenCode=code, **given)
+        await broker.ask("sts", "GetSessionToken", ann, TokenCode=code, **params)
     for _ in range(2):
         wrong = await broker.call(
-            "sts", "GetSessionToken", ann, TokenCode="000000", **given
+            "sts", "GetSessionToken", ann, TokenCode="000000", **params
         )
         assert wrong.code == "AccessDenied"
 

@@ -59,16 +59,16 @@ async def outcome(server: IssuerServer, *tokens: str) -> list[BrokerError | None
     prover = WebIdentityProver(
         OneProvider(server.issuer), keys, NO_DIRECTORY, skew=timedelta(seconds=60)
     )
-    found: list[BrokerError | None] = []
+    errors: list[BrokerError | None] = []
     for token in tokens:
         try:
             await prover.prove(token, account=ACCOUNT, now=datetime.now(UTC))
         except BrokerError as error:
-            found.append(error)
+            errors.append(error)
         else:
-            found.append(None)
+            errors.append(None)
     await keys.close()
-    return found
+    return errors
 
 
 DISCOVERY = {

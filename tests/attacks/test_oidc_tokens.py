@@ -119,8 +119,8 @@ def test_oidc_03_the_kid_of_a_sibling_key() -> None:
 
 
 def test_oidc_03_another_payload_or_another_token_s_signature() -> None:
-    one, two = ISSUER.token().split("."), ISSUER.token(sub="mallory").split(".")
-    for parts in ([one[0], two[1], one[2]], [one[0], one[1], two[2]]):
+    entry, two = ISSUER.token().split("."), ISSUER.token(sub="mallory").split(".")
+    for parts in ([entry[0], two[1], entry[2]], [entry[0], entry[1], two[2]]):
         assert reason_of(".".join(parts), ISSUER) is OidcReason.BAD_SIGNATURE
 
 

@@ -117,9 +117,9 @@ def count_verifications(
 ) -> None:
     verify = PasswordHasher.verify
 
-    def counting(self: PasswordHasher, *given: Any, **more: Any) -> Any:
+    def counting(self: PasswordHasher, *params: Any, **more: Any) -> Any:
         counted()
-        return verify(self, *given, **more)
+        return verify(self, *params, **more)
 
     monkeypatch.setattr(PasswordHasher, "verify", counting)
 
@@ -391,10 +391,10 @@ async def test_a_change_that_is_due_cannot_be_left_out(world: SignInWorld) -> No
 
 
 async def send_step_as(
-    browser: httpx.AsyncClient, shown: httpx.Response, of: str, to: str
+    browser: httpx.AsyncClient, response: httpx.Response, of: str, to: str
 ) -> httpx.Response:
     """Send one step's form to another's address."""
-    fields = form_fields(shown, f"{PAGE}/{of}")
+    fields = form_fields(response, f"{PAGE}/{of}")
     typed = {**fields, "factor": "code", "code": "000000"}
     return await browser.post(f"{PAGE}/{to}", data=typed, headers=SAME)
 
@@ -418,13 +418,13 @@ async def test_a_sign_in_ends_after_ten_minutes_whatever_is_done(
     user = await create_user(world)
     phone = await give_device(world, user.user_id)
     browser = world.browser()
-    shown = await send_password(browser)
+    response = await send_password(browser)
     for _ in range(2):
         world.clock.move(290)
-        shown = await send_step(browser, shown, "factor", code="000000")
-        assert shown.status_code == 403
+        response = await send_step(browser, response, "factor", code="000000")
+        assert response.status_code == 403
     world.clock.move(60)
-    answer = await send_step(browser, shown, "factor", code=phone.code(world))
+    answer = await send_step(browser, response, "factor", code=phone.code(world))
     assert answer.status_code == 400
     assert "took too long" in text_of(answer)
 

@@ -227,14 +227,14 @@ async def test_registrations_beyond_a_public_client_are_refused(
     wrong = {}
     for name, (changed, expected) in REGISTRATIONS.items():
         world.clock.move(1)
-        given = {
+        params = {
             "clientName": "c",
             "clientType": "public",
             "grantTypes": ["authorization_code"],
             "redirectUris": [CALLBACK],
             "issuerUrl": f"{ORIGIN}/portal/{ACCOUNT}",
         }
-        got = error_of(await terminal.post("client/register", **{**given, **changed}))
+        got = error_of(await terminal.post("client/register", **{**params, **changed}))
         if got != expected:
             wrong[name] = got
     assert wrong == {}
@@ -319,7 +319,7 @@ async def test_a_link_alone_lets_no_device_in(world: SignInWorld) -> None:
         assert error_of(await thief.poll(device)) == "AuthorizationPendingException"
         world.clock.move(1)
     page = await person.browser.get(link)
-    shown = text_of(page)
+    text = text_of(page)
     for told in (
         device["userCode"],
         "alice@example.com",
@@ -328,7 +328,7 @@ async def test_a_link_alone_lets_no_device_in(world: SignInWorld) -> None:
         "python-httpx2",
         "Allow only what you started yourself",
     ):
-        assert told in shown
+        assert told in text
     data = {**form_fields(page, "/portal/device"), "answer": "allow"}
     for headers, changed in (
         ({"origin": "https://evil.example"}, {}),
@@ -408,10 +408,10 @@ async def test_an_emptied_cache_learns_of_a_device_by_its_next_poll_alone(
 def cached(world: SignInWorld, space: str) -> list[int]:
     """How many bytes each entry of a kind has in the cache."""
     with closing(sqlite3.connect(world.services.settings.data_dir / "broker.db")) as c:
-        found = c.execute(
+        results = c.execute(
             "SELECT length(value) FROM cache_entries WHERE space = ?", (space,)
         ).fetchall()
-    return [length for (length,) in found]
+    return [length for (length,) in results]
 
 
 def empty_of_user_codes(world: SignInWorld) -> None:
@@ -675,7 +675,7 @@ async def test_access_tokens_end_and_open_no_more_than_was_named(
             wrong[name] = got
     assert wrong == {}
     roles = await terminal.ask("assignment/roles", token, account_id=ACCOUNT)
-    assert [one["roleName"] for one in roles.json()["roleList"]] == ["Reader"]
+    assert [entry["roleName"] for entry in roles.json()["roleList"]] == ["Reader"]
     world.clock.move(3601)
     assert error_of(await terminal.role(token)) == "UnauthorizedException"
 
@@ -693,7 +693,7 @@ async def test_a_changed_trust_policy_and_a_deleted_provider_count_at_once(
         await change.update(ROLE, replace(role, trust_policy=text))
     assert error_of(await terminal.role(token)) == "ForbiddenException"
     roles = await terminal.ask("assignment/roles", token, account_id=ACCOUNT)
-    assert [one["roleName"] for one in roles.json()["roleList"]] == ["Admin"]
+    assert [entry["roleName"] for entry in roles.json()["roleList"]] == ["Admin"]
     assert (await terminal.role(token, "Admin")).status_code == 200
     async with directory.change(ACCOUNT) as change:
         provider = await change.named(SAML_PROVIDER, ACCOUNT, "Corp")
@@ -709,8 +709,8 @@ async def test_an_assertion_opens_the_portal_once(
     sessions, kept = world.services.portal_sessions, []
     keep = sessions.open
 
-    async def noted(*given: Any, **more: Any) -> str:
-        kept.append(await keep(*given, **more))
+    async def noted(*params: Any, **more: Any) -> str:
+        kept.append(await keep(*params, **more))
         return kept[-1]
 
     monkeypatch.setattr(sessions, "open", noted)
@@ -723,8 +723,8 @@ async def test_an_assertion_opens_the_portal_once(
         statuses.append((await browser.get(posted.headers["location"])).status_code)
     assert statuses == [303, 400]
     now = world.clock.now()
-    found = [await sessions.find(handle, now) is not None for handle in kept]
-    assert found == [True, False]
+    results = [await sessions.find(handle, now) is not None for handle in kept]
+    assert results == [True, False]
 
 
 async def test_another_site_cannot_replace_whom_the_browser_is_signed_in_as(
@@ -876,12 +876,12 @@ def fail_after(patch: pytest.MonkeyPatch, stores: Iterable[Any], most: int) -> N
     left = most
 
     def failing(step: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        async def do(*given: Any, **more: Any) -> Any:
+        async def do(*params: Any, **more: Any) -> Any:
             nonlocal left
             left -= 1
             if left < 0:
                 raise StoreUnavailableError("away")
-            return await step(*given, **more)
+            return await step(*params, **more)
 
         return do
 

@@ -120,8 +120,8 @@ def test_an_open_request_must_be_answered_in_both_places(
     response = build_response(
         in_response_to=assertion_says, response={"in_response_to": response_says}
     )
-    found = reason(response, in_response_to=frozenset({"_req"}))
-    assert found is (None if accepted else R.IN_RESPONSE_TO)
+    saml_reason = reason(response, in_response_to=frozenset({"_req"}))
+    assert saml_reason is (None if accepted else R.IN_RESPONSE_TO)
 
 
 def test_an_encrypted_name_id_is_refused() -> None:
@@ -164,8 +164,8 @@ def test_the_issuers_own_keys_alone_count() -> None:
         response = build_response(
             signing_key=key_pair(name), issuer=issuer, response={"issuer": issuer}
         )
-        found = reason(response, metadata=both)
-        assert found is (None if accepted else R.SIGNATURE_INVALID)
+        saml_reason = reason(response, metadata=both)
+        assert saml_reason is (None if accepted else R.SIGNATURE_INVALID)
 
 
 def test_two_providers_with_one_entity_id_do_not_share_keys() -> None:
@@ -186,8 +186,8 @@ def test_replays_in_another_response_carry_the_same_assertion_id() -> None:
     """SAML-20: what identifies the proof is signed."""
     first = build_document()
     again = build_document(response={"response_id": "_other"})
-    found = {verify(encode(document)).assertion_id for document in (first, again)}
-    assert found == {"_a1"}
+    results = {verify(encode(document)).assertion_id for document in (first, again)}
+    assert results == {"_a1"}
 
 
 def test_the_latest_limit_outlives_every_way_to_pass() -> None:

@@ -179,10 +179,10 @@ async def test_who_has_more_keys_is_asked_after_who_has_fewer(
     world: SignInWorld,
 ) -> None:
     """Response and assertion signed with two keys: a failure blames neither alone."""
-    one, two = key_pair("old"), key_pair("new")
-    await register(world, ACCOUNTS[0], one)
-    await register(world, ACCOUNTS[1], one, two)
-    root = etree.fromstring(base64.b64decode(world.response(*ROLES, signing_key=one)))
+    entry, two = key_pair("old"), key_pair("new")
+    await register(world, ACCOUNTS[0], entry)
+    await register(world, ACCOUNTS[1], entry, two)
+    root = etree.fromstring(base64.b64decode(world.response(*ROLES, signing_key=entry)))
     sign_element(root, two)
     page = await world.browser().post("/saml", data={"SAMLResponse": encode(root)})
     assert page.status_code == 303, page.text

@@ -313,8 +313,8 @@ def test_cbc_needs_the_switch_and_a_signature_over_it(
     for sign, accepted in (("assertion", False), ("response", True), ("both", True)):
         response = _encrypted(sign=sign, encryption=encryption)
         assert reason(response, decryption_keys=(key,)) is R.ALGORITHM_NOT_ALLOWED
-        found = reason(response, decryption_keys=(key,), options=ALLOW_CBC)
-        assert found is (None if accepted else R.ALGORITHM_NOT_ALLOWED)
+        saml_reason = reason(response, decryption_keys=(key,), options=ALLOW_CBC)
+        assert saml_reason is (None if accepted else R.ALGORITHM_NOT_ALLOWED)
 
 
 def _changed(old: str, new: str) -> str:
@@ -362,9 +362,9 @@ def _with_data(change: Callable[[etree._Element], None]) -> str:
 
 
 def _find(root: etree._Element, path: str) -> etree._Element:
-    found = root.find(path, NS)
-    assert found is not None
-    return found
+    element = root.find(path, NS)
+    assert element is not None
+    return element
 
 
 def _displace_key(root: etree._Element) -> None:

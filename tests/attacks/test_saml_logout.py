@@ -74,11 +74,14 @@ def test_a_signed_request_says_whose_sessions_are_over(
     indexes: tuple[str, ...],
 ) -> None:
     xml = logout_request_xml(URL, now=NOW, indexes=indexes, request_id="_r1")
-    for found in (by_post(posted(xml)), by_redirect(redirected(xml, relay="a b&c=d"))):
-        assert (found.request_id, found.issuer) == ("_r1", ENTITY_ID)
-        assert (found.name_id, found.session_indexes) == ("alice", indexes)
-        assert found.issued_at == NOW
-        assert found.good_until == NOW + timedelta(minutes=7)
+    for request in (
+        by_post(posted(xml)),
+        by_redirect(redirected(xml, relay="a b&c=d")),
+    ):
+        assert (request.request_id, request.issuer) == ("_r1", ENTITY_ID)
+        assert (request.name_id, request.session_indexes) == ("alice", indexes)
+        assert request.issued_at == NOW
+        assert request.good_until == NOW + timedelta(minutes=7)
 
 
 def test_without_an_end_a_request_lasts_five_minutes() -> None:
@@ -199,12 +202,12 @@ def test_an_elliptic_key_signs_a_query() -> None:
     pair = b"".join(n.to_bytes(32, "big") for n in decode_dss_signature(der))
     for signature, good in ((pair, True), (der, False), (pair[:-1], False)):
         signed = urlencode({"Signature": base64.b64encode(signature).decode()})
-        given = f"{query}&{signed}".encode()
+        values = f"{query}&{signed}".encode()
         if good:
-            assert verify_redirected_logout(given, idp=EC_IDP, expected=expected())
+            assert verify_redirected_logout(values, idp=EC_IDP, expected=expected())
         else:
             with pytest.raises(SamlRejected, match="signature-invalid"):
-                verify_redirected_logout(given, idp=EC_IDP, expected=expected())
+                verify_redirected_logout(values, idp=EC_IDP, expected=expected())
 
 
 def test_another_message_of_the_provider_is_refused() -> None:
@@ -219,7 +222,7 @@ def test_a_redirect_has_one_signature_and_one_encoding() -> None:
     xml = logout_request_xml(URL, now=NOW)
     query = redirected(xml)
     inner = base64.b64decode(posted(xml)).decode()
-    for given, reason in (
+    for text, reason in (
         (f"{query}&SAMLEncoding=urn:other", SamlReason.STRUCTURE),
         (redirected(inner), SamlReason.SIGNATURE_STRUCTURE),
         (redirected(xml, tail=b"more"), SamlReason.TOO_LARGE),
@@ -229,8 +232,8 @@ def test_a_redirect_has_one_signature_and_one_encoding() -> None:
         (re.sub("SigAlg=[^&]+", f"SigAlg={MGF1}", query), "algorithm-not-allowed"),
     ):
         with pytest.raises(SamlRejected) as caught:
-            by_redirect(given)
-        assert caught.value.reason == reason, given
+            by_redirect(text)
+        assert caught.value.reason == reason, text
     deflated = "urn:oasis:names:tc:SAML:2.0:bindings:URL-Encoding:DEFLATE"
     assert by_redirect(f"{query}&SAMLEncoding={deflated}")
 

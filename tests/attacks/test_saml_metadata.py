@@ -197,8 +197,8 @@ def test_groups_nest_and_hold_several_providers() -> None:
     second = key_pair("second")
     text = _group(_entity(1), SP_ONLY, _group(_entity(2, second, key_pair())))
     parsed = parse_metadata(text, now=NOW)
-    found = {d.entity_id: len(d.signing_keys) for d in parsed.descriptors}
-    assert found == {"https://idp1.example": 1, "https://idp2.example": 2}
+    results = {d.entity_id: len(d.signing_keys) for d in parsed.descriptors}
+    assert results == {"https://idp1.example": 1, "https://idp2.example": 2}
 
 
 def test_a_repeated_extension_is_refused() -> None:

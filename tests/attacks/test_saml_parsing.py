@@ -56,8 +56,8 @@ def test_cdata_and_child_elements_give_the_whole_text() -> None:
         '<saml:Attribute Name="id"><saml:AttributeValue>a<x xmlns="urn:x">b</x>c'
         "</saml:AttributeValue></saml:Attribute>"
     )
-    found = verify(build_response(attribute_xml=value)).attributes
-    assert found["id"] == ("abc",)
+    attributes = verify(build_response(attribute_xml=value)).attributes
+    assert attributes["id"] == ("abc",)
 
 
 def test_comments_between_elements_do_no_harm() -> None:

@@ -41,12 +41,12 @@ def signers(*pairs: KeyPair) -> Any:
 
 
 def read(text: str, *pairs: KeyPair, **changes: Any) -> PublishedMetadata:
-    given: dict[str, Any] = {
+    params: dict[str, Any] = {
         "entity_ids": {ENTITY_ID},
         "signers": signers(*pairs) if pairs else signers(OLD),
         "now": NOW,
     }
-    return read_published_metadata(text, **(given | changes))
+    return read_published_metadata(text, **(params | changes))
 
 
 def refusal(text: str, *pairs: KeyPair, **changes: Any) -> MetadataRejected:
@@ -91,7 +91,9 @@ def test_a_certificate_that_was_only_renewed_is_news() -> None:
         .sign(key, hashes.SHA256())
     )
     again = KeyPair(OLD.private_pem, renewed.public_bytes(Encoding.DER))
-    before, after = (read(signed_metadata(OLD, one)).metadata for one in (OLD, again))
+    before, after = (
+        read(signed_metadata(OLD, entry)).metadata for entry in (OLD, again)
+    )
     assert before == after
     assert not is_equivalent(before, after)
 
@@ -139,8 +141,8 @@ def test_only_the_registered_entity_is_taken_out_of_a_federation() -> None:
 def test_another_entity_or_the_same_one_twice_is_refused() -> None:
     other = signed_metadata(OLD, OLD, entity_id="https://other.example")
     assert refusal(other).reason is M.OTHER_ENTITY
-    one, two = metadata_xml(OLD, wrap=False), metadata_xml(NEW, wrap=False)
-    twice = sign_document(group(one, group(two, attributes="")), OLD)
+    text, two = metadata_xml(OLD, wrap=False), metadata_xml(NEW, wrap=False)
+    twice = sign_document(group(text, group(two, attributes="")), OLD)
     assert refusal(twice).reason is M.OTHER_ENTITY
 
 

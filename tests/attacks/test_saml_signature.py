@@ -40,9 +40,9 @@ ALLOW_SHA1 = SamlOptions(algorithms=AlgorithmPolicy(allow_sha1=True))
 
 
 def _find(root: _Element, path: str) -> _Element:
-    found = root.find(path, NS)
-    assert found is not None
-    return found
+    element = root.find(path, NS)
+    assert element is not None
+    return element
 
 
 def _signed(change: Callable[[_Element], None]) -> str:

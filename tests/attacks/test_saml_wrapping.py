@@ -28,9 +28,9 @@ REFUSED_SHAPES = {R.ASSERTION_COUNT, R.SIGNATURE_STRUCTURE, R.STRUCTURE, R.IDS}
 
 
 def _find(root: _Element, path: str) -> _Element:
-    found = root.find(path, NS)
-    assert found is not None
-    return found
+    element = root.find(path, NS)
+    assert element is not None
+    return element
 
 
 def _forged(assertion: _Element, *, new_id: str | None = "_evil") -> _Element:

@@ -190,7 +190,7 @@ async def test_a_sign_in_that_another_worker_lets_in_is_ended(
 
     async def stale(*asked: Any) -> Any:
         people, groups = await known(*asked)
-        return [replace(one, active=True, not_before=None) for one in people], groups
+        return [replace(user, active=True, not_before=None) for user in people], groups
 
     class Stale:
         provisioned_person = staticmethod(stale)
@@ -260,8 +260,8 @@ async def test_another_attribute_and_another_claim(world: SignInWorld) -> None:
     user = await corp.user("whoever", externalId="o-7")
 
     def attributes(*values: str) -> dict[str, Any]:
-        found = saml_idp.aws_attributes(role=[pair("Reader")])
-        return {"attributes": {**found, **({"oid": list(values)} if values else {})}}
+        results = saml_idp.aws_attributes(role=[pair("Reader")])
+        return {"attributes": {**results, **({"oid": list(values)} if values else {})}}
 
     assert await comes_in(world, **attributes("o-7"))
     for values in ((), ("o-8",), ("O-7",), ("o-7", "o-8")):
@@ -336,13 +336,13 @@ async def test_the_directorys_groups_count_and_not_the_proofs(
     user = await corp.user("alice")
     assert "Admin" not in await roles_of(world, **grouped("Admins", "Readers"))
     await corp.group("Admins", user)
-    shown = await roles_of(world, **grouped("Readers"))
-    assert "Admin" in shown
-    assert "Reader" not in shown
+    text = await roles_of(world, **grouped("Readers"))
+    assert "Admin" in text
+    assert "Reader" not in text
     await set_options(world, ScimGroups="asserted")
-    shown = await roles_of(world, **grouped("Readers"))
-    assert "Reader" in shown
-    assert "Admin" not in shown
+    text = await roles_of(world, **grouped("Readers"))
+    assert "Reader" in text
+    assert "Admin" not in text
 
 
 async def test_a_groups_name_is_no_id(world: SignInWorld) -> None:
@@ -555,8 +555,8 @@ async def test_another_directorys_people_and_groups_are_out_of_reach(
         assert (await other.send("PUT", path, json=body)).status_code == 404
     for text in (f'id eq "{user}"', f'id eq "{group}"'):
         for kind in ("Users", "Groups"):
-            found = await other.send("GET", f"/{kind}?filter={text}")
-            assert found.json()["totalResults"] == 0
+            response = await other.send("GET", f"/{kind}?filter={text}")
+            assert response.json()["totalResults"] == 0
     joined = await other.patch(
         f"/Groups/{staff}", {"op": "add", "path": "members", "value": [{"value": user}]}
     )
@@ -590,11 +590,11 @@ async def test_mass_assignment(
     user = made["id"]
     await corp.send("PUT", f"/Users/{user}", json=body)
     await corp.patch(f"/Users/{user}", {"op": "replace", "value": body})
-    shown = (await corp.send("GET", f"/Users/{user}")).json()
-    assert shown["id"] == user != "SCMUEVIL"
-    assert "groups" not in shown
-    assert shown["meta"]["location"].endswith(f"/scim/v2/{ACCOUNT}/Users/{user}")
-    assert "evil" not in json.dumps(shown)
+    view = (await corp.send("GET", f"/Users/{user}")).json()
+    assert view["id"] == user != "SCMUEVIL"
+    assert "groups" not in view
+    assert view["meta"]["location"].endswith(f"/scim/v2/{ACCOUNT}/Users/{user}")
+    assert "evil" not in json.dumps(view)
     directory = world.services.stores.directory
     kept = await find_provisioned_user(directory, ACCOUNT, f"SAMLSP{ACCOUNT}AAAA", user)
     assert kept is not None

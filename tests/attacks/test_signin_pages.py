@@ -191,9 +191,9 @@ async def test_a_foreign_sign_in_does_not_replace_a_session_unasked(
     page = await victim.get(posted.headers["location"], headers=CROSS)
     assert page.status_code == 200
     assert "set-cookie" not in page.headers
-    shown = text_of(page)
-    assert "Reader/alice@example.com" in shown
-    assert "Reader/mallory" in shown
+    text = text_of(page)
+    assert "Reader/alice@example.com" in text
+    assert "Reader/mallory" in text
     fields = form_fields(page, "/signin/continue")
     for headers, data in ((CROSS, fields), (SAME, fields | {"csrf": "x"})):
         answer = await victim.post("/signin/continue", data=data, headers=headers)
@@ -349,7 +349,7 @@ async def test_no_secret_reaches_log_or_audit(
     (bash,) = html.fromstring(page.text).xpath(
         "//pre[@id='bash']/text() | //pre[@id='bash']/code/text()"
     )
-    shown = [line.split("=", 1)[1] for line in str(bash).splitlines()[1:3]]
+    rows = [line.split("=", 1)[1] for line in str(bash).splitlines()[1:3]]
     minted = await world.mint(SessionKind.ASSUME_ROLE)
     token = await get_signin_token(browser, minted)
     wrong = session_json(minted, sessionKey="w" * 40)
@@ -364,7 +364,7 @@ async def test_no_secret_reaches_log_or_audit(
         cookie,
         fields["csrf"],
         token,
-        *shown,
+        *rows,
         "w" * 40,
         credentials.secret_access_key.reveal(),
         credentials.session_token.reveal(),

@@ -18,7 +18,7 @@ from tests.support.broker import ACCOUNT, REGION, Key
 from tests.support.in_process import FORM, ORIGIN, InProcess, Reply, in_process
 
 HOST = ORIGIN.partition("://")[2]
-WHO = b"Action=GetCallerIdentity&Version=2011-06-15"
+CALLER = b"Action=GetCallerIdentity&Version=2011-06-15"
 DATE, TOKEN, HASH = "x-amz-date", "x-amz-security-token", "x-amz-content-sha256"
 
 
@@ -29,7 +29,7 @@ class Signer:
     signed: tuple[str, ...]
     sends_hash: bool = True
 
-    def headers(self, key: Key, body: bytes = WHO) -> dict[str, str]:
+    def headers(self, key: Key, body: bytes = CALLER) -> dict[str, str]:
         """The headers of a POST to the broker's address."""
         now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         payload = hashlib.sha256(body).hexdigest()
@@ -77,7 +77,7 @@ class World:
     one: Key
     other: Key
 
-    async def post(self, headers: Mapping[str, str], body: bytes = WHO) -> Reply:
+    async def post(self, headers: Mapping[str, str], body: bytes = CALLER) -> Reply:
         answer = await self.broker.http.post(
             f"{ORIGIN}/", content=body, headers={**FORM, **headers}
         )
@@ -90,11 +90,11 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
     async with in_process(folder) as broker:
         root = await broker.create_account(ACCOUNT)
         users = [await _user(broker, root, name) for name in ("ann", "ben")]
-        one, other = [
+        key, other = [
             Key.of((await broker.ask("sts", "GetSessionToken", user))["Credentials"])
             for user in users
         ]
-        yield World(broker, root, one, other)
+        yield World(broker, root, key, other)
 
 
 async def _user(broker: InProcess, root: Key, name: str) -> Key:
@@ -114,7 +114,7 @@ async def test_requests_of_signers_in_use_are_taken(world: World, name: str) -> 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("name", SIGNERS)
 async def test_the_body_is_covered_all_the_same(world: World, name: str) -> None:
-    other = WHO.replace(b"GetCallerIdentity", b"GetSessionToken")
+    other = CALLER.replace(b"GetCallerIdentity", b"GetSessionToken")
     headers = SIGNERS[name].headers(world.root)
     if HASH in headers:
         headers[HASH] = hashlib.sha256(other).hexdigest()

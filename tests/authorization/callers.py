@@ -269,7 +269,7 @@ def _user(name: str, **session: Any) -> Caller:
 
 def _session(principal_id: str, **more: Any) -> Session:
     issued = int(NOW.timestamp())
-    given: dict[str, Any] = {
+    params: dict[str, Any] = {
         "access_key_id": "ASIAEXAMPLE",
         "account": AccountId(ACCOUNT),
         "principal_id": principal_id,
@@ -277,7 +277,7 @@ def _session(principal_id: str, **more: Any) -> Session:
         "issued_at_ms": issued * 1000,
         "expires_at": issued + 3600,
     }
-    return Session(**{**given, **more})
+    return Session(**{**params, **more})
 
 
 def _machine(resource: str, name: str) -> Caller:

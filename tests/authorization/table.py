@@ -15,7 +15,7 @@ from broker.actions.action import Action, Call, Proof
 from broker.audit.entry import AuditEntry
 from broker.compose.services import Services
 from broker.errors import BrokerError
-from broker.model.request import Door, Given
+from broker.model.request import Door, Params
 from broker.permit.need import Need
 from broker.proofs.federated import federated_caller
 from tests.authorization.callers import KINDS, Kind, open_installation
@@ -120,7 +120,7 @@ async def _cell(services: Services, action: Action, kind: Kind) -> str:
     return _MARKS[""]
 
 
-async def _nothing(_given: Given, _call: Call) -> Mapping[str, Any]:
+async def _nothing(_given: Params, _call: Call) -> Mapping[str, Any]:
     return {}
 
 
@@ -143,13 +143,13 @@ def _call(services: Services, action: Action, kind: Kind) -> Call:
 
 async def needs_of(services: Services, action: Action) -> tuple[Need, ...]:
     """The permissions of an action, for the first caller of `_ASKED` that may call."""
-    given = make_input(action.service, action.name)
+    params = make_input(action.service, action.name)
     refusals = []
     for kind in KINDS:
         if kind.title not in _ASKED.get(action.proof, _SIGNED):
             continue
         try:
-            return await action.needs(given, _call(services, action, kind))
+            return await action.needs(params, _call(services, action, kind))
         except BrokerError as error:
             refusals.append(str(error))
     raise MadeUpInputRefusedError(f"{_name(action)}: {' / '.join(refusals)}")

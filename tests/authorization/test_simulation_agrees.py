@@ -19,7 +19,7 @@ from tests.authorization.table import MadeUpInputRefusedError, needs_of
 from tests.support.calls import perform, told
 from tests.support.raw import raw_request
 
-WHO = {
+CALLER = {
     "user without policies": "user/nothing",
     "administrator bounded by IAMReadOnlyAccess": "user/bounded",
     "administrator with a Deny of iam:* and sts:*": "user/denied",
@@ -29,16 +29,16 @@ RAW = raw_request(secure=True)
 
 
 async def all_needs(services: Services) -> list[Need]:
-    found: list[Need] = []
+    needs: list[Need] = []
     for action in services.registry:
         try:
-            found += await needs_of(services, action)
+            needs += await needs_of(services, action)
         except MadeUpInputRefusedError:
             continue
     # What a trust policy or an account's setting decides, no simulation knows.
     return [
         need
-        for need in found
+        for need in needs
         if need.trust is None and not need.granted and need.account == ACCOUNT
     ]
 
@@ -57,7 +57,7 @@ async def simulated(
         for key, values in need.context.items()
         if values
     ]
-    given = {
+    params = {
         "PolicySourceArn": f"arn:aws:iam::{ACCOUNT}:{source}",
         "ActionNames": [need.action for need in needs],
         "ResourceArns": [need.resource],
@@ -65,7 +65,7 @@ async def simulated(
     }
     action = services.registry.get("iam", "SimulatePrincipalPolicy")
     answer = await perform(
-        services, action, given, told(KINDS[0].caller), door=Door.API, raw=RAW
+        services, action, params, told(KINDS[0].caller), door=Door.API, raw=RAW
     )
     results: list[dict[str, Any]] = answer["EvaluationResults"]
     return results
@@ -79,15 +79,15 @@ async def disagreements(services: Services) -> tuple[list[str], set[str]]:
     for need in needs:
         key = (need.resource, tuple(need.context.items()))
         together.setdefault(key, []).append(need)
-    found, decisions = [], set()
+    matches, decisions = [], set()
     for kind in KINDS:
-        if kind.title not in WHO:
+        if kind.title not in CALLER:
             continue
         caller = kind.caller
         assert isinstance(caller, Caller)
         context = call_context(caller, RAW, region="us-east-1", now=NOW)
         for group in together.values():
-            results = await simulated(services, WHO[kind.title], group)
+            results = await simulated(services, CALLER[kind.title], group)
             for need, result in zip(group, results, strict=True):
                 real = (await guard.judge(caller, need, context)).decision
                 wanted = (
@@ -99,8 +99,10 @@ async def disagreements(services: Services) -> tuple[list[str], set[str]]:
                 )
                 decisions.add(result["EvalDecision"])
                 if result["EvalDecision"] != wanted:
-                    found.append(f"{kind.title}, {need.action}: {wanted}, not {result}")
-    return found, decisions
+                    matches.append(
+                        f"{kind.title}, {need.action}: {wanted}, not {result}"
+                    )
+    return matches, decisions
 
 
 def test_the_simulator_agrees_with_the_gate(
@@ -111,6 +113,6 @@ def test_the_simulator_agrees_with_the_gate(
         async with open_installation(folder) as services:
             return await disagreements(services)
 
-    found, decisions = asyncio.run(work())
-    assert found == []
+    results, decisions = asyncio.run(work())
+    assert results == []
     assert decisions == {"allowed", "explicitDeny", "implicitDeny"}

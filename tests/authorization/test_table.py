@@ -46,9 +46,9 @@ TAKES_TAGS = {
     f"{service}:{operation}"
     for service in ("sts", "iam")
     for operation, shape in (
-        (name, found["input"]["shape"])
-        for name, found in load_service_model(service)["operations"].items()
-        if "input" in found
+        (name, match["input"]["shape"])
+        for name, match in load_service_model(service)["operations"].items()
+        if "input" in match
     )
     if "Tags" in load_service_model(service)["shapes"][shape]["members"]
 }
@@ -148,7 +148,7 @@ def test_every_permission_and_key_is_one_that_aws_documents(
             if entry.resource_types and resource != "*":
                 # A session's tags are put on what the operation itself makes.
                 assert any(
-                    find_resource_template(one, [resource]) for one in (action, name)
+                    find_resource_template(text, [resource]) for text in (action, name)
                 ), f"{name}: {resource} is not a resource of {action}"
             for key in keys:
                 assert find_context_key(key) is not None, f"{name}: {key}"

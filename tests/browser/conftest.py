@@ -8,13 +8,13 @@ from pytest_asyncio import is_async_test
 
 from tests.support.browser import CHROMIUM, Scene, chromium_running, open_scene
 
-_HERE = Path(__file__).parent
+_FOLDER = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """All tests here run on the event loop of the one browser."""
     for item in items:
-        if item.path.is_relative_to(_HERE) and is_async_test(item):
+        if item.path.is_relative_to(_FOLDER) and is_async_test(item):
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 

@@ -86,34 +86,34 @@ async def violations(page: Page, *, looks_only: bool = False) -> list[str]:
     if not await page.evaluate("typeof axe === 'object'"):
         await page.evaluate(AXE.read_text())
     only = {"type": "rule", "values": LOOK_RULES} if looks_only else TAGS
-    found: dict[str, Any] = await page.evaluate(
+    results: dict[str, Any] = await page.evaluate(
         "only => axe.run({runOnly: only, resultTypes: ['violations']})", only
     )
     return [
         f"{violation['id']}: {node['html'][:200]} {node['failureSummary'][:300]}"
-        for violation in found["violations"]
+        for violation in results["violations"]
         for node in violation["nodes"]
     ]
 
 
 async def looked_at(page: Page) -> list[str]:
     """What axe finds on the page in every look of it; none is wider than its window."""
-    found = []
+    results = []
     looks = LOOKS + MORE_LOOKS if effort.is_long else LOOKS
     for number, (size, scheme) in enumerate(looks):
         await page.set_viewport_size(size)  # type: ignore[arg-type]  # a dictionary
         await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         look = f"{page.url} {scheme} {size['width']}"
-        found += [
+        results += [
             f"{look}: {text}" for text in await violations(page, looks_only=number > 0)
         ]
         if effort.is_long and number < len(LOOKS):
             await keep_picture(page, f"{scheme}-{size['width']}")
         width = await page.evaluate("document.documentElement.scrollWidth")
         if width > size["width"]:
-            found.append(f"{look}: the page is {width} wide")
-        found += [f"{look}: {text}" for text in await page.evaluate(ODD_TABLES)]
-    return found
+            results.append(f"{look}: the page is {width} wide")
+        results += [f"{look}: {text}" for text in await page.evaluate(ODD_TABLES)]
+    return results
 
 
 async def keep_picture(page: Page, look: str) -> None:
@@ -124,17 +124,17 @@ async def keep_picture(page: Page, look: str) -> None:
     await page.screenshot(path=PICTURES / f"{name[:80]}-{look}.png", full_page=True)
 
 
-def require_none(found: list[str]) -> None:
-    if found:
-        pytest.fail("\n".join(found), pytrace=False)
+def require_none(results: list[str]) -> None:
+    if results:
+        pytest.fail("\n".join(results), pytrace=False)
 
 
 async def visit(scene: Scene, page: Page, addresses: Iterable[str]) -> list[str]:
-    found = []
+    results = []
     for address in addresses:
         await page.goto(scene.origin + address)
-        found += await looked_at(page)
-    return found
+        results += await looked_at(page)
+    return results
 
 
 @needs_axe
@@ -142,10 +142,10 @@ async def visit(scene: Scene, page: Page, addresses: Iterable[str]) -> list[str]
 async def test_pages_of_no_one(scene: Scene) -> None:
     page = await scene.page()
     addresses = (address for group in OUTSIDE.values() for address in group)
-    found = await visit(scene, page, addresses)
+    results = await visit(scene, page, addresses)
     await scene.arrive(page, pair("Reader"), pair("Admin"))
-    found += await looked_at(page)
-    require_none(found)
+    results += await looked_at(page)
+    require_none(results)
 
 
 @needs_axe
@@ -172,8 +172,8 @@ async def test_pages_of_a_user_with_a_password(scene: Scene) -> None:
     await page.click("#password_button")
     await page.wait_for_url(f"{scene.origin}/console/")
     addresses = [a for a in addresses_inside(scene.world) if a.startswith(OWN)]
-    found = await visit(scene, page, ["/console/", *addresses])
-    require_none(found)
+    results = await visit(scene, page, ["/console/", *addresses])
+    require_none(results)
 
 
 @needs_axe
@@ -183,42 +183,42 @@ async def test_pages_that_answer_a_form(scene: Scene) -> None:
     page = await scene.page()
     await scene.arrive(page, pair("Admin"))
     await submit(page, "#credentials_button")
-    found = await looked_at(page)
+    results = await looked_at(page)
     await page.goto(f"{scene.origin}/console/try")
     for action in ("iam:ListUsers", "nonsense"):
         await page.fill("[name=action]", action)
         await submit(page, "#try_button")
-        found += await looked_at(page)
+        results += await looked_at(page)
     await page.goto(f"{scene.origin}/console/switch")
     await page.fill("[name=role]", "Nobody")
     await submit(page, "#switch_button")
-    found += await looked_at(page)
+    results += await looked_at(page)
     await page.goto(f"{scene.origin}/console/nowhere")
-    found += await looked_at(page)
+    results += await looked_at(page)
     await page.goto(f"{scene.origin}/console/audit")
     await page.click(".by-time summary")
     await page.click(".filter-panel summary")
-    found += await looked_at(page)
+    results += await looked_at(page)
     await submit(page, ".log tbody a")
-    found += await looked_at(page)
+    results += await looked_at(page)
     await page.goto(f"{scene.origin}/console/sessions/all")
     await page.locator("[name=picked]").first.check()
     await submit(page, ".bulk button")
-    found += await looked_at(page)
+    results += await looked_at(page)
     await page.set_viewport_size(PHONE)  # type: ignore[arg-type]  # a dictionary
     await page.click(".menu-button")
-    found += await violations(page)
+    results += await violations(page)
     await page.keyboard.press("Escape")
     await scene.arrive(page, pair("Reader"))
-    found += await looked_at(page)
+    results += await looked_at(page)
     await submit(page, "#switch_button")
     await page.goto(f"{scene.origin}/console/audit")
-    found += await looked_at(page)
+    results += await looked_at(page)
     await page.goto(f"{scene.origin}/console/try")
     await page.fill("[name=action]", "s3:GetObject")
     scene.world.clock.move(8 * 3600)
     await submit(page, "#try_button")
-    found += await looked_at(page)
+    results += await looked_at(page)
     await page.goto(f"{scene.origin}/console/")
-    found += await looked_at(page)
-    require_none(found)
+    results += await looked_at(page)
+    require_none(results)

@@ -31,17 +31,17 @@ async def add_accounts(scene: Scene) -> None:
     document = json.dumps({"Version": "2012-10-17", "Statement": trust})
     services = scene.world.services
     numbers = [AccountId(f"{700_000_000_000 + n}") for n in range(ACCOUNTS)]
-    found = await services.stores.directory.find(kinds.ACCOUNT, ACCOUNT)
-    assert found is not None
+    account = await services.stores.directory.find(kinds.ACCOUNT, ACCOUNT)
+    assert account is not None
     for number in numbers:
         async with services.stores.directory.change(number) as change:
             await insert_account(
                 change,
-                type(found)(
+                type(account)(
                     account_id=number,
                     alias=None,
-                    session_salt=found.session_salt,
-                    created_at=found.created_at,
+                    session_salt=account.session_salt,
+                    created_at=account.created_at,
                 ),
             )
             for n in range(ROLES):
@@ -53,7 +53,7 @@ async def add_accounts(scene: Scene) -> None:
                         name=LONG if n == 0 else f"Team-{n:02}",
                         path="/",
                         trust_policy=document,
-                        created_at=found.created_at,
+                        created_at=account.created_at,
                         description=RIGHT_TO_LEFT if n < 2 else "For reports",
                     ),
                 )
@@ -68,38 +68,38 @@ def names() -> list[str]:
 async def too_wide(page: Page, width: int) -> list[str]:
     """What of the page is wider than its window."""
     await page.set_viewport_size({"width": width, "height": 900})
-    found = await page.evaluate(
+    match = await page.evaluate(
         """width => document.documentElement.scrollWidth <= width ? [] :
         [...document.querySelectorAll("body *")]
             .filter(one => one.getBoundingClientRect().right > width + 1)
             .map(one => one.outerHTML.slice(0, 120))""",
         width,
     )
-    return [f"{page.url} at {width}: {text}" for text in found[:3]]
+    return [f"{page.url} at {width}: {text}" for text in match[:3]]
 
 
 @needs_axe
 async def test_fifty_accounts_of_twenty_roles_fit_every_window(scene: Scene) -> None:
     await furnish(scene.world)
     await add_accounts(scene)
-    found: list[str] = []
+    results: list[str] = []
     for scripts in (True, False):
         page = await scene.page(scripts=scripts, color_scheme="dark")
         await scene.arrive(page, pair("Reader"), pair("Admin"), pair(LONG))
         for width in WIDTHS:
-            found += await too_wide(page, width)
+            results += await too_wide(page, width)
         await page.click(f"[name=pick][value='{role_arn('Admin')}']")
         await expect(page.locator("#portal .held").nth(39)).to_be_attached()
         for width in WIDTHS:
-            found += await too_wide(page, width)
+            results += await too_wide(page, width)
         if scripts:
-            found += await violations(page)
+            results += await violations(page)
     await page.click("#portal a[rel=next]")
     await expect(page.locator("#portal")).to_contain_text("700000000003")
     await page.fill("main [name=q]", "700000000049")
     await page.keyboard.press("Enter")
     await expect(page.locator("#portal .held")).to_have_count(ROLES)
-    require_none(found)
+    require_none(results)
 
 
 async def test_commands_on_an_empty_page_stay_in_their_card(scene: Scene) -> None:

@@ -67,8 +67,8 @@ async def test_the_search_finds_the_right_page_first(
     await page.goto(f"{origin}/docs")
     await page.fill("input[name=q]", words)
     await page.press("input[name=q]", "Enter")
-    found = page.locator("#search-results li a").first
-    assert first in (await found.get_attribute("href") or "")
+    locator = page.locator("#search-results li a").first
+    assert first in (await locator.get_attribute("href") or "")
 
 
 def pages_of(site: Path) -> list[str]:
@@ -83,12 +83,12 @@ async def test_axe_finds_nothing(
 ) -> None:
     context = await browser.new_context(bypass_csp=True, color_scheme=scheme)
     page = await context.new_page()
-    found = []
+    results = []
     # The colours are the same on every page.
     for name in pages_of(site) if scheme == "light" else PAGES:
         await page.goto(f"{origin}/docs/{name}")
-        found += [f"{name}: {text}" for text in await violations(page)]
-    require_none(found)
+        results += [f"{name}: {text}" for text in await violations(page)]
+    require_none(results)
 
 
 async def test_the_theme_can_be_changed(browser: Browser, origin: str) -> None:

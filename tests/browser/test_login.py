@@ -111,9 +111,9 @@ async def test_for_another_machine_a_code_is_shown(scene: Scene, scripts: bool) 
     await expect(page.locator("#login_address")).to_have_text("127.0.0.1")
     await page.click("#allow_button")
     await expect(page.locator("h1")).to_have_text("Paste this code into your terminal")
-    shown = await page.locator("#login_code").text_content()
-    assert shown is not None
-    answer = parse_qs(base64.b64decode(shown.strip()).decode())
+    text = await page.locator("#login_code").text_content()
+    assert text is not None
+    answer = parse_qs(base64.b64decode(text.strip()).decode())
     assert answer["state"] == ["st4te"]
     assert await fits(page)
     assert scene.complaints == []

@@ -43,7 +43,7 @@ async def cookie_of(
 ) -> str:
     """Of a console session that began at the provider."""
     minted = await scene.world.mint(SessionKind.WEB_IDENTITY)
-    given = minted.credentials
+    credentials = minted.credentials
     login = ProviderLogin(
         provider_arn=provider.arn,
         provider_id=provider.unique_id,
@@ -54,11 +54,13 @@ async def cookie_of(
         can_end=True,
         token="the.id.token",
     )
-    handle = await context.logins.open(login, given.access_key_id, given.expiration)
+    handle = await context.logins.open(
+        login, credentials.access_key_id, credentials.expiration
+    )
     return await context.sessions.open(
-        given.access_key_id,
-        given.session_token.reveal(),
-        given.expiration,
+        credentials.access_key_id,
+        credentials.session_token.reveal(),
+        credentials.expiration,
         SessionOrigin(door="oidc", login=handle),
     )
 

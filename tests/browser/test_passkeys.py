@@ -66,8 +66,8 @@ async def register(scene: Scene, page: Page, name: str = "Laptop") -> None:
 
 async def passkeys(world: SignInWorld) -> list[int]:
     """How often each was used, as its authenticator counts."""
-    found = await world.services.stores.directory.all_of(PASSKEY, ACCOUNT)
-    return [passkey.sign_count for passkey in found]
+    stored_passkeys = await world.services.stores.directory.all_of(PASSKEY, ACCOUNT)
+    return [passkey.sign_count for passkey in stored_passkeys]
 
 
 @cases("authenticator")
@@ -171,21 +171,21 @@ async def test_the_pages_that_only_a_form_leads_to_are_accessible(scene: Scene) 
     await give_authenticator(page)
     await sign_in(scene, page)
     await page.goto(f"{scene.origin}{SECURITY}/mfa/passkey")
-    found = await looked_at(page)
+    results = await looked_at(page)
     await page.goto(f"{scene.origin}{SECURITY}/mfa/app")
     await submit(page, "#create_button")
-    found += await looked_at(page)
+    results += await looked_at(page)
     await page.fill("[name=first_code]", "000000")
     await page.fill("[name=second_code]", "000000")
     await submit(page, "#enable_button")
-    found += await looked_at(page)
+    results += await looked_at(page)
     await page.goto(f"{scene.origin}{SECURITY}")
     await submit(page, "#new_key")
-    found += await looked_at(page)
+    results += await looked_at(page)
     await register(scene, page)
     await expect(page.get_by_role("status").first).to_be_visible()
-    found += await looked_at(page)
+    results += await looked_at(page)
     await submit(page, "#signout_button")
     await sign_in(scene, page)
-    found += await looked_at(page)
-    assert "\n".join(found) == ""
+    results += await looked_at(page)
+    assert "\n".join(results) == ""

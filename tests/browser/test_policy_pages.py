@@ -211,26 +211,26 @@ async def test_the_simulator_answers_and_asks_for_keys(
 @pytest.mark.timeout(200)
 async def test_the_editors_states_are_accessible(scene: Scene) -> None:
     page = await arrive(scene)
-    found: list[str] = []
+    results: list[str] = []
     await page.goto(f"{scene.origin}{POLICIES}/new")
     await page.click("button:has-text('Add a condition')")
     await page.click("button:has-text('Choose from a service')")
     await page.fill("[name='pick.service']", "sqs")
     await submit(page, "button:has-text('Choose service')")
-    found += await looked_at(page)
+    results += await looked_at(page)
     await page.click("button:has-text('Add the ticked actions')")
     await page.click("button:has-text('Fold up')")
     await submit(page, ".editor .actions button:has-text('Check')")
-    found += await looked_at(page)
+    results += await looked_at(page)
     await page.click("[aria-label='Show as JSON']")
     await submit(page, ".editor .actions button:has-text('Check')")
-    found += await looked_at(page)
+    results += await looked_at(page)
     await page.goto(f"{scene.origin}/console/roles/new?for=saml")
-    found += await looked_at(page)
+    results += await looked_at(page)
     await page.goto(f"{scene.origin}/console/simulator?principal=role/Admin")
     await page.fill("[name=actions]", "s3:GetObject")
     await page.click("button:has-text('Add a key')")
     await page.click("button:has-text('Paste a policy')")
     await submit(page, "button.primary:has-text('Simulate')")
-    found += await looked_at(page)
-    assert "\n".join(found) == ""
+    results += await looked_at(page)
+    assert "\n".join(results) == ""

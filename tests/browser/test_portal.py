@@ -38,16 +38,16 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def register(scene: Scene, **more: Any) -> dict[str, Any]:
-    given = {"clientName": "botocore-client-corp", "clientType": "public", **more}
-    return await ask(scene, "client/register", scopes=SCOPES, **given)
+    params = {"clientName": "botocore-client-corp", "clientType": "public", **more}
+    return await ask(scene, "client/register", scopes=SCOPES, **params)
 
 
-async def ask(scene: Scene, path: str, **given: Any) -> dict[str, Any]:
+async def ask(scene: Scene, path: str, **params: Any) -> dict[str, Any]:
     async with httpx.AsyncClient() as http:
-        answer = await http.post(f"{scene.origin}/sso-oidc/{path}", json=given)
+        answer = await http.post(f"{scene.origin}/sso-oidc/{path}", json=params)
         assert answer.status_code == 200, answer.text
-        found: dict[str, Any] = answer.json()
-        return found
+        results: dict[str, Any] = answer.json()
+        return results
 
 
 async def begin_device(scene: Scene) -> dict[str, Any]:
@@ -141,7 +141,7 @@ async def test_many_accounts_of_twenty_roles_fit_every_window(scene: Scene) -> N
     accounts = numbers(19)
     names = role_names(LONG)
     await add_accounts(scene.world, accounts, names=names, description=RIGHT_TO_LEFT)
-    found: list[str] = []
+    results: list[str] = []
     for scripts, scheme in ((True, "dark"), (False, "light")):
         page = await scene.page(scripts=scripts, color_scheme=scheme)
         await scene.arrive(
@@ -149,21 +149,21 @@ async def test_many_accounts_of_twenty_roles_fit_every_window(scene: Scene) -> N
         )
         await expect(page.locator("#roles .held")).to_have_count(50)
         for width in WIDTHS:
-            found += await too_wide(page, width)
+            results += await too_wide(page, width)
         await submit(page, "a[rel=next]")
         await expect(page.locator("#roles")).to_contain_text("product-02")
         if scripts:
-            found += await looked_at(page)
+            results += await looked_at(page)
     await page.fill("main [name=q]", "product-18")
     await page.keyboard.press("Enter")
     await expect(page.locator("#roles .held")).to_have_count(20)
     await submit(page, "#roles a:has-text('Terminal')")
     for width in WIDTHS:
-        found += await too_wide(page, width)
+        results += await too_wide(page, width)
     await submit(page, "#credentials_button")
     for width in WIDTHS:
-        found += await too_wide(page, width)
-    require_none(found)
+        results += await too_wide(page, width)
+    require_none(results)
     assert scene.complaints == []
 
 
@@ -188,7 +188,7 @@ async def test_a_role_is_found_and_opened_from_the_keyboard(scene: Scene) -> Non
     async with page.expect_navigation():
         await page.keyboard.press("Enter")
     await expect(page.locator("h1")).to_have_text("Team-07")
-    found = await looked_at(page)
+    results = await looked_at(page)
     await page.click("[data-copy=profile]")
     await expect(page.locator("[data-copy=profile]")).to_have_text("Copied")
     copied = await page.evaluate("navigator.clipboard.readText()")
@@ -197,7 +197,7 @@ async def test_a_role_is_found_and_opened_from_the_keyboard(scene: Scene) -> Non
     await button.focus()
     async with page.expect_navigation():
         await page.keyboard.press("Enter")
-    found += await looked_at(page)
+    results += await looked_at(page)
     await page.click("[data-copy=bash]")
     await expect(page.locator("[data-copy=bash]")).to_have_text("Copied")
     copied = await page.evaluate("navigator.clipboard.readText()")
@@ -206,7 +206,7 @@ async def test_a_role_is_found_and_opened_from_the_keyboard(scene: Scene) -> Non
     await page.go_back()
     with pytest.raises(Error, match="ERR_CACHE_MISS"):
         await page.go_forward()
-    require_none(found)
+    require_none(results)
 
 
 @needs_axe
@@ -227,14 +227,14 @@ async def test_an_organisation_has_a_page_to_sign_in(scene: Scene) -> None:
     page = await scene.page()
     await page.goto(f"{scene.origin}/portal/corp")
     await expect(page.locator("main")).to_contain_text("Example Corp")
-    found = await looked_at(page)
+    results = await looked_at(page)
     for width in WIDTHS:
-        found += await too_wide(page, width)
+        results += await too_wide(page, width)
     await page.click("text=product-00")
     await expect(page.locator("#username")).to_be_visible()
     await scene.arrive(page, relay="/portal/corp", **of_groups("engineers"))
     await expect(page.locator("#roles .held")).to_have_count(2 * ROLES)
-    require_none(found)
+    require_none(results)
     assert scene.complaints == []
 
 
@@ -242,14 +242,14 @@ async def test_an_organisation_has_a_page_to_sign_in(scene: Scene) -> None:
 async def test_the_pages_are_accessible(scene: Scene) -> None:
     page: Page = await scene.page()
     device = await begin_device(scene)
-    found = []
+    results = []
     await page.goto(f"{scene.origin}/portal/device?user_code=BBBB-BBBB")
-    found += await looked_at(page)
+    results += await looked_at(page)
     await page.goto(device["verificationUriComplete"])
     await scene.arrive(page, pair("Reader"))
-    found += await looked_at(page)
+    results += await looked_at(page)
     await submit(page, "#allow_button")
-    found += await looked_at(page)
+    results += await looked_at(page)
     await submit(page, "text=Your accounts and roles")
-    found += await looked_at(page)
-    require_none(found)
+    results += await looked_at(page)
+    require_none(results)

@@ -284,8 +284,8 @@ async def test_text_stands_out_from_its_ground(scene: Scene, scheme: str) -> Non
         assert contrast(color[ink], color[ground]) >= 4.5, (ink, ground)
 
 
-def contrast(one: str, other: str) -> float:
-    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+def contrast(text: str, other: str) -> float:
+    high, low = sorted((luminance(text), luminance(other)), reverse=True)
     return (high + 0.05) / (low + 0.05)
 
 

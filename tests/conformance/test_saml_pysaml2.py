@@ -144,10 +144,10 @@ def test_its_own_triple_des_is_refused(
     response = _respond(
         server, sign_assertion=True, sign_response=True, encrypt_assertion=True
     )
-    found = reason(
+    saml_reason = reason(
         encode(response),
         metadata=metadata,
         now=datetime.now(UTC),
         decryption_keys=(key,),
     )
-    assert found is SamlReason.ALGORITHM_NOT_ALLOWED
+    assert saml_reason is SamlReason.ALGORITHM_NOT_ALLOWED

@@ -26,7 +26,7 @@ from broker.policy import (
 )
 from tests.support.rows import rows
 
-HERE = Path(__file__).parent
+FOLDER = Path(__file__).parent
 HOME = "111122223333"
 BY = {
     "identity": PolicyType.IDENTITY,
@@ -41,38 +41,38 @@ BY = {
 
 @functools.cache
 def load(name: str) -> Any:
-    return yaml.load((HERE / f"{name}.yaml").read_text(), yaml.CSafeLoader)
+    return yaml.load((FOLDER / f"{name}.yaml").read_text(), yaml.CSafeLoader)
 
 
 def topics() -> dict[str, Any]:
     return {
         path.stem: load(path.stem)
-        for path in sorted(HERE.glob("*.yaml"))
+        for path in sorted(FOLDER.glob("*.yaml"))
         if path.stem not in {"who", "grammar", "new-policies", "test_differential"}
     }
 
 
 def principal(name: str) -> Principal:  # noqa: PLR0911  # one a kind
-    given = load("who")[name]
-    account = AccountId(given.get("account", HOME))
-    match given["type"]:
+    params = load("who")[name]
+    account = AccountId(params.get("account", HOME))
+    match params["type"]:
         case "user":
             return Principal.user(
-                account, user_id=given["id"], path=given["path"], name=given["name"]
+                account, user_id=params["id"], path=params["path"], name=params["name"]
             )
         case "role":
             return Principal.role_session(
                 account,
-                role_id=given["id"],
-                path=given["path"],
-                role_name=given["name"],
-                session_name=given["session"],
+                role_id=params["id"],
+                path=params["path"],
+                role_name=params["name"],
+                session_name=params["session"],
             )
         case "root":
             return Principal.root(account)
         case "federated":
-            issuer = principal(given["issuer"]) if "issuer" in given else None
-            return Principal.federated_user(account, name=given["name"], issuer=issuer)
+            issuer = principal(params["issuer"]) if "issuer" in params else None
+            return Principal.federated_user(account, name=params["name"], issuer=issuer)
         case "anonymous":
             return Principal(
                 type=PrincipalType.ANONYMOUS,
@@ -90,11 +90,11 @@ def principal(name: str) -> Principal:  # noqa: PLR0911  # one a kind
                 principal_arn="",
                 userid="",
                 unique_id="",
-                service=given["service"],
+                service=params["service"],
             )
         case kind:
             return Principal.from_provider(
-                PrincipalType(kind), account, provider=given["provider"], subject="ann"
+                PrincipalType(kind), account, provider=params["provider"], subject="ann"
             )
 
 
@@ -114,19 +114,19 @@ def policy_set(
     return compile_policies([("p", parse_policy(json.dumps(document), kind))])
 
 
-def layers(given: list[Any] | None, kind: PolicyKind) -> tuple[PolicySet, ...]:
-    found = [policy_set(layer, kind) for layer in given or []]
-    return tuple(layer for layer in found if layer is not None)
+def layers(params: list[Any] | None, kind: PolicyKind) -> tuple[PolicySet, ...]:
+    sets = [policy_set(layer, kind) for layer in params or []]
+    return tuple(layer for layer in sets if layer is not None)
 
 
 def as_values(value: Any) -> tuple[str, ...]:
     return tuple(value) if isinstance(value, list) else (value,)
 
 
-def as_context(*given: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+def as_context(*params: dict[str, Any]) -> dict[str, tuple[str, ...]]:
     return {
         key.lower(): as_values(value)
-        for context in given
+        for context in params
         for key, value in context.items()
     }
 
@@ -152,7 +152,7 @@ def test_a_request_is_decided_as_documented(
     topic: dict[str, Any], case: dict[str, Any]
 ) -> None:
     who = principal(case.get("who", "bob"))
-    given = topic | case
+    params = topic | case
     trust = case.get("trust")
     identity = case.get("identity")
     has_identity = who.type not in {
@@ -183,28 +183,28 @@ def test_a_request_is_decided_as_documented(
         resource_controls=layers(case.get("rcp"), PolicyKind.CONTROL),
     )
     request = AccessRequest(
-        given.get("action", "s3:GetObject"),
-        given.get("resource_arn", "arn:aws:s3:::b/k"),
+        params.get("action", "s3:GetObject"),
+        params.get("resource_arn", "arn:aws:s3:::b/k"),
         who,
         as_context(topic.get("base", {}), case.get("context", {})),
     )
     decide = authorize if trust is None else authorize_trust
     decision = decide(request, applicable)
-    found = "allow" if decision.allowed else "deny" if decision.explicit_deny else "no"
-    assert found == case["expect"]
+    text = "allow" if decision.allowed else "deny" if decision.explicit_deny else "no"
+    assert text == case["expect"]
     if "by" in case:
         assert decision.policy_type is BY[case["by"]]
     assert decision.explicit_deny is (case["expect"] == "deny")
-    assert bool(decision.statements) is (found != "no")
+    assert bool(decision.statements) is (text != "no")
     assert explain(request, applicable, decision).sentence().endswith(".")
 
 
 @rows(("topic", "row"), condition_rows)
 def test_a_condition_holds_as_documented(topic: dict[str, Any], row: list[Any]) -> None:
-    operator, key, values, found, holds = row
+    operator, key, values, match, holds = row
     context = as_context(topic.get("base", {}))
-    if found != "absent":
-        context[key.lower()] = as_values(found)
+    if match != "absent":
+        context[key.lower()] = as_values(match)
     condition = {"Condition": {operator: {key: values}}}
     everything = {"Action": "*", "Resource": "*"}
     bob = principal("bob")

@@ -67,7 +67,7 @@ def simulation(
     scp: dict[str, Any] | None = None,
 ) -> Simulation:
     """A request in iam-simulate's terms; ``who`` stays beside it for ours."""
-    found: Simulation = {
+    results: Simulation = {
         "who": who,
         "request": {
             "principal": who.arn,
@@ -83,22 +83,22 @@ def simulation(
         "resourceControlPolicies": [],
     }
     if boundary:
-        found["permissionBoundaryPolicies"] = [{"name": "b", "policy": boundary}]
+        results["permissionBoundaryPolicies"] = [{"name": "b", "policy": boundary}]
     if session:
-        found["sessionPolicy"] = session
+        results["sessionPolicy"] = session
     if resource_policy:
-        found["resourcePolicy"] = resource_policy
+        results["resourcePolicy"] = resource_policy
     if scp:
-        found["serviceControlPolicies"] = [
+        results["serviceControlPolicies"] = [
             {"orgIdentifier": "r", "policies": [{"name": "s", "policy": scp}]}
         ]
-    return found
+    return results
 
 
 def theirs(simulations: list[Simulation]) -> list[str]:
     plain = [
-        {name: value for name, value in one.items() if name != "who"}
-        for one in simulations
+        {name: value for name, value in entry.items() if name != "who"}
+        for entry in simulations
     ]
     assert PROGRAM is not None
     done = subprocess.run(
@@ -112,17 +112,17 @@ def theirs(simulations: list[Simulation]) -> list[str]:
     return [str(result) for result in json.loads(done.stdout)["results"]]
 
 
-def ours(one: Simulation) -> str:
+def ours(item: Simulation) -> str:
     def compiled(document: Any, kind: PolicyKind) -> PolicySet:
         return compile_policies([("p", parse_policy(json.dumps(document), kind))])
 
-    asked = one["request"]
-    trust = asked["action"].startswith("sts:") and "resourcePolicy" in one
-    boundaries = one.get("permissionBoundaryPolicies")
+    asked = item["request"]
+    trust = asked["action"].startswith("sts:") and "resourcePolicy" in item
+    boundaries = item.get("permissionBoundaryPolicies")
     request = AccessRequest(
         asked["action"],
         asked["resource"]["resource"],
-        one["who"],
+        item["who"],
         {
             key.lower(): tuple(value) if isinstance(value, list) else (value,)
             for key, value in asked["contextVariables"].items()
@@ -132,23 +132,23 @@ def ours(one: Simulation) -> str:
         identity=compile_policies(
             (entry["name"], parse_policy(json.dumps(entry["policy"]), kind))
             for kind in (PolicyKind.IDENTITY,)
-            for entry in one["identityPolicies"]
+            for entry in item["identityPolicies"]
         ),
         boundary=compiled(boundaries[0]["policy"], PolicyKind.BOUNDARY)
         if boundaries
         else None,
-        session=(compiled(one["sessionPolicy"], PolicyKind.SESSION),)
-        if "sessionPolicy" in one
+        session=(compiled(item["sessionPolicy"], PolicyKind.SESSION),)
+        if "sessionPolicy" in item
         else (),
         resource=compiled(
-            one["resourcePolicy"], PolicyKind.TRUST if trust else PolicyKind.RESOURCE
+            item["resourcePolicy"], PolicyKind.TRUST if trust else PolicyKind.RESOURCE
         )
-        if "resourcePolicy" in one
+        if "resourcePolicy" in item
         else None,
         resource_account=asked["resource"]["accountId"],
         service_controls=tuple(
             compiled(level["policies"][0]["policy"], PolicyKind.CONTROL)
-            for level in one["serviceControlPolicies"]
+            for level in item["serviceControlPolicies"]
         ),
     )
     decision = (authorize_trust if trust else authorize)(request, applicable)
@@ -175,7 +175,7 @@ class Maker:
         return self.chance.sample(values, self.chance.randint(1, most))
 
     def condition(self) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        results: dict[str, Any] = {}
         for _ in range(self.chance.choice([0, 0, 1, 1, 2])):
             key = self.chance.choice(list(OPERATORS))
             operators, written, _ = OPERATORS[key]
@@ -188,11 +188,11 @@ class Maker:
                 values = [with_default(value) for value in values]
             if not operator.startswith("For") and self.chance.random() < 0.3:
                 operator += "IfExists"
-            found.setdefault(operator, {})[key] = values
+            results.setdefault(operator, {})[key] = values
         if self.chance.random() < 0.1:
             key = self.chance.choice(list(OPERATORS))
-            found["Null"] = {key: self.chance.choice(["true", "false"])}
-        return found
+            results["Null"] = {key: self.chance.choice(["true", "false"])}
+        return results
 
     def statement(self, **elements: Any) -> dict[str, Any]:
         actions = [
@@ -210,19 +210,19 @@ class Maker:
             "arn:aws:s3:*",
             "arn:aws:s3:::b/${aws:username}",
         ]
-        found: dict[str, Any] = {
+        results: dict[str, Any] = {
             "Effect": self.chance.choice(["Allow", "Allow", "Deny"]),
             self.chance.choice(["Action"] * 4 + ["NotAction"]): self.some(actions),
         }
         resource = self.some(resources, 1)
         if self.chance.random() < 0.2:
-            found["NotResource"] = [with_default(arn) for arn in resource]
+            results["NotResource"] = [with_default(arn) for arn in resource]
         else:
-            found["Resource"] = resource
+            results["Resource"] = resource
         condition = self.condition()
         if condition:
-            found["Condition"] = condition
-        return found | elements
+            results["Condition"] = condition
+        return results | elements
 
     def document(self) -> dict[str, Any]:
         return policy(*(self.statement() for _ in range(self.chance.randint(1, 3))))
@@ -456,11 +456,11 @@ DISAGREEMENTS = [
 def test_differs_where_it_is_listed_and_nowhere_else() -> None:
     listed = [(entry.id, *entry.values) for entry in DISAGREEMENTS]
     answers = theirs([case for _, case, _, _ in listed])
-    found = {
+    results = {
         name: (answer, ours(case))
         for (name, case, _, _), answer in zip(listed, answers, strict=True)
     }
-    assert found == {name: (their, our) for name, _, their, our in listed}
+    assert results == {name: (their, our) for name, _, their, our in listed}
 
 
 def test_agrees_on_trust_policies_of_the_same_account() -> None:

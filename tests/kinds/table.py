@@ -36,9 +36,9 @@ from tests.support.certificates import issue, of_version_2, server_certificate, 
 from tests.support.in_process import ORIGIN, InProcess, in_process, service_model
 from tests.support.saml_idp import key_pair, metadata_xml
 
-HERE = Path(__file__).parent
-FILE = HERE / "table.txt"
-REQUESTS = HERE / "requests.yaml"
+FOLDER = Path(__file__).parent
+FILE = FOLDER / "table.txt"
+REQUESTS = FOLDER / "requests.yaml"
 WRITE = ".venv/bin/python -m tests.kinds.table"
 ACCOUNT = AccountId("111122223333")
 _DENIED = "@denied"
@@ -137,10 +137,10 @@ class _World:
     known: Known = field(default_factory=Known)
 
     async def answer(
-        self, service: str, operation: str, given: Mapping[str, Any], region: str
+        self, service: str, operation: str, params: Mapping[str, Any], region: str
     ) -> tuple[str, Any]:
         """The error's code and the message, or an empty code and the answer."""
-        members = {name: value for name, value in given.items() if value is not None}
+        members = {name: value for name, value in params.items() if value is not None}
         key = self.powerless if members.pop(_DENIED, False) else self.root
         quota = members.pop(_QUOTA, None)
         sent = self.known.filled(members)
@@ -160,10 +160,10 @@ class _World:
         return "", parsed
 
     async def _rest(
-        self, operation: str, given: Any, key: Key, region: str
+        self, operation: str, params: Any, key: Key, region: str
     ) -> tuple[str, Any]:
         model = service_model("rolesanywhere").operation_model(operation)
-        made = _REST.serialize_to_request(given, model)
+        made = _REST.serialize_to_request(params, model)
         request = AWSRequest(
             made["method"],
             f"{ORIGIN}{made['url_path']}?{percent_encode_sequence(made['query_string'])}",
@@ -195,8 +195,10 @@ class _World:
 
 def read_requests() -> dict[str, list[dict[str, Any]]]:
     """The steps of each kind, by its title."""
-    found: dict[str, list[dict[str, Any]]] = yaml.safe_load(REQUESTS.read_text("utf-8"))
-    return found
+    results: dict[str, list[dict[str, Any]]] = yaml.safe_load(
+        REQUESTS.read_text("utf-8")
+    )
+    return results
 
 
 async def make_table() -> str:
@@ -218,8 +220,10 @@ async def _furnished(broker: InProcess) -> _World:
     root = await broker.create_account(ACCOUNT)
     made = await broker.ask("iam", "CreateUser", root, UserName="reader")
     made = await broker.ask("iam", "CreateAccessKey", root, UserName="reader")
-    found = made["AccessKey"]
-    world = _World(broker, root, Key(found["AccessKeyId"], found["SecretAccessKey"]))
+    access_key = made["AccessKey"]
+    world = _World(
+        broker, root, Key(access_key["AccessKeyId"], access_key["SecretAccessKey"])
+    )
     trust = world.known.values["TRUST"]
     await broker.ask(
         "iam", "CreateRole", root, RoleName="Reader", AssumeRolePolicyDocument=trust
@@ -266,12 +270,12 @@ async def _rows(world: _World, service: str, step: dict[str, Any]) -> list[str]:
     region = step.pop("region", REGION)
     only_faults = step.pop("only faults", False)
     faults: dict[str, Any] = step.pop("faults", {})
-    ((operation, given),) = step.items()
+    ((operation, params),) = step.items()
     rows = ["", operation]
     if faults:
-        rows += await _fault_rows(world, service, operation, given, faults)
+        rows += await _fault_rows(world, service, operation, params, faults)
     if not only_faults:
-        code, answer = await world.answer(service, operation, given, region)
+        code, answer = await world.answer(service, operation, params, region)
         if code:
             rows.append(f"  {code}: {_plain(answer)}")
         else:
@@ -281,28 +285,28 @@ async def _rows(world: _World, service: str, step: dict[str, Any]) -> list[str]:
 
 
 async def _fault_rows(
-    world: _World, service: str, operation: str, given: Any, faults: dict[str, Any]
+    world: _World, service: str, operation: str, params: Any, faults: dict[str, Any]
 ) -> list[str]:
     faults = {"denied": {_DENIED: True}, **faults}
     alone: dict[str, tuple[str, Any]] = {}
     for name, members in faults.items():
         alone[name] = await world.answer(
-            service, operation, {**given, **members}, REGION
+            service, operation, {**params, **members}, REGION
         )
         assert alone[name][0], f"{operation} succeeds with {name}"
     loses: dict[str, list[str]] = {name: [] for name in faults}
     others: list[str] = []
-    for one, two in itertools.combinations(faults, 2):
-        if faults[one].keys() & faults[two].keys() or alone[one] == alone[two]:
+    for text, two in itertools.combinations(faults, 2):
+        if faults[text].keys() & faults[two].keys() or alone[text] == alone[two]:
             continue
-        both = {**given, **faults[one], **faults[two]}
+        both = {**params, **faults[text], **faults[two]}
         answer = await world.answer(service, operation, both, REGION)
-        if _same(answer, alone[one]):
-            loses[two].append(one)
+        if _same(answer, alone[text]):
+            loses[two].append(text)
         elif _same(answer, alone[two]):
-            loses[one].append(two)
+            loses[text].append(two)
         else:
-            others.append(f"  {one} and {two}: {answer[0]}: {_plain(answer[1])}")
+            others.append(f"  {text} and {two}: {answer[0]}: {_plain(answer[1])}")
     return [
         f"  {name}: {code}: {_plain(message)}"
         + (f" | after {', '.join(sorted(loses[name]))}" if loses[name] else "")
@@ -310,10 +314,10 @@ async def _fault_rows(
     ] + others
 
 
-def _same(one: tuple[str, Any], two: tuple[str, Any]) -> bool:
+def _same(entry: tuple[str, Any], two: tuple[str, Any]) -> bool:
     """Whether two errors are one, or both refuse a permission, on whatever it is."""
-    refusals = [str(message).startswith("User: ") for _, message in (one, two)]
-    return one == two or (one[0] == two[0] and all(refusals))
+    refusals = [str(message).startswith("User: ") for _, message in (entry, two)]
+    return entry == two or (entry[0] == two[0] and all(refusals))
 
 
 def _text(answer: Any, service: str) -> str:
@@ -321,7 +325,9 @@ def _text(answer: Any, service: str) -> str:
     if service == "rolesanywhere":
         for name, value in answer.items():
             if isinstance(value, list) and name != "tags":
-                answer[name] = sorted(value, key=lambda one: json.dumps(one["name"]))
+                answer[name] = sorted(
+                    value, key=lambda entity: json.dumps(entity["name"])
+                )
     return json.dumps(
         answer,
         default=lambda value: "…" if isinstance(value, bytes) else str(value),

@@ -62,7 +62,10 @@ def _meaning(answer: dict[str, Any]) -> object:
     """Who does what, and with which body."""
     return (
         answer["Principal"]["Arn"],
-        [(one["Action"], one["Resource"]) for one in answer["Decisions"]],
+        [
+            (decision["Action"], decision["Resource"])
+            for decision in answer["Decisions"]
+        ],
         answer["ContentSha256"],
     )
 

@@ -189,26 +189,26 @@ class Lineages(RuleBasedStateMachine):
     def mint_by_key(self, how: str, which: int, with_mfa: bool) -> Any:
         if not self.key_active:
             return multiple()
-        given: dict[str, Any] = {}
+        params: dict[str, Any] = {}
         if with_mfa and how != "federation":
             self.world.clock.move(31)
             phone = self.phones[0]
-            given = {"SerialNumber": phone.serial, "TokenCode": phone.code(self.world)}
+            params = {"SerialNumber": phone.serial, "TokenCode": phone.code(self.world)}
         account = self.accounts[which] if how == "role" else ACCOUNT
         match how:
             case "role":
-                given |= _role(account)
+                params |= _role(account)
                 name = "AssumeRole"
             case "session":
                 name = "GetSessionToken"
             case _:
-                given |= {"Name": "lent", "Policy": EVERYTHING}
+                params |= {"Name": "lent", "Policy": EVERYTHING}
                 name = "GetFederationToken"
         if account in self.gone:
             return multiple()
-        made = self.run(self._perform(self._key_caller(), "sts", name, given))
+        made = self.run(self._perform(self._key_caller(), "sts", name, params))
         return self._add(
-            made, self.root, account, tied=how != "role", shown="TokenCode" in given
+            made, self.root, account, tied=how != "role", shown="TokenCode" in params
         )
 
     @rule(target=sessions, node=sessions, which=WHICH)
@@ -225,10 +225,10 @@ class Lineages(RuleBasedStateMachine):
         made: list[Node] = []
         for _ in range(CHAIN):
             self.world.clock.move(1)
-            found = self.chain_one(made[-1] if made else node)
-            if found is None:
+            stored_node = self.chain_one(made[-1] if made else node)
+            if stored_node is None:
                 break
-            made.append(found)
+            made.append(stored_node)
         return multiple(*made)
 
     def chain_one(self, node: Node) -> Node | None:
@@ -239,8 +239,8 @@ class Lineages(RuleBasedStateMachine):
 
     @rule(target=sessions, node=sessions)
     def narrow(self, node: Node) -> Any:
-        given = {"DurationSeconds": 60}
-        made = self._derive(node, "sts", "GetScopedCredentials", given)
+        params = {"DurationSeconds": 60}
+        made = self._derive(node, "sts", "GetScopedCredentials", params)
         if made is None:
             return multiple()
         return self._add(made, node, node.account, tied=node.tied_to_key)
@@ -260,15 +260,15 @@ class Lineages(RuleBasedStateMachine):
     @rule(target=sessions, node=sessions)
     def renew_a_login(self, node: Node) -> Any:
         """As a terminal's login does: each renewal is made from the same session."""
-        given = {"ClientId": "c", "GrantType": "refresh_token"}
-        made = self._derive(node, "signin", "CreateOAuth2Token", given)
+        params = {"ClientId": "c", "GrantType": "refresh_token"}
+        made = self._derive(node, "signin", "CreateOAuth2Token", params)
         if made is None:
             return multiple()
-        again = self._derive(node, "signin", "CreateOAuth2Token", given)
+        again = self._derive(node, "signin", "CreateOAuth2Token", params)
         return multiple(
             *(
-                self._add(one, node, node.account, tied=node.tied_to_key)
-                for one in (made, again)
+                self._add(entry, node, node.account, tied=node.tied_to_key)
+                for entry in (made, again)
             )
         )
 
@@ -326,23 +326,23 @@ class Lineages(RuleBasedStateMachine):
         if node.account != ACCOUNT or not self._is_alive(node):
             return
         serial = self.phones[1].serial
-        given = {"UserName": "alice", "SerialNumber": serial}
+        params = {"UserName": "alice", "SerialNumber": serial}
         try:
             self.run(
-                self._perform(self._caller(node), "iam", "DeactivateMFADevice", given)
+                self._perform(self._caller(node), "iam", "DeactivateMFADevice", params)
             )
         except (AccessDenied, InvalidClientTokenId):
-            assert not any(one.shown for one in node.line) or node.tied_to_key
+            assert not any(entry.shown for entry in node.line) or node.tied_to_key
         else:
-            assert any(one.shown for one in node.line)
+            assert any(entry.shown for entry in node.line)
             self.phones[1] = self.run(self._phone())
 
     # What holds after each step.
 
     @invariant()
     def what_lives_is_what_has_no_ended_ancestor(self) -> None:
-        found = [self.run(self._resolves(node)) for node in self.nodes]
-        assert found == [self._is_alive(node) for node in self.nodes]
+        results = [self.run(self._resolves(node)) for node in self.nodes]
+        assert results == [self._is_alive(node) for node in self.nodes]
 
     # How it is done.
 
@@ -352,8 +352,8 @@ class Lineages(RuleBasedStateMachine):
             return False
         return (
             self.world.clock.now() < node.ends
-            and not any(one.revoked for one in node.line)
-            and not any(one.account in self.gone for one in node.line)
+            and not any(entry.revoked for entry in node.line)
+            and not any(entry.account in self.gone for entry in node.line)
         )
 
     def _add(
@@ -382,7 +382,7 @@ class Lineages(RuleBasedStateMachine):
         node: Node,
         service: str,
         name: str,
-        given: dict[str, Any],
+        params: dict[str, Any],
         *,
         refusals: bool = False,
     ) -> Any:
@@ -390,7 +390,7 @@ class Lineages(RuleBasedStateMachine):
         self.world.clock.move(0.01)
         alive = self._is_alive(node)
         try:
-            answer = self.run(self._perform(self._caller(node), service, name, given))
+            answer = self.run(self._perform(self._caller(node), service, name, params))
         except ENDED:
             assert not alive
             return None
@@ -414,12 +414,12 @@ class Lineages(RuleBasedStateMachine):
         return self._resolve(node)
 
     async def _resolve(self, node: Node) -> Caller:
-        found = await self.world.services.resolver.resolve(
+        session = await self.world.services.resolver.resolve(
             node.credentials["AccessKeyId"],
             node.credentials["SessionToken"],
             self.world.clock.now(),
         )
-        return found.caller
+        return session.caller
 
     async def _resolves(self, node: Node) -> bool:
         try:
@@ -433,14 +433,14 @@ class Lineages(RuleBasedStateMachine):
         caller: Caller | Coroutine[Any, Any, Caller],
         service: str,
         name: str,
-        given: dict[str, Any],
+        params: dict[str, Any],
     ) -> Any:
         proved = caller if isinstance(caller, Caller) else await caller
         services = self.world.services
         return await perform(
             services,
             services.registry.get(service, name),
-            given,
+            params,
             told(proved),
             raw=RAW,
             request_id=str(uuid.uuid4()),
@@ -481,9 +481,9 @@ class Lineages(RuleBasedStateMachine):
             await revoke_session(change, record, now=self.world.clock.now())
 
     async def _account(self, account: AccountId) -> Account:
-        found = await self.world.services.fresh.find(kinds.ACCOUNT, account)
-        assert found is not None
-        return found
+        stored_account = await self.world.services.fresh.find(kinds.ACCOUNT, account)
+        assert stored_account is not None
+        return stored_account
 
     def _mark(self, target: str) -> None:
         """End what was made with the user's key up to now."""

@@ -371,7 +371,7 @@ class Outdated(RuleBasedStateMachine):
             self._told(worker, {*self.values})
         knows = {part: worker.knows[part] for part in parts}
         try:
-            found = self.run(worker.read(name))
+            match = self.run(worker.read(name))
         except StoreUnavailableError:
             assert not worker.door.reads
             in_grace = worker.memory.age_seconds <= STALE_SECONDS
@@ -380,7 +380,7 @@ class Outdated(RuleBasedStateMachine):
             return
         assert worker.door.polls or worker.memory.age_seconds <= STALE_SECONDS
         for part, value in zip(
-            parts, found if name in PARTS else (found,), strict=True
+            parts, match if name in PARTS else (match,), strict=True
         ):
             assert value in self.values[part][knows[part] :], part
             worker.has[part] = max(worker.has.get(part, 0), worker.knows[part])
@@ -402,10 +402,10 @@ class FreshTruth:
         self.directory = directory
 
     def __getattr__(self, name: str) -> Any:
-        async def read(*given: Any) -> object:
+        async def read(*params: Any) -> object:
             memory = Freshness(self.directory, SteppingClock())
             try:
-                return await getattr(FreshDirectory(memory), name)(*given)
+                return await getattr(FreshDirectory(memory), name)(*params)
             finally:
                 await memory.close()
 

@@ -92,19 +92,19 @@ WRITTEN = {
 
 @st.composite
 def conditions(draw: st.DrawFn) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     for _ in range(draw(st.integers(0, 2))):
         family = draw(st.sampled_from(sorted(OPERATORS)))
         operator = (
             draw(PREFIXES) + draw(st.sampled_from(OPERATORS[family])) + draw(SUFFIXES)
         )
         key = draw(st.sampled_from(KEYS))
-        found.setdefault(operator, {})[key] = draw(some(WRITTEN[family]))
+        results.setdefault(operator, {})[key] = draw(some(WRITTEN[family]))
     if draw(st.booleans()):
-        found["Null"] = {
+        results["Null"] = {
             draw(st.sampled_from(KEYS)): draw(st.sampled_from(["true", "false"]))
         }
-    return found
+    return results
 
 
 @st.composite
@@ -126,7 +126,7 @@ def statements(
         SESSION.arn,
         SESSION.principal_arn,
     ]
-    found: dict[str, Any] = {
+    results: dict[str, Any] = {
         "Effect": draw(st.sampled_from(["Allow", "Allow", "Deny"])),
         draw(st.sampled_from(["Action", "Action", "NotAction"])): draw(
             some(actions, min_size=1)
@@ -135,21 +135,21 @@ def statements(
     }
     if not trust:
         name = draw(st.sampled_from(["Resource", "Resource", "NotResource"]))
-        found[name] = draw(some(resources, min_size=1))
+        results[name] = draw(some(resources, min_size=1))
     if principals:
         name = (
             "Principal"
             if trust
             else draw(st.sampled_from(["Principal", "Principal", "NotPrincipal"]))
         )
-        found[name] = {"AWS": draw(some(names, min_size=1)), "Federated": PROVIDER}
-    return found
+        results[name] = {"AWS": draw(some(names, min_size=1)), "Federated": PROVIDER}
+    return results
 
 
-def parsed(found: list[dict[str, Any]], kind: PolicyKind) -> PolicySet:
-    if not found:
+def parsed(results: list[dict[str, Any]], kind: PolicyKind) -> PolicySet:
+    if not results:
         return compile_policies([])
-    text = json.dumps({"Version": "2012-10-17", "Statement": found})
+    text = json.dumps({"Version": "2012-10-17", "Statement": results})
     return compile_policies([("p", parse_policy(text, kind))])
 
 

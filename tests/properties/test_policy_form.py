@@ -103,12 +103,12 @@ def test_the_oddest_values_survive_the_form(values: list[str], key: str) -> None
 def test_whatever_is_pasted_is_kept_or_complained_of(text: str) -> None:
     """Text that no form can show stays as it was typed; the rest may be wrong."""
     editor = PolicyEditor(kind=PolicyKind.IDENTITY, view=EditorView.JSON, text=text)
-    shown = apply_command(editor, Form([("do", "show-form")]))
-    if shown.draft is None:
-        assert shown.text == text
-        assert shown.problem is not None
+    policy_editor = apply_command(editor, Form([("do", "show-form")]))
+    if policy_editor.draft is None:
+        assert policy_editor.text == text
+        assert policy_editor.problem is not None
     else:
-        again = apply_command(shown, Form([("do", "show-json")]))
+        again = apply_command(policy_editor, Form([("do", "show-json")]))
         assert json.loads(again.text).keys() >= json.loads(text).keys()
 
 

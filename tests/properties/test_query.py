@@ -81,8 +81,8 @@ def test_valid_escapes_mean_what_the_standard_library_says(value: str) -> None:
         call = parse_call(raw("GET", b"N=" + value.encode(), b""))
     except InputRejected:
         return
-    (found,) = parse_qsl(f"N={value}", keep_blank_values=True)
-    assert call.params == {"N": found[1]}
+    (results,) = parse_qsl(f"N={value}", keep_blank_values=True)
+    assert call.params == {"N": results[1]}
 
 
 @given(st.text(st.characters()))

@@ -56,7 +56,7 @@ class Installation:
 
     def assertion(self, *roles: str, **knobs: object) -> str:
         """A SAMLResponse of the provider for these roles."""
-        given: dict[str, object] = {
+        params: dict[str, object] = {
             "now": datetime.now(UTC),
             "assertion_id": f"_{uuid.uuid4().hex}",
             "recipient": self.acs,
@@ -65,35 +65,37 @@ class Installation:
                 role=[f"{role},{SAML_PROVIDER}" for role in roles or (READER,)]
             ),
         }
-        return saml_idp.build_response(**{**given, **knobs})
+        return saml_idp.build_response(**{**params, **knobs})
 
     def web_identity(self, **more: Any) -> dict[str, Any]:
         """Exchange a fresh token for the reader's session."""
-        given = {
+        params = {
             "RoleArn": READER,
             "RoleSessionName": "workload",
             "WebIdentityToken": self.issuer.issuer.token(),
         }
         answer: dict[str, Any] = self.sts.assume_role_with_web_identity(
-            **{**given, **more}
+            **{**params, **more}
         )
         return answer
 
     def saml(self, response: str | None = None, **more: Any) -> dict[str, Any]:
         """Exchange an assertion for the reader's session."""
-        given = {
+        params = {
             "RoleArn": READER,
             "PrincipalArn": SAML_PROVIDER,
             "SAMLAssertion": response or self.assertion(),
         }
-        answer: dict[str, Any] = self.sts.assume_role_with_saml(**{**given, **more})
+        answer: dict[str, Any] = self.sts.assume_role_with_saml(**{**params, **more})
         return answer
 
     def identity(self, answer: dict[str, Any]) -> dict[str, Any]:
         """``GetCallerIdentity`` with an answer's credentials."""
         key = Key.of(answer["Credentials"])
-        found: dict[str, Any] = self.broker.client("sts", key).get_caller_identity()
-        return found
+        caller_identity: dict[str, Any] = self.broker.client(
+            "sts", key
+        ).get_caller_identity()
+        return caller_identity
 
     def _set_up(self) -> None:
         url = self.issuer.issuer.url

@@ -70,7 +70,7 @@ def directory_of(
     server: Ds389, folder: Path, **more: Any
 ) -> AbstractAsyncContextManager[LdapPeople, None]:
     (folder / "password").write_text(SERVICE_PASSWORD)
-    given = {
+    params = {
         "Kind": "389",
         "Servers": [f"ldap://127.0.0.1:{server.port}"],
         "AllowPlaintext": True,
@@ -82,19 +82,22 @@ def directory_of(
         "TimeoutSeconds": 20,
         **more,
     }
-    return people_of(given, folder)
+    return people_of(params, folder)
 
 
 async def test_a_person_with_groups_of_both_kinds(
     server: Ds389, tmp_path: Path
 ) -> None:
     async with directory_of(server, tmp_path) as people:
-        found = await prove(people, "Ann")
-        assert (found.username, found.groups) == ("ann", ("all", "staff"))
+        stored_person = await prove(people, "Ann")
+        assert (stored_person.username, stored_person.groups) == (
+            "ann",
+            ("all", "staff"),
+        )
         assert (await prove(people, "bob")).groups == ("all",)
         assert list((await prove(people, "crowded")).groups) == CROWD
-        again = await people.get_current(found.subject, datetime.now(UTC))
-        assert again == found
+        again = await people.get_current(stored_person.subject, datetime.now(UTC))
+        assert again == stored_person
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def directory_of(
     samba: Samba, folder: Path, **more: Any
 ) -> AbstractAsyncContextManager[LdapPeople, None]:
     (folder / "password").write_text(PASSWORD)
-    given = {
+    params = {
         "Kind": "ActiveDirectory",
         "Servers": ["ldaps://localhost"],
         "CaFile": str(samba.ca_file),
@@ -76,7 +76,7 @@ def directory_of(
         "TimeoutSeconds": 20,
         **more,
     }
-    return people_of(given, folder)
+    return people_of(params, folder)
 
 
 @pytest.mark.parametrize(
@@ -86,12 +86,12 @@ async def test_a_person_with_groups_in_groups(
     samba: Samba, tmp_path: Path, more: dict[str, Any]
 ) -> None:
     async with directory_of(samba, tmp_path, **more) as people:
-        found = await prove(people, "ANN")
-        assert found.username == "ann"
-        assert found.groups == ("all", "staff", "world")
-        assert found.attributes == {"Department": "Sales"}
-        again = await people.get_current(found.subject, datetime.now(UTC))
-        assert again == found
+        person = await prove(people, "ANN")
+        assert person.username == "ann"
+        assert person.groups == ("all", "staff", "world")
+        assert person.attributes == {"Department": "Sales"}
+        again = await people.get_current(person.subject, datetime.now(UTC))
+        assert again == person
     async with directory_of(samba, tmp_path, NestedGroups=False, **more) as people:
         assert (await prove(people, "ann")).groups == ("staff",)
 
@@ -102,8 +102,8 @@ async def test_user_principal_names(samba: Samba, tmp_path: Path) -> None:
         "Username": "userPrincipalName",
     }
     async with directory_of(samba, tmp_path, **more) as people:
-        found = await prove(people, "ann@corp.example.com")
-        assert found.username == "ann@corp.example.com"
+        person = await prove(people, "ann@corp.example.com")
+        assert person.username == "ann@corp.example.com"
 
 
 async def test_more_groups_than_a_page_has(samba: Samba, tmp_path: Path) -> None:

@@ -69,8 +69,8 @@ def run(here: Walk, *calls: dict[str, Any]) -> tuple[str, list[dict[str, Any]]]:
     return begun["session"], results
 
 
-def call(name: str, **given: Any) -> dict[str, Any]:
-    return {"id": name, "name": name, "input": given}
+def call(name: str, **params: Any) -> dict[str, Any]:
+    return {"id": name, "name": name, "input": params}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -100,7 +100,7 @@ def test_the_session_is_short_and_narrow_and_the_persons(here: Walk) -> None:
     assert results[0]["content"]["by"] == "ana"
     time.sleep(0.5)
     listed = here.run(f"broker audit --key {key} --json").splitlines()
-    records = {one["action"]: one for one in map(json.loads, listed)}
+    records = {entry["action"]: entry for entry in map(json.loads, listed)}
     minted = records["sts:AssumeRole"]
     assert minted["session"]["source_identity"] == "ana"
     assert minted["caller_arn"].endswith(":user/ana")
@@ -128,8 +128,8 @@ def test_a_session_is_revoked_while_the_agent_works(here: Walk) -> None:
         while True:
             lines = (here.folder / "results").read_text().splitlines()
             if len(lines) >= answered:
-                found: dict[str, Any] = json.loads(lines[answered - 1])
-                return found
+                matches: dict[str, Any] = json.loads(lines[answered - 1])
+                return matches
             assert time.monotonic() < deadline
             time.sleep(0.02)
 

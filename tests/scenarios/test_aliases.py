@@ -109,14 +109,14 @@ def test_the_portal_is_served_at_awss_names(world: World) -> None:
             )
     tokens.close()
     portal = world.client("sso", "eu-west-1")
-    for call, given in (
+    for call, params in (
         (portal.list_accounts, {}),
         (portal.list_account_roles, {"accountId": ACCOUNT}),
         (portal.get_role_credentials, {"accountId": ACCOUNT, "roleName": "Reader"}),
         (portal.logout, {}),
     ):
         with pytest.raises(portal.exceptions.UnauthorizedException):
-            call(accessToken="none", **given)
+            call(accessToken="none", **params)
     portal.close()
 
 

@@ -76,7 +76,7 @@ def test_the_scenario(world: World) -> None:
             assert answer["decision"] is expected, asked
     batch = {"evaluations": [asked for asked, _ in authzen.DECISIONS]}
     _, _, answer = world.post(described["access_evaluations_endpoint"], batch)
-    decided = [one["decision"] for one in answer["evaluations"]]
+    decided = [evaluation["decision"] for evaluation in answer["evaluations"]]
     assert decided == [expected for _, expected in authzen.DECISIONS]
     for malformed in authzen.MALFORMED:
         url = described["access_evaluation_endpoint"]

@@ -21,13 +21,13 @@ MEMBER = "555555555555"
 def environment(key: Key | dict[str, Any]) -> dict[str, str]:
     if isinstance(key, dict):
         key = Key.of(key["Credentials"])
-    found = {
+    results = {
         "AWS_ACCESS_KEY_ID": key.access_key_id,
         "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
     }
     if key.session_token:
-        found["AWS_SESSION_TOKEN"] = key.session_token
-    return found
+        results["AWS_SESSION_TOKEN"] = key.session_token
+    return results
 
 
 @pytest.fixture(scope="module")

@@ -48,13 +48,13 @@ def make_user(gateway: Gateway, name: str) -> Any:
     )
 
 
-def code(call: Any, **given: Any) -> str:
+def code(call: Any, **params: Any) -> str:
     """The code of an error; empty if there is none."""
     try:
-        call(**given)
+        call(**params)
     except ClientError as error:
-        found: str = error.response["Error"]["Code"]
-        return found
+        stored_code: str = error.response["Error"]["Code"]
+        return stored_code
     return ""
 
 
@@ -93,8 +93,8 @@ def test_ceph_asks_before_it_acts(tmp_path: Path) -> None:
             assert code(s3.list_objects_v2, **told, Prefix="dir/") == ""
             assert code(s3.get_bucket_acl, **told) == ""
             policy = {"Version": "2012-10-17", "Statement": []}
-            given = {**told, "Policy": json.dumps(policy)}
-            assert code(s3.put_bucket_policy, **given) == "AccessDenied"
+            params = {**told, "Policy": json.dumps(policy)}
+            assert code(s3.put_bucket_policy, **params) == "AccessDenied"
             made = s3.create_multipart_upload(**told, Key="big")
             part = {**told, "Key": "big", "UploadId": made["UploadId"]}
             assert code(s3.upload_part, **part, PartNumber=1, Body=b"x") == ""

@@ -30,7 +30,7 @@ def write(folder: Path, machine: Issued, *chain: Issued) -> dict[str, str]:
     """Its files, as the agent's settings name them."""
     folder.mkdir(exist_ok=True)
     certificate, key = folder / "machine.pem", folder / "machine.key"
-    certificate.write_text("".join(one.pem for one in (machine, *chain)))
+    certificate.write_text("".join(issued.pem for issued in (machine, *chain)))
     key.write_text(machine.key_pem)
     key.chmod(0o600)
     return {"certificate_file": str(certificate), "private_key_file": str(key)}
@@ -52,8 +52,8 @@ def machine(request: pytest.FixtureRequest, world: World) -> Issued:
     return world.intermediate.issue("web-1", key=key)
 
 
-def agent(world: World, folder: Path, given: Mapping[str, object]) -> RunningAgent:
-    made = RunningAgent(folder, world.broker.url, given)
+def agent(world: World, folder: Path, params: Mapping[str, object]) -> RunningAgent:
+    made = RunningAgent(folder, world.broker.url, params)
     made.write_config()
     return made
 
@@ -103,10 +103,13 @@ def test_a_new_certificate_counts_from_the_next_renewal_on(
     for number in (1, 2):
         machine = world.intermediate.issue(f"web-{number}", key=rsa_key())
         write(tmp_path, machine, world.intermediate)
-        found, grant = kept.get_credentials("2.0")
+        credentials, grant = kept.get_credentials("2.0")
         assert grant.role_arn == world.role
         arn = arn_of(
-            world, found.access_key_id, found.secret_access_key, found.session_token
+            world,
+            credentials.access_key_id,
+            credentials.secret_access_key,
+            credentials.session_token,
         )
         name = arn.rpartition("/")[2]
         assert int(name, 16) == machine.certificate.serial_number
@@ -125,16 +128,16 @@ async def test_an_ended_session_is_replaced(
         settings = load_settings(made.config)
         api = BrokerApi(settings.endpoint, settings.region)
         kept.append(Keeper(make_identity(settings, api), api.now))
-    tasks = [asyncio.create_task(one.run()) for one in kept]
-    lost, other = [await one.wait_for() for one in kept]
-    await waited(lambda: all(one._accepted for one in kept))
+    tasks = [asyncio.create_task(item.run()) for item in kept]
+    lost, other = [await item.wait_for() for item in kept]
+    await waited(lambda: all(item._accepted for item in kept))
     revoke = ("sessions", "revoke", ACCOUNT, "--source-identity", "web-lost")
     await asyncio.to_thread(world.broker.command, *revoke)
     await waited(lambda: kept[0].find() not in (lost, None))
     assert kept[1].find() is other
-    for task, one in zip(tasks, kept, strict=True):
+    for task, entry in zip(tasks, kept, strict=True):
         task.cancel()
-        one.close()
+        entry.close()
 
 
 @pytest.mark.parametrize("case", ["stranger", "subject", "chain"])
@@ -155,25 +158,25 @@ def test_the_broker_decides(world: World, tmp_path: Path, case: str) -> None:
 
 
 def test_what_is_wrong_with_the_files_is_said(world: World, tmp_path: Path) -> None:
-    one, other = (world.intermediate.issue("web-1") for _ in range(2))
-    files = write(tmp_path, one, world.intermediate)
+    issued, other = (world.intermediate.issue("web-1") for _ in range(2))
+    files = write(tmp_path, issued, world.intermediate)
     made = agent(world, tmp_path, identity(world, files))
     key = Path(files["private_key_file"])
     for text, said in (
         (other.key_pem, "is not the one of the first certificate"),
         ("nothing", "cannot be used"),
         ("", "cannot be used"),
-        (one.key_pem + other.key_pem, "must have one RSA or EC key"),
+        (issued.key_pem + other.key_pem, "must have one RSA or EC key"),
     ):
         key.write_text(text)
         done = made.run("process")
         assert done.returncode == 1
         assert said in done.stderr
         assert "Traceback" not in done.stderr
-    key.write_text(one.key_pem)
-    write(tmp_path, one, *(issue(f"Level {number}") for number in range(6)))
+    key.write_text(issued.key_pem)
+    write(tmp_path, issued, *(issue(f"Level {number}") for number in range(6)))
     assert "more than 5 certificates" in made.run("process").stderr
-    write(tmp_path, one, world.intermediate)
+    write(tmp_path, issued, world.intermediate)
     key.chmod(0o644)
     assert "can be read by others" in made.run("check").stdout
     Path(files["certificate_file"]).unlink()
@@ -183,8 +186,8 @@ def test_what_is_wrong_with_the_files_is_said(world: World, tmp_path: Path) -> N
 class Lossy(BrokerApi):
     """The broker, but the answer to a registration is lost."""
 
-    def call(self, action: str, given: Mapping[str, str], **more: Any) -> Any:
-        answer = super().call(action, given, **more)
+    def call(self, action: str, params: Mapping[str, str], **more: Any) -> Any:
+        answer = super().call(action, params, **more)
         if action == "RegisterInstance":
             raise BrokerAwayError("the answer was lost")
         return answer
@@ -281,20 +284,20 @@ def test_what_a_certificate_admitted_ends_with_its_trust_anchor(
         },
     )["trustAnchor"]
     opened = world.api.create_profile(name="mill", roleArns=[role], enabled=True)
-    given = {
+    params = {
         **write(tmp_path, root.issue("web-8", key=rsa_key())),
         "trust_anchor_arn": anchor["trustAnchorArn"],
         "profile_arn": opened["profile"]["profileArn"],
         "role_arn": role,
     }
-    session = json.loads(agent(world, tmp_path, given).run("process").stdout)
+    session = json.loads(agent(world, tmp_path, params).run("process").stdout)
     key = Key(
         session["AccessKeyId"], session["SecretAccessKey"], session["SessionToken"]
     )
     unused = broker_client(world.broker, key).create_join_token(
         InstanceProfileName="mill"
     )["Token"]
-    made = agent(world, tmp_path, {**given, "instance_profile_arn": profile})
+    made = agent(world, tmp_path, {**params, "instance_profile_arn": profile})
     assert made.run("process").returncode == 0
     world.api.delete_trust_anchor(trustAnchorId=anchor["trustAnchorId"])
     joining = tmp_path / "join-token"

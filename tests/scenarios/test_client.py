@@ -174,7 +174,9 @@ def werkzeug(installed: Installed, _folder: Path) -> Iterator[int]:
 SERVICES = (fastapi_sample, werkzeug)
 
 
-@pytest.fixture(scope="module", params=SERVICES, ids=[one.__name__ for one in SERVICES])
+@pytest.fixture(
+    scope="module", params=SERVICES, ids=[service.__name__ for service in SERVICES]
+)
 def world(
     request: pytest.FixtureRequest,
     installed: Installed,

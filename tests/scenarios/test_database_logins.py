@@ -244,8 +244,8 @@ def test_who_logged_in_is_recorded_with_the_reason(world: World) -> None:
     assert world.log_in(world.token(world.bob)) == ""
     listed = world.broker.command("audit", "--json", "--action", "rds-db:connect")
     records = [json.loads(line) for line in listed.splitlines()]
-    assert {one["decision"] for one in records} == {"allowed", "denied"}
-    assert all(one["reason"] for one in records)
+    assert {record["decision"] for record in records} == {"allowed", "denied"}
+    assert all(record["reason"] for record in records)
     said = world.said_by_the_database()
     assert "LDAP diagnostics: AccessDenied; broker explain " in said
     request_id = said.rpartition("broker explain ")[2].split()[0]

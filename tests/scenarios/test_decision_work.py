@@ -128,8 +128,8 @@ def test_costly_decisions_of_one_account_delay_no_other(
             ended.set()
     codes = Counter(
         answer.get("message", status)
-        for one in flooding
-        for status, answer in one.result()
+        for future in flooding
+        for status, answer in future.result()
     )
     assert longest < WAIT_MAX
     assert set(codes) <= {200, "Rate exceeded"}

@@ -29,8 +29,8 @@ def token(installation: Installation) -> str:
     )
     broker.command("services", "set", "orders", "--account", ACCOUNT, "--host", HOST)
     made = broker.command("services", "token", "orders", "--account", ACCOUNT)
-    found: str = json.loads(made)["Token"]
-    return found
+    stored_token: str = json.loads(made)["Token"]
+    return stored_token
 
 
 def ask(installation: Installation, token: str, request: Signed) -> dict[str, Any]:
@@ -44,8 +44,8 @@ def post(installation: Installation, token: str, told: object) -> dict[str, Any]
         headers={"X-Broker-Service-Token": token},
     )
     with urllib.request.urlopen(asked, timeout=_SECONDS) as answer:
-        found: dict[str, Any] = json.loads(answer.read())
-        return found
+        results: dict[str, Any] = json.loads(answer.read())
+        return results
 
 
 def test_both_are_decided_recorded_and_revoked(
@@ -65,8 +65,8 @@ def test_both_are_decided_recorded_and_revoked(
     assert "Context" in denied["Principal"]
 
     keys = {person.access_key_id, job.access_key_id}
-    found = recorded(installation, denied["RequestId"])
-    records = [record for record in found if record["access_key_id"] in keys]
+    results = recorded(installation, denied["RequestId"])
+    records = [record for record in results if record["access_key_id"] in keys]
     roles = {record["caller_arn"].split("/")[1] for record in records}
     assert roles == {"Reader", "Admin"}
     refused = [record for record in records if record["decision"] == "denied"]
@@ -123,9 +123,9 @@ def test_a_proxys_client_cannot_tell_which_access_keys_exist(
         forwarded(
             installation,
             token,
-            sign(Key(one, "guessed"), "/orders/7", service="execute-api", **sent),
+            sign(Key(text, "guessed"), "/orders/7", service="execute-api", **sent),
         )
-        for one in ids
+        for text in ids
     }
     ((status, code, _),) = answers
     assert (status, code) == (401, "SignatureDoesNotMatch")
@@ -218,7 +218,7 @@ def recorded(installation: Installation, event_id: str) -> list[dict[str, Any]]:
         printed = installation.broker.command(
             *("audit", "--json", "--action", "execute-api:Invoke")
         )
-        found = [json.loads(line) for line in printed.splitlines()]
-        if event_id in {record["event_id"] for record in found}:
-            return found
+        results = [json.loads(line) for line in printed.splitlines()]
+        if event_id in {record["event_id"] for record in results}:
+            return results
         assert time.monotonic() < deadline, printed

@@ -44,7 +44,7 @@ async def test_a_door_opens_on_every_worker_when_something_is_behind_it(
         unknown_action = register(broker, Action="NoSuchAction")
 
         def known(name: str) -> set[bool]:
-            (door,) = (one for one in DOORS if one.name == name)
+            (door,) = (point for point in DOORS if point.name == name)
             if door is MACHINES:
                 told = register(broker, Action="RegisterInstance", JoinToken="x")
                 return {told != unknown_action}
@@ -58,5 +58,5 @@ async def test_a_door_opens_on_every_worker_when_something_is_behind_it(
             await until(lambda name=name: known(name) == {True})  # type: ignore[misc] # mypy's
             assert all(known(name) == {True} for _ in range(4))
             later = [*OPENERS][[*OPENERS].index(name) + 1 :]
-            assert [one for one in later if known(one) != {False}] == []
+            assert [text for text in later if known(text) != {False}] == []
         assert broker.command("doctor", "--json").count("open, since") == len(DOORS)

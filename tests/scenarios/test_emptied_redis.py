@@ -100,8 +100,8 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 @pytest.fixture(params=["outside", "embedded"])
 def place(request: pytest.FixtureRequest) -> Place:
-    found: Place = request.getfixturevalue(request.param)
-    return found
+    stored_place: Place = request.getfixturevalue(request.param)
+    return stored_place
 
 
 class Terminal:
@@ -151,18 +151,18 @@ class Terminal:
         )["roleCredentials"]
 
 
-def refusal(ask: Callable[[Any], Any], given: Any) -> str:
+def refusal(ask: Callable[[Any], Any], params: Any) -> str:
     with pytest.raises(ClientError) as refused:
-        ask(given)
+        ask(params)
     return str(refused.value.response["Error"]["Code"])
 
 
-def again(ask: Callable[[Any], Any], given: Any) -> Any:
+def again(ask: Callable[[Any], Any], params: Any) -> Any:
     """What is answered once the stores are there: within a second or so."""
     deadline = time.monotonic() + 20
     while True:
         try:
-            return ask(given)
+            return ask(params)
         except ClientError as error:
             code = error.response["ResponseMetadata"]["HTTPStatusCode"]
             if code < 500 or time.monotonic() > deadline:
@@ -267,8 +267,8 @@ def test_without_the_database_nothing_is_spent_and_without_redis_terminals_go_on
     allowed = terminal.begin()
     browser.allow(allowed["verificationUriComplete"])
     outside.postgresql.stop()
-    for ask, given in ((terminal.renew, tokens), (terminal.poll, allowed)):
-        assert refusal(ask, given) == "InternalServerException"
+    for ask, params in ((terminal.renew, tokens), (terminal.poll, allowed)):
+        assert refusal(ask, params) == "InternalServerException"
     outside.postgresql.start()
     renewed = again(terminal.renew, tokens)
     assert again(terminal.poll, allowed)["accessToken"]

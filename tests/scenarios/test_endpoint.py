@@ -56,8 +56,8 @@ def line_of(broker: RunningBroker, request_id: str) -> dict[str, Any]:
     for _ in range(500):
         for text in broker.log.splitlines():
             if request_id in text:
-                found: dict[str, Any] = json.loads(text)
-                return found
+                results: dict[str, Any] = json.loads(text)
+                return results
         time.sleep(0.01)
     pytest.fail(f"there is no line of {request_id!r}")
 
@@ -234,14 +234,14 @@ def signed(
             return error.code, error.read().decode()
 
 
-WHO = "?Action=GetCallerIdentity&Version=2011-06-15"
+CALLER = "?Action=GetCallerIdentity&Version=2011-06-15"
 
 
 def test_a_post_without_content_type_is_read_by_its_query(
     broker: RunningBroker, root: Key
 ) -> None:
     host = f"127.0.0.1:{broker.port}"
-    status, text = signed(broker, root, host, "us-east-1", WHO)
+    status, text = signed(broker, root, host, "us-east-1", CALLER)
     assert (status, "<GetCallerIdentityResult>" in text) == (200, True)
     assert signed(broker, root, host, "us-east-1") == (302, "")
 
@@ -250,7 +250,7 @@ def test_a_post_without_content_type_is_read_by_its_query(
 def test_aws_names_have_their_regions(
     broker: RunningBroker, root: Key, host: str, region: str, status: int
 ) -> None:
-    told, text = signed(broker, root, host, region, WHO)
+    told, text = signed(broker, root, host, region, CALLER)
     assert told == status, text
     assert ("Credential should be scoped to a valid region" in text) is (status == 403)
 
@@ -271,7 +271,7 @@ def test_iam_is_signed_for_at_its_own_name_as_at_aws(
 def test_a_doubled_slash_is_the_api_as_vault_relays_it(
     broker: RunningBroker, root: Key, path: str, status: int
 ) -> None:
-    told, text = signed(broker, root, ALIAS, "us-east-1", WHO, path=path)
+    told, text = signed(broker, root, ALIAS, "us-east-1", CALLER, path=path)
     assert told == status, text
     assert ("<GetCallerIdentityResult>" in text) is (status == 200)
 

@@ -71,13 +71,13 @@ def told(broker: RunningBroker, *words: str) -> str:
 def asked(
     broker: RunningBroker, action: str, resource: str, *words: str, principal: str = ANN
 ) -> str:
-    given = ("--principal", principal, "--action", action, "--resource", resource)
-    return told(broker, *given, *words)
+    values = ("--principal", principal, "--action", action, "--resource", resource)
+    return told(broker, *values, *words)
 
 
-def event_of(call: Any, **given: Any) -> str:
+def event_of(call: Any, **params: Any) -> str:
     with pytest.raises(ClientError) as caught:
-        call(**given)
+        call(**params)
     return str(caught.value.response["ResponseMetadata"]["RequestId"])
 
 
@@ -200,9 +200,9 @@ def test_every_record_of_a_request_is_told(broker: RunningBroker, ann: Key) -> N
         with_services(append)
     lines = told(broker, "several")
     assert lines.index("signin:First") < lines.index("signin:Second")
-    found = json.loads(told(broker, "several", "--json"))
-    assert found["action"] == "signin:Second"
-    assert [one["action"] for one in found["earlier"]] == ["signin:First"]
+    match = json.loads(told(broker, "several", "--json"))
+    assert match["action"] == "signin:Second"
+    assert [entry["action"] for entry in match["earlier"]] == ["signin:First"]
 
 
 @pytest.fixture
@@ -225,11 +225,11 @@ def test_a_request_that_was_only_counted_is_said_to_be(flooded: RunningBroker) -
         done = CliRunner(env=dict(broker.environment)).invoke(app, words)
         counts = [json.loads(line) for line in done.stdout.splitlines()]
     named = events & set(counts[0]["parameters"]["RequestIds"])
-    found = json.loads(told(broker, named.pop(), "--json"))
-    assert found["decision"] == "refused"
-    assert found["certain"]
-    assert found["counted_in"] == counts[0]["event_id"]
-    assert "in a burst from 127.0.0.1 that were only counted" in found["why"]
+    match = json.loads(told(broker, named.pop(), "--json"))
+    assert match["decision"] == "refused"
+    assert match["certain"]
+    assert match["counted_in"] == counts[0]["event_id"]
+    assert "in a burst from 127.0.0.1 that were only counted" in match["why"]
 
 
 def test_a_role_that_is_not_there_is_said_so(broker: RunningBroker, ann: Key) -> None:
@@ -277,17 +277,17 @@ def test_without_an_action_it_sums_up_what_a_principal_has(
         "    Allow AWS Identity and Access Management (IAM): Limited: Read;"
         " All resources; condition: aws:SourceIp IpAddress 10.0.0.0/8" in lines
     )
-    found = json.loads(told(broker, "--principal", ANN, "--json"))
-    assert found["identity-based policy"]["policies"] == "inline:Read"
+    match = json.loads(told(broker, "--principal", ANN, "--json"))
+    assert match["identity-based policy"]["policies"] == "inline:Read"
 
 
 def test_json_holds_the_same(broker: RunningBroker, ann: Key) -> None:
     assert ann
-    found = json.loads(asked(broker, "iam:GetRole", ROLE, "--json"))
-    assert found["decision"] == "denied"
-    assert found["explicit"] is False
-    assert found["policy_type"] == "identity-based policy"
-    assert found["to_do"]
+    match = json.loads(asked(broker, "iam:GetRole", ROLE, "--json"))
+    assert match["decision"] == "denied"
+    assert match["explicit"] is False
+    assert match["policy_type"] == "identity-based policy"
+    assert match["to_do"]
 
 
 @cases("words, wrong")

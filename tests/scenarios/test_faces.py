@@ -44,17 +44,17 @@ def document(statements: list[dict[str, Any]], **names: str) -> str:
     """A policy of statements in the list's short form."""
     whole = []
     for statement in statements:
-        one = {"Effect": "Allow", **statement}
-        resource = one.get("Resource", "*")
+        entry = {"Effect": "Allow", **statement}
+        resource = entry.get("Resource", "*")
         if resource != "*":
-            one["Resource"] = f"arn:aws:s3:::{resource}"
+            entry["Resource"] = f"arn:aws:s3:::{resource}"
         else:
-            one["Resource"] = "*"
+            entry["Resource"] = "*"
         for element in ("Principal", "NotPrincipal"):
-            if isinstance(one.get(element), list):
-                named = [names.get(each, each) for each in one[element]]
-                one[element] = {"AWS": named}
-        whole.append(one)
+            if isinstance(entry.get(element), list):
+                named = [names.get(each, each) for each in entry[element]]
+                entry[element] = {"AWS": named}
+        whole.append(entry)
     return json.dumps({"Version": "2012-10-17", "Statement": whole})
 
 
@@ -146,8 +146,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             f"@role/{n}": f"arn:aws:iam::{ACCOUNT}:role/{n}" for n in DATA["roles"]
         }
         names |= {
-            f"@{name}": f"arn:aws:sts::{ACCOUNT}:assumed-role/{one['role']}/{name}"
-            for name, one in DATA["sessions"].items()
+            f"@{name}": f"arn:aws:sts::{ACCOUNT}:assumed-role/{item['role']}/{name}"
+            for name, item in DATA["sessions"].items()
         }
         names |= {
             f"@{name}'s token": f"arn:aws:sts::{ACCOUNT}:federated-user/{name}.token"
@@ -155,10 +155,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         }
         names["@guest"] = f"arn:aws:iam::{OTHER}:user/guest"
         buckets = dict(DATA["resources"])
-        for number, one in enumerate(DATA["denies"]):
+        for number, entry in enumerate(DATA["denies"]):
             buckets[f"denied-{number}"] = [
                 {"Principal": [ACCOUNT, OTHER], "Action": "s3:*"},
-                {"Effect": "Deny", "Action": "s3:GetObject", **one["element"]},
+                {"Effect": "Deny", "Action": "s3:GetObject", **entry["element"]},
             ]
         for bucket, statements in buckets.items():
             api.put_resource_policy(
@@ -167,8 +167,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             )
         controls = {
             f"{kind.capitalize()}ControlPolicies": [
-                {"PolicyName": f"P{n}", "PolicyDocument": json.loads(document([one]))}
-                for n, one in enumerate(statements)
+                {"PolicyName": f"P{n}", "PolicyDocument": json.loads(document([item]))}
+                for n, item in enumerate(statements)
             ]
             for kind, statements in DATA["controls"].items()
         }
@@ -201,8 +201,8 @@ def test_every_face_gives_the_same_decision(world: World) -> None:
 
 def test_a_deny_reaches_every_kind_of_principal_at_every_face(world: World) -> None:
     asked = 0
-    for number, one in enumerate(DATA["denies"]):
-        denied = one.get("denied") or set(DATA["deniable"]) - set(one["spared"])
+    for number, entry in enumerate(DATA["denies"]):
+        denied = entry.get("denied") or set(DATA["deniable"]) - set(entry["spared"])
         for name in DATA["deniable"]:
             for face, ask in world.faces.all().items():
                 for action in ("GetObject", "PutObject"):  # only the first is denied
@@ -210,7 +210,7 @@ def test_a_deny_reaches_every_kind_of_principal_at_every_face(world: World) -> N
                     if answer is None:
                         continue
                     expected = action == "PutObject" or name not in denied
-                    assert answer is expected, (face, name, one)
+                    assert answer is expected, (face, name, entry)
                     asked += 1
     assert asked > 1200
 

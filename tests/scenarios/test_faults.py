@@ -143,8 +143,8 @@ async def test_a_connection_lost_in_the_middle_leaves_all_or_nothing(
     assert {name for name, code in codes.items() if not code} <= listed
     for name in sorted(listed):
         # Whoever was told of a failure may be there all the same, but whole.
-        found = await broker.ask("iam", "ListUserTags", root, UserName=name)
-        assert len(found["Tags"]) == len(TAGS)
+        tags = await broker.ask("iam", "ListUserTags", root, UserName=name)
+        assert len(tags["Tags"]) == len(TAGS)
     for name in sorted(set(codes) - listed):
         assert await broker.ask("iam", "CreateUser", root, UserName=name)
 

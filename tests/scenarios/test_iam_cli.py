@@ -72,9 +72,9 @@ def test_an_administrators_group_is_set_up_and_a_key_rotated(aws: CommandLine) -
     old = Key.of(made)
     rotated = aws("iam", "create-access-key", key=old)["AccessKey"]
     new = Key.of(rotated)
-    given = ("--access-key-id", old.access_key_id)
-    aws("iam", "update-access-key", *given, "--status", "Inactive", key=new)
-    aws("iam", "delete-access-key", *given, key=new)
+    values = ("--access-key-id", old.access_key_id)
+    aws("iam", "update-access-key", *values, "--status", "Inactive", key=new)
+    aws("iam", "delete-access-key", *values, key=new)
     aws.refused("InvalidClientTokenId", "iam", "list-access-keys", key=old)
     listed = aws("iam", "list-access-keys", key=new)["AccessKeyMetadata"]
     assert [key["AccessKeyId"] for key in listed] == [rotated["AccessKeyId"]]
@@ -150,9 +150,11 @@ def test_unused_permissions_are_found(aws: CommandLine) -> None:
         services = aws(
             *("iam", "get-service-last-accessed-details", "--job-id", job["JobId"])
         )["ServicesLastAccessed"]
-        assert {one["ServiceNamespace"] for one in services} == {"iam", "s3"}
+        assert {service["ServiceNamespace"] for service in services} == {"iam", "s3"}
         used = {
-            one["ServiceNamespace"] for one in services if "LastAuthenticated" in one
+            service["ServiceNamespace"]
+            for service in services
+            if "LastAuthenticated" in service
         }
     assert used == {"iam"}
     granting = aws(
@@ -166,6 +168,8 @@ def test_unused_permissions_are_found(aws: CommandLine) -> None:
         *("--policy-document", allow("iam:GetUser")),
     )
     details = aws("iam", "get-account-authorization-details", "--filter", "User")
-    (idle,) = (one for one in details["UserDetailList"] if one["UserName"] == "idle")
+    (idle,) = (
+        entry for entry in details["UserDetailList"] if entry["UserName"] == "idle"
+    )
     (kept,) = idle["UserPolicyList"]
     assert kept["PolicyDocument"]["Statement"][0]["Action"] == "iam:GetUser"

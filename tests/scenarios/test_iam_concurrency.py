@@ -39,12 +39,12 @@ class Administrators:
         self.broker = broker
         self.key = key
 
-    async def __call__(self, operation: str, **given: Any) -> dict[str, Any]:
-        return await self.broker.ask("iam", operation, self.key, **given)
+    async def __call__(self, operation: str, **params: Any) -> dict[str, Any]:
+        return await self.broker.ask("iam", operation, self.key, **params)
 
-    async def code(self, operation: str, **given: Any) -> str:
+    async def code(self, operation: str, **params: Any) -> str:
         """Empty when the call succeeded."""
-        reply: Reply = await self.broker.call("iam", operation, self.key, **given)
+        reply: Reply = await self.broker.call("iam", operation, self.key, **params)
         assert reply.status == 200 or reply.code in EXPECTED, reply.body
         return reply.code
 
@@ -69,15 +69,15 @@ async def test_of_many_texts_of_one_policy_a_whole_one_is_in_force(
     iam: Administrators,
 ) -> None:
     await iam("CreateRole", RoleName="Edited", AssumeRolePolicyDocument=TRUST)
-    given = {"RoleName": "Edited", "PolicyName": "P"}
+    params = {"RoleName": "Edited", "PolicyName": "P"}
     texts = [allow(f"s3:Action{number}") for number in range(AT_ONCE)]
     codes = await asyncio.gather(
-        *(iam.code("PutRolePolicy", **given, PolicyDocument=text) for text in texts)
+        *(iam.code("PutRolePolicy", **params, PolicyDocument=text) for text in texts)
     )
     written = [text for text, code in zip(texts, codes, strict=True) if not code]
     assert written
-    found = await iam("GetRolePolicy", **given)
-    assert unquote(found["PolicyDocument"]) in written
+    results = await iam("GetRolePolicy", **params)
+    assert unquote(results["PolicyDocument"]) in written
     assert (await iam("ListRolePolicies", RoleName="Edited"))["PolicyNames"] == ["P"]
 
 
@@ -137,8 +137,8 @@ async def test_what_is_being_attached_is_deleted_or_stays_attached(
         assert holders == {
             name for name, code in zip(names, attached, strict=True) if not code
         }
-        found = await iam("GetPolicy", PolicyArn=arn)
-        assert found["Policy"]["AttachmentCount"] == len(holders)
+        results = await iam("GetPolicy", PolicyArn=arn)
+        assert results["Policy"]["AttachmentCount"] == len(holders)
 
 
 async def test_who_is_being_furnished_is_deleted_or_stays_furnished(
@@ -182,16 +182,16 @@ async def test_a_user_who_is_deleted_meanwhile_gets_no_password(
     for number in range(ROUNDS):
         name = f"brief{number}"
         await iam("CreateUser", UserName=name)
-        given, deleted = await asyncio.gather(
+        text, deleted = await asyncio.gather(
             iam.code("CreateLoginProfile", UserName=name, Password="long-Enough-1"),
             iam.code("DeleteUser", UserName=name),
         )
         # Hashing takes longer than deleting, but either may win.
-        assert (given, deleted) in {("NoSuchEntity", ""), ("", "DeleteConflict")}
+        assert (text, deleted) in {("NoSuchEntity", ""), ("", "DeleteConflict")}
 
 
 async def test_a_name_is_given_once(iam: Administrators) -> None:
-    for operation, given in (
+    for operation, params in (
         ("CreateUser", {"UserName": "Once"}),
         ("CreateGroup", {"GroupName": "Once"}),
         ("CreateRole", {"RoleName": "Once", "AssumeRolePolicyDocument": TRUST}),
@@ -199,7 +199,7 @@ async def test_a_name_is_given_once(iam: Administrators) -> None:
     ):
         codes = Counter(
             await asyncio.gather(
-                *(iam.code(operation, **given) for _ in range(AT_ONCE))
+                *(iam.code(operation, **params) for _ in range(AT_ONCE))
             )
         )
         assert codes[""] == 1, operation

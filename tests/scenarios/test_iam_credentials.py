@@ -43,13 +43,13 @@ def test_ssh_keys_are_kept_with_the_fingerprint_of_ssh_keygen(
     program = shutil.which("ssh-keygen")
     if program is not None:
         (tmp_path / "key.pub").write_text(text)
-        shown = subprocess.run(
+        stdout = subprocess.run(
             [program, "-l", "-E", "md5", "-f", tmp_path / "key.pub"],
             check=True,
             capture_output=True,
             text=True,
         ).stdout
-        assert f"MD5:{view['Fingerprint']} " in shown
+        assert f"MD5:{view['Fingerprint']} " in stdout
     named = {"UserName": user, "SSHPublicKeyId": view["SSHPublicKeyId"]}
     for encoding, form in (("SSH", OPENSSH), ("PEM", PEM)):
         got = iam.get_ssh_public_key(**named, Encoding=encoding)["SSHPublicKey"]
@@ -60,10 +60,12 @@ def test_ssh_keys_are_kept_with_the_fingerprint_of_ssh_keygen(
 def test_service_specific_credentials_show_their_secret_once(
     broker: RunningBroker, iam: Any, user: str
 ) -> None:
-    given = {"UserName": user, "ServiceName": "codecommit.amazonaws.com"}
-    first = iam.create_service_specific_credential(**given)["ServiceSpecificCredential"]
-    given = {"UserName": user, "ServiceName": "Bedrock.amazonaws.com"}
-    key = iam.create_service_specific_credential(**given, CredentialAgeDays=7)[
+    params = {"UserName": user, "ServiceName": "codecommit.amazonaws.com"}
+    first = iam.create_service_specific_credential(**params)[
+        "ServiceSpecificCredential"
+    ]
+    params = {"UserName": user, "ServiceName": "Bedrock.amazonaws.com"}
+    key = iam.create_service_specific_credential(**params, CredentialAgeDays=7)[
         "ServiceSpecificCredential"
     ]
     assert key["ServiceName"] == "bedrock.amazonaws.com"

@@ -34,21 +34,21 @@ def test_who_puts_a_role_in_must_be_allowed_to_pass_it(
     }
     key = make_user(iam, "passer", add, passed)
     mine = broker.client("iam", key)
-    given = {"InstanceProfileName": "pass"}
-    code, text = refused(mine.add_role_to_instance_profile, **given, RoleName="Secret")[
-        1:
-    ]
+    params = {"InstanceProfileName": "pass"}
+    code, text = refused(
+        mine.add_role_to_instance_profile, **params, RoleName="Secret"
+    )[1:]
     assert code == "AccessDenied"
     assert "iam:PassRole on resource: " in text
-    mine.add_role_to_instance_profile(**given, RoleName="Passable")
+    mine.add_role_to_instance_profile(**params, RoleName="Passable")
 
 
 def test_nobody_takes_a_service_linked_role(broker: RunningBroker, iam: Any) -> None:
     made = iam.create_service_linked_role(AWSServiceName="autoscaling.amazonaws.com")
     everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
     mighty = broker.client("sts", make_user(iam, "mighty", everything))
-    given = {"RoleArn": made["Role"]["Arn"], "RoleSessionName": "mighty"}
-    assert refused(mighty.assume_role, **given).code == "AccessDenied"
+    params = {"RoleArn": made["Role"]["Arn"], "RoleSessionName": "mighty"}
+    assert refused(mighty.assume_role, **params).code == "AccessDenied"
 
 
 def test_a_service_is_named_to_the_policies(broker: RunningBroker, iam: Any) -> None:

@@ -65,8 +65,8 @@ def test_a_policy_that_asks_for_mfa_admits_only_who_showed_a_code(
         "InvalidClientTokenId"
     )
     code = device.code()
-    shown = sts.get_session_token(SerialNumber=serial, TokenCode=code)
-    session = Key.of(shown["Credentials"])
+    token = sts.get_session_token(SerialNumber=serial, TokenCode=code)
+    session = Key.of(token["Credentials"])
     assert broker.client("iam", session).list_users()["Users"]
     # The same code never counts again, whatever it is for.
     assert refused(sts.get_session_token, SerialNumber=serial, TokenCode=code)[1:] == (
@@ -100,13 +100,13 @@ def test_a_code_that_is_sent_again_is_refused_but_is_no_guess(
     """Two programs that ask for a session at the same time send the same code."""
     ((serial, device),) = make_user(iam, "twice")
     key = Key.of(iam.create_access_key(UserName="twice")["AccessKey"])
-    sts, given = broker.client("sts", key), {"SerialNumber": serial}
+    sts, params = broker.client("sts", key), {"SerialNumber": serial}
     code = device.code()
-    assert sts.get_session_token(**given, TokenCode=code)
+    assert sts.get_session_token(**params, TokenCode=code)
     for _ in range(12):  # more than lock the device, or are let through
-        again = refused(sts.get_session_token, **given, TokenCode=code)
+        again = refused(sts.get_session_token, **params, TokenCode=code)
         assert again.code == "AccessDenied"
-    assert sts.get_session_token(**given, TokenCode=device.code())
+    assert sts.get_session_token(**params, TokenCode=device.code())
 
 
 def test_no_one_elses_device_proves_anything(broker: RunningBroker, iam: Any) -> None:
@@ -146,13 +146,13 @@ def test_a_device_is_made_enabled_listed_tagged_and_deleted(iam: Any) -> None:
         "AuthenticationCode1": pair["AuthenticationCode2"],
         "AuthenticationCode2": pair["AuthenticationCode1"],
     }
-    given = {"UserName": "bob", "SerialNumber": serial}
-    assert refused(iam.enable_mfa_device, **given, **swapped)[1:] == (
+    params = {"UserName": "bob", "SerialNumber": serial}
+    assert refused(iam.enable_mfa_device, **params, **swapped)[1:] == (
         "InvalidAuthenticationCode",
         "Authentication code for device is not valid.",
     )
-    iam.enable_mfa_device(**given, **pair)
-    assert refused(iam.enable_mfa_device, **given, **device.pair()).code == (
+    iam.enable_mfa_device(**params, **pair)
+    assert refused(iam.enable_mfa_device, **params, **device.pair()).code == (
         "EntityAlreadyExists"
     )
     (listed,) = iam.list_mfa_devices(UserName="bob")["MFADevices"]
@@ -177,13 +177,13 @@ def test_a_device_is_made_enabled_listed_tagged_and_deleted(iam: Any) -> None:
         "DeleteConflict",
         "MFA VirtualDevice in use. Must deactivate first.",
     )
-    iam.deactivate_mfa_device(**given)
-    assert refused(iam.deactivate_mfa_device, **given)[1:] == (
+    iam.deactivate_mfa_device(**params)
+    assert refused(iam.deactivate_mfa_device, **params)[1:] == (
         "NoSuchEntity",
         "MFA Device invalid for user.",
     )
     # Spent codes stay spent for whoever has the device next.
-    assert refused(iam.enable_mfa_device, **given, **pair).code == (
+    assert refused(iam.enable_mfa_device, **params, **pair).code == (
         "InvalidAuthenticationCode"
     )
     iam.delete_virtual_mfa_device(SerialNumber=serial)
@@ -200,15 +200,15 @@ def test_a_locked_device_is_opened_by_two_consecutive_codes(
     ((serial, device),) = make_user(iam, "clumsy")
     key = Key.of(iam.create_access_key(UserName="clumsy")["AccessKey"])
     sts = broker.client("sts", key)
-    given = {"SerialNumber": serial}
+    params = {"SerialNumber": serial}
     for _ in range(5):
-        assert refused(sts.get_session_token, **given, TokenCode="000000")
-    assert refused(sts.get_session_token, **given, TokenCode=device.code()).code == (
+        assert refused(sts.get_session_token, **params, TokenCode="000000")
+    assert refused(sts.get_session_token, **params, TokenCode=device.code()).code == (
         "AccessDenied"
     )
     ahead = device.pair()
-    iam.resync_mfa_device(UserName="clumsy", **given, **ahead)
-    assert sts.get_session_token(**given, TokenCode=device.code())
+    iam.resync_mfa_device(UserName="clumsy", **params, **ahead)
+    assert sts.get_session_token(**params, TokenCode=device.code())
 
 
 def test_who_may_do_what_with_devices_is_the_policies_business(
@@ -293,8 +293,8 @@ def test_the_root_shows_a_code_of_its_own_device(broker: RunningBroker) -> None:
         "AccessDenied"
     )
     sts = broker.client("sts", key)
-    shown = sts.get_session_token(SerialNumber=serial, TokenCode=device.code())
-    session = broker.client("iam", Key.of(shown["Credentials"]))
+    token = sts.get_session_token(SerialNumber=serial, TokenCode=device.code())
+    session = broker.client("iam", Key.of(token["Credentials"]))
     (listed,) = session.list_mfa_devices()["MFADevices"]
     assert listed["SerialNumber"] == serial
     assert session.get_mfa_device(SerialNumber=serial)["EnableDate"]
@@ -335,12 +335,12 @@ def test_the_aws_cli_walks_through_enabling_a_device(
     )
     listed = broker.aws("iam", "list-mfa-devices", **environment)
     assert [d["SerialNumber"] for d in listed["MFADevices"]] == [serial]
-    shown = broker.aws(
+    view = broker.aws(
         *("sts", "get-session-token", "--serial-number", serial),
         *("--token-code", device.code()),
         **environment,
     )
-    assert shown["Credentials"]["SessionToken"]
+    assert view["Credentials"]["SessionToken"]
 
 
 EVERYTHING = json.dumps(
@@ -424,10 +424,10 @@ def test_no_factor_is_removed_without_a_factor_by_any_way_from_the_users_key(
         page = remove_at_console(browser, "carol", other)
     assert "authenticated with an MFA device" in page
     listed = iam.list_mfa_devices(UserName="carol")["MFADevices"]
-    assert {one["SerialNumber"] for one in listed} == {serial, other}
+    assert {entry["SerialNumber"] for entry in listed} == {serial, other}
 
-    shown = sts.assume_role(**role, SerialNumber=serial, TokenCode=device.code())
-    by = broker.client("iam", Key.of(shown["Credentials"]))
+    view = sts.assume_role(**role, SerialNumber=serial, TokenCode=device.code())
+    by = broker.client("iam", Key.of(view["Credentials"]))
     by.deactivate_mfa_device(**taking)
     # Somebody else with the permission needs no factor of hers.
     iam.deactivate_mfa_device(UserName="carol", SerialNumber=serial)

@@ -84,9 +84,9 @@ def test_a_passkey_from_its_making_to_its_end(broker: RunningBroker, iam: Any) -
     (listed,) = iam.list_mfa_devices(UserName="ann")["MFADevices"]
     serial = listed["SerialNumber"]
     assert serial.startswith(f"arn:aws:iam::{ACCOUNT}:u2f/user/ann/laptop-")
-    shown = iam.get_mfa_device(SerialNumber=serial)
-    assert shown["UserName"] == "ann"
-    assert shown["EnableDate"] == listed["EnableDate"]
+    device = iam.get_mfa_device(SerialNumber=serial)
+    assert device["UserName"] == "ann"
+    assert device["EnableDate"] == listed["EnableDate"]
     with httpx.Client(base_url=origin(broker)) as browser:
         page = send_password(browser, "ann")
         assert page.status_code == 200

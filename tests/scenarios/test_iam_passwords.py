@@ -27,8 +27,8 @@ def test_a_login_profile_is_made_shown_reset_and_removed(iam: Any) -> None:
         "EntityAlreadyExists"
     )
     iam.update_login_profile(UserName="ann", PasswordResetRequired=False)
-    shown = iam.get_login_profile(UserName="ann")["LoginProfile"]
-    assert shown == {**made, "PasswordResetRequired": False}
+    profile = iam.get_login_profile(UserName="ann")["LoginProfile"]
+    assert profile == {**made, "PasswordResetRequired": False}
     assert refused(iam.delete_user, UserName="ann") == (
         409,
         "DeleteConflict",
@@ -75,8 +75,8 @@ def test_users_change_their_own_password_by_policy_or_by_setting(
     iam.create_login_profile(UserName="self", Password=GOOD)
     key = Key.of(iam.create_access_key(UserName="self")["AccessKey"])
     own = broker.client("iam", key)
-    given = {"OldPassword": GOOD, "NewPassword": OTHER}
-    assert refused(own.change_password, **given).code == "AccessDenied"
+    params = {"OldPassword": GOOD, "NewPassword": OTHER}
+    assert refused(own.change_password, **params).code == "AccessDenied"
     iam.update_account_password_policy(AllowUsersToChangePassword=True)
     assert own.get_account_password_policy()
     assert refused(own.change_password, OldPassword="wrong", NewPassword=OTHER) == (
@@ -84,9 +84,9 @@ def test_users_change_their_own_password_by_policy_or_by_setting(
         "AccessDenied",
         "The old password was incorrect.",
     )
-    own.change_password(**given)
+    own.change_password(**params)
     assert (
-        refused(own.change_password, **given).message
+        refused(own.change_password, **params).message
         == "The old password was incorrect."
     )
     deny = {"Effect": "Deny", "Action": "iam:ChangePassword", "Resource": "*"}
@@ -103,7 +103,7 @@ def test_users_change_their_own_password_by_policy_or_by_setting(
         UserName="self", PolicyArn="arn:aws:iam::aws:policy/IAMUserChangePassword"
     )
     own.change_password(**back)
-    assert refused(iam.change_password, **given)[:2] == (400, "InvalidUserType")
+    assert refused(iam.change_password, **params)[:2] == (400, "InvalidUserType")
 
 
 def test_no_password_reaches_log_or_audit_record(

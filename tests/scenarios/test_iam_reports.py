@@ -47,9 +47,9 @@ def soon(ask: Callable[[], Any]) -> Any:
     """What is written in the background shows within seconds."""
     deadline = time.monotonic() + 15
     while True:
-        found = ask()
-        if found or time.monotonic() > deadline:
-            return found
+        entity = ask()
+        if entity or time.monotonic() > deadline:
+            return entity
         time.sleep(0.25)
 
 
@@ -88,7 +88,7 @@ def test_authorization_details_show_everyone_once_whatever_the_page(iam: Any) ->
     assert role["AssumeRolePolicyDocument"]["Statement"]
     (profile,) = role["InstanceProfileList"]
     assert profile["InstanceProfileName"] == "M"
-    assert [one["RoleName"] for one in profile["Roles"]] == ["R"]
+    assert [role["RoleName"] for role in profile["Roles"]] == ["R"]
     names = [policy["PolicyName"] for policy in whole["Policies"]]
     assert names == ["Local", "IAMReadOnlyAccess"]
     assert whole["Policies"][0]["PolicyVersionList"][0]["Document"] == (
@@ -103,8 +103,8 @@ def test_authorization_details_show_everyone_once_whatever_the_page(iam: Any) ->
         for name in lists:
             merged[name] += page[name]
     for name in lists:
-        ids = [one.get("Arn") for one in merged[name]]
-        assert ids == [one["Arn"] for one in whole[name]], name
+        ids = [entry.get("Arn") for entry in merged[name]]
+        assert ids == [entry["Arn"] for entry in whole[name]], name
     only = iam.get_account_authorization_details(Filter=["Role"])
     assert not only["UserDetailList"]
     assert len(only["RoleDetailList"]) == 1
@@ -146,12 +146,17 @@ def test_keys_and_roles_tell_when_they_were_used_last(
     broker.client("sts", Key.of(session)).get_caller_identity()
 
     def used() -> Any:
-        found = iam.get_access_key_last_used(AccessKeyId=ann.access_key_id)
-        return found["AccessKeyLastUsed"].get("LastUsedDate") and found
+        access_key_last_used = iam.get_access_key_last_used(
+            AccessKeyId=ann.access_key_id
+        )
+        return (
+            access_key_last_used["AccessKeyLastUsed"].get("LastUsedDate")
+            and access_key_last_used
+        )
 
-    found = soon(used)
-    assert found["UserName"] == "ann"
-    assert found["AccessKeyLastUsed"]["ServiceName"] in {"iam", "sts"}
+    entity = soon(used)
+    assert entity["UserName"] == "ann"
+    assert entity["AccessKeyLastUsed"]["ServiceName"] in {"iam", "sts"}
     last = soon(lambda: iam.get_role(RoleName="R")["Role"]["RoleLastUsed"])
     assert last["Region"] == REGION
     assert refused(iam.get_access_key_last_used, AccessKeyId="A" * 20)[:2] == (
@@ -170,13 +175,19 @@ def test_services_last_accessed_name_what_is_granted_and_what_was_used(
         job = iam.generate_service_last_accessed_details(
             Arn=arn, Granularity="ACTION_LEVEL"
         )["JobId"]
-        found = iam.get_service_last_accessed_details(JobId=job)
-        services = {s["ServiceNamespace"]: s for s in found["ServicesLastAccessed"]}
-        return "LastAuthenticated" in services["iam"] and (job, found, services)
+        stored_details = iam.get_service_last_accessed_details(JobId=job)
+        services = {
+            s["ServiceNamespace"]: s for s in stored_details["ServicesLastAccessed"]
+        }
+        return "LastAuthenticated" in services["iam"] and (
+            job,
+            stored_details,
+            services,
+        )
 
-    job, found, services = soon(details)
-    assert found["JobStatus"] == "COMPLETED"
-    assert found["JobType"] == "ACTION_LEVEL"
+    job, entity, services = soon(details)
+    assert entity["JobStatus"] == "COMPLETED"
+    assert entity["JobType"] == "ACTION_LEVEL"
     assert {"iam", "s3"} <= set(services)
     assert "ec2" not in services
     assert services["s3"]["ServiceName"] == "Amazon S3"
@@ -188,7 +199,7 @@ def test_services_last_accessed_name_what_is_granted_and_what_was_used(
     entities = iam.get_service_last_accessed_details_with_entities(
         JobId=job, ServiceNamespace="iam"
     )["EntityDetailsList"]
-    assert [one["EntityInfo"]["Arn"] for one in entities] == [arn]
+    assert [entry["EntityInfo"]["Arn"] for entry in entities] == [arn]
     assert entities[0]["LastAuthenticated"]
     assert refused(iam.get_service_last_accessed_details, JobId="0" * 36)[:2] == (
         404,
@@ -200,31 +211,31 @@ def test_services_last_accessed_name_what_is_granted_and_what_was_used(
         entities = iam.get_service_last_accessed_details_with_entities(
             JobId=job, ServiceNamespace="iam"
         )["EntityDetailsList"]
-        assert [one["EntityInfo"]["Arn"] for one in entities] == [arn]
+        assert [entry["EntityInfo"]["Arn"] for entry in entities] == [arn]
 
 
 def test_policies_that_grant_a_service_are_listed(iam: Any) -> None:
     listed = iam.list_policies_granting_service_access(
         Arn=f"arn:aws:iam::{ACCOUNT}:user/ann", ServiceNamespaces=["s3", "iam", "ec2"]
     )["PoliciesGrantingServiceAccess"]
-    found = {one["ServiceNamespace"]: one["Policies"] for one in listed}
-    assert found["ec2"] == []
+    results = {entry["ServiceNamespace"]: entry["Policies"] for entry in listed}
+    assert results["ec2"] == []
     own = {
         "PolicyName": "Own",
         "PolicyType": "INLINE",
         "EntityType": "USER",
         "EntityName": "ann",
     }
-    assert own in found["s3"]
-    assert own in found["iam"]
+    assert own in results["s3"]
+    assert own in results["iam"]
     assert {
         "PolicyName": "IAMReadOnlyAccess",
         "PolicyType": "MANAGED",
         "PolicyArn": READ_ONLY,
-    } in found["iam"]
+    } in results["iam"]
 
 
 def test_times_are_whole_seconds(iam: Any) -> None:
     assert iam.get_user(UserName="ann")["User"]["CreateDate"].microsecond == 0
     key = iam.list_access_keys(UserName="ann")["AccessKeyMetadata"]
-    assert all(one["CreateDate"].microsecond == 0 for one in key)
+    assert all(entry["CreateDate"].microsecond == 0 for entry in key)

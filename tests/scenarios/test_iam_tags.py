@@ -74,15 +74,15 @@ def as_user(broker: RunningBroker, iam: Any) -> Callable[..., Any]:
 def test_who_may_make_but_not_tag_makes_without_tags_only(
     as_user: Callable[..., Any], permission: str
 ) -> None:
-    shown, make = MAKING[permission]
+    text, make = MAKING[permission]
     name = permission.lower()
     maker = as_user(f"maker-{name}", statement("iam:Create*"))
-    found = refused(make, maker, name, {"Tags": RED})
-    resource = shown.format(name)
+    results = refused(make, maker, name, {"Tags": RED})
+    resource = text.format(name)
     if ":" not in resource and " " not in resource:
         resource = f"arn:aws:iam::{ACCOUNT}:{resource}"
-    assert found.code == "AccessDenied"
-    assert found.message == (
+    assert results.code == "AccessDenied"
+    assert results.message == (
         f"User: arn:aws:iam::{ACCOUNT}:user/maker-{name} is not authorized to perform:"
         f" iam:{permission} on resource: {resource} because no identity-based policy"
         f" allows the iam:{permission} action"
@@ -92,8 +92,8 @@ def test_who_may_make_but_not_tag_makes_without_tags_only(
 
 def test_a_deny_of_tagging_holds_at_the_making(as_user: Callable[..., Any]) -> None:
     denied = as_user("denied", statement("iam:*"), statement("iam:Tag*", Effect="Deny"))
-    found = refused(denied.create_user, UserName="never", Tags=RED)
-    assert found.message.endswith("with an explicit deny in an identity-based policy")
+    results = refused(denied.create_user, UserName="never", Tags=RED)
+    assert results.message.endswith("with an explicit deny in an identity-based policy")
     assert refused(denied.get_user, UserName="never").code == "NoSuchEntity"
 
 
@@ -132,11 +132,11 @@ def test_tags_that_differ_in_case_do_not_hide_each_other(
         statement("iam:*", Effect="Deny", Condition=blue),
     )
     tags = [{"Key": "team", "Value": "blue"}, *RED]
-    for given in (tags, tags[::-1]):
-        found = refused(
+    for entry in (tags, tags[::-1]):
+        results = refused(
             maker.create_policy,
             PolicyName="both",
             PolicyDocument=policy(statement("s3:*")),
-            Tags=given,
+            Tags=entry,
         )
-        assert found.code == "AccessDenied"
+        assert results.code == "AccessDenied"

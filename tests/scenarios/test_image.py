@@ -127,8 +127,8 @@ def download(wheels: Path) -> None:
     subprocess.run([PYTHON, "-m", "venv", venv], check=True)
     words = [venv / "bin" / "pip", "download", "-q", "-d", wheels, "--no-deps"]
     for lock in LOCKS:
-        given = ["--only-binary=:all:", "--require-hashes", "-r", ROOT / lock]
-        subprocess.run([*words, *given], check=True)
+        values = ["--only-binary=:all:", "--require-hashes", "-r", ROOT / lock]
+        subprocess.run([*words, *values], check=True)
 
 
 def copy(stage: Stage, rest: str, context: Path, stages: list[Stage]) -> None:

@@ -55,7 +55,7 @@ while time.monotonic() < end:
     time.sleep(0.1)
 print(json.dumps({"arn": arn, "calls": calls, "keys": len(keys)}))
 """
-WHO = """
+CALLER = """
 import boto3, os
 os.environ["AWS_ENDPOINT_URL"] = "{}"
 print(boto3.client("sts").get_caller_identity()["Arn"])
@@ -75,17 +75,17 @@ def short_lived(folder: Path) -> Iterator[tuple[RunningBroker, Any]]:
 
 
 def results(*programs: subprocess.Popen[str]) -> list[dict[str, Any]]:
-    found = []
+    matches = []
     try:
         for program in programs:
             out, errors = program.communicate(timeout=120)
             assert program.returncode == 0, errors
-            found.append(json.loads(out))
+            matches.append(json.loads(out))
     finally:
         for program in programs:
             program.kill()
             program.communicate()
-    return found
+    return matches
 
 
 def program(words: list[str], **environment: str) -> subprocess.Popen[str]:
@@ -110,7 +110,7 @@ def test_no_call_fails_while_credentials_expire(tmp_path: Path) -> None:
         try:
             python = [sys.executable, "-c", LOOP, broker.url, seconds]
             script = [node, "machine.mjs", broker.url, seconds]
-            found = results(
+            matches = results(
                 program(python, **agent.metadata_environment()),
                 program(python, **agent.container_environment()),
                 program(script, **agent.metadata_environment()),
@@ -118,10 +118,10 @@ def test_no_call_fails_while_credentials_expire(tmp_path: Path) -> None:
             )
         finally:
             agent.stop()
-    for one in found:
-        assert one["arn"].startswith(f"{SESSION}/web/i-")
-        assert one["calls"] > EXPIRIES
-        assert one["keys"] > EXPIRIES, "they were renewed before each expiry"
+    for entry in matches:
+        assert entry["arn"].startswith(f"{SESSION}/web/i-")
+        assert entry["calls"] > EXPIRIES
+        assert entry["keys"] > EXPIRIES, "they were renewed before each expiry"
 
 
 def test_an_outage_of_the_broker(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def _check_what_it_sees(broker: RunningBroker, agent: RunningAgent, api: Any) ->
 
     def who() -> str:
         done = subprocess.run(
-            [sys.executable, "-c", WHO.format(broker.url)],
+            [sys.executable, "-c", CALLER.format(broker.url)],
             env=plain_environment(AWS_DEFAULT_REGION=REGION),
             capture_output=True,
             text=True,
@@ -212,17 +212,17 @@ def hops() -> Iterator[Any]:
     """Tells how far the packets travel that the metadata service has sent since."""
     packets = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP)
     packets.setblocking(False)  # the library's
-    found: set[int] = set()
+    matches: set[int] = set()
 
     def read() -> set[int]:
         while True:
             try:
                 packet, (source, _) = packets.recvfrom(65_536)
             except BlockingIOError:
-                return found
+                return matches
             port = int.from_bytes(packet[20:22], "big")
             if source == METADATA and port == 80:
-                found.add(packet[8])
+                matches.add(packet[8])
 
     try:
         yield read

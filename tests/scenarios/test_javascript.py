@@ -58,12 +58,12 @@ def plain(key: Key | dict[str, Any]) -> dict[str, str | None]:
     """Credentials as the SDK takes them."""
     if isinstance(key, dict):
         key = Key.of(key)
-    found = {
+    results = {
         "accessKeyId": key.access_key_id,
         "secretAccessKey": key.secret_access_key,
         "sessionToken": key.session_token,
     }
-    return {name: text for name, text in found.items() if text is not None}
+    return {name: text for name, text in results.items() if text is not None}
 
 
 @pytest.fixture(scope="module")
@@ -94,12 +94,12 @@ def test_every_operation_answers_the_sdk(installation: Installation, user: Key) 
         RoleArn=WORKER, RoleSessionName="js"
     )["Credentials"]
 
-    def call(command: str, credentials: Any = mine, **given: Any) -> dict[str, Any]:
+    def call(command: str, credentials: Any = mine, **params: Any) -> dict[str, Any]:
         return {
             "action": "call",
             "command": command,
             "credentials": credentials,
-            "input": given,
+            "input": params,
         }
 
     task = "arn:aws:iam::aws:policy/root-task/S3UnlockBucketPolicy"
@@ -138,9 +138,9 @@ def test_every_operation_answers_the_sdk(installation: Installation, user: Key) 
     }
     results = run(
         installation,
-        *(call(name, **given) for name, given in steps.items()),
+        *(call(name, **params) for name, params in steps.items()),
         call("GetScopedCredentials", plain(role), DurationSeconds=60),
-        *(call(name, **given) for name, (given, _) in refused.items()),
+        *(call(name, **params) for name, (params, _) in refused.items()),
     )
     good = results[: len(steps) + 1]
     for name, result in zip([*steps, "GetScopedCredentials"], good, strict=True):
@@ -224,12 +224,12 @@ credential_process = cat {printer}
 def test_modelled_and_other_errors_reach_the_sdk(
     installation: Installation, user: Key
 ) -> None:
-    def call(command: str, **given: Any) -> dict[str, Any]:
+    def call(command: str, **params: Any) -> dict[str, Any]:
         return {
             "action": "call",
             "command": command,
             "credentials": plain(user),
-            "input": given,
+            "input": params,
         }
 
     denied, malformed, invalid = run(

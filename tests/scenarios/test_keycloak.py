@@ -57,7 +57,7 @@ class World:
     def provider(self) -> str:
         return f"{PROVIDERS}/{self.realm.removeprefix('http://')}"
 
-    def ask(self, method: str, path: str, **given: Any) -> Any:
+    def ask(self, method: str, path: str, **params: Any) -> Any:
         """What the administration answers; it must not refuse."""
         told = self.admin.post(
             "/realms/master/protocol/openid-connect/token",
@@ -65,13 +65,13 @@ class World:
         )
         token = {"authorization": f"Bearer {told.json()['access_token']}"}
         address = f"/admin/realms/example{path}"
-        answer = self.admin.request(method, address, headers=token, **given)
+        answer = self.admin.request(method, address, headers=token, **params)
         assert answer.is_success, answer.text
         return answer.json() if answer.content else None
 
     def client(self) -> dict[str, Any]:
-        (found,) = self.ask("GET", "/clients", params={"clientId": CLIENT})
-        return dict(found)
+        (match,) = self.ask("GET", "/clients", params={"clientId": CLIENT})
+        return dict(match)
 
     def account_file(self) -> dict[str, Any]:
         """What the page's file says, to change it."""
@@ -229,8 +229,8 @@ def saml_client(world: World, metadata: str, address: str) -> None:
         ),
     ]
     world.ask("POST", "/clients", json=made)
-    (found,) = world.ask("GET", "/clients", params={"clientId": made["clientId"]})
-    scopes = f"/clients/{found['id']}/default-client-scopes"
+    (match,) = world.ask("GET", "/clients", params={"clientId": made["clientId"]})
+    scopes = f"/clients/{match['id']}/default-client-scopes"
     for scope in world.ask("GET", scopes):
         if scope["name"] == "role_list":
             world.ask("DELETE", f"{scopes}/{scope['id']}")

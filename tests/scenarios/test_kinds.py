@@ -25,7 +25,7 @@ def expected() -> dict[str, list[list[str]]]:
     """The table's rows: of each title, those of each operation in turn."""
     titles = FILE.read_text("utf-8").split("\n## ")[1:]
     blocks = (title.strip().split("\n\n") for title in titles)
-    return {title: [one.splitlines()[1:] for one in rows] for title, *rows in blocks}
+    return {title: [row.splitlines()[1:] for row in rows] for title, *rows in blocks}
 
 
 def test_a_client_is_answered_as_the_table_says(client: Callable[[str], Any]) -> None:
@@ -43,13 +43,13 @@ def test_a_client_is_answered_as_the_table_says(client: Callable[[str], Any]) ->
             only_faults = step.pop("only faults", False)
             if "region" in step:  # another than the client's
                 continue
-            ((operation, given),) = step.items()
+            ((operation, params),) = step.items()
             call = getattr(caller, xform_name(operation))
             for name, fault in faults.items() if only_faults else ():
-                code = refused(call, **known.filled({**given, **fault})).code
+                code = refused(call, **known.filled({**params, **fault})).code
                 assert any(row.startswith(f"  {name}: {code}: ") for row in rows)
             if not only_faults and rows[-1].startswith("  {"):
-                known.learn(call(**known.filled(given)))
+                known.learn(call(**known.filled(params)))
             elif not only_faults:
-                code = refused(call, **known.filled(given)).code
+                code = refused(call, **known.filled(params)).code
                 assert rows[-1].startswith(f"  {code}: ")

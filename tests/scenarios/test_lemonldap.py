@@ -169,7 +169,7 @@ def test_sign_in_with_its_openid_connect(world: World) -> None:
 
 def test_the_aws_cli_exchanges_its_id_token(world: World) -> None:
     mobile = SimpleNamespace(**runpy.run_path(str(SAMPLES / "mobile.py")))
-    given = SimpleNamespace(
+    namespace = SimpleNamespace(
         issuer=f"{world.idp.url}/", client_id="app", port=world.port, scope="openid"
     )
 
@@ -183,7 +183,7 @@ def test_the_aws_cli_exchanges_its_id_token(world: World) -> None:
     answer = world.broker.aws(
         *("sts", "assume-role-with-web-identity", "--role-arn", ROLE),
         *("--role-session-name", "cli"),
-        *("--web-identity-token", mobile.sign_in(given, open_page)),
+        *("--web-identity-token", mobile.sign_in(namespace, open_page)),
     )
     assert answer["SubjectFromWebIdentityToken"] == "rtyler"
     assert caller_of(world, answer).endswith("assumed-role/Staff/cli")

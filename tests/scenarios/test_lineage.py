@@ -72,11 +72,11 @@ class World:
         answer = self.call(key, "get_scoped_credentials", DurationSeconds=900)
         return Key.of(answer["Credentials"])
 
-    def call(self, key: Key, operation: str, **given: object) -> Any:
+    def call(self, key: Key, operation: str, **params: object) -> Any:
         """One call on a connection of its own."""
         client = self.broker.client("sts", key)
         try:
-            return getattr(client, operation)(**given)
+            return getattr(client, operation)(**params)
         finally:
             client.close()
 
@@ -111,15 +111,15 @@ class World:
         return page.status_code == 200 and "Sign out" in page.text
 
     def outcomes(self, key: Key, operation: str = "get_caller_identity") -> set[str]:
-        given = {"DurationSeconds": 900} if "scoped" in operation else {}
-        found = set()
+        params = {"DurationSeconds": 900} if "scoped" in operation else {}
+        results = set()
         for _ in range(ENOUGH):
             try:
-                self.call(key, operation, **given)
-                found.add("ok")
+                self.call(key, operation, **params)
+                results.add("ok")
             except ClientError as error:
-                found.add(error.response["Error"]["Code"])
-        return found
+                results.add(error.response["Error"]["Code"])
+        return results
 
     def audited(self, *words: str) -> set[tuple[str, str]]:
         """Action and key of the records that a search finds."""
@@ -152,17 +152,17 @@ def world(
 def test_what_a_session_may_do_and_tries_is_on_record(world: World) -> None:
     """Also what it tries once it has ended, if it was the session that signed."""
     narrow = policy("sts:GetCallerIdentity")
-    given = {
+    params = {
         "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/First",
         "RoleSessionName": "nightly",
         "Policy": narrow,
     }
-    answer = world.call(world.alice, "assume_role", **given)
+    answer = world.call(world.alice, "assume_role", **params)
     key = Key.of(answer["Credentials"])
     assert world.outcomes(key) == {"ok"}
-    shown = json.loads(world.broker.command("sessions", "show", key.access_key_id))
-    assert shown["policies"] == [narrow]
-    assert narrow in world.broker.command("explain", shown["minted_by"])
+    view = json.loads(world.broker.command("sessions", "show", key.access_key_id))
+    assert view["policies"] == [narrow]
+    assert narrow in world.broker.command("explain", view["minted_by"])
     assert world.audited("--session-name", "nightly") == {
         ("sts:AssumeRole", world.alice.access_key_id),
         ("sts:GetCallerIdentity", key.access_key_id),
@@ -201,15 +201,13 @@ def test_a_revoked_session_ends_what_came_from_it_through_every_door(
     assert not world.is_in(inside)
     assert not world.is_in(world.login(token))
     assert world.outcomes(sibling) == {"ok"}
-    shown = json.loads(world.broker.command("sessions", "show", third.access_key_id))
-    assert [one["access_key_id"] for one in shown["lineage"]["made_from"]] == [
+    view = json.loads(world.broker.command("sessions", "show", third.access_key_id))
+    assert [entry["access_key_id"] for entry in view["lineage"]["made_from"]] == [
         first.access_key_id,
         second.access_key_id,
     ]
-    assert shown["lineage"]["began_with"]["access_key_id"] == (
-        world.alice.access_key_id
-    )
-    assert shown["state"] == "revoked"
+    assert view["lineage"]["began_with"]["access_key_id"] == (world.alice.access_key_id)
+    assert view["state"] == "revoked"
     listed = world.broker.command("sessions", "list", OTHER, "--json")
     assert second.access_key_id not in listed
 
@@ -261,13 +259,13 @@ def test_a_subject_and_a_provider_end_by_name(world: World) -> None:
 
 def test_a_deleted_provider_ends_what_it_vouched_for(world: World) -> None:
     first, second = vouched_for(world)
-    found = world.iam.get_saml_provider(SAMLProviderArn=SAML_PROVIDER)
+    provider = world.iam.get_saml_provider(SAMLProviderArn=SAML_PROVIDER)
     world.iam.delete_saml_provider(SAMLProviderArn=SAML_PROVIDER)
     time.sleep(PROMISED_SECONDS)
     for key in (first, second):
         assert world.outcomes(key) == {"ExpiredToken"}
     world.iam.create_saml_provider(
-        Name="Corp", SAMLMetadataDocument=found["SAMLMetadataDocument"]
+        Name="Corp", SAMLMetadataDocument=provider["SAMLMetadataDocument"]
     )
     time.sleep(PROMISED_SECONDS)
     for key in (first, second):
@@ -362,17 +360,17 @@ def test_tokens_end_with_the_key_or_the_role_that_made_them(trusting: World) -> 
             return str(error.response["Error"]["Code"])
         return "ok"
 
-    by_key = [join_token(one) for one in (key, session, federated)]
+    by_key = [join_token(entry) for entry in (key, session, federated)]
     by_role = [join_token(role) for _ in "12"]
-    shown = {one: web_identity_token(world, one) for one in (key, role)}
-    assert [opened(token) for token in shown.values()] == ["ok", "ok"]
+    view = {entry: web_identity_token(world, entry) for entry in (key, role)}
+    assert [opened(token) for token in view.values()] == ["ok", "ok"]
 
     iam.update_access_key(**key_id, Status="Inactive")
     time.sleep(PROMISED_SECONDS)
     assert [joined(token) for token in by_key] == ["InvalidClientTokenId"] * 3
-    assert opened(shown[key]) == "ExpiredTokenException"
+    assert opened(view[key]) == "ExpiredTokenException"
     # As in AWS, a role that was assumed with the key goes on, and so does what it made.
-    assert (joined(by_role[0]), opened(shown[role])) == ("ok", "ok")
+    assert (joined(by_role[0]), opened(view[role])) == ("ok", "ok")
 
     iam.delete_access_key(**key_id)
     iam.delete_user_policy(UserName="maker", PolicyName="All")
@@ -383,7 +381,7 @@ def test_tokens_end_with_the_key_or_the_role_that_made_them(trusting: World) -> 
     assert [joined(token) for token in (*by_key, by_role[1])] == (
         ["InvalidClientTokenId"] * 4
     )
-    assert opened(shown[role]) == "ExpiredTokenException"
+    assert opened(view[role]) == "ExpiredTokenException"
 
 
 def test_a_deleted_account_ends_what_came_from_it(world: World) -> None:

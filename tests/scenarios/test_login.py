@@ -118,8 +118,8 @@ class Terminal:
 
     def kept(self) -> dict[str, Any]:
         (path,) = self._folder.glob("*.json")
-        found: dict[str, Any] = json.loads(path.read_text())
-        return found
+        results: dict[str, Any] = json.loads(path.read_text())
+        return results
 
     def put(self, kept: Mapping[str, Any]) -> None:
         (path,) = self._folder.glob("*.json")
@@ -131,8 +131,8 @@ def terminal(demo: RunningDemo, tmp_path: Path) -> Terminal:
     return Terminal(demo, tmp_path)
 
 
-def finish(process: subprocess.Popen[str], given: str | None = None) -> None:
-    said, _ = process.communicate(given, timeout=60)
+def finish(process: subprocess.Popen[str], text: str | None = None) -> None:
+    said, _ = process.communicate(text, timeout=60)
     assert process.returncode == 0, said
 
 
@@ -158,7 +158,7 @@ def test_a_machine_without_a_browser_shows_a_link_and_takes_a_code(
     person: Person, terminal: Terminal
 ) -> None:
     process, link = terminal.begin("--remote")
-    shown = re.search(r'<pre id="login_code"[^>]*>([^<]+)<', person.allow(link).text)
-    assert shown
-    finish(process, f"{shown[1]}\n")
+    match = re.search(r'<pre id="login_code"[^>]*>([^<]+)<', person.allow(link).text)
+    assert match
+    finish(process, f"{match[1]}\n")
     assert terminal.who(aws_cli_2()).stdout.strip() == ANALYST

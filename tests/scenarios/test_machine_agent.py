@@ -23,7 +23,7 @@ from tests.support.machine_agent import (
 )
 
 SESSION = f"arn:aws:sts::{ACCOUNT}:assumed-role"
-WHO = (
+CALLER = (
     "import boto3, sys;"
     "print(boto3.client('sts', endpoint_url=sys.argv[1], region_name='eu-west-3')"
     ".get_caller_identity()['Arn'])"
@@ -54,7 +54,7 @@ def instance_id(agent: RunningAgent) -> str:
 def who(broker: RunningBroker, environment: dict[str, str]) -> str:
     """``GetCallerIdentity`` by a program with nothing but the endpoint configured."""
     done = subprocess.run(
-        [sys.executable, "-c", WHO, broker.url],
+        [sys.executable, "-c", CALLER, broker.url],
         env=plain_environment(**environment),
         capture_output=True,
         text=True,
@@ -67,15 +67,15 @@ def who(broker: RunningBroker, environment: dict[str, str]) -> str:
 def test_boto3_finds_the_instances_role(
     broker: RunningBroker, agent: RunningAgent
 ) -> None:
-    found = who(broker, agent.metadata_environment())
-    assert found == f"{SESSION}/web/{instance_id(agent)}"
+    text = who(broker, agent.metadata_environment())
+    assert text == f"{SESSION}/web/{instance_id(agent)}"
 
 
 def test_boto3_finds_the_containers_role(
     broker: RunningBroker, agent: RunningAgent
 ) -> None:
-    found = who(broker, agent.container_environment())
-    assert found == f"{SESSION}/web/{instance_id(agent)}"
+    text = who(broker, agent.container_environment())
+    assert text == f"{SESSION}/web/{instance_id(agent)}"
 
 
 def test_a_process_and_a_file_hand_out_the_same(
@@ -115,8 +115,8 @@ def test_another_profile_counts_on_the_running_machine(
     api.associate_instance_profile(InstanceId=name, InstanceProfileName="db")
     roles = "/latest/meta-data/iam/security-credentials/"
     until(lambda: agent.get(roles) == (200, "db"))
-    found = who(broker, agent.metadata_environment())
-    assert found == f"{SESSION}/db/{name}"
+    text = who(broker, agent.metadata_environment())
+    assert text == f"{SESSION}/db/{name}"
     api.disassociate_instance_profile(InstanceId=name)
     until(lambda: agent.get(roles)[0] == 404)
     assert not (agent.folder / "credentials").exists()
@@ -129,8 +129,8 @@ def test_the_end_of_an_instance_ends_its_credentials(
 ) -> None:
     roles = "/latest/meta-data/iam/security-credentials/"
     _, text = agent.get(f"{roles}web")
-    found = json.loads(text)
-    key = Key(found["AccessKeyId"], found["SecretAccessKey"], found["Token"])
+    match = json.loads(text)
+    key = Key(match["AccessKeyId"], match["SecretAccessKey"], match["Token"])
     client = broker.client("sts", key)
     client.get_caller_identity()
     api.end_instance(InstanceId=instance_id(agent))
@@ -240,8 +240,8 @@ def test_a_provider_vouches_for_a_machine_and_ends_it(
     try:
         status, text = agent.get(path)
         assert status == 200, agent.log
-        found = json.loads(text)
-        key = Key(found["AccessKeyId"], found["SecretAccessKey"], found["Token"])
+        match = json.loads(text)
+        key = Key(match["AccessKeyId"], match["SecretAccessKey"], match["Token"])
         sts = installation.broker.client("sts", key)
         assert sts.get_caller_identity()["Arn"].startswith(f"{SESSION}/vouched/i-")
         until(lambda: "Not authorized to perform" in stranger.log)
@@ -300,9 +300,9 @@ def test_a_role_by_a_token_or_an_access_key(
         agent = RunningAgent(folder, broker.url, identity)
         agent.start()
         try:
-            found = who(broker, agent.container_environment())
+            text = who(broker, agent.container_environment())
             role = identity["role_arn"].rpartition("/")[2]
-            assert found.startswith(f"{SESSION}/{role}/"), agent.log
+            assert text.startswith(f"{SESSION}/{role}/"), agent.log
         finally:
             agent.stop()
         done = agent.run("check")

@@ -44,7 +44,7 @@ file, = Aws::ECSCredentials.instance_method(:initialize).source_location
 reads = File.read(file).include?("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
 puts Aws::CORE_GEM_VERSION, reads
 """
-HERE = {"AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
+REGION_SETTINGS = {"AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
 RUST = """
 import sys, time
 from obstore.store import S3Store
@@ -160,10 +160,12 @@ class World:
     def at_metadata(self, words: list[str]) -> subprocess.Popen[str]:
         # Rust's object_store has a variable of its own.
         own = {"AWS_METADATA_ENDPOINT": f"http://{self.agent.metadata_address}"}
-        return program(words, **self.agent.metadata_environment(), **own, **HERE)
+        return program(
+            words, **self.agent.metadata_environment(), **own, **REGION_SETTINGS
+        )
 
     def at_container(self, words: list[str]) -> subprocess.Popen[str]:
-        return program(words, **self.agent.container_environment(), **HERE)
+        return program(words, **self.agent.container_environment(), **REGION_SETTINGS)
 
     def both(self, words: list[str]) -> list[subprocess.Popen[str]]:
         return [self.at_metadata(words), self.at_container(words)]
@@ -233,30 +235,30 @@ def test_ruby_finds_the_instances_role(world: World) -> None:
     if reads != "true":
         pytest.skip(f"AWS's SDK for Ruby {version} reads no container's token file")
     words = [str(ruby), str(SOURCES / "machine.rb"), world.broker.url, SECONDS]
-    for one in results(*world.both(words)):
-        assert one["arn"].startswith(f"{SESSION}/web/i-")
-        assert one["calls"] > EXPIRIES
-        assert one["keys"] > EXPIRIES, "they were renewed before each expiry"
+    for entry in results(*world.both(words)):
+        assert entry["arn"].startswith(f"{SESSION}/web/i-")
+        assert entry["calls"] > EXPIRIES
+        assert entry["keys"] > EXPIRIES, "they were renewed before each expiry"
 
 
 def test_the_aws_cli_finds_it_whenever_it_is_started(world: World) -> None:
     for each in (AWS_CLI_1, aws_cli_2()):
         words = [sys.executable, "-c", CALLING, each, world.broker.url, SECONDS]
-        for one in results(*world.both(words)):
-            assert one["arn"].startswith(f"{SESSION}/web/i-")
-            assert one["calls"] > EXPIRIES
+        for entry in results(*world.both(words)):
+            assert entry["arn"].startswith(f"{SESSION}/web/i-")
+            assert entry["calls"] > EXPIRIES
 
 
 def check_readers(world: World, agent: str, *readers: subprocess.Popen[str]) -> None:
     """Nothing was refused, and each expiry was outlived; ``agent`` names the client."""
-    for one in results(*readers):
-        assert one["calls"] > EXPIRIES
+    for entry in results(*readers):
+        assert entry["calls"] > EXPIRIES
     assert not world.store.refused
     keys = {
         key
-        for name, found in world.store.keys.items()
+        for name, matches in world.store.keys.items()
         if agent in name
-        for key in found
+        for key in matches
     }
     assert len(keys) > EXPIRIES, world.store.keys
 

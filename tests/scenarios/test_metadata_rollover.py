@@ -54,8 +54,8 @@ def test_a_roll_over_turns_no_one_away(
     publisher.text = signed_metadata(OLD, OLD, NEW)
     pins = (OLD.certificate_pem + NEW.certificate_pem).decode()
     options = {"MetadataUrl": publisher.url, "MetadataCertificate": pins}
-    given = [f"{name}={value}" for name, value in options.items()]
-    broker.command("providers", "set", SAML_PROVIDER, *given)
+    values = [f"{name}={value}" for name, value in options.items()]
+    broker.command("providers", "set", SAML_PROVIDER, *values)
     time.sleep(1)  # until every worker knows of the option
 
     # The new key signs at once, on many connections and on both workers.

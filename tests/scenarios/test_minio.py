@@ -74,7 +74,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         settings = SETTINGS.replace("https://broker.example.com", broker.url)
         # Its root is asked for like any other user.
         alice = Key("alice", "alices-own-secret")
-        given = [
+        values = [
             *(
                 line.strip().replace('"', "").replace("the token", token)
                 for line in settings.strip().splitlines()
@@ -85,7 +85,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             f"PATH={os.environ['PATH']}",
         ]
         serve = ("server", "--address", f"127.0.0.1:{port}", str(folder / "objects"))
-        words = ["/usr/bin/env", "-i", *given, str(program), *serve]
+        words = ["/usr/bin/env", "-i", *values, str(program), *serve]
         with running(words, folder, lambda: is_ready(url)):
             s3 = store("s3", url, alice)
             s3.create_bucket(Bucket="reports")

@@ -56,9 +56,9 @@ def test_credentials_taken_from_the_session_end_with_it(world: OidcWorld) -> Non
 def taken_credentials(world: OidcWorld, browser: Browser) -> Key:
     home = browser.get(f"{world.broker.url}/console/")
     page = browser.submit(home, form_action="/console/credentials")
-    (shown,) = html.fromstring(page.text).xpath("//pre[@id='process']")
-    given = json.loads(shown.text_content())
-    return Key(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
+    (view,) = html.fromstring(page.text).xpath("//pre[@id='process']")
+    params = json.loads(view.text_content())
+    return Key(params["AccessKeyId"], params["SecretAccessKey"], params["SessionToken"])
 
 
 def test_signing_out_here_goes_on_to_the_provider(world: OidcWorld) -> None:

@@ -32,11 +32,11 @@ class World:
     postgresql: PostgresqlServer
 
     def signin_token(self) -> str:
-        given = self.installation.web_identity()["Credentials"]
+        credentials = self.installation.web_identity()["Credentials"]
         session = {
-            "sessionId": given["AccessKeyId"],
-            "sessionKey": given["SecretAccessKey"],
-            "sessionToken": given["SessionToken"],
+            "sessionId": credentials["AccessKeyId"],
+            "sessionKey": credentials["SecretAccessKey"],
+            "sessionToken": credentials["SessionToken"],
         }
         answer = _until(
             lambda: self.ask(Action="getSigninToken", Session=json.dumps(session))

@@ -82,7 +82,7 @@ def test_the_models_are_those_of_boto3() -> None:
             aws_access_key_id="none",
             aws_secret_access_key="none",
         )
-        named = {name for one, name in OPERATIONS if one == service}
+        named = {name for text, name in OPERATIONS if text == service}
         assert set(client.meta.service_model.operation_names) <= named
 
 

@@ -45,10 +45,10 @@ def command(installation: Installation, *words: str) -> str:
     return done.stdout
 
 
-def code_of(call: Callable[..., Any], **given: Any) -> str:
+def code_of(call: Callable[..., Any], **params: Any) -> str:
     """The error code of a call; empty when it succeeds."""
     try:
-        call(**given)
+        call(**params)
     except ClientError as error:
         return str(error.response["Error"]["Code"])
     return ""
@@ -90,10 +90,10 @@ def test_a_session_is_listed_shown_and_ended(operated: Installation) -> None:
     assert [s["principal_arn"] for s in listed if s["access_key_id"] == key] == [
         answer["AssumedRoleUser"]["Arn"]
     ]
-    shown = json.loads(command(operated, "sessions", "show", key))
-    assert shown["state"] == "live"
-    assert shown["minted_by"] == answer["ResponseMetadata"]["RequestId"]
-    assert credentials["SecretAccessKey"] not in str(shown)
+    view = json.loads(command(operated, "sessions", "show", key))
+    assert view["state"] == "live"
+    assert view["minted_by"] == answer["ResponseMetadata"]["RequestId"]
+    assert credentials["SecretAccessKey"] not in str(view)
 
     command(operated, "sessions", "revoke", key, "--reason", "lost laptop")
     assert comes(lambda: identity_code(operated, credentials) == "ExpiredToken")
@@ -237,8 +237,8 @@ def test_the_service_does_not_start_without_its_keyring(tmp_path: Path) -> None:
 
 
 def _serve(folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
-    given = {"PATH": os.environ["PATH"], "BROKER_DATA_DIR": str(folder / "data")}
-    return run_forked(("serve", "--port", "1"), {**given, **settings})
+    params = {"PATH": os.environ["PATH"], "BROKER_DATA_DIR": str(folder / "data")}
+    return run_forked(("serve", "--port", "1"), {**params, **settings})
 
 
 def _use(operated: Installation, kind: str, number: str) -> str:

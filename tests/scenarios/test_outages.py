@@ -299,16 +299,16 @@ def test_every_kind_of_credential_outlives_every_outage(outside: Outside) -> Non
     """Redis away, PostgreSQL away, a restart: nothing that was given is lost."""
     installation = outside.installation
     mints = every_mint(installation, make_user(installation))
-    given = {name: mint() for name, mint in mints.items()}
+    params = {name: mint() for name, mint in mints.items()}
 
     def all_work() -> None:
-        for name, answer in given.items():
+        for name, answer in params.items():
             assert installation.identity(answer)["Account"] == ACCOUNT, name
 
     all_work()
     outside.redis.stop()
     all_work()
-    given |= {f"{name} without Redis": mint() for name, mint in mints.items()}
+    params |= {f"{name} without Redis": mint() for name, mint in mints.items()}
     all_work()
     outside.redis.start()
     outside.postgresql.stop()
@@ -317,7 +317,7 @@ def test_every_kind_of_credential_outlives_every_outage(outside: Outside) -> Non
         assert refused(mint).code == "ServiceUnavailable", name
     outside.postgresql.start()
     _retried(installation, installation.assertion())
-    given |= {f"{name} afterwards": mint() for name, mint in mints.items()}
+    params |= {f"{name} afterwards": mint() for name, mint in mints.items()}
     installation.broker.stop()
     installation.broker.start()
     all_work()
@@ -333,11 +333,11 @@ def test_the_command_line_meets_every_outage(outside: Outside) -> None:
     def aws(answer: dict[str, Any] | None, *words: str) -> dict[str, Any]:
         named = {"AWS_MAX_ATTEMPTS": "1"}
         if answer is not None:
-            given = answer["Credentials"]
+            credentials = answer["Credentials"]
             named |= {
-                "AWS_ACCESS_KEY_ID": given["AccessKeyId"],
-                "AWS_SECRET_ACCESS_KEY": given["SecretAccessKey"],
-                "AWS_SESSION_TOKEN": given["SessionToken"],
+                "AWS_ACCESS_KEY_ID": credentials["AccessKeyId"],
+                "AWS_SECRET_ACCESS_KEY": credentials["SecretAccessKey"],
+                "AWS_SESSION_TOKEN": credentials["SessionToken"],
             }
         return broker.aws("sts", *words, **named)
 

@@ -13,7 +13,7 @@ from tests.support.servers import find_free_port
 from tests.support.tls import tls_before
 
 SUBJECT = "system:serviceaccount:shop:reports"
-WHO = "import boto3; print(boto3.client('sts').get_caller_identity()['Arn'])"
+CALLER = "import boto3; print(boto3.client('sts').get_caller_identity()['Arn'])"
 
 
 def test_a_program_in_the_pod_has_the_role(tmp_path: Path) -> None:
@@ -37,10 +37,10 @@ def test_a_program_in_the_pod_has_the_role(tmp_path: Path) -> None:
     audience = source["serviceAccountToken"]["audience"]
     port = find_free_port()
     variables = {
-        one["name"]: one["value"]
+        entry["name"]: entry["value"]
         .replace(mount["mountPath"], str(tmp_path))
         .replace("broker.example.com", f"localhost:{port}")
-        for one in container["env"]
+        for entry in container["env"]
     }
     with serving() as server:
         host = server.host_and_path
@@ -70,7 +70,7 @@ def test_a_program_in_the_pod_has_the_role(tmp_path: Path) -> None:
                 ),
             )
             done = subprocess.run(
-                [sys.executable, "-c", WHO],
+                [sys.executable, "-c", CALLER],
                 env=plain_environment(**variables, AWS_CA_BUNDLE=str(authority)),
                 capture_output=True,
                 text=True,

@@ -76,9 +76,9 @@ def door(broker: RunningBroker, iam: Any) -> Any:
 def as_trust(text: str) -> str:
     """The same mistakes in a trust policy."""
     document = json.loads(text)
-    for one in document["Statement"]:
-        one.pop("Resource", None)
-        one.update(Principal={"AWS": ACCOUNT}, Action="sts:AssumeRole")
+    for entry in document["Statement"]:
+        entry.pop("Resource", None)
+        entry.update(Principal={"AWS": ACCOUNT}, Action="sts:AssumeRole")
     return json.dumps(document)
 
 

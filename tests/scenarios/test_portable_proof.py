@@ -186,8 +186,8 @@ def send(
     world: World, url: str, *, host: str = HOST, **headers: str
 ) -> tuple[int, str]:
     parts = urlsplit(url)
-    given = {HEADER: "production", **headers}
-    return world.network.send(host, "GET", f"{parts.path}?{parts.query}", given)
+    params = {HEADER: "production", **headers}
+    return world.network.send(host, "GET", f"{parts.path}?{parts.query}", params)
 
 
 @pytest.mark.parametrize(
@@ -295,14 +295,14 @@ def signed_login(
     age: timedelta = timedelta(),
 ) -> dict[str, str]:
     """As Vault's clients make it."""
-    given = {VAULT_HEADER: "vault.example.com"} if headers is None else headers
+    params = {VAULT_HEADER: "vault.example.com"} if headers is None else headers
     request = AWSRequest(
         "POST",
         f"https://{host}/",
         data=body,
         headers={
             "Content-Type": "application/x-www-form-urlencoded; charset=utf-8",
-            **given,
+            **params,
         },
     )
     when = datetime.now(UTC) - age

@@ -114,7 +114,7 @@ def test_the_cli_logs_in_with_a_devices_code_and_logs_out(
         *("sso", "list-account-roles", "--account-id", ACCOUNT),
         *("--access-token", home.token["accessToken"], "--output", "json"),
     )
-    assert [one["roleName"] for one in json.loads(listed)["roleList"]] == ["Reader"]
+    assert [entry["roleName"] for entry in json.loads(listed)["roleList"]] == ["Reader"]
     token = home.token
     credentials = home.boto3_session().get_credentials().get_frozen_credentials()
     home.aws("sso", "logout")

@@ -416,8 +416,10 @@ def test_where_a_client_is_and_how_it_came_is_the_proxys_word(world: World) -> N
     assert world.send(denied, **told) == 403
     asked = ("audit", "--json", "--action", "execute-api:Invoke")
     for _ in range(50):  # until the record is written
-        found = [json.loads(line) for line in world.broker.command(*asked).splitlines()]
-        kept = [r for r in found if r["resources"] == [f"{API}/DELETE/secure/1"]]
+        results = [
+            json.loads(line) for line in world.broker.command(*asked).splitlines()
+        ]
+        kept = [r for r in results if r["resources"] == [f"{API}/DELETE/secure/1"]]
         if kept:
             break
         time.sleep(0.1)
@@ -428,8 +430,8 @@ def test_where_a_client_is_and_how_it_came_is_the_proxys_word(world: World) -> N
 
 def test_a_body_needs_a_declared_hash(world: World) -> None:
     iam = world.broker.client("iam", world.root)
-    given = {"UserName": "alice", "PolicyName": "Put"}
-    iam.put_user_policy(**given, PolicyDocument=policy("Allow", f"{API}/PUT/*"))
+    params = {"UserName": "alice", "PolicyName": "Put"}
+    iam.put_user_policy(**params, PolicyDocument=policy("Allow", f"{API}/PUT/*"))
     world.service.seen.clear()
     plain = signers.botocore(world.alice, f"{world.url}/orders/1", "PUT", b"{}")
     if world.proxy == "envoy":  # which passes the body on
@@ -457,7 +459,7 @@ def test_a_body_needs_a_declared_hash(world: World) -> None:
     assert world.send(length) == (401 if world.proxy == "traefik" else 200)
     longer = {**length.headers, "content-length": "3"}
     assert world.send(replace(length, headers=longer, body=b"{ }")) == 401
-    iam.delete_user_policy(**given)
+    iam.delete_user_policy(**params)
 
 
 def test_a_body_in_chunks_is_not_that_of_a_request_without_one(world: World) -> None:

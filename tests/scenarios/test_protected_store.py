@@ -224,13 +224,13 @@ def test_boto3_puts_and_gets(world: World, key: Key, name: str) -> None:
 def test_a_presigned_url(world: World, key: Key, name: str) -> None:
     s3 = world.s3(key)
     s3.put_object(Bucket=BUCKET, Key=name, Body=b"rows")
-    given = {"Bucket": BUCKET, "Key": name}
-    url = s3.generate_presigned_url("get_object", Params=given, ExpiresIn=900)
+    params = {"Bucket": BUCKET, "Key": name}
+    url = s3.generate_presigned_url("get_object", Params=params, ExpiresIn=900)
     assert status(world, url) == 200
     assert status(world, url.replace("X-Amz-Expires=900", "X-Amz-Expires=901")) == 401
     assert status(world, f"{url}&versionId=1") == 401
     assert status(world, url, "PUT", b"x") == 401
-    long = s3.generate_presigned_url("get_object", Params=given, ExpiresIn=901)
+    long = s3.generate_presigned_url("get_object", Params=params, ExpiresIn=901)
     assert status(world, long) == 401
     other = url.replace(quote(name, safe="/~"), "other")
     assert other != url
@@ -324,7 +324,7 @@ def run(world: World, key: Key, *command: str) -> str:
 
 @pytest.mark.parametrize(
     "client",
-    [pytest.param(one, marks=pytest.mark.long) for one in (aws_cli, rclone, obstore)],
+    [pytest.param(call, marks=pytest.mark.long) for call in (aws_cli, rclone, obstore)],
     ids=lambda client: client.__name__,
 )
 def test_other_clients_put_and_get(

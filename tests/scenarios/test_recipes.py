@@ -217,7 +217,7 @@ def test_people_in_a_kubernetes_cluster(tmp_path: Path) -> None:
     page = RECIPES / "kubernetes-people.md"
     with signed_in_as_ana(tmp_path, page) as here:
         here.do(read_steps(page, "At the cluster", "The user"))
-        (command,) = (one.command for one in read_steps(page, "The user"))
+        (command,) = (step.command for step in read_steps(page, "The user"))
         token = json.loads(here.run(command))["status"]["token"]
     written = page.read_text().partition("```yaml\nusers:")[2].partition("```")[0]
     runs = yaml.safe_load(f"users:{written}")["users"][0]["user"]["exec"]
@@ -230,8 +230,8 @@ def test_people_in_a_kubernetes_cluster(tmp_path: Path) -> None:
     issuer = configured["issuer"]
     assert (claims["iss"], [claims["aud"]]) == (issuer["url"], issuer["audiences"])
 
-    def results(rules: list[dict[str, str]], **given: object) -> list[bool]:
-        return [evaluate(one["expression"], given) for one in rules]
+    def results(rules: list[dict[str, str]], **params: object) -> list[bool]:
+        return [evaluate(rule["expression"], params) for rule in rules]
 
     rules, mappings = configured["claimValidationRules"], configured["claimMappings"]
     assert results(rules, claims=claims) == [True, True]

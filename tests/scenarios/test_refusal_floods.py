@@ -31,8 +31,8 @@ SIGNED = (
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
-def form(**given: str) -> str:
-    return urlencode(given)
+def form(**text: str) -> str:
+    return urlencode(text)
 
 
 DOORS = of_file(__file__, "DOORS")
@@ -84,9 +84,9 @@ def test_a_flood_of_refusals_leaves_a_bounded_number_of_records(
         statuses = set.union(*pool.map(flood, range(CLIENTS)))
     deadline = time.monotonic() + 15
     while True:
-        made = [one for one in records(broker) if one["event_id"] not in before]
-        counts = [one for one in made if one["action"] == "broker:CountFailures"]
-        counted = sum(one["parameters"]["Failures"] for one in counts)
+        made = [entry for entry in records(broker) if entry["event_id"] not in before]
+        counts = [entry for entry in made if entry["action"] == "broker:CountFailures"]
+        counted = sum(count["parameters"]["Failures"] for count in counts)
         single = len(made) - len(counts)
         if single + counted == CLIENTS * EACH or time.monotonic() > deadline:
             break

@@ -104,8 +104,8 @@ def world(broker: RunningBroker, root: Key, iam: Any) -> World:
 
 def credentials_of(answer: httpx2.Response) -> dict[str, Any]:
     assert answer.status_code == 201, answer.text
-    found: dict[str, Any] = answer.json()["credentialSet"][0]
-    return found
+    results: dict[str, Any] = answer.json()["credentialSet"][0]
+    return results
 
 
 def sts_of(world: World, credentials: dict[str, str]) -> Any:
@@ -164,8 +164,8 @@ def test_several_headers_are_one_list(world: World) -> None:
     signed = sign(url, body, leaf, chain=(world.root, below))
     first, second = signed.pop("X-Amz-X509-Chain").split(",")
     chain = [("X-Amz-X509-Chain", first), ("X-Amz-X509-Chain", second)]
-    found = httpx2.post(url, content=body, headers=[*signed.items(), *chain])
-    assert found.status_code == 201, found.text
+    response = httpx2.post(url, content=body, headers=[*signed.items(), *chain])
+    assert response.status_code == 201, response.text
     other = base64.b64encode(world.root.issue("web-2").der).decode()
     twice = [*signed.items(), *chain, ("X-Amz-X509", other)]
     assert httpx2.post(url, content=body, headers=twice).status_code == 403
@@ -523,14 +523,14 @@ LONG = f"arn:aws:iam::{ACCOUNT}:policy/{'x' * 120}"
             "does not exist",
         ),
         (
-            {"managedPolicyArns": [f"{LONG}{one}" for one in range(11)]},
+            {"managedPolicyArns": [f"{LONG}{entry}" for entry in range(11)]},
             "Validation",
             "at most",
         ),
         (
             {
                 "sessionPolicy": allow("iam:" + "x" * 600),
-                "managedPolicyArns": [f"{LONG}{one}" for one in range(10)],
+                "managedPolicyArns": [f"{LONG}{entry}" for entry in range(10)],
             },
             "Validation",
             "characters together",
@@ -540,14 +540,14 @@ LONG = f"arn:aws:iam::{ACCOUNT}:policy/{'x' * 120}"
 def test_a_profile_that_cannot_be(
     world: World, members: dict[str, Any], code: str, said: str
 ) -> None:
-    given = {"roleArns": [world.role], **members}
+    params = {"roleArns": [world.role], **members}
     with pytest.raises(ClientError, match=said) as made:
-        world.api.create_profile(name="bad", **given)
+        world.api.create_profile(name="bad", **params)
     with pytest.raises(ClientError, match=said) as changed:
         world.api.update_profile(profileId=world.profile["profileId"], **members)
-    for one in (made, changed):
-        assert one.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
-        assert code in one.value.response["Error"]["Code"]
+    for info in (made, changed):
+        assert info.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+        assert code in info.value.response["Error"]["Code"]
 
 
 def test_another_accounts_profile_is_not_for_these_certificates(world: World) -> None:
@@ -590,7 +590,7 @@ def test_another_regions_profile_is_not_for_these_certificates(world: World) -> 
     )
     assert refusal_of(answer)[2] == "Unable to assume role with this profile."
     assert made["profileId"] not in {
-        one["profileId"] for one in world.api.list_profiles()["profiles"]
+        profile["profileId"] for profile in world.api.list_profiles()["profiles"]
     }
     for name in (made["profileId"], made["profileArn"]):
         with pytest.raises(ClientError, match="ResourceNotFoundException"):
@@ -602,8 +602,10 @@ def test_mappings_say_which_tags_there_are(world: World) -> None:
     leaf = world.root.issue(name_of(CN="web-1", OU="Blue"))
     identifier = world.profile["profileId"]
     mapped = {
-        one["certificateField"]: [rule["specifier"] for rule in one["mappingRules"]]
-        for one in world.profile["attributeMappings"]
+        mapping["certificateField"]: [
+            rule["specifier"] for rule in mapping["mappingRules"]
+        ]
+        for mapping in world.profile["attributeMappings"]
     }
     assert mapped == {
         "x509Issuer": ["*"],
@@ -690,7 +692,7 @@ def test_a_list_is_for_one_trust_anchor(world: World) -> None:
     # Its lists go with it.
     world.api.delete_trust_anchor(trustAnchorId=second["trustAnchorId"])
     assert second["trustAnchorArn"] not in {
-        one["trustAnchorArn"] for one in world.api.list_crls()["crls"]
+        crl["trustAnchorArn"] for crl in world.api.list_crls()["crls"]
     }
 
 
@@ -767,12 +769,12 @@ def test_a_policy_may_go_by_tags(world: World) -> None:
     api = world.broker.client(
         "rolesanywhere", Key(made["AccessKeyId"], made["SecretAccessKey"])
     )
-    given = {"name": "blue", "source": world.anchor["source"]}
+    params = {"name": "blue", "source": world.anchor["source"]}
     for tags in ([], [{"key": "team", "value": "red"}]):
         with pytest.raises(ClientError, match="AccessDenied"):
-            api.create_trust_anchor(**given, tags=tags)
+            api.create_trust_anchor(**params, tags=tags)
     blue = [{"key": "team", "value": "blue"}]
-    identifier = api.create_trust_anchor(**given, tags=blue)["trustAnchor"][
+    identifier = api.create_trust_anchor(**params, tags=blue)["trustAnchor"][
         "trustAnchorId"
     ]
     assert api.get_trust_anchor(trustAnchorId=identifier)
@@ -802,11 +804,14 @@ def test_an_anchor_has_two_lists_at_most(world: World) -> None:
     second = world.api.create_trust_anchor(
         name="many lists", source=world.anchor["source"]
     )["trustAnchor"]
-    given = {"crlData": world.root.revoke(), "trustAnchorArn": second["trustAnchorArn"]}
+    params = {
+        "crlData": world.root.revoke(),
+        "trustAnchorArn": second["trustAnchorArn"],
+    }
     for name in ("one", "two"):
-        world.api.import_crl(name=name, **given)
+        world.api.import_crl(name=name, **params)
     with pytest.raises(ClientError, match="CrlsPerTrustAnchor: 2"):
-        world.api.import_crl(name="three", **given)
+        world.api.import_crl(name="three", **params)
     world.api.delete_trust_anchor(trustAnchorId=second["trustAnchorId"])
 
 
@@ -817,7 +822,7 @@ def test_an_anchor_has_two_lists_at_most(world: World) -> None:
         issue("web-1").pem,
         issue("Weak", is_authority=True, key=rsa_key(1024)).pem,
         issue("No signing", is_authority=True, uses=usage("crl_sign")).pem,
-        "".join(issue(f"{one}", is_authority=True).pem for one in range(101)),
+        "".join(issue(f"{entry}", is_authority=True).pem for entry in range(101)),
         "".join(issue("Strong", is_authority=True).pem for _ in range(5)),
     ],
     ids=["text", "end entity", "weak", "no signing", "too many", "namesakes"],
@@ -856,20 +861,20 @@ def _check_records(world: World) -> None:
         return len(records) == 3
 
     until(are_there)
-    refused = [one for one in records if one["decision"] != "allowed"]
-    assert {one["reason"].partition(":")[0] for one in refused} == {
+    refused = [record for record in records if record["decision"] != "allowed"]
+    assert {entry["reason"].partition(":")[0] for entry in refused} == {
         "no valid path leads from the certificate to the trust anchor",
         "there is no profile arn",
     }
-    assert {one["account"] for one in refused} == {ACCOUNT}
-    assert {one["error_code"] for one in refused} == {"AccessDeniedException"}
-    said = [one["parameters"]["certificate"] for one in records]
-    assert {one["subject"] for one in said} == {"CN=web-9"}
+    assert {entry["account"] for entry in refused} == {ACCOUNT}
+    assert {entry["error_code"] for entry in refused} == {"AccessDeniedException"}
+    said = [record["parameters"]["certificate"] for record in records]
+    assert {entry["subject"] for entry in said} == {"CN=web-9"}
     assert said[0] == said[2] != said[1]
     assert int(said[2]["serialNumber"], 16) == leaf.certificate.serial_number
     assert said[2]["notAfter"] == leaf.certificate.not_valid_after_utc.isoformat()
     anchor = world.members["trustAnchorArn"]
-    assert [one["resources"] for one in refused] == [[anchor], [anchor]]
+    assert [entry["resources"] for entry in refused] == [[anchor], [anchor]]
     assert hashes.SHA256.name not in str(records)
 
 

@@ -112,8 +112,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                 AssertionEncryptionMode="Allowed",
                 AddPrivateKey=key_pair("decryption").private_pem.decode(),
             )
-            found = iam.get_saml_provider(SAMLProviderArn=made["SAMLProviderArn"])
-            world.uuids[signer] = found["SAMLProviderUUID"]
+            saml_provider = iam.get_saml_provider(
+                SAMLProviderArn=made["SAMLProviderArn"]
+            )
+            world.uuids[signer] = saml_provider["SAMLProviderUUID"]
             statements.append(
                 {
                     "Effect": "Allow",

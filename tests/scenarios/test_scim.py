@@ -33,8 +33,8 @@ def corp(installation: Installation) -> Iterator[Directory]:
         wait_until_known(made)
         yield made
         for kind in ("Users", "Groups"):
-            for one in made.send("GET", f"/{kind}").json()["Resources"]:
-                made.send("DELETE", f"/{kind}/{one['id']}")
+            for resource in made.send("GET", f"/{kind}").json()["Resources"]:
+                made.send("DELETE", f"/{kind}/{resource['id']}")
     api.delete_scim_token(
         ProviderArn=SAML_PROVIDER, TokenId=token["ScimToken"]["TokenId"]
     )
@@ -83,9 +83,9 @@ def test_the_checks_of_scim2_tester(corp: Directory) -> None:
 
     results = check_server(SyncSCIMClient(corp.client))
     failed = {
-        (one.title, one.resource_type): str(one.reason)
-        for one in results
-        if one.status in {Status.ERROR, Status.CRITICAL}
+        (result.title, result.resource_type): str(result.reason)
+        for result in results
+        if result.status in {Status.ERROR, Status.CRITICAL}
     }
     assert set(failed) == KNOWN, failed
     assert "active can be set to true or false" in "".join(failed.values())
@@ -111,7 +111,7 @@ def test_okta_names_a_group_with_every_change_of_members(corp: Directory) -> Non
         {"op": "replace", "value": {"id": group, "displayName": "Staff"}},
         {"op": "add", "path": "members", "value": [{"value": user, "display": "x"}]},
     )
-    assert [one["value"] for one in answer.json()["members"]] == [user]
+    assert [member["value"] for member in answer.json()["members"]] == [user]
 
 
 def test_administrators_see_who_is_there(
@@ -122,13 +122,18 @@ def test_administrators_see_who_is_there(
     corp.create_group("Admins", users[1]["id"])
     corp.deactivate(users[2]["id"])
     listed = api.list_scim_users(ProviderArn=SAML_PROVIDER, MaxItems=2)
-    assert [one["UserName"] for one in listed["ScimUsers"]] == ["anna", "bob"]
+    assert [scim_user["UserName"] for scim_user in listed["ScimUsers"]] == [
+        "anna",
+        "bob",
+    ]
     assert listed["ScimUsers"][1]["Groups"] == ["Admins"]
     rest = api.list_scim_users(ProviderArn=SAML_PROVIDER, Marker=listed["Marker"])
-    assert [one["UserName"] for one in rest["ScimUsers"]] == ["carol"]
+    assert [scim_user["UserName"] for scim_user in rest["ScimUsers"]] == ["carol"]
     assert not rest["IsTruncated"]
     inactive = api.list_scim_users(ProviderArn=SAML_PROVIDER, Active=False)
-    assert [one["UserId"] for one in inactive["ScimUsers"]] == [users[2]["id"]]
+    assert [scim_user["UserId"] for scim_user in inactive["ScimUsers"]] == [
+        users[2]["id"]
+    ]
     with pytest.raises(ClientError) as refused:
         api.list_scim_users(ProviderArn=SAML_PROVIDER, Marker="many")
     assert refusal(refused)[0] == "ValidationError"
@@ -227,20 +232,20 @@ class Person:
 
     def has(self) -> set[str]:
         """What still works, each asked on connections of its own."""
-        url, found = self.installation.broker.url, set()
+        url, results = self.installation.broker.url, set()
         for path, cookies in self.cookies.items():
             answer = httpx.get(f"{url}{path}", cookies=cookies, headers=BROWSER)
             if answer.status_code == 200:
-                found.add(path)
+                results.add(path)
         client = self.installation.broker.client("sts", self.key)
         try:
             client.get_caller_identity()
-            found.add("credentials")
+            results.add("credentials")
         except ClientError:
             pass
         finally:
             client.close()
-        return found
+        return results
 
     def comes_in(self) -> bool:
         self.installation.sts = self.installation.broker.client("sts")

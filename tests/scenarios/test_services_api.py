@@ -38,19 +38,19 @@ def alice(iam: Any) -> Iterator[str]:
 
 
 def code(error: pytest.ExceptionInfo[ClientError]) -> str:
-    found: str = error.value.response["Error"]["Code"]
-    return found
+    stored_code: str = error.value.response["Error"]["Code"]
+    return stored_code
 
 
 def test_services(api: Any) -> None:
     made = api.put_service(ServiceName="stock", Definition=json.dumps(HOSTS))["Service"]
     assert made["Arn"] == f"arn:aws:broker::{ACCOUNT}:service/stock"
-    assert [one["Name"] for one in api.list_services()["Services"]] == [
+    assert [entry["Name"] for entry in api.list_services()["Services"]] == [
         "orders",
         "stock",
     ]
-    shown = api.get_service(ServiceName="orders")["Service"]
-    assert json.loads(shown["Definition"]) == DEFINITION
+    service = api.get_service(ServiceName="orders")["Service"]
+    assert json.loads(service["Definition"]) == DEFINITION
     with pytest.raises(ClientError) as refused:
         api.put_service(ServiceName="sts", Definition="{}")
     assert code(refused) == "InvalidInput"
@@ -121,15 +121,18 @@ def test_resource_policies_take_part_in_simulations(
     def simulated() -> list[str]:
         (result,) = iam.simulate_principal_policy(**asked)["EvaluationResults"]
         return [
-            one["EvalResourceDecision"] for one in result["ResourceSpecificResults"]
+            resource_specific_result["EvalResourceDecision"]
+            for resource_specific_result in result["ResourceSpecificResults"]
         ]
 
     assert simulated() == ["implicitDeny", "implicitDeny"]
     api.put_resource_policy(ResourceArn=ORDER, PolicyDocument=json.dumps(document))
-    shown = api.get_resource_policy(ResourceArn=ORDER)["ResourcePolicy"]
-    assert json.loads(shown["PolicyDocument"]) == document
+    policy = api.get_resource_policy(ResourceArn=ORDER)["ResourcePolicy"]
+    assert json.loads(policy["PolicyDocument"]) == document
     listed = api.list_resource_policies(MaxItems=1)
-    assert [one["ResourceArn"] for one in listed["ResourcePolicies"]] == [ORDER]
+    assert [
+        resource_policy["ResourceArn"] for resource_policy in listed["ResourcePolicies"]
+    ] == [ORDER]
     assert not listed["IsTruncated"]
     assert simulated() == ["allowed", "implicitDeny"]
     (result,) = iam.simulate_principal_policy(**asked)["EvaluationResults"]
@@ -177,7 +180,9 @@ def test_the_cli_speaks_it(broker: RunningBroker, root: Key, api: Any) -> None:
         check=True,
         timeout=60,
     )
-    assert [one["Name"] for one in json.loads(done.stdout)["Services"]] == ["orders"]
+    assert [service["Name"] for service in json.loads(done.stdout)["Services"]] == [
+        "orders"
+    ]
 
 
 def test_another_account_changes_nothing(broker: RunningBroker, api: Any) -> None:

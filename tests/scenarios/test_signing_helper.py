@@ -40,7 +40,7 @@ def command(
     """The page's, for a certificate and what goes with it."""
     (folder / "machine.pem").write_text(machine.pem)
     (folder / "machine.key").write_text(machine.key_pem)
-    (folder / "chain.pem").write_text("".join(one.pem for one in chain))
+    (folder / "chain.pem").write_text("".join(issued.pem for issued in chain))
     written = configparser.ConfigParser()
     written.read_string(PROFILE)
     text = written["default"]["credential_process"]

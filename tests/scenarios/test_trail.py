@@ -31,8 +31,8 @@ def made(broker: RunningBroker, root: Key, iam: Any) -> str:
     answer = iam.create_user(UserName="ann")
     broker.client("sts", root).get_caller_identity()
     time.sleep(1.1)  # reads are on record within a second
-    found: str = answer["ResponseMetadata"]["RequestId"]
-    return found
+    request_id: str = answer["ResponseMetadata"]["RequestId"]
+    return request_id
 
 
 def test_events_are_looked_up_as_at_aws(
@@ -68,13 +68,13 @@ def test_events_are_looked_up_as_at_aws(
     pages = trail.get_paginator("lookup_events").paginate(
         PaginationConfig={"PageSize": 1}
     )
-    assert made in {one["EventId"] for page in pages for one in page["Events"]}
+    assert made in {event["EventId"] for page in pages for event in page["Events"]}
 
 
 def names(trail: Any, key: str, value: str) -> set[str]:
     attribute = {"AttributeKey": key, "AttributeValue": value}
-    found = trail.lookup_events(LookupAttributes=[attribute])["Events"]
-    return {event["EventName"] for event in found}
+    events = trail.lookup_events(LookupAttributes=[attribute])["Events"]
+    return {event["EventName"] for event in events}
 
 
 def test_the_cli_reads_the_trail(broker: RunningBroker, root: Key, made: str) -> None:
@@ -84,7 +84,7 @@ def test_the_cli_reads_the_trail(broker: RunningBroker, root: Key, made: str) ->
         AWS_ACCESS_KEY_ID=root.access_key_id,
         AWS_SECRET_ACCESS_KEY=root.secret_access_key,
     )
-    assert [one["EventId"] for one in answer["Events"]] == [made]
+    assert [event["EventId"] for event in answer["Events"]] == [made]
 
 
 def test_what_is_not_possible_has_the_models_errors(
@@ -96,7 +96,7 @@ def test_what_is_not_possible_has_the_models_errors(
     bob = Key.of(iam.create_access_key(UserName="bob")["AccessKey"])
     wrong = Key(root.access_key_id, "wrong")
     asked = {"AttributeKey": "ResourceName", "AttributeValue": "ann"}
-    for client, operation, given, code in (
+    for client, operation, params, code in (
         (
             trail,
             "lookup_events",
@@ -115,7 +115,7 @@ def test_what_is_not_possible_has_the_models_errors(
         (trail_of(broker, wrong), "lookup_events", {}, "InvalidSignatureException"),
     ):
         with pytest.raises(ClientError) as refused:
-            getattr(client, operation)(**given)
+            getattr(client, operation)(**params)
         assert refused.value.response["Error"]["Code"] == code
     iam.put_user_policy(
         UserName="bob",

@@ -39,11 +39,11 @@ def two_nodes(folder: Path) -> Iterator[Nodes]:
         (folder / name).mkdir()
     with own_database() as url, start_redis() as redis:
         settings = {"database_url": url, "redis_url": redis.url}
-        with running_broker(folder / "one", **settings) as one:
-            root = one.create_account()
+        with running_broker(folder / "one", **settings) as broker:
+            root = broker.create_account()
             copy_keyring(folder)
             with running_broker(folder / "other", **settings) as other:
-                yield Nodes(one, other, root)
+                yield Nodes(broker, other, root)
 
 
 def keyring(folder: Path, node: str) -> Path:
@@ -138,8 +138,8 @@ def test_a_node_without_the_master_key_says_what_to_copy(tmp_path: Path) -> None
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
     with own_database() as url:
-        with running_broker(tmp_path / "one", start=False, database_url=url) as one:
-            one.create_account()
+        with running_broker(tmp_path / "one", start=False, database_url=url) as broker:
+            broker.create_account()
         other = running_broker(tmp_path / "other", start=False, database_url=url)
         with other as node:
             for _ in range(2):

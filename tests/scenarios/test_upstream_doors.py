@@ -69,8 +69,8 @@ class World:
         answer = self.front.broker.client("sts", key).assume_role(
             RoleArn=role, RoleSessionName="alice"
         )
-        found: str = answer["Credentials"]["AccessKeyId"]
-        return found
+        access_key_id: str = answer["Credentials"]["AccessKeyId"]
+        return access_key_id
 
 
 def trust_accounts(iam: Any, *names: str) -> None:
@@ -159,8 +159,8 @@ def by_portal(world: World) -> str:
     answer = unsigned("sso", f"{url}/sso").get_role_credentials(
         roleName="Reader", accountId=ACCOUNT, accessToken=token
     )
-    found: str = answer["roleCredentials"]["accessKeyId"]
-    return found
+    access_key_id: str = answer["roleCredentials"]["accessKeyId"]
+    return access_key_id
 
 
 def role_page(world: World, browser: Browsing) -> Any:
@@ -175,22 +175,22 @@ def role_page(world: World, browser: Browsing) -> Any:
 def by_show_credentials(world: World) -> str:
     with browsing() as browser:
         page = role_page(world, browser)
-        shown = browser.submit(page, f"{START}/credentials").text
+        label = browser.submit(page, f"{START}/credentials").text
     # They are good at the upstream, and not where the broker is.
-    tree = html.fromstring(shown)
+    tree = html.fromstring(label)
     for form in ("bash", "powershell", "fish", "file_config", "process_config"):
         (text,) = tree.xpath(f"//pre[@id='{form}']")
         assert "us-east-1" in text.text_content()
         assert world.front.broker.url not in text.text_content()
-    (found,) = set(re.findall(r"ASIA[A-Z2-7]{16}", shown))
-    return str(found)
+    (match,) = set(re.findall(r"ASIA[A-Z2-7]{16}", label))
+    return str(match)
 
 
 def by_open_console(world: World) -> str:
     with browsing() as browser:
         page = role_page(world, browser)
-        shown = browser.submit(page, f"{START}/console").text
-    return console_key(world, shown)
+        text = browser.submit(page, f"{START}/console").text
+    return console_key(world, text)
 
 
 def by_switching_roles(world: World) -> str:
@@ -198,17 +198,17 @@ def by_switching_roles(world: World) -> str:
     with browsing() as browser:
         browser.post(front.acs, SAMLResponse=front.assertion(ADMIN))
         page = browser.get(f"{front.broker.url}/console/switch")
-        shown = browser.submit(page, "/console/switch", role=READER).text
-    return console_key(world, shown)
+        text = browser.submit(page, "/console/switch", role=READER).text
+    return console_key(world, text)
 
 
-def console_key(world: World, shown: str) -> str:
+def console_key(world: World, text: str) -> str:
     """Whose sign-in token the page's link to the upstream's console has."""
-    links = re.findall(r'id="upstream_console" class="[^"]*" href="([^"]*)"', shown)
-    assert links, shown
+    links = re.findall(r'id="upstream_console" class="[^"]*" href="([^"]*)"', text)
+    assert links, text
     assert unescape(links[0]).startswith(f"{world.there.url}/federation?Action=login&")
-    found: str = json.loads(world.there.form["Session"])["sessionId"]
-    return found
+    session_id: str = json.loads(world.there.form["Session"])["sessionId"]
+    return session_id
 
 
 def by_certificate(world: World) -> str:
@@ -218,8 +218,8 @@ def by_certificate(world: World) -> str:
     assert entry["assumedRoleUser"]["arn"].startswith(
         "arn:aws:sts::999988887777:assumed-role/ReadOnly/"
     )
-    found: str = entry["credentials"]["accessKeyId"]
-    return found
+    access_key_id: str = entry["credentials"]["accessKeyId"]
+    return access_key_id
 
 
 def by_machine(world: World) -> str:
@@ -231,11 +231,11 @@ def by_machine(world: World) -> str:
     try:
         path = "/latest/meta-data/iam/security-credentials/web"
         until(lambda: agent.get(path)[0] == 200)
-        found: str = json.loads(agent.get(path)[1])["AccessKeyId"]
+        access_key_id: str = json.loads(agent.get(path)[1])["AccessKeyId"]
     finally:
         agent.stop()
     assert world.there.form["DurationSeconds"] == "3600"
-    return found
+    return access_key_id
 
 
 WAYS: dict[str, Callable[[World], str]] = {
@@ -254,10 +254,10 @@ WAYS: dict[str, Callable[[World], str]] = {
 @pytest.mark.parametrize("way", WAYS)
 def test_every_way_leads_to_the_upstreams_credentials(world: World, way: str) -> None:
     asked = world.there.asked
-    found = WAYS[way](world)
-    assert found == key_id(asked + 1)
-    shown = json.loads(world.front.broker.command("sessions", "show", found))
-    assert (shown["state"], shown["account"]) == ("live", ACCOUNT)
+    text = WAYS[way](world)
+    assert text == key_id(asked + 1)
+    view = json.loads(world.front.broker.command("sessions", "show", text))
+    assert (view["state"], view["account"]) == ("live", ACCOUNT)
 
 
 def test_sso_login_gives_the_upstreams_credentials(
@@ -269,10 +269,10 @@ def test_sso_login_gives_the_upstreams_credentials(
         home.log_in(browser)
     asked = world.there.asked
     said = home.aws("configure", "export-credentials")
-    found = json.loads(said)
-    assert found["AccessKeyId"] == key_id(asked + 1)
-    assert found["SessionToken"] == TOKEN
-    assert found["Expiration"]
+    match = json.loads(said)
+    assert match["AccessKeyId"] == key_id(asked + 1)
+    assert match["SessionToken"] == TOKEN
+    assert match["Expiration"]
 
 
 def test_an_upstreams_refusal_is_named_to_terminals(
@@ -316,8 +316,8 @@ def test_an_upstreams_refusal_is_named_to_machines(world: World) -> None:
 
 
 def test_a_session_ends_when_the_upstreams_does(world: World) -> None:
-    found = world.front.web_identity(DurationSeconds=900)["Credentials"]
-    shown = world.front.broker.command("sessions", "show", found["AccessKeyId"])
-    ends = int(found["Expiration"].timestamp())
-    assert json.loads(shown)["expires_at"] == ends
+    credentials = world.front.web_identity(DurationSeconds=900)["Credentials"]
+    text = world.front.broker.command("sessions", "show", credentials["AccessKeyId"])
+    ends = int(credentials["Expiration"].timestamp())
+    assert json.loads(text)["expires_at"] == ends
     assert ends > time.time() + 1800  # not what was asked for

@@ -103,10 +103,10 @@ def outcome(world: World, response: str) -> str:
 def test_many_at_once_spend_a_proof_once(world: World) -> None:
     response, before = world.front.assertion(), world.there.asked
     with ThreadPoolExecutor(12) as pool:
-        found = Counter(pool.map(lambda _: outcome(world, response), range(12)))
-    assert found["InvalidIdentityToken"] == 11, found
+        counter = Counter(pool.map(lambda _: outcome(world, response), range(12)))
+    assert counter["InvalidIdentityToken"] == 11, counter
     assert world.there.asked == before + 1
-    (minted,) = set(found) - {"InvalidIdentityToken"}
+    (minted,) = set(counter) - {"InvalidIdentityToken"}
     assert minted in world.sessions()
 
 
@@ -114,10 +114,10 @@ def test_what_is_refused_is_good_on_every_worker(world: World) -> None:
     response = world.front.assertion()
     world.there.status, world.there.body = 403, NOT_NOW
     try:
-        found = {outcome(world, response) for _ in range(8)}
+        results = {outcome(world, response) for _ in range(8)}
     finally:
         world.there.status, world.there.body = 200, None
-    assert found == {"UpstreamRefused"}
+    assert results == {"UpstreamRefused"}
     assert outcome(world, response).startswith(AWS_KEYS)
     assert outcome(world, response) == "InvalidIdentityToken"
 
@@ -167,8 +167,8 @@ def test_what_is_revoked_while_the_upstream_is_asked_gets_nothing(world: World) 
         there.go_on()
     # It is on record all the same, since it lives on there.
     (made,) = world.sessions() - before
-    shown = json.loads(front.broker.command("sessions", "show", made))
-    assert (shown["state"], shown["upstream"]) == ("revoked", "aws")
+    view = json.loads(front.broker.command("sessions", "show", made))
+    assert (view["state"], view["upstream"]) == ("revoked", "aws")
     assert outcome(world, response) == "InvalidIdentityToken"
     assert outcome(world, front.assertion()).startswith(AWS_KEYS)
 
@@ -191,14 +191,14 @@ def other_tenant(world: World) -> Iterator[dict[str, str]]:
     sts = broker.client("sts", Key(made["AccessKeyId"], made["SecretAccessKey"]))
     session = sts.get_session_token()["Credentials"]
     set_upstream(world.front, world.there.url, account=OTHER)
-    found = sts.assume_role(
+    match = sts.assume_role(
         RoleArn=f"arn:aws:iam::{OTHER}:role/Reader", RoleSessionName="bob"
     )
     try:
         yield {
             "key": made["AccessKeyId"],
             "session": session["AccessKeyId"],
-            "upstream": found["Credentials"]["AccessKeyId"],
+            "upstream": match["Credentials"]["AccessKeyId"],
         }
     finally:
         broker.command("account", "delete", OTHER, "--yes")
@@ -215,8 +215,8 @@ def test_an_upstream_takes_no_id_of_somebody_else(world: World) -> None:
             "own key": front.root.access_key_id,
         }
         before = world.sessions()
-        for what, one in taken.items():
-            there.body = granted().replace(key_id(1).encode(), one.encode())
+        for what, entry in taken.items():
+            there.body = granted().replace(key_id(1).encode(), entry.encode())
             response = front.assertion()
             try:
                 assert outcome(world, response) == "UpstreamOutcomeUnknown", what
@@ -224,8 +224,8 @@ def test_an_upstream_takes_no_id_of_somebody_else(world: World) -> None:
                 there.body = None
             assert outcome(world, response) == "InvalidIdentityToken", what
         assert world.sessions() == before
-        shown = front.broker.command("sessions", "show", others["upstream"])
-        assert json.loads(shown)["account"] == OTHER
+        text = front.broker.command("sessions", "show", others["upstream"])
+        assert json.loads(text)["account"] == OTHER
     assert outcome(world, front.assertion()).startswith(AWS_KEYS)
 
 
@@ -295,8 +295,8 @@ def test_a_database_lost_after_the_answer_leaves_the_session_on_record(
             database.start()
         until(lambda: key_id(1) in world.sessions())
         assert outcome(world, response) == "InvalidIdentityToken"
-        shown = json.loads(broker.command("sessions", "show", key_id(1)))
-        assert (shown["state"], shown["upstream"]) == ("live", "aws")
+        view = json.loads(broker.command("sessions", "show", key_id(1)))
+        assert (view["state"], view["upstream"]) == ("live", "aws")
         broker.command("sessions", "revoke", key_id(1))
         assert outcome(world, world.front.assertion()) == key_id(2)
         assert there.asked == 2

@@ -219,8 +219,8 @@ def trust_the_issuer(url: str, issuer: str) -> None:
     """As the recipe for Ceph does it, for the reader's role."""
     iam = store("iam", url, Key(_KEY_ID, _SECRET))
     with urllib.request.urlopen(f"{issuer}/.well-known/jwks.json") as answer:
-        (shown, *_) = json.load(answer)["keys"][0]["x5c"]
-    pem = f"-----BEGIN CERTIFICATE-----\n{shown}\n-----END CERTIFICATE-----\n"
+        (view, *_) = json.load(answer)["keys"][0]["x5c"]
+    pem = f"-----BEGIN CERTIFICATE-----\n{view}\n-----END CERTIFICATE-----\n"
     certificate = x509.load_pem_x509_certificate(pem.encode())
     thumbprint = certificate.fingerprint(hashes.SHA1()).hex()  # IAM's
     iam.create_open_id_connect_provider(

@@ -79,9 +79,9 @@ def test_from_nothing_to_the_console(
         here.do(read_steps(PAGE, "From nothing to AWS's console"))
         _sign_in(front, aws)
         # No key of AWS's is with the broker.
-        shown = front.command("upstreams", "list", "--json")
-        assert '"AccessKeyId": ""' in shown
-        assert "AKIA" not in shown
+        text = front.command("upstreams", "list", "--json")
+        assert '"AccessKeyId": ""' in text
+        assert "AKIA" not in text
         template = tmp_path / "work" / "production.yaml"
         role = "arn:aws:iam::999988887777:role/BrokerRevocation"
         added = f"          Revocation: {{Role: {role}, Endpoint: {aws.url}}}\n"

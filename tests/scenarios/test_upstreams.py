@@ -72,8 +72,8 @@ class World:
     def there(self, answer: dict[str, Any]) -> str:
         """Who the credentials are, asked where they were made."""
         key = Key.of(answer["Credentials"])
-        found: str = self.upstream.client("sts", key).get_caller_identity()["Arn"]
-        return found
+        arn: str = self.upstream.client("sts", key).get_caller_identity()["Arn"]
+        return arn
 
 
 def role_arn(name: str) -> str:
@@ -194,8 +194,8 @@ def test_every_door_of_sts_gives_the_upstreams_credentials(world: World) -> None
 def test_a_session_is_on_record_and_listed(world: World) -> None:
     answer = world.front.web_identity()
     key_id = answer["Credentials"]["AccessKeyId"]
-    shown = json.loads(world.front.broker.command("sessions", "show", key_id))
-    assert "Reader" in json.dumps(shown)
+    view = json.loads(world.front.broker.command("sessions", "show", key_id))
+    assert "Reader" in json.dumps(view)
     assert answer["Credentials"]["SecretAccessKey"] not in world.front.broker.log
     assert answer["Credentials"]["SessionToken"] not in world.front.broker.log
     lines = world.front.broker.command("audit", "--json", "--limit", "20").splitlines()
@@ -277,10 +277,10 @@ def test_an_unclear_outcome_leaves_the_proof_spent(world: World, case: str) -> N
 def test_a_key_pair_is_sealed_and_assumes_a_role(world: World) -> None:
     assert ":assumed-role/ReadOnly/" in world.there(world.saml("Keys"))
     assert ":federated-user/" in world.there(world.saml("Tokens"))
-    shown = json.loads(
+    view = json.loads(
         world.command("test", "to-Keys", "--account", ACCOUNT, "--role", "Keys")
     )
-    assert shown["Arn"].endswith("/broker-upstreams-test")
+    assert view["Arn"].endswith("/broker-upstreams-test")
     assert world.secret not in world.command("list", "--json")
     for file in (world.front.broker.folder / "data").glob("broker.db*"):
         assert world.secret.encode() not in file.read_bytes()
@@ -343,8 +343,8 @@ def test_a_revocation_says_that_it_does_not_reach_there(world: World) -> None:
         assert f"\n  {UPSTREAM_ROLE} (to-Reader)\n" in said
         printed = json.loads(said[said.index("{") :])
         assert "aws:TokenIssueTime" in json.dumps(printed)
-    shown = json.loads(command("sessions", "show", key_id))
-    assert (shown["state"], shown["upstream"]) == ("revoked", "to-Reader")
+    view = json.loads(command("sessions", "show", key_id))
+    assert (view["state"], view["upstream"]) == ("revoked", "to-Reader")
     time.sleep(1.2)  # until the worker knows
     assert signin_token(world, answer).status_code == 400
     other = world.front.web_identity()
@@ -417,11 +417,11 @@ def signin_token(
     world: World, answer: dict[str, Any], seconds: int | None = None, **changed: str
 ) -> httpx2.Response:
     """What a custom federation broker sends of a response's credentials."""
-    found = answer["Credentials"]
+    credentials = answer["Credentials"]
     session = {
-        "sessionId": found["AccessKeyId"],
-        "sessionKey": found["SecretAccessKey"],
-        "sessionToken": found["SessionToken"],
+        "sessionId": credentials["AccessKeyId"],
+        "sessionKey": credentials["SecretAccessKey"],
+        "sessionToken": credentials["SessionToken"],
         **changed,
     }
     asked = {"Action": "getSigninToken", "Session": json.dumps(session)}
@@ -472,17 +472,17 @@ def test_credentials_are_sent_only_to_the_upstream_that_gave_them(world: World) 
     federation = f"{world.front.broker.url}/federation"
     with fake_sts(world.spare) as first, fake_sts(world.other) as second:
         create_role_at(world, "Moved", first)
-        found = world.saml("Moved")
+        results = world.saml("Moved")
         first.body = second.body = b'{"SigninToken": "T"}'
         query = {
             "Action": "login",
-            "SigninToken": signin_token(world, found, 43_200).json()["SigninToken"],
+            "SigninToken": signin_token(world, results, 43_200).json()["SigninToken"],
         }
         assert first.form["SessionDuration"] == "3600"  # the role's maximum here
-        assert signin_token(world, found, 899).status_code == 400
+        assert signin_token(world, results, 899).status_code == 400
         world.set("Moved", **at(second))
         time.sleep(1.2)  # until the worker knows
-        assert signin_token(world, found).status_code == 400
+        assert signin_token(world, results).status_code == 400
         for there in (first, second):
             query["Destination"] = at(there)["Console"]
             assert httpx2.get(federation, params=query).status_code == 400
@@ -494,11 +494,11 @@ def test_credentials_are_sent_only_to_the_upstream_that_gave_them(world: World) 
             assert httpx2.get(federation, params=query).status_code == 400
         world.set("Moved", **at(first))
         time.sleep(1.2)  # until the worker knows
-        assert signin_token(world, found).status_code == 200
+        assert signin_token(world, results).status_code == 200
     world.command("set", "to-Moved", "--account", ACCOUNT, "--delete")
-    command, key_id = world.front.broker.command, found["Credentials"]["AccessKeyId"]
-    shown = json.loads(command("sessions", "show", key_id))
-    assert (shown["upstream"], shown["upstream_endpoint"]) == ("to-Moved", first.url)
+    command, key_id = world.front.broker.command, results["Credentials"]["AccessKeyId"]
+    view = json.loads(command("sessions", "show", key_id))
+    assert (view["upstream"], view["upstream_endpoint"]) == ("to-Moved", first.url)
     said = command("sessions", "revoke", key_id)
     assert f"from the upstream to-Moved ({first.url}), which the role no longer" in said
 
@@ -556,16 +556,16 @@ def test_a_key_id_in_use_is_not_taken_from_another(world: World) -> None:
         pytest.raises(ClientError, match="UpstreamOutcomeUnknown"),
     ):
         world.front.web_identity(RoleArn=role_arn("Unclear"))
-    shown = json.loads(world.front.broker.command("sessions", "show", first))
-    assert "Reader" in json.dumps(shown)
+    view = json.loads(world.front.broker.command("sessions", "show", first))
+    assert "Reader" in json.dumps(view)
 
 
 def test_a_custom_broker_url_leads_to_the_upstreams_console(world: World) -> None:
-    found = world.saml("Reader")
+    results = world.saml("Reader")
     federation = f"{world.front.broker.url}/federation"
 
-    assert signin_token(world, found, sessionKey="x" * 40).status_code == 400
-    answer = signin_token(world, found)
+    assert signin_token(world, results, sessionKey="x" * 40).status_code == 400
+    answer = signin_token(world, results)
     assert answer.status_code == 200, answer.text
     token = answer.json()["SigninToken"]
     query = {"Action": "login", "Issuer": "https://corp.example", "SigninToken": token}
@@ -587,11 +587,11 @@ def test_a_custom_broker_url_leads_to_the_upstreams_console(world: World) -> Non
     assert httpx2.get(federation, params=query).status_code == 400  # it worked once
 
 
-def login_query(world: World, found: dict[str, Any]) -> dict[str, str]:
+def login_query(world: World, results: dict[str, Any]) -> dict[str, str]:
     """What opens the upstream's console with credentials that the upstream gave."""
     return {
         "Action": "login",
-        "SigninToken": signin_token(world, found).json()["SigninToken"],
+        "SigninToken": signin_token(world, results).json()["SigninToken"],
         "Destination": f"{world.upstream.url}/console/",
     }
 
@@ -608,8 +608,8 @@ def test_a_link_to_awss_console_opens_the_upstreams(world: World) -> None:
 
 
 def test_a_sign_in_token_opens_the_upstreams_console_once(world: World) -> None:
-    found = world.saml("Reader")
-    query = login_query(world, found)
+    results = world.saml("Reader")
+    query = login_query(world, results)
     federation = f"{world.front.broker.url}/federation"
     cache = Snapshot(world.front.broker.folder / "data")
     with ThreadPoolExecutor(8) as threads:
@@ -619,23 +619,23 @@ def test_a_sign_in_token_opens_the_upstreams_console_once(world: World) -> None:
     assert sorted(answer.status_code for answer in answers) == [302] + [400] * 7
     cache.bring_back()
     assert httpx2.get(federation, params=query).status_code == 400
-    key_id = found["Credentials"]["AccessKeyId"]
+    key_id = results["Credentials"]["AccessKeyId"]
     lines = world.front.broker.command(
         "audit", "--json", "--action", "signin:ConsoleLogin"
     ).splitlines()
     records = [json.loads(line) for line in lines]
-    logins = [one for one in records if one["access_key_id"] == key_id]
-    assert [one["decision"] for one in logins].count("allowed") == 1
-    assert {one["parameters"]["Upstream"] for one in logins} == {"to-Reader"}
+    logins = [record for record in records if record["access_key_id"] == key_id]
+    assert [login["decision"] for login in logins].count("allowed") == 1
+    assert {login["parameters"]["Upstream"] for login in logins} == {"to-Reader"}
 
 
 @pytest.mark.parametrize("target", ["the session", "its role"])
 def test_a_revoked_session_opens_no_console_of_the_upstream(
     world: World, target: str
 ) -> None:
-    found = world.saml("Reader")
-    query = login_query(world, found)
-    key_id = found["Credentials"]["AccessKeyId"]
+    results = world.saml("Reader")
+    query = login_query(world, results)
+    key_id = results["Credentials"]["AccessKeyId"]
     named = key_id if target == "the session" else READER
     world.front.broker.command("sessions", "revoke", named)
     time.sleep(1.2)  # until the worker knows

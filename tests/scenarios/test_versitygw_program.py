@@ -160,9 +160,9 @@ def make_user(iam: Any, name: str, document: str) -> Key:
     return Key.of(iam.create_access_key(UserName=name)["AccessKey"])
 
 
-def refusal(call: Any, **given: Any) -> str:
+def refusal(call: Any, **params: Any) -> str:
     with pytest.raises(ClientError) as refused:
-        call(**given)
+        call(**params)
     return str(refused.value.response["Error"]["Code"])
 
 

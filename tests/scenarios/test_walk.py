@@ -82,10 +82,10 @@ def test_a_clone(page: str, tmp_path: Path) -> None:
     """With nothing installed, and everything fetched as the page says."""
     clone = tmp_path / "federation-broker"
     subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
-    given = newcomer(tmp_path)
-    given |= {name: value for name, value in os.environ.items() if name[:4] == "PIP_"}
+    params = newcomer(tmp_path)
+    params |= {name: value for name, value in os.environ.items() if name[:4] == "PIP_"}
     walk = Walk(
-        clone, given, servers=SERVERS, skipped=("make test", "git clone", "cd ")
+        clone, params, servers=SERVERS, skipped=("make test", "git clone", "cd ")
     )
     with walking(walk, shares_network=True) as here:
         here.do(steps_of(ROOT / page))

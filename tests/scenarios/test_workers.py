@@ -32,17 +32,17 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
 def outcomes(installation: Installation, key: Key, operation: str) -> Counter[str]:
     """What many calls on connections of their own answer: both workers take part."""
     service, _, name = operation.partition(":")
-    found: Counter[str] = Counter()
+    counter: Counter[str] = Counter()
     for _ in range(24):
         client = installation.broker.client(service, key)
         try:
             getattr(client, name)()
-            found["ok"] += 1
+            counter["ok"] += 1
         except ClientError as error:
-            found[error.response["Error"]["Code"]] += 1
+            counter[error.response["Error"]["Code"]] += 1
         finally:
             client.close()
-    return found
+    return counter
 
 
 def test_a_policy_change_counts_everywhere_within_a_second(

@@ -141,8 +141,8 @@ class ProjectedVolume:
 
 
 def pod_token(world: World, kid: str = "key-1", **claims: Any) -> str:
-    given = {"sub": POD, "aud": ["sts.amazonaws.com"], **claims}
-    return world.server.issuer.token(kid=kid, claims=given)
+    params = {"sub": POD, "aud": ["sts.amazonaws.com"], **claims}
+    return world.server.issuer.token(kid=kid, claims=params)
 
 
 def test_a_pod_says_who_it_is(world: World, tmp_path: Path) -> None:
@@ -203,8 +203,8 @@ def test_another_pod_gets_no_role(world: World, tmp_path: Path) -> None:
 
 def ci_job(world: World, **claims: Any) -> dict[str, str]:
     """The variables of a job; its token is to be fetched from the CI system."""
-    given = {"sub": MAIN, "aud": "sts.amazonaws.com", **claims}
-    token = world.server.issuer.token(claims=given)
+    params = {"sub": MAIN, "aud": "sts.amazonaws.com", **claims}
+    token = world.server.issuer.token(claims=params)
     path = "/job?api-version=2.0&audience=sts.amazonaws.com"
     world.server.answers[path] = lambda handler: send_json(handler, {"value": token})
     url = world.server.issuer.url + "/job?api-version=2.0"

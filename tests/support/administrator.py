@@ -25,8 +25,8 @@ async def grant(
     account: AccountId = ACCOUNT,
 ) -> None:
     """Give a role an inline policy; another effect has another name."""
-    found = await world.services.fresh.named(ROLE, account, role)
-    assert found is not None
+    stored_role = await world.services.fresh.named(ROLE, account, role)
+    assert stored_role is not None
     statement = {"Effect": effect, "Action": list(actions), "Resource": resource}
     document = {"Version": "2012-10-17", "Statement": statement}
     async with world.services.stores.directory.change(account) as change:
@@ -34,8 +34,8 @@ async def grant(
             change,
             InlinePolicy(
                 account=account,
-                owner_id=found.role_id,
-                name=f"Given{effect}",
+                owner_id=stored_role.role_id,
+                name=f"Params{effect}",
                 document=json.dumps(document),
             ),
         )

@@ -59,60 +59,61 @@ class Policy:
 
     @classmethod
     def of_kind(cls, kind: str) -> "Policy":
-        (found,) = [each for each in documents() if each["kind"] == kind]
-        return cls(found["spec"])
+        (results,) = [each for each in documents() if each["kind"] == kind]
+        return cls(results["spec"])
 
     def mutations(
         self, pod: Mapping[str, Any], account: Mapping[str, Any]
     ) -> tuple[Sequence[Mapping[str, Any]], Mapping[str, Any]] | None:
         """The patch and the configuration to apply, unless a condition does not hold."""
-        given: dict[str, Any] = {"object": pod, "params": account}
+        params: dict[str, Any] = {"object": pod, "params": account}
         if not all(
-            evaluate(one["expression"], given) for one in self.spec["matchConditions"]
+            evaluate(condition["expression"], params)
+            for condition in self.spec["matchConditions"]
         ):
             return None
-        given["variables"] = self._variables(given)
+        params["variables"] = self._variables(params)
         first, second = self.spec["mutations"]
         return (
-            evaluate(first["jsonPatch"]["expression"], given),
-            evaluate(second["applyConfiguration"]["expression"], given),
+            evaluate(first["jsonPatch"]["expression"], params),
+            evaluate(second["applyConfiguration"]["expression"], params),
         )
 
     def mutate(
         self, pod: Mapping[str, Any], account: Mapping[str, Any]
     ) -> Mapping[str, Any]:
         """The pod that is created."""
-        found = self.mutations(pod, account)
-        if found is None:
+        results = self.mutations(pod, account)
+        if results is None:
             return pod
-        patch, configuration = found
+        patch, configuration = results
         made: dict[str, Any] = jsonpatch.apply_patch(
-            copy.deepcopy(dict(pod)), [dict(one) for one in patch]
+            copy.deepcopy(dict(pod)), [dict(item) for item in patch]
         )
         for kind in CONTAINERS:
             for added in configuration["spec"][kind]:
-                (one,) = [c for c in made["spec"][kind] if c["name"] == added["name"]]
+                (entry,) = [c for c in made["spec"][kind] if c["name"] == added["name"]]
                 for members in ("env", "volumeMounts"):
-                    one[members] = [*one.get(members, []), *added[members]]
+                    entry[members] = [*entry.get(members, []), *added[members]]
         return made
 
     def messages(self, account: Mapping[str, Any]) -> list[str]:
         """What the one who writes this service account is told."""
-        given: dict[str, Any] = {"object": account}
-        given["variables"] = self._variables(given)
+        params: dict[str, Any] = {"object": account}
+        params["variables"] = self._variables(params)
         return [
-            one["message"]
-            for one in self.spec["validations"]
-            if not evaluate(one["expression"], given)
+            validation["message"]
+            for validation in self.spec["validations"]
+            if not evaluate(validation["expression"], params)
         ]
 
-    def _variables(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        found: dict[str, Any] = {}
-        for one in self.spec["variables"]:
-            found[one["name"]] = evaluate(
-                one["expression"], {**given, "variables": found}
+    def _variables(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        results: dict[str, Any] = {}
+        for variable in self.spec["variables"]:
+            results[variable["name"]] = evaluate(
+                variable["expression"], {**params, "variables": results}
             )
-        return found
+        return results
 
 
 def documents() -> list[dict[str, Any]]:
@@ -132,9 +133,9 @@ def annotated(annotations: Mapping[str, str]) -> dict[str, Any]:
     return {"annotations": {PREFIX + name: v for name, v in annotations.items()}}
 
 
-def evaluate(expression: str, given: Mapping[str, Any]) -> Any:
+def evaluate(expression: str, params: Mapping[str, Any]) -> Any:
     """What an expression of the API server's makes of these variables."""
-    return _compiled(expression).eval(data=given).plain_value()
+    return _compiled(expression).eval(data=params).plain_value()
 
 
 @functools.cache

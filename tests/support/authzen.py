@@ -74,8 +74,8 @@ def evaluation(
     }
 
 
-def _properties(given: Mapping[str, object] | None) -> dict[str, object]:
-    return {} if given is None else {"properties": dict(given)}
+def _properties(params: Mapping[str, object] | None) -> dict[str, object]:
+    return {} if params is None else {"properties": dict(params)}
 
 
 ARCHIVED = {"status": "archived"}

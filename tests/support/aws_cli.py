@@ -31,19 +31,19 @@ _one_at_a_time = threading.Lock()
 
 def aws_cli_2() -> str:
     """The official program, of the version that is pinned; skips without it."""
-    found = next(_AWS_CLI_2.glob("awscli/v2/*/dist/aws"), None)
-    if found is None or not _version(str(found)):
+    path = next(_AWS_CLI_2.glob("awscli/v2/*/dist/aws"), None)
+    if path is None or not _version(str(path)):
         assert os.environ.get("CI") != "true", "the AWS CLI 2 is missing: .ci/setup"
         pytest.skip("the AWS CLI 2 is not installed, or not for this kind of machine")
-    return str(found)
+    return str(path)
 
 
 def debians_aws_cli(needed: str) -> str:
     """Debian's own program, if it is of this version or newer; else skips."""
     version = _version(_DEBIANS)
     if _numbers(version) < _numbers(needed):
-        found = f"is {version}" if version else "is not installed"
-        pytest.skip(f"Debian's AWS CLI {found}; this test needs {needed} or newer")
+        text = f"is {version}" if version else "is not installed"
+        pytest.skip(f"Debian's AWS CLI {text}; this test needs {needed} or newer")
     return _DEBIANS
 
 

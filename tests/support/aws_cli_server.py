@@ -29,9 +29,11 @@ def _be_the_command(
     for number, path in ((0, os.devnull), (1, out), (2, errors)):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT), number)
     # The import has set it, once and for all.
-    found = {key: value for key, value in os.environ.items() if key == "AWS_DATA_PATH"}
+    results = {
+        key: value for key, value in os.environ.items() if key == "AWS_DATA_PATH"
+    }
     os.environ.clear()
-    os.environ.update(environment | found)
+    os.environ.update(environment | results)
     sys.argv = ["aws", *words]
     try:
         status = main()

@@ -130,10 +130,10 @@ def _members(name: str, values: list[str]) -> list[tuple[str, str]]:
 
 
 def _iam(
-    name: str, action: str, largest: int, *given: str, **made: Callable[[int], Any]
+    name: str, action: str, largest: int, *text: str, **made: Callable[[int], Any]
 ) -> Axis:
-    """A signed IAM call: fixed ``given`` as ``Name=value``, one parameter made."""
-    fixed = [(pair.partition("=")[0], pair.partition("=")[2]) for pair in given]
+    """A signed IAM call: fixed ``text`` as ``Name=value``, one parameter made."""
+    fixed = [(pair.partition("=")[0], pair.partition("=")[2]) for pair in text]
 
     def make(world: World, size: int) -> Request:
         pairs = list(fixed)
@@ -205,12 +205,12 @@ _METADATA: Mapping[str, tuple[Callable[[int], str], int]] = {
 
 
 def _simulation(name: str, largest: int, **more: Callable[[int], Any]) -> Axis:
-    given: dict[str, Callable[[int], Any]] = {
+    params: dict[str, Callable[[int], Any]] = {
         "PolicyInputList": lambda _: [_document("s3:*", "arn:aws:s3:::?b*")],
         "ActionNames": lambda _: ["s3:GetObject"],
         **more,
     }
-    return _iam(name, "SimulateCustomPolicy", largest, "MaxItems=1000", **given)
+    return _iam(name, "SimulateCustomPolicy", largest, "MaxItems=1000", **params)
 
 
 def _context(name: str, values: Callable[[int], list[str]], largest: int) -> Axis:

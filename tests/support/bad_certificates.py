@@ -105,8 +105,8 @@ BAD: Mapping[str, Callable[[Issued, Issued], Presented]] = {
     # Who issued it.
     "self-signed": lambda _, __: (issue("web-1"), ()),
     "self-signed, sent along as its own issuer": lambda _, __: (
-        (one := issue("web-1", is_authority=True)).issue("web-1"),
-        (one,),
+        (issued := issue("web-1", is_authority=True)).issue("web-1"),
+        (issued,),
     ),
     "of another authority of the same name": lambda _, __: (
         issue("Corp Root", is_authority=True).issue("web-1"),

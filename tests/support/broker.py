@@ -170,7 +170,7 @@ class RunningBroker:
         self, *words: str, program: str = AWS_CLI_1, **environment: str
     ) -> dict[str, Any]:
         """What the AWS CLI answers."""
-        given = {
+        params = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder / "aws"),
             "AWS_EC2_METADATA_DISABLED": "true",
@@ -180,7 +180,7 @@ class RunningBroker:
             **environment,
         }
         words = (*words, "--output", "json")
-        done = run_aws_cli(words, given, program=program)
+        done = run_aws_cli(words, params, program=program)
         assert done.returncode == 0, done.stderr
         answer: dict[str, Any] = json.loads(done.stdout or "{}")
         return answer

@@ -35,7 +35,7 @@ def told(
 async def perform(
     services: Services,
     action: Action,
-    given: Mapping[str, Any],
+    params: Mapping[str, Any],
     proof: DoorProof | None,
     *,
     door: Door = Door.CONSOLE,
@@ -44,4 +44,4 @@ async def perform(
 ) -> Mapping[str, Any]:
     """The action through the real pipeline."""
     request = services.pipeline.receive(raw, request_id, door)
-    return await services.pipeline.perform(request, action, lambda: given, proof)
+    return await services.pipeline.perform(request, action, lambda: params, proof)

@@ -131,10 +131,10 @@ class Issued:
             .last_update(at - timedelta(days=1))
             .next_update(at + timedelta(days=days))
         )
-        for one in revoked:
+        for issued in revoked:
             builder = builder.add_revoked_certificate(
                 x509.RevokedCertificateBuilder()
-                .serial_number(one.certificate.serial_number)
+                .serial_number(issued.certificate.serial_number)
                 .revocation_date(at - timedelta(hours=1))
                 .build()
             )
@@ -205,7 +205,7 @@ X400_NAME = x509.UnrecognizedExtension(
 
 def of_version_2(der: bytes) -> bytes:
     """A certificate with the number of a version that was never used."""
-    before, after = (b"\xa0\x03\x02\x01" + bytes((one,)) for one in (2, 1))
+    before, after = (b"\xa0\x03\x02\x01" + bytes((entry,)) for entry in (2, 1))
     assert before in der
     return der.replace(before, after, 1)
 

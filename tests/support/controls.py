@@ -10,7 +10,7 @@ from tests.support.administrator import SAME, Administrator
 
 def controls(form: html.HtmlElement) -> list[tuple[str, str]]:
     """Names and values, in the order of the page."""
-    found: list[tuple[str, str]] = []
+    results: list[tuple[str, str]] = []
     for control in form.xpath(".//input[@name]|.//select|.//textarea"):
         if control.get("disabled") is not None:
             continue
@@ -28,8 +28,8 @@ def controls(form: html.HtmlElement) -> list[tuple[str, str]]:
             value = chosen[0].get("value", chosen[0].text)
         else:
             value = control.get("value") or ""
-        found.append((control.get("name"), value))
-    return found
+        results.append((control.get("name"), value))
+    return results
 
 
 async def press(
@@ -56,9 +56,9 @@ async def press(
     button = (fitting or buttons)[0]
     (form,) = button.xpath("./ancestor::form")
     kept = [(n, v) for n, v in controls(form) if n not in values]
-    given = [(n, v) for n, v in values.items() if v is not None]
+    items = [(n, v) for n, v in values.items() if v is not None]
     target = (button.get("formaction") or form.get("action")).partition("#")[0]
-    body = httpx.QueryParams([*kept, *given, ("do", do)])
+    body = httpx.QueryParams([*kept, *items, ("do", do)])
     return await admin.browser.post(
         target,
         content=str(body),

@@ -20,7 +20,7 @@ from tests.support.in_process import ORIGIN, InProcess, Reply
 from tests.support.rows import of_file
 
 ACCOUNT = "111122223333"
-HERE = AccountId(ACCOUNT)
+HOME = AccountId(ACCOUNT)
 HOST = "orders.example.com"
 URL = f"https://{HOST}"
 REGION = "us-east-1"
@@ -82,11 +82,11 @@ def sign(
 ) -> Signed:
     """A request signed by botocore; ``s3`` declares the body's hash and keeps the path."""
     request = AWSRequest(method, url + path, data=body, headers=dict(headers or {}))
-    given = Credentials(key.access_key_id, key.secret_access_key, key.session_token)
+    params = Credentials(key.access_key_id, key.secret_access_key, key.session_token)
     if presigned_seconds:
-        SigV4QueryAuth(given, service, region, presigned_seconds).add_auth(request)
+        SigV4QueryAuth(params, service, region, presigned_seconds).add_auth(request)
     else:
-        (S3SigV4Auth if s3 else SigV4Auth)(given, service, region).add_auth(request)
+        (S3SigV4Auth if s3 else SigV4Auth)(params, service, region).add_auth(request)
     parts = urlsplit(request.url)
     target = parts.path + (f"?{parts.query}" if parts.query else "")
     sent = {"Host": parts.netloc, **dict(request.headers.items())}
@@ -103,20 +103,20 @@ class AskingService:
     token: str = ""
 
     async def register(self, definition: Mapping[str, Any] = ORDERS) -> None:
-        async with self.broker.services.stores.directory.change(HERE) as change:
-            account = await require_account(change, HERE)
+        async with self.broker.services.stores.directory.change(HOME) as change:
+            account = await require_account(change, HOME)
             now = self.broker.clock.now()
             await rules.put_service(
                 change, account, self.name, json.dumps(definition), now
             )
 
     async def owner(self, change: DirectoryChange) -> Owner:
-        return owning_service(await rules.require_service(change, HERE, self.name))
+        return owning_service(await rules.require_service(change, HOME, self.name))
 
     async def make_token(self, days: int = 1, *addresses: str) -> str:
-        async with self.broker.services.stores.directory.change(HERE) as change:
+        async with self.broker.services.stores.directory.change(HOME) as change:
             owner = await self.owner(change)
-            account, now = await require_account(change, HERE), self.broker.clock.now()
+            account, now = await require_account(change, HOME), self.broker.clock.now()
             _, secret = await SERVICE_TOKENS.create(
                 change, account, owner, lasts=days, addresses=addresses, now=now
             )
@@ -124,8 +124,8 @@ class AskingService:
         return self.token
 
     async def revoke_tokens(self) -> None:
-        async with self.broker.services.stores.directory.change(HERE) as change:
-            owner = owning_service(await rules.require_service(change, HERE, self.name))
+        async with self.broker.services.stores.directory.change(HOME) as change:
+            owner = owning_service(await rules.require_service(change, HOME, self.name))
             for token in await SERVICE_TOKENS.tokens_of(change, owner):
                 await SERVICE_TOKENS.delete(change, owner, token.token_id)
 
@@ -157,10 +157,10 @@ class AskingService:
             headers["X-Broker-Service-Token"] = self.token if token is None else token
         else:
             request = AWSRequest("POST", url, data=body, headers=headers)
-            given = Credentials(
+            params = Credentials(
                 key.access_key_id, key.secret_access_key, key.session_token
             )
-            SigV4Auth(given, "broker", REGION).add_auth(request)
+            SigV4Auth(params, "broker", REGION).add_auth(request)
             headers = dict(request.headers.items())
         answer = await self.broker.http.post(url, content=body, headers=headers)
         return Reply(answer.status_code, answer.headers, answer.content)
@@ -169,8 +169,8 @@ class AskingService:
         """The answer to a question that is answered."""
         reply = await self.post(question)
         assert reply.status == 200, reply.body
-        found: dict[str, Any] = json.loads(reply.body)
-        return found
+        results: dict[str, Any] = json.loads(reply.body)
+        return results
 
     async def forward(
         self,

@@ -13,9 +13,9 @@ from broker.stores.directory.sql import SqlChange, SqlDirectory
 
 async def delete_account(change: DirectoryChange, account: AccountId) -> None:
     """Remove an account with all that it has."""
-    found = await change.find(kinds.ACCOUNT, account)
-    if found is not None:
-        await change.remove(kinds.ACCOUNT, found)
+    stored_account = await change.find(kinds.ACCOUNT, account)
+    if stored_account is not None:
+        await change.remove(kinds.ACCOUNT, stored_account)
 
 
 def delete_first(monkeypatch: pytest.MonkeyPatch) -> None:

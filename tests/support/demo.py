@@ -64,7 +64,7 @@ def running_demo(
     output = folder.with_suffix(".log")
     words = ["demo", "--verbose", "--port", str(port)]
     words += ["--folder", str(folder)] if kept else []
-    given = {
+    params = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
         "TMPDIR": str(folder),
@@ -74,12 +74,12 @@ def running_demo(
     process: Forked | subprocess.Popen[bytes]
     output.write_bytes(b"")
     if forked:
-        process = Forked(words, given, log=output)
+        process = Forked(words, params, log=output)
     else:
         with output.open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "broker", *words],
-                env=given,
+                env=params,
                 stdout=log,
                 stderr=log,
             )

@@ -43,7 +43,7 @@ def describe(server: Slapd, folder: Path, **more: Any) -> dict[str, Any]:
     """A directory as ``BROKER_DIRECTORIES_FILE`` has it."""
     password = folder / "bind-password"
     password.write_text(f"{SERVICE_PASSWORD}\n")
-    given: dict[str, Any] = {
+    params: dict[str, Any] = {
         "Kind": "OpenLDAP",
         "Servers": [f"ldaps://localhost:{server.tls_port}"],
         "CaFile": str(server.ca_file),
@@ -55,7 +55,7 @@ def describe(server: Slapd, folder: Path, **more: Any) -> dict[str, Any]:
         "TimeoutSeconds": 5,
         **more,
     }
-    return {name: value for name, value in given.items() if value is not None}
+    return {name: value for name, value in params.items() if value is not None}
 
 
 def write_directories(

@@ -35,8 +35,8 @@ OPENERS: dict[str, dict[str, Any]] = {
 def open_doors(broker: RunningBroker, *names: str) -> None:
     """Register what opens some of them, all by default, in an account that there is."""
     for name in names or OPENERS:
-        given = json.dumps({"Accounts": {ACCOUNT: OPENERS[name]}})
-        broker.command("apply", "-", stdin=given)
+        text = json.dumps({"Accounts": {ACCOUNT: OPENERS[name]}})
+        broker.command("apply", "-", stdin=text)
         if name == "SCIM":
             broker.command("providers", "set", PROVIDER, "ScimSubject=userName")
             broker.command("providers", "scim-token", PROVIDER)

@@ -130,7 +130,7 @@ class Faces:
             return None
         batch = {**asked, "evaluations": [{}, {"action": {"name": f"s3:{action}"}}]}
         answer = self._bearer("/access/v1/evaluations", batch)
-        first, second = (one["decision"] for one in answer["evaluations"])
+        first, second = (evaluation["decision"] for evaluation in answer["evaluations"])
         assert first is second
         return bool(first)
 
@@ -227,14 +227,14 @@ class Faces:
         body = json.dumps(asked).encode()
         status, answer = self._send("POST", path, headers, body, is_tokened=False)
         assert status == 200, answer
-        found: dict[str, Any] = json.loads(answer)
-        return found
+        results: dict[str, Any] = json.loads(answer)
+        return results
 
     def _post(self, path: str, asked: object) -> dict[str, Any]:
         status, answer = self._send("POST", path, {}, json.dumps(asked).encode())
         assert status == 200, answer
-        found: dict[str, Any] = json.loads(answer)
-        return found
+        results: dict[str, Any] = json.loads(answer)
+        return results
 
     def _send(
         self,

@@ -20,11 +20,11 @@ PRINCIPAL = {
 
 def decided(allowed: bool = True, **more: object) -> dict[str, Any]:
     """An answer about whatever is asked; the body's hash is put in."""
-    one = {"Action": "orders:GetOrder", "Resource": "arn:x", "Allowed": allowed}
+    entry = {"Action": "orders:GetOrder", "Resource": "arn:x", "Allowed": allowed}
     return {
         "RequestId": "r-1",
         "Allowed": allowed,
-        "Decisions": [one],
+        "Decisions": [entry],
         "Principal": PRINCIPAL,
         **more,
     }

@@ -50,14 +50,14 @@ class Forked:
         *,
         log: Path,
         errors: Path | None = None,
-        given: Path | None = None,
+        path: Path | None = None,
         files: int = 0,
     ) -> None:
         """Start it as the leader of its own session; ``log`` is added to.
 
         ``files`` is how many it may open, 0 for as many as we may.
         """
-        streams = (given or Path(os.devnull), log, errors or log)
+        streams = (path or Path(os.devnull), log, errors or log)
         self._process: Any = _forks.Process(
             target=_run, args=(list(words), dict(environment), streams, files)
         )

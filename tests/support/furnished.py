@@ -101,8 +101,8 @@ async def furnish(world: SignInWorld) -> None:
     ) as http:
         broker = InProcess(services, world.clock, http)
 
-        async def iam(operation: str, **given: Any) -> None:
-            await broker.ask("iam", operation, root, **given)
+        async def iam(operation: str, **params: Any) -> None:
+            await broker.ask("iam", operation, root, **params)
 
         await iam(
             "PutRolePolicy",

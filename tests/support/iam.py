@@ -81,26 +81,26 @@ class Iam:
     def tick(self, **delta: float) -> None:
         self.now += timedelta(**delta)
 
-    async def __call__(self, name: str, **given: Any) -> Any:
+    async def __call__(self, name: str, **params: Any) -> Any:
         action = self.actions[name]
         call = self._call(action)
-        await action.needs(given, call)
+        await action.needs(params, call)
         if action.prepare is not None:
-            call.prepared = await action.prepare(given, call)
+            call.prepared = await action.prepare(params, call)
         if not action.writes:
-            return await action.handle(given, call)
+            return await action.handle(params, call)
         async with self.directory.change(call.account) as change:
             call.directory = call.opened = change
-            return await action.handle(given, call)
+            return await action.handle(params, call)
 
-    async def need(self, name: str, **given: Any) -> Need:
+    async def need(self, name: str, **params: Any) -> Need:
         """The one permission that a call needs."""
-        (need,) = await self.needs(name, **given)
+        (need,) = await self.needs(name, **params)
         return need
 
-    async def needs(self, name: str, **given: Any) -> tuple[Need, ...]:
+    async def needs(self, name: str, **params: Any) -> tuple[Need, ...]:
         """Every permission that a call needs."""
-        return await self.actions[name].needs(given, self._call(self.actions[name]))
+        return await self.actions[name].needs(params, self._call(self.actions[name]))
 
     def _call(self, action: Action) -> Call:
         request = RequestContext(

@@ -97,21 +97,21 @@ class Authenticator:
         return Identity(arn, said["Account"], user_id, session)
 
 
-def _check_parameters(given: dict[str, list[str]]) -> None:
-    found: dict[str, str] = {}
-    for name, values in given.items():
+def _check_parameters(params: dict[str, list[str]]) -> None:
+    results: dict[str, str] = {}
+    for name, values in params.items():
         if name.lower() not in _PARAMETERS or len(values) != 1:
             raise TokenRefusedError(f"unexpected query parameter {name!r}")
-        found[name.lower()] = values[0]
-    if found.get("action") != "GetCallerIdentity":
+        results[name.lower()] = values[0]
+    if results.get("action") != "GetCallerIdentity":
         raise TokenRefusedError("unexpected action")
-    if HEADER not in found.get("x-amz-signedheaders", "").lower().split(";"):
+    if HEADER not in results.get("x-amz-signedheaders", "").lower().split(";"):
         raise TokenRefusedError(f"client did not sign {HEADER}")
-    expires = found.get("x-amz-expires", "")
+    expires = results.get("x-amz-expires", "")
     if not expires.isdecimal() or int(expires) > _EXPIRATION.total_seconds():
         raise TokenRefusedError("invalid X-Amz-Expires")
     try:
-        made = datetime.strptime(f"{found['x-amz-date']}+0000", "%Y%m%dT%H%M%SZ%z")
+        made = datetime.strptime(f"{results['x-amz-date']}+0000", "%Y%m%dT%H%M%SZ%z")
     except (KeyError, ValueError) as error:
         raise TokenRefusedError("invalid X-Amz-Date") from error
     if datetime.now(UTC) > made + _EXPIRATION:

@@ -96,7 +96,7 @@ class Reply:
         """The text of an element of an error; empty when there is none."""
         if self.status == 200 or not self.body.startswith(b"<"):
             return ""
-        found = next(
+        stored_element = next(
             (
                 element
                 for element in ET.fromstring(self.body).iter()
@@ -104,7 +104,7 @@ class Reply:
             ),
             None,
         )
-        return "" if found is None else found.text or ""
+        return "" if stored_element is None else stored_element.text or ""
 
 
 class MovableClock:
@@ -142,18 +142,18 @@ class InProcess:
         return Key(key.access_key_id, secret.reveal())
 
     async def call(
-        self, service: str, operation: str, key: Key | None, **given: Any
+        self, service: str, operation: str, key: Key | None, **params: Any
     ) -> Reply:
         """Send an operation as botocore does; what is wrong with it stays wrong."""
         model = service_model(service).operation_model(operation)
-        body = _SERIALIZER.serialize_to_request(given, model)["body"]
+        body = _SERIALIZER.serialize_to_request(params, model)["body"]
         return await self.post(service, urlencode(body), key)
 
     async def ask(
-        self, service: str, operation: str, key: Key | None, **given: Any
+        self, service: str, operation: str, key: Key | None, **params: Any
     ) -> dict[str, Any]:
         """The parsed answer of a call that succeeds."""
-        reply = await self.call(service, operation, key, **given)
+        reply = await self.call(service, operation, key, **params)
         return reply.parsed(service, operation)
 
     async def post(
@@ -183,10 +183,10 @@ async def in_process(folder: Path, **settings: Any) -> AsyncIterator[InProcess]:
     """A broker with these settings, without accounts and without rate limit."""
     clock = MovableClock()
     values = {"public_url": ORIGIN, "rate_limit": 0, **settings}
-    given = Settings(data_dir=folder / "data", **values)
-    lay_tables(given)
+    items = Settings(data_dir=folder / "data", **values)
+    lay_tables(items)
     async with (
-        composition.open_services(given, clock) as services,
+        composition.open_services(items, clock) as services,
         httpx.AsyncClient(
             transport=httpx.ASGITransport(app=composition.compose(services, ())),
             base_url=ORIGIN,

@@ -220,7 +220,7 @@ def until(done: Callable[[], bool], seconds: float = 60) -> None:
 
 
 def joined(
-    folder: Path, broker: RunningBroker, api: Any, profile: str = "web", **given: Any
+    folder: Path, broker: RunningBroker, api: Any, profile: str = "web", **params: Any
 ) -> RunningAgent:
     """An agent with a fresh join token; not started."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -228,4 +228,4 @@ def joined(
     path.write_text(api.create_join_token(InstanceProfileName=profile)["Token"])
     path.chmod(0o600)
     identity = {"join_token_file": str(path)}
-    return RunningAgent(folder, broker.url, identity, **given)
+    return RunningAgent(folder, broker.url, identity, **params)

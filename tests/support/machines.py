@@ -58,8 +58,8 @@ class Machine:
             PublicKey=public_text(self.key),
         )
         if reply.status == 200:
-            found = reply.parsed("broker", "RegisterInstance")
-            self.arn = found["InstanceAssociation"]["InstanceArn"]
+            results = reply.parsed("broker", "RegisterInstance")
+            self.arn = results["InstanceAssociation"]["InstanceArn"]
         return reply
 
     def caller(self) -> Caller:
@@ -83,7 +83,7 @@ class Machine:
         present = {name: value for name, value in claims.items() if value is not None}
         return jwt.encode(present, self.key, algorithm="EdDSA")
 
-    async def ask(self, action: str, proof: str = "", **given: Any) -> Reply:
+    async def ask(self, action: str, proof: str = "", **params: Any) -> Reply:
         """Call an action of machines."""
         return await self.broker.call(
             "broker",
@@ -91,17 +91,17 @@ class Machine:
             None,
             InstanceArn=self.arn,
             InstanceProof=proof or self.proof(action),
-            **given,
+            **params,
         )
 
     async def association(self) -> dict[str, Any]:
         reply = await self.ask("GetInstanceAssociation")
         answer = reply.parsed("broker", "GetInstanceAssociation")
-        found: dict[str, Any] = answer["InstanceAssociation"]
-        return found
+        instance_association: dict[str, Any] = answer["InstanceAssociation"]
+        return instance_association
 
-    async def credentials(self, **given: Any) -> Key:
-        reply = await self.ask("GetInstanceCredentials", **given)
+    async def credentials(self, **params: Any) -> Key:
+        reply = await self.ask("GetInstanceCredentials", **params)
         answer = reply.parsed("broker", "GetInstanceCredentials")
         return Key.of(answer["Credentials"])
 
@@ -127,15 +127,15 @@ class Fleet:
             "AddRoleToInstanceProfile", InstanceProfileName=name, RoleName=name
         )
 
-    async def iam(self, operation: str, **given: Any) -> dict[str, Any]:
-        return await self.broker.ask("iam", operation, self.root, **given)
+    async def iam(self, operation: str, **params: Any) -> dict[str, Any]:
+        return await self.broker.ask("iam", operation, self.root, **params)
 
-    async def manage(self, operation: str, **given: Any) -> dict[str, Any]:
-        return await self.broker.ask("broker", operation, self.root, **given)
+    async def manage(self, operation: str, **params: Any) -> dict[str, Any]:
+        return await self.broker.ask("broker", operation, self.root, **params)
 
-    async def token(self, profile: str = "web", **given: Any) -> str:
+    async def token(self, profile: str = "web", **params: Any) -> str:
         made = await self.manage(
-            "CreateJoinToken", InstanceProfileName=profile, **given
+            "CreateJoinToken", InstanceProfileName=profile, **params
         )
         secret: str = made["Token"]
         return secret

@@ -89,8 +89,8 @@ def install() -> None:
         name, _, number = which.rpartition(":")
         path = Path(name)
         tree = ast.parse(path.read_text())
-        found = list(conditions(tree))[int(number)]
-        Swap({found: ast.UnaryOp(ast.Not(), found)}).visit(tree)
+        expr = list(conditions(tree))[int(number)]
+        Swap({expr: ast.UnaryOp(ast.Not(), expr)}).visit(tree)
         sys.meta_path.insert(0, MutantLoader({path: tree}.get))
     if folder := os.environ.get(MET):
         record_conditions(Path(folder))
@@ -111,9 +111,9 @@ def record_conditions(folder: Path) -> mmap.mmap:
             return None
         tree = ast.parse(path.read_text())
         changes = {}
-        for number, found in enumerate(conditions(tree), first):
+        for number, expr in enumerate(conditions(tree), first):
             mark = ast.Call(ast.Name("__met__", ast.Load()), [ast.Constant(number)], [])
-            changes[found] = ast.BoolOp(ast.Or(), [mark, found])
+            changes[expr] = ast.BoolOp(ast.Or(), [mark, expr])
         Swap(changes).visit(tree)
         return tree
 

@@ -31,6 +31,6 @@ def _enter(addresses: tuple[str, ...]) -> None:
         raise PermissionError(os.strerror(ctypes.get_errno()))
     for words in (
         ("link", "set", "lo", "up"),
-        *(("address", "add", one, "dev", "lo") for one in addresses),
+        *(("address", "add", address, "dev", "lo") for address in addresses),
     ):
         subprocess.run(["ip", *words], check=True, capture_output=True)

@@ -39,13 +39,13 @@ def accepted(
     )
 
 
-def refused(token: str, issuer: OidcIssuer, **given: object) -> OidcRejected:
+def refused(token: str, issuer: OidcIssuer, **params: object) -> OidcRejected:
     """The refusal of a token; anything else fails the test."""
     with pytest.raises(OidcRejected) as caught:
-        accepted(token, issuer, **given)  # type: ignore[arg-type] # passed through
+        accepted(token, issuer, **params)  # type: ignore[arg-type] # passed through
     return caught.value
 
 
-def reason_of(token: str, issuer: OidcIssuer, **given: object) -> OidcReason:
+def reason_of(token: str, issuer: OidcIssuer, **params: object) -> OidcReason:
     """Why a token was refused."""
-    return refused(token, issuer, **given).reason
+    return refused(token, issuer, **params).reason

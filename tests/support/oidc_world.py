@@ -60,13 +60,13 @@ def oidc_world(folder: Path) -> Iterator[OidcWorld]:
         secret = folder / "secret"
         secret.write_text(SECRET)
         groups = {"staff": [role_arn("Staff")], "admins": [role_arn("Admin")]}
-        shown = broker.command(
+        text = broker.command(
             *("providers", "set", arn, "ClientId=broker"),
             f"ClientSecret=@{secret}",
             "Scopes=email,groups",
             f"GroupRoles={json.dumps(groups)}",
         )
-        assert SECRET not in shown
+        assert SECRET not in text
         start = _find_start(broker)
         addresses = (
             f"{broker.url}/signin/oidc/callback",
@@ -119,5 +119,5 @@ def _find_start(broker: RunningBroker) -> str:
     page = Browser()
     text = page.get(f"{broker.url}/signin/{ACCOUNT}").text
     page.close()
-    found = text.partition(f"/signin/{ACCOUNT}/with/")[2].partition('"')[0]
-    return f"{broker.url}/signin/{ACCOUNT}/with/{found}"
+    value = text.partition(f"/signin/{ACCOUNT}/with/")[2].partition('"')[0]
+    return f"{broker.url}/signin/{ACCOUNT}/with/{value}"

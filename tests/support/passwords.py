@@ -145,9 +145,9 @@ async def send_password(
 
 
 async def send_step(
-    browser: httpx.AsyncClient, shown: httpx.Response, step: str, **typed: str
+    browser: httpx.AsyncClient, response: httpx.Response, step: str, **typed: str
 ) -> httpx.Response:
     """Answer the page of a step."""
     path = f"{PAGE}/{step}"
-    fields = form_fields(shown, path)
+    fields = form_fields(response, path)
     return await browser.post(path, data={**fields, **typed}, headers=SAME)

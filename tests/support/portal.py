@@ -33,18 +33,18 @@ class Terminal:
         self.client: dict[str, Any] = {}
 
     async def register(self, *, device: bool = False, **more: Any) -> "Terminal":
-        given: dict[str, Any] = {
+        params: dict[str, Any] = {
             "clientName": "botocore-client-test",
             "clientType": "public",
             "scopes": SCOPES,
         }
         if not device:
-            given |= {
+            params |= {
                 "grantTypes": ["authorization_code", "refresh_token"],
                 "redirectUris": [CALLBACK],
                 "issuerUrl": f"{self.origin}{START}",
             }
-        answer = await self.post("client/register", **{**given, **more})
+        answer = await self.post("client/register", **{**params, **more})
         assert answer.status_code == 200, answer.text
         self.client = answer.json()
         return self
@@ -53,12 +53,12 @@ class Terminal:
     def credentials(self) -> dict[str, str]:
         return {k: self.client[k] for k in ("clientId", "clientSecret")}
 
-    async def post(self, path: str, **given: Any) -> httpx.Response:
-        return await self.http.post(f"/sso-oidc/{path}", json=given)
+    async def post(self, path: str, **params: Any) -> httpx.Response:
+        return await self.http.post(f"/sso-oidc/{path}", json=params)
 
     async def begin(self, **more: Any) -> dict[str, Any]:
-        given = {**self.credentials, "startUrl": f"{self.origin}{START}", **more}
-        answer = await self.post("device_authorization", **given)
+        params = {**self.credentials, "startUrl": f"{self.origin}{START}", **more}
+        answer = await self.post("device_authorization", **params)
         assert answer.status_code == 200, answer.text
         return answer.json()  # type: ignore[no-any-return]
 
@@ -69,8 +69,8 @@ class Terminal:
         return await self.token(DEVICE_CODE, deviceCode=device["deviceCode"], **more)
 
     async def redeem(self, code: str, **more: Any) -> httpx.Response:
-        given = {"code": code, "redirectUri": LISTENING, "codeVerifier": VERIFIER}
-        return await self.token("authorization_code", **{**given, **more})
+        params = {"code": code, "redirectUri": LISTENING, "codeVerifier": VERIFIER}
+        return await self.token("authorization_code", **{**params, **more})
 
     async def ask(self, path: str, token: str, **query: Any) -> httpx.Response:
         headers = {"x-amz-sso_bearer_token": token}
@@ -85,7 +85,7 @@ class Terminal:
         )
 
     def authorize_query(self, **more: str | None) -> dict[str, str]:
-        given = {
+        params = {
             "response_type": "code",
             "client_id": self.client["clientId"],
             "redirect_uri": LISTENING,
@@ -95,7 +95,7 @@ class Terminal:
             "code_challenge": challenge(),
             **more,
         }
-        return {name: value for name, value in given.items() if value is not None}
+        return {name: value for name, value in params.items() if value is not None}
 
 
 class Person:
@@ -148,9 +148,9 @@ class Person:
         answered = await self.press(await self.consent_page(terminal))
         location = answered.headers["location"]
         assert location.startswith(f"{LISTENING}?"), location
-        given = parse_qs(urlsplit(location).query)
-        assert given["state"] == [STATE]
-        return given["code"][0]
+        qs = parse_qs(urlsplit(location).query)
+        assert qs["state"] == [STATE]
+        return qs["code"][0]
 
 
 async def logged_in(

@@ -48,8 +48,8 @@ def of_groups(*names: str, who: str = "alice@example.com") -> dict[str, Any]:
 def organisation(accounts: Sequence[AccountId], name: str = "corp") -> str:
     """The operator's file that makes one of these accounts."""
     members = {account: {"Providers": ["saml-provider/Corp"]} for account in accounts}
-    given = {"DisplayName": "Example Corp", "Accounts": members}
-    return json.dumps({"Organisations": {name: given}})
+    params = {"DisplayName": "Example Corp", "Accounts": members}
+    return json.dumps({"Organisations": {name: params}})
 
 
 async def add_accounts(

@@ -29,8 +29,8 @@ def program_marks(name: str) -> list[pytest.MarkDecorator]:
 def program(name: str, package: str) -> pytest.MarkDecorator:
     """Of tests that run a program of a package, from PyPI or else from Debian."""
     lock = (ROOT / "requirements-programs.lock").read_text("utf-8")
-    if found := re.search(rf"^{package}==(\S+)", lock, re.MULTILINE):
-        version = found[1]
+    if match := re.search(rf"^{package}==(\S+)", lock, re.MULTILINE):
+        version = match[1]
     else:
         query = ["dpkg-query", "--show", "--showformat=${Version}", package]
         done = subprocess.run(query, capture_output=True, text=True, check=False)
@@ -63,10 +63,10 @@ class ProgramRecord:
             item.user_properties.append((_MARK, list(mark.args)))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        found: Any = dict(report.user_properties).get(_MARK)
-        if found is None or (report.when != "call" and report.passed):
+        match: Any = dict(report.user_properties).get(_MARK)
+        if match is None or (report.when != "call" and report.passed):
             return
-        name, version = found
+        name, version = match
         entry = self._found.setdefault(
             name, {"version": version, "checked": set(), "outcomes": set()}
         )

@@ -15,7 +15,7 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def person(user_id: str, user_name: str, **more: Any) -> ProvisionedUser:
-    given: dict[str, Any] = {
+    params: dict[str, Any] = {
         "account": ACCOUNT,
         "provider_id": PROVIDER,
         "user_id": user_id,
@@ -23,11 +23,11 @@ def person(user_id: str, user_name: str, **more: Any) -> ProvisionedUser:
         "created_at": AT,
         "updated_at": AT,
     }
-    return ProvisionedUser(**{**given, **more})
+    return ProvisionedUser(**{**params, **more})
 
 
 def group(group_id: str, name: str, **more: Any) -> ProvisionedGroup:
-    given: dict[str, Any] = {
+    params: dict[str, Any] = {
         "account": ACCOUNT,
         "provider_id": PROVIDER,
         "group_id": group_id,
@@ -35,7 +35,7 @@ def group(group_id: str, name: str, **more: Any) -> ProvisionedGroup:
         "created_at": AT,
         "updated_at": AT,
     }
-    return ProvisionedGroup(**{**given, **more})
+    return ProvisionedGroup(**{**params, **more})
 
 
 @dataclass

@@ -12,10 +12,10 @@ class Refusal(NamedTuple):
     message: str
 
 
-def refused(call: Any, *arguments: Any, **given: Any) -> Refusal:
+def refused(call: Any, *arguments: Any, **params: Any) -> Refusal:
     """How a client's call is refused; it must be."""
     with pytest.raises(ClientError) as caught:
-        call(*arguments, **given)
+        call(*arguments, **params)
     answer = caught.value.response
     error = answer["Error"]
     status = answer["ResponseMetadata"]["HTTPStatusCode"]

@@ -47,7 +47,7 @@ def sign(
     request.headers["X-Amz-X509"] = base64.b64encode(signer.der).decode()
     if chain:
         request.headers["X-Amz-X509-Chain"] = ",".join(
-            base64.b64encode(one.der).decode() for one in chain
+            base64.b64encode(issued.der).decode() for issued in chain
         )
     for name, value in (headers or {}).items():
         del request.headers[name]

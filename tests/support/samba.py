@@ -33,7 +33,7 @@ def account(
 ) -> str:
     """A user with `PASSWORD`, as LDIF."""
     secret = base64.b64encode(f'"{PASSWORD}"'.encode("utf-16-le")).decode("ascii")
-    given = {
+    params = {
         "sAMAccountName": name,
         "userPrincipalName": f"{name}@corp.example.com",
         "mail": f"{name}@example.com",
@@ -41,13 +41,13 @@ def account(
         **attributes,
     }
     lines = [f"dn: CN={name},{USERS}", "objectClass: user", f"unicodePwd:: {secret}"]
-    return "\n".join([*lines, *(f"{key}: {value}" for key, value in given.items())])
+    return "\n".join([*lines, *(f"{key}: {value}" for key, value in params.items())])
 
 
 def group(name: str, *members: str) -> str:
     """A group of entries below ``USERS``, by their names, as LDIF."""
     lines = [f"dn: CN={name},{USERS}", "objectClass: group", f"sAMAccountName: {name}"]
-    return "\n".join([*lines, *(f"member: CN={one},{USERS}" for one in members)])
+    return "\n".join([*lines, *(f"member: CN={member},{USERS}" for member in members)])
 
 
 class Samba(LdapServer):

@@ -57,7 +57,7 @@ class Directory:
         body = {
             "schemas": [GROUP],
             "displayName": name,
-            "members": [{"value": one} for one in members],
+            "members": [{"value": member} for member in members],
             **more,
         }
         answer = self.send("POST", "/Groups", json=body)
@@ -113,7 +113,7 @@ class InProcess:
         body = {
             "schemas": [GROUP],
             "displayName": name,
-            "members": [{"value": one} for one in members],
+            "members": [{"value": member} for member in members],
             **more,
         }
         answer = await self.send("POST", "/Groups", json=body)

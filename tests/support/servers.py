@@ -173,9 +173,9 @@ def find_redis() -> str | None:
 
 def find_postgresql() -> Path | None:
     """The folder of PostgreSQL's programs, None when it is not installed."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if found:
-        return found[-1].parent
+    paths = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if paths:
+        return paths[-1].parent
     program = shutil.which("initdb")
     return Path(program).resolve().parent if program else None
 
@@ -380,7 +380,7 @@ def processor_seconds(pid: int) -> float:
 
 def _processes() -> dict[int, tuple[int, int]]:
     """Parent and session of each process."""
-    found = {}
+    results = {}
     for status in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             # The name in brackets may hold anything.
@@ -388,8 +388,8 @@ def _processes() -> dict[int, tuple[int, int]]:
                 status.read_text().rpartition(")")[2].split(maxsplit=4)
             )
             if state != "Z":
-                found[int(status.parent.name)] = int(parent), int(session)
-    return found
+                results[int(status.parent.name)] = int(parent), int(session)
+    return results
 
 
 def _as_unprivileged() -> dict[str, object]:

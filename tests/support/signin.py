@@ -104,7 +104,7 @@ class SignInWorld:
         """A SAMLResponse for these values of the Role attribute."""
         acs = f"{self.services.settings.public_origin}/saml"
         attributes = knobs.pop("aws", {})
-        given: dict[str, Any] = {
+        params: dict[str, Any] = {
             "now": self.clock.now(),
             "assertion_id": f"_{uuid.uuid4().hex}",
             "recipient": acs,
@@ -114,7 +114,7 @@ class SignInWorld:
             ),
             "signing_key": signing_key,
         }
-        return saml_idp.build_response(**{**given, **knobs})
+        return saml_idp.build_response(**{**params, **knobs})
 
     async def sign_in(
         self, browser: httpx.AsyncClient, *roles: str, **knobs: Any
@@ -133,7 +133,7 @@ class SignInWorld:
         role = await fresh.named(ROLE, ACCOUNT, "Reader")
         assert account is not None
         assert role is not None
-        given: dict[str, Any] = {
+        params: dict[str, Any] = {
             "account": ACCOUNT,
             "account_salt": account.session_salt,
             "kind": kind,
@@ -144,8 +144,8 @@ class SignInWorld:
             "duration_seconds": 3600,
         }
         if kind is SessionKind.FEDERATION_TOKEN:
-            given["policies"] = (SessionPolicies(ALLOW_READ, ()),)
-        order_ = mint_order(**{**given, **order})
+            params["policies"] = (SessionPolicies(ALLOW_READ, ()),)
+        order_ = mint_order(**{**params, **order})
         entry = AuditEntry(
             event_id=str(uuid.uuid4()),
             at=self.clock.now(),
@@ -208,8 +208,8 @@ async def get_signin_token(
 
 
 def login_url(token: str, destination: str = "/console/", **more: str) -> str:
-    given = {"Action": "login", "Destination": destination, "SigninToken": token}
-    return "/federation?" + urlencode({**given, **more})
+    params = {"Action": "login", "Destination": destination, "SigninToken": token}
+    return "/federation?" + urlencode({**params, **more})
 
 
 def form_fields(page: httpx.Response, action: str) -> dict[str, str]:
@@ -233,14 +233,14 @@ async def open_world(folder: Path, **settings: Any) -> AsyncIterator[SignInWorld
     ``OTHER`` has a provider with the very same entity id and a key of its own.
     """
     clock = SteppedClock()
-    given = Settings(
+    values = Settings(
         data_dir=folder / "data",
         public_url=settings.pop("public_url", ORIGIN),
         allowed_destinations=settings.pop("allowed_destinations", (APPS,)),
         **settings,
     )
-    lay_tables(given)
-    async with composition.open_services(given, clock) as services:
+    lay_tables(values)
+    async with composition.open_services(values, clock) as services:
         await fill(services, clock.now())
         world = SignInWorld(services, clock, composition.compose(services, ()))
         try:

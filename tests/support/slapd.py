@@ -91,7 +91,7 @@ pwdGraceAuthNLimit: 0
 
 def person(name: str, *, below: str = PEOPLE, **attributes: str) -> str:
     """An entry as LDIF."""
-    given = {
+    params = {
         "uid": name,
         "cn": f"{name.title()} Example",
         "sn": "Example",
@@ -101,7 +101,7 @@ def person(name: str, *, below: str = PEOPLE, **attributes: str) -> str:
     }
     lines = [f"dn: {dn_of(name, below=below)}"]
     lines += ["objectClass: inetOrgPerson", "objectClass: shadowAccount"]
-    for key, value in given.items():
+    for key, value in params.items():
         encoded = base64.b64encode(value.encode()).decode("ascii")
         lines.append(f"{key}:: {encoded}")
     return "\n".join(lines)
@@ -163,10 +163,10 @@ class LdapServer(Server):
         )
         return done.returncode, done.stderr.decode()
 
-    def _change(self, program: str, given: str, *more: str) -> None:
+    def _change(self, program: str, text: str, *more: str) -> None:
         name, password = self.manager
         code, error = self.run_tool(
-            program, "-D", name, "-w", password, *more, given=given
+            program, "-D", name, "-w", password, *more, given=text
         )
         assert code == 0, error
 

@@ -113,8 +113,8 @@ sso_role_name = {role}
     @property
     def token(self) -> dict[str, Any]:
         self._path = self._token_file
-        found: dict[str, Any] = json.loads(self._path.read_text())
-        return found
+        results: dict[str, Any] = json.loads(self._path.read_text())
+        return results
 
     def keep(self, token: dict[str, Any]) -> None:
         self._path.write_text(json.dumps(token))

@@ -69,8 +69,8 @@ async def _carry_both(
     try:
         await asyncio.gather(_carry(reader, outer), _carry(inner, writer))
     finally:
-        for one in (writer, outer):
-            one.transport.abort()
+        for stream_writer in (writer, outer):
+            stream_writer.transport.abort()
 
 
 async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -86,10 +86,10 @@ class VaultServer:
             raise LoginRefusedError(f"{status}: {answer}")
         result = etree.fromstring(answer.encode()).find(_RESULT)
         assert result is not None, answer
-        found = {part.tag.rpartition("}")[2]: part.text or "" for part in result}
-        arn = _canonical(found["Arn"])
+        results = {part.tag.rpartition("}")[2]: part.text or "" for part in result}
+        arn = _canonical(results["Arn"])
         if arn not in self.bound_arns:
-            raise LoginRefusedError(f"{found['Arn']} does not belong to the role")
+            raise LoginRefusedError(f"{results['Arn']} does not belong to the role")
         return arn
 
     def _check(self, headers: Mapping[str, str]) -> None:
@@ -97,8 +97,8 @@ class VaultServer:
             spelled = "-".join(part.capitalize() for part in name.split("-"))
             if spelled.startswith("X-Amz-") and spelled not in _ALLOWED:
                 raise LoginRefusedError(f"invalid request header: {name}")
-        given = {name.lower(): text for name, text in headers.items()}
-        if given.get(HEADER.lower()) != self.server_id:
+        params = {name.lower(): text for name, text in headers.items()}
+        if params.get(HEADER.lower()) != self.server_id:
             raise LoginRefusedError(f"expected another {HEADER}")
         signed = _SIGNED.match(headers.get("Authorization", ""))
         if signed is None or HEADER.lower() not in signed[1].split(";"):

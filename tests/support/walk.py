@@ -39,7 +39,7 @@ def read_steps(page: Path, *sections: str) -> list[Step]:
     Raises:
         ValueError: the page has no such heading.
     """
-    found: list[Step] = []
+    steps: list[Step] = []
     seen: set[str] = set()
     heading, before = "", ""
     lines = iter(enumerate(page.read_text("utf-8").splitlines(), 1))
@@ -56,14 +56,14 @@ def read_steps(page: Path, *sections: str) -> list[Step]:
             continue
         place = f"{page.name}:{number}"
         if fence[2] == "console":
-            found.extend(_commands(place, block))
+            steps.extend(_commands(place, block))
         elif name := _FILE.search(before):
             content = "\n".join(block) + "\n"
-            found.append(Step(place, file=name[1], content=content))
+            steps.append(Step(place, file=name[1], content=content))
         before = ""
     if missing := set(sections) - seen:
         raise ValueError(f"{page.name} has no {missing}")
-    return found
+    return steps
 
 
 def _block(lines: Iterator[tuple[int, str]], indent: str) -> Iterator[str]:

@@ -89,9 +89,9 @@ class Watch:
             code = frame.f_code
             if any(part in code.co_filename for part in _READS):
                 for name in code.co_varnames[: code.co_argcount]:
-                    given = frame.f_locals[name]
-                    if isinstance(given, str | bytes) and len(given) > LONG:
-                        self._note_long(given)
+                    params = frame.f_locals[name]
+                    if isinstance(params, str | bytes) and len(params) > LONG:
+                        self._note_long(params)
         elif event == "c_call":
             self._now += 1
 

@@ -91,10 +91,10 @@ def make_older(folder: Path) -> None:
         ],
     }
     (folder / "keyring.json").write_text(json.dumps(content))
-    found = sha256(b"broker/1/keyring" + keyring_id).hexdigest()
+    text = sha256(b"broker/1/keyring" + keyring_id).hexdigest()
     with closing(sqlite3.connect(folder / "broker.db")) as database:
         database.execute("DELETE FROM sealing_keys")
-        database.execute("UPDATE installation SET keyring_fingerprint = ?", (found,))
+        database.execute("UPDATE installation SET keyring_fingerprint = ?", (text,))
         database.commit()
 
 
@@ -166,8 +166,8 @@ async def test_an_older_dump_opens_with_the_same_file(tmp_path: Path) -> None:
 def test_an_older_files_keys_move_into_the_database(tmp_path: Path) -> None:
     make_older(tmp_path)
     older = (tmp_path / "keyring.json").read_bytes()
-    found = asyncio.run(opened_by(tmp_path))
-    assert found == {
+    results = asyncio.run(opened_by(tmp_path))
+    assert results == {
         number: secret if state == "active" else None
         for number, (_, state, secret) in OLD_SECRETS.items()
         if state != "dropped" and number != 1  # over for long
@@ -211,12 +211,12 @@ def run_until(steps: int, folder: Path, kind: KeyKind | None) -> None:
     left = steps
 
     def step(real: Callable[..., Any]) -> Callable[..., Any]:
-        def stepped(*given: Any, **more: Any) -> Any:
+        def stepped(*params: Any, **more: Any) -> Any:
             nonlocal left
             if left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
             left -= 1
-            return real(*given, **more)
+            return real(*params, **more)
 
         return stepped
 
@@ -238,9 +238,9 @@ def run_until(steps: int, folder: Path, kind: KeyKind | None) -> None:
     asyncio.run(work())
 
 
-def is_killed(*given: object) -> bool:
+def is_killed(*params: object) -> bool:
     """Whether the process was killed, at that step, before it had done its work."""
-    process = forks.Process(target=run_until, args=given)
+    process = forks.Process(target=run_until, args=params)
     process.start()
     process.join(60)
     assert process.exitcode in {0, -signal.SIGKILL}
@@ -263,12 +263,12 @@ def test_a_process_that_is_killed_at_any_step_loses_nothing(
         shutil.copytree(first, folder)
         rotated = KeyKind.STORAGE if kind == "rotation" else None
         was_killed = is_killed(steps, folder, rotated)
-        found = asyncio.run(opened_by(folder))
+        results = asyncio.run(opened_by(folder))
         if kind == "take-over":
-            assert found[7] == OLD_SECRETS[7][2]
-            assert found[2] == OLD_SECRETS[2][2]
-            assert found[6] == OLD_SECRETS[6][2]
-        assert {**found, **before} == found
+            assert results[7] == OLD_SECRETS[7][2]
+            assert results[2] == OLD_SECRETS[2][2]
+            assert results[6] == OLD_SECRETS[6][2]
+        assert {**results, **before} == results
         assert "keyring.json" in keyrings(folder)
         shutil.rmtree(folder)
         if not was_killed:

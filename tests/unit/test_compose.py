@@ -47,8 +47,8 @@ def test_the_secrets_of_the_manual_are_those_of_the_file(tmp_path: Path) -> None
         '#!/bin/sh\n[ "$*" = "compose up -d" ] && docker-compose config\n'
     )
     docker.chmod(0o755)
-    given = {"PATH": f"{docker.parent}:{os.environ['PATH']}", "HOME": str(tmp_path)}
-    with walking(Walk(tmp_path, given)) as here:
+    params = {"PATH": f"{docker.parent}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+    with walking(Walk(tmp_path, params)) as here:
         here.do(read_steps(ROOT / "docs" / "running" / "compose.md"))
     secrets = tmp_path / "secrets"
     assert secrets.stat().st_mode & 0o777 == 0o700
@@ -140,7 +140,7 @@ def test_base_images_can_be_given_by_digest() -> None:
     images = re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert set(images) == {"${PYTHON_IMAGE}"}
     services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
-    given = [service.get("image") for service in services.values()]
-    given.append(services["broker"]["build"]["args"]["PYTHON_IMAGE"])
-    for image in filter(None, given):
+    values = [service.get("image") for service in services.values()]
+    values.append(services["broker"]["build"]["args"]["PYTHON_IMAGE"])
+    for image in filter(None, values):
         assert re.fullmatch(r"\$\{[A-Z]+_IMAGE:-[a-z0-9.:-]+\}", image), image

@@ -145,17 +145,19 @@ def test_the_agent_in_a_pod_and_its_program_fit_together(tmp_path: Path) -> None
     path.write_text(text)
     settings = load_settings(path)
     (agent,), (program,) = pod["spec"]["initContainers"], pod["spec"]["containers"]
-    mounts = {one["name"]: one["mountPath"] for one in agent["volumeMounts"]}
+    mounts = {mount["name"]: mount["mountPath"] for mount in agent["volumeMounts"]}
     assert str(settings.identity.web_identity_token_file) == (
         f"{mounts['broker-token']}/token"
     )
-    variables = {one["name"]: one["value"] for one in program["env"]}
-    shown = variables["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"]
-    assert shown == str(settings.container.token_file) == f"{mounts['shared']}/token"
+    variables = {entry["name"]: entry["value"] for entry in program["env"]}
+    file = variables["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"]
+    assert file == str(settings.container.token_file) == f"{mounts['shared']}/token"
     uri = variables["AWS_CONTAINER_CREDENTIALS_FULL_URI"]
     assert uri == f"http://{settings.container.listen[0]}/"
-    assert [one["mountPath"] for one in program["volumeMounts"]] == [mounts["shared"]]
-    assert {one["name"] for one in pod["spec"]["volumes"]} == set(mounts)
+    assert [mount["mountPath"] for mount in program["volumeMounts"]] == [
+        mounts["shared"]
+    ]
+    assert {volume["name"] for volume in pod["spec"]["volumes"]} == set(mounts)
 
 
 def test_the_socket_gives_the_agent_what_it_listens_for() -> None:
@@ -192,9 +194,9 @@ def manifests() -> list[dict[str, Any]]:
 
 
 def container() -> dict[str, Any]:
-    (found,) = [each for each in manifests() if each["kind"] == "StatefulSet"]
-    (only,) = found["spec"]["template"]["spec"]["containers"]
-    return {**only, "pod": found["spec"]["template"]["spec"]}
+    (results,) = [each for each in manifests() if each["kind"] == "StatefulSet"]
+    (only,) = results["spec"]["template"]["spec"]["containers"]
+    return {**only, "pod": results["spec"]["template"]["spec"]}
 
 
 def test_the_manifests_set_what_exists() -> None:
@@ -259,7 +261,7 @@ def test_only_proxies_reach_the_pods() -> None:
     assert spec["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "broker"}
     assert spec["policyTypes"] == ["Ingress"]
     (allowed,) = spec["ingress"]
-    assert all(one["namespaceSelector"]["matchLabels"] for one in allowed["from"])
+    assert all(entry["namespaceSelector"]["matchLabels"] for entry in allowed["from"])
     assert pod["enableServiceLinks"] is False
 
 

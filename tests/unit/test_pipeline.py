@@ -28,9 +28,9 @@ async def test_calls_that_come_together_take_each_costly_step_together(
     def watch(owner: type, name: str, step: str) -> None:
         work = getattr(owner, name)
 
-        def watched(*args: Any, **given: Any) -> Any:
+        def watched(*args: Any, **params: Any) -> Any:
             steps.append(step)
-            return work(*args, **given)
+            return work(*args, **params)
 
         monkeypatch.setattr(owner, name, watched)
 
@@ -50,8 +50,8 @@ async def test_calls_that_come_together_take_each_costly_step_together(
         )
 
         async def call(operation: str) -> None:
-            given = {"Name": "app"} if operation == "GetFederationToken" else {}
-            await broker.ask("sts", operation, key, **given)
+            params = {"Name": "app"} if operation == "GetFederationToken" else {}
+            await broker.ask("sts", operation, key, **params)
 
         operations = ("GetFederationToken", "GetSessionToken")
         for operation in operations:
@@ -99,12 +99,12 @@ async def test_what_ends_sessions_is_never_throttled(tmp_path: Path) -> None:
 
 
 async def test_what_costs_more_counts_for_more(tmp_path: Path) -> None:
-    given = {"ActionNames": ["s3:Get"], "PolicyInputList": [allow("s3:*")]}
+    params = {"ActionNames": ["s3:Get"], "PolicyInputList": [allow("s3:*")]}
     async with in_process(tmp_path, rate_limit=100) as broker:
         root = await broker.create_account(ACCOUNT)
         # As many calls that count once could all be made within one second.
         replies = [
-            await broker.call("iam", "SimulateCustomPolicy", root, **given)
+            await broker.call("iam", "SimulateCustomPolicy", root, **params)
             for _ in range(60)
         ]
     refused = [reply for reply in replies if reply.status != 200]
@@ -120,9 +120,9 @@ async def test_a_long_answer_is_written_beside_the_event_loop(
     renderer = Service.renderer
 
     def watched(self: Service, operation: str, **form: Any) -> Any:
-        def render(*given: Any) -> bytes:
+        def render(*parameters: Any) -> bytes:
             threads[operation] = threading.current_thread().name
-            return renderer(self, operation, **form)(*given)
+            return renderer(self, operation, **form)(*parameters)
 
         return render
 
@@ -130,11 +130,11 @@ async def test_a_long_answer_is_written_beside_the_event_loop(
     metadata = metadata_xml().replace("?>", f"?><!--{'x' * 300_000}-->", 1)
     async with in_process(tmp_path) as broker:
         root = await broker.create_account(ACCOUNT)
-        given = {"Name": "Corp", "SAMLMetadataDocument": metadata}
-        made = await broker.ask("iam", "CreateSAMLProvider", root, **given)
+        params = {"Name": "Corp", "SAMLMetadataDocument": metadata}
+        made = await broker.ask("iam", "CreateSAMLProvider", root, **params)
         arn = made["SAMLProviderArn"]
-        found = await broker.ask("iam", "GetSAMLProvider", root, SAMLProviderArn=arn)
+        results = await broker.ask("iam", "GetSAMLProvider", root, SAMLProviderArn=arn)
         await broker.ask("iam", "ListSAMLProviders", root)
-    assert found["SAMLMetadataDocument"] == metadata
+    assert results["SAMLMetadataDocument"] == metadata
     assert threads.pop("GetSAMLProvider").startswith("offload")
     assert set(threads.values()) == {threading.main_thread().name}

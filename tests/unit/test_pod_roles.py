@@ -47,39 +47,39 @@ def account_of(case: Mapping[str, Any]) -> dict[str, Any]:
 def take_away(pod: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any] | None:
     """What was added to a pod, which is then as it was ``before``."""
     volumes = pod["spec"].get("volumes", [])
-    if [one["name"] for one in volumes].count(VOLUME) == 0:
+    if [volume["name"] for volume in volumes].count(VOLUME) == 0:
         return None
     token = take(volumes, before["spec"].get("volumes", []))
     assert token["name"] == VOLUME
     ((_, source),) = token["projected"]["sources"][0].items()
-    found: dict[str, Any] = {"token": source}
+    results: dict[str, Any] = {"token": source}
     if "volumes" not in before["spec"]:
         del pod["spec"]["volumes"]
     for kind in CONTAINERS:
         changed = {}
-        for one, old in zip(
+        for entry, old in zip(
             pod["spec"].get(kind, []), before["spec"].get(kind, []), strict=True
         ):
-            if one == old:
+            if entry == old:
                 continue
             own = len(old.get("env", []))
-            names = {each["name"]: each["value"] for each in one["env"][own:]}
-            mount = one["volumeMounts"][-1]
+            names = {each["name"]: each["value"] for each in entry["env"][own:]}
+            mount = entry["volumeMounts"][-1]
             assert (mount["name"], mount["readOnly"]) == (VOLUME, True)
-            changed[one["name"]] = {"env": names, "mount": mount["mountPath"]}
-            del one["env"][own:]
-            one["volumeMounts"].pop()
+            changed[entry["name"]] = {"env": names, "mount": mount["mountPath"]}
+            del entry["env"][own:]
+            entry["volumeMounts"].pop()
             for members in ("env", "volumeMounts"):
                 if members not in old:
-                    assert one.pop(members) == []
+                    assert entry.pop(members) == []
         if changed:
-            found[kind] = changed
-    return found
+            results[kind] = changed
+    return results
 
 
 def take(items: list[Any], before: Sequence[Any]) -> Any:
     """The one item that was not there before."""
-    (new,) = [one for one in items if one not in before]
+    (new,) = [item for item in items if item not in before]
     items.remove(new)
     return new
 
@@ -134,14 +134,14 @@ def test_who_writes_an_unusable_annotation_is_warned(
     annotations: Mapping[str, str], named: list[str]
 ) -> None:
     told = VALIDATING.messages(service_account("reports", annotations))
-    assert [one.split()[0] for one in told] == [PREFIX + name for name in named]
+    assert [text.split()[0] for text in told] == [PREFIX + name for name in named]
 
 
 def test_a_role_that_counts_is_one_without_a_warning() -> None:
     """Both policies look for the same ARNs."""
     for case in CASES:
         account = account_of(case)
-        warned = any("role-arn" in one for one in VALIDATING.messages(account))
+        warned = any("role-arn" in text for text in VALIDATING.messages(account))
         named = "role-arn" in case["account"]
         reached = MUTATING.mutations(pod_of(case), account) is not None
         assert reached == (named and not warned)

@@ -187,11 +187,11 @@ def test_what_runs_packages_of_others_may_write_nothing() -> None:
 
 
 def program(folder: str, name: str) -> str:
-    found = ROOT / folder / "bin" / name
-    if not found.exists():
+    path = ROOT / folder / "bin" / name
+    if not path.exists():
         assert os.environ.get("CI") != "true", f"{name} is missing: .ci/setup long"
         pytest.skip(f"{name} is not installed: .ci/setup long")
-    return str(found)
+    return str(path)
 
 
 @pytest.mark.long

@@ -71,8 +71,8 @@ def test_names_that_are_like_none_are_only_listed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Celery's, and what Kubernetes sets for a Service of this name."""
-    given = ["BROKER_URL", "BROKER_PORT", "BROKER_PORT_80_TCP", "BROKER_SERVICE_HOST"]
-    for name in given:
+    values = ["BROKER_URL", "BROKER_PORT", "BROKER_PORT_80_TCP", "BROKER_SERVICE_HOST"]
+    for name in values:
         monkeypatch.setenv(name, "tcp://10.0.0.1:80")
     load_settings()
-    assert unknown_settings(given) == ["BROKER_URL"]
+    assert unknown_settings(values) == ["BROKER_URL"]

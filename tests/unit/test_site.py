@@ -35,8 +35,8 @@ def test_nothing_is_inline(site: Path) -> None:
     inline = re.compile(
         r"<style|<script(?![^>]* src=)|\sstyle=|\son[a-z]+=\"|javascript:"
     )
-    found = {page.name: inline.findall(page.read_text()) for page in pages}
-    assert {name: where for name, where in found.items() if where} == {}
+    results = {page.name: inline.findall(page.read_text()) for page in pages}
+    assert {name: where for name, where in results.items() if where} == {}
 
 
 def test_pages_load_nothing_from_elsewhere(site: Path) -> None:

@@ -15,21 +15,21 @@ BOUNDS = "# Of the agent.\nagent = 3_000\nmodules = 20\n"
 
 @rows("agent, told")
 def test_a_count_is_close_below_its_bound(agent: int, told: str) -> None:
-    found = list(sizes.check(BOUNDS, Counter(agent=agent, modules=20), []))
-    assert len(found) == bool(told)
-    assert "".join(found).startswith(told)
+    results = list(sizes.check(BOUNDS, Counter(agent=agent, modules=20), []))
+    assert len(results) == bool(told)
+    assert "".join(results).startswith(told)
 
 
 def test_a_package_without_a_bound_is_refused() -> None:
-    found = list(sizes.check("", Counter(agent=7), []))
-    assert found == ["agent has no bound: add `agent = 7  # WHY` to sizes.toml"]
+    results = list(sizes.check("", Counter(agent=7), []))
+    assert results == ["agent has no bound: add `agent = 7  # WHY` to sizes.toml"]
 
 
 @rows("line, is_refused")
 def test_a_raised_bound_needs_a_reason_of_its_own(line: str, is_refused: bool) -> None:
     earlier = ["agent = 3_000  # the first reason\n"]
-    found = list(sizes.check(f"{line}\n", Counter(agent=2_999), earlier))
-    assert ["agent was raised from 3_000" in text for text in found] == (
+    results = list(sizes.check(f"{line}\n", Counter(agent=2_999), earlier))
+    assert ["agent was raised from 3_000" in text for text in results] == (
         [True] if is_refused else []
     )
 

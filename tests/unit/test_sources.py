@@ -33,24 +33,24 @@ def test_limits_are_named_in_one_way() -> None:
         re.MULTILINE,
     )
     for path in (ROOT / "broker").rglob("*.py"):
-        found = other.findall(path.read_text("utf-8"))
-        assert not found, (
-            f"{path.relative_to(ROOT)}: {found} should end in _MAX or _MIN"
+        results = other.findall(path.read_text("utf-8"))
+        assert not results, (
+            f"{path.relative_to(ROOT)}: {results} should end in _MAX or _MIN"
         )
 
 
 def test_no_two_classes_have_one_name() -> None:
     """The agent and the client stand alone; SCIM's resources are called as SCIM does."""
     apart = ("agent", "client", "protocols/scim/resources.py", "model/types")
-    found: dict[str, str] = {}
+    results: dict[str, str] = {}
     for path in sorted((ROOT / "broker").rglob("*.py")):
         place = path.relative_to(ROOT / "broker").as_posix()
         if not place.startswith(apart):
             for name in re.findall(
                 r"^class ([A-Z]\w*)", path.read_text("utf-8"), re.MULTILINE
             ):
-                assert name not in found, f"{name} is in {place} and {found[name]}"
-                found[name] = place
+                assert name not in results, f"{name} is in {place} and {results[name]}"
+                results[name] = place
 
 
 def test_a_verb_promises_what_the_function_returns() -> None:
@@ -98,3 +98,15 @@ def test_every_case_in_a_file_is_used_by_its_module() -> None:
             text = module.read_text("utf-8")
             unused = {name for name in names if not re.search(rf"\b{name}\b", text)}
             assert not unused, f"{path.relative_to(ROOT)}: {unused}"
+
+
+def test_names_say_what_a_thing_is() -> None:
+    """A variable or a parameter is called after what it holds; a test reads most."""
+    empty = r"(?:found|given|one|shown|_?HERE|_?ONE|_?WHO)"
+    bound = re.compile(
+        rf"^ *{empty} = |\bfor {empty} in |[(,] ?{empty}: |^ +{empty}: \S+,$",
+        re.MULTILINE,
+    )
+    for path in (ROOT / "broker").rglob("*.py"):
+        names = [match[0] for match in bound.finditer(path.read_text("utf-8"))]
+        assert not names, f"{path.relative_to(ROOT)}: {names}"

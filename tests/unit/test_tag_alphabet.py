@@ -59,14 +59,14 @@ def by_template(text: str) -> bool:
 @rows("name,character", CHARACTERS)
 def test_the_doors_agree_with_the_models(name: str, character: str) -> None:
     text = f"a{character}b"
-    found = {
+    results = {
         door.__name__: door(text)
         for door in (has_tag_alphabet, by_session_tags, by_token, by_template)
     }
     for service in ("iam", "sts"):
         shape = load_service_model(service)["shapes"]["tagValueType"]
         wanted = bool(compile_pattern(shape["pattern"])(text))
-        assert found == dict.fromkeys(found, wanted), name
+        assert results == dict.fromkeys(results, wanted), name
 
 
 @pytest.mark.parametrize(("length", "taken"), [(256, True), (257, False)])

@@ -38,11 +38,11 @@ def texts(path: Path) -> Iterator[str]:
 def test_each_thing_has_one_word() -> None:
     pages = (ROOT / "broker").rglob("*.html")
     code = (ROOT / "broker").rglob("*.py")
-    found = {
+    results = {
         f"{path.relative_to(ROOT)}: {word}"
         for path in {*DOCUMENTS, *pages, *code} - OTHERS
         if "site" not in path.parts
         for text in texts(path)
         for word in AVOIDED.findall(text)
     }
-    assert found == set()
+    assert results == set()

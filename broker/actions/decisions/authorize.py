@@ -45,7 +45,7 @@ from broker.model.audit import Outcome
 from broker.model.caller import Caller
 from broker.model.principal import PrincipalType
 from broker.model.registered import RegisteredService, service_arn
-from broker.model.request import Given
+from broker.model.request import Params
 from broker.permit.context import Context, call_context
 from broker.permit.guard import Guard, Judgement, reason
 from broker.permit.hypothetical import Hypotheses, is_named
@@ -178,7 +178,7 @@ class Authorizer:
             counted=True,
         )
 
-    async def _prepare(self, given: Given, call: Call) -> "_Decisions":
+    async def _prepare(self, params: Params, call: Call) -> "_Decisions":
         """The service, and who acts in the first question.
 
         Raises:
@@ -186,15 +186,15 @@ class Authorizer:
             ServiceUnavailable: what it takes to decide, or to record it, is away.
             ValidationError: the batch asks too much.
         """
-        batch: Batch = given[QUESTIONS]
-        ready = await self.get_ready(batch.service, call, given.get(REGISTERED))
+        batch: Batch = params[QUESTIONS]
+        ready = await self.get_ready(batch.service, call, params.get(REGISTERED))
         check_size(batch.questions, batch.decisions_max)
         decisions = _Decisions(self, ready, call, batch)
         if batch.questions:
             decisions.first = await decisions.prove(batch.questions[0])
         return decisions
 
-    async def _handle(self, _given: Given, call: Call) -> Mapping[str, Any]:
+    async def _handle(self, _given: Params, call: Call) -> Mapping[str, Any]:
         decisions: _Decisions = call.prepared  # type: ignore[assignment]
         return {ANSWERS: await decisions.answer()}
 
@@ -336,11 +336,14 @@ class _Decisions:
         decisions: list[ActionDecision] = []
         for resource in asked.resources:
             proved = await self.prove(structs.replace(asked, resources=(resource,)))
-            one = await self._judge(proved)
-            caller = caller or one.caller
-            decisions += one.decisions or [
+            answer = await self._judge(proved)
+            caller = caller or answer.caller
+            decisions += answer.decisions or [
                 ActionDecision(
-                    action=action, resource=resource, allowed=False, refusal=one.refusal
+                    action=action,
+                    resource=resource,
+                    allowed=False,
+                    refusal=answer.refusal,
                 )
                 for action in asked.actions
             ]
@@ -492,8 +495,8 @@ class _Decisions:
         used: set[tuple[int, str]] = set()
         for subject, decisions in self._judged:
             who = subject.caller
-            for one in decisions:
-                action, allowed = one.action, one.allowed
+            for decision in decisions:
+                action, allowed = decision.action, decision.allowed
                 if subject.is_proved and (id(subject), action) not in used:
                     used.add((id(subject), action))
                     prefix, _, name = action.partition(":")
@@ -503,7 +506,7 @@ class _Decisions:
                 )
                 same = who.principal.arn, action, allowed
                 if kept and same in kept:
-                    kept[same].add_resource(one.resource)
+                    kept[same].add_resource(decision.resource)
                     continue
                 why = ""
                 if allowed:
@@ -518,10 +521,10 @@ class _Decisions:
                     )
                     if not why:
                         continue
-                elif one.judgement is not None:
-                    await self.charge(one.judgement.work)
+                elif decision.judgement is not None:
+                    await self.charge(decision.judgement.work)
                 entry = self._entry(subject, action)
-                _describe(entry, one, why)
+                _describe(entry, decision, why)
                 kept[same] = entry
         for entry in kept.values():
             await by.log.keep(entry)
@@ -564,16 +567,18 @@ class _Decisions:
         return entry
 
 
-def _describe(entry: AuditEntry, one: ActionDecision, why_kept: str) -> None:
+def _describe(entry: AuditEntry, decision: ActionDecision, why_kept: str) -> None:
     """Say on its record what was decided, and why."""
-    entry.resources = (one.resource,)
-    if one.allowed and one.judgement is not None:
+    entry.resources = (decision.resource,)
+    if decision.allowed and decision.judgement is not None:
         entry.decision = Outcome.ALLOWED
-        entry.reason = f"{reason((one.judgement.decision,))} ({why_kept})"
+        entry.reason = f"{reason((decision.judgement.decision,))} ({why_kept})"
         return
     entry.decision, entry.error_code = Outcome.DENIED, AccessDenied.code
     entry.detail = entry.reason = (
-        one.detail if one.judgement is None else one.judgement.explain().sentence()
+        decision.detail
+        if decision.judgement is None
+        else decision.judgement.explain().sentence()
     )
 
 
@@ -642,10 +647,10 @@ def _asked_service(asked: str, call: Call) -> tuple[AccountId, str]:
     return AccountId(match[1]), match[2]
 
 
-async def _needs(given: Given, call: Call) -> tuple[Need, ...]:
+async def _needs(params: Params, call: Call) -> tuple[Need, ...]:
     if call.caller.principal.type is PrincipalType.SERVICE:
         return ()  # what `service_needs` says; the service is looked at in `get_ready`
-    batch: Batch = given[QUESTIONS]
+    batch: Batch = params[QUESTIONS]
     return service_needs(batch.service, call)
 
 
@@ -681,7 +686,7 @@ def _targets(
     """
     if question.actions:
         # As declared: else each way to write one would be another in the records.
-        actions = [compiled.spell_action(one) for one in question.actions]
+        actions = [compiled.spell_action(action) for action in question.actions]
         return _combined(compiled, actions, question.resources or (ANY_RESOURCE,))
     request = question.request
     if request is None:

@@ -7,7 +7,7 @@ from broker.actions.action import Action, Call, Handle
 from broker.kinds.accounts import require_account
 from broker.kinds.bearer_tokens import Owner, Token, TokenRules, view
 from broker.model.registered import service_arn
-from broker.model.request import Given
+from broker.model.request import Params
 from broker.permit.need import Need
 
 SERVICE = "broker"
@@ -15,7 +15,7 @@ SERVICE = "broker"
 Further = tuple[str, *tuple[Need, ...]]
 """A resource, and what a call needs besides the permission on it."""
 
-Resource = Callable[[Given, Call], str | Awaitable[Further]]
+Resource = Callable[[Params, Call], str | Awaitable[Further]]
 
 
 def read(name: str, handle: Handle, on: Resource) -> Action:
@@ -28,24 +28,24 @@ def change(name: str, handle: Handle, on: Resource, *, calls: int = 1) -> Action
     return _action(name, handle, on, writes=True, calls=calls)
 
 
-def named_service(given: Given, call: Call) -> str:
+def named_service(params: Params, call: Call) -> str:
     """The service ``ServiceName``, whether or not there is one."""
-    return service_arn(call.account, given["ServiceName"])
+    return service_arn(call.account, params["ServiceName"])
 
 
-def named_resource(given: Given, _call: Call) -> str:
+def named_resource(params: Params, _call: Call) -> str:
     """The resource ``ResourceArn``."""
-    arn: str = given["ResourceArn"]
+    arn: str = params["ResourceArn"]
     return arn
 
 
-def named_provider(given: Given, _call: Call) -> str:
+def named_provider(params: Params, _call: Call) -> str:
     """The identity provider ``ProviderArn``, whether or not there is one."""
-    arn: str = given["ProviderArn"]
+    arn: str = params["ProviderArn"]
     return arn
 
 
-def everything(_given: Given, _call: Call) -> str:
+def everything(_given: Params, _call: Call) -> str:
     """Lists are about no resource."""
     return "*"
 
@@ -53,9 +53,9 @@ def everything(_given: Given, _call: Call) -> str:
 def _action(
     name: str, handle: Handle, on: Resource, *, writes: bool, calls: int = 1
 ) -> Action:
-    async def needs(given: Given, call: Call) -> tuple[Need, ...]:
-        found = on(given, call)
-        resource, *further = (found,) if isinstance(found, str) else await found
+    async def needs(params: Params, call: Call) -> tuple[Need, ...]:
+        text = on(params, call)
+        resource, *further = (text,) if isinstance(text, str) else await text
         own = Need(action=f"{SERVICE}:{name}", resource=resource, account=call.account)
         return (own, *further)
 
@@ -86,7 +86,7 @@ _SHOWN = (
 )
 
 
-FindOwner = Callable[[Given, Call], Awaitable[Owner]]
+FindOwner = Callable[[Params, Call], Awaitable[Owner]]
 
 
 class TokenOperations:
@@ -102,35 +102,35 @@ class TokenOperations:
         self._owner = owner
         self._making = making or owner
 
-    async def create(self, given: Given, call: Call) -> Mapping[str, Any]:
+    async def create(self, params: Params, call: Call) -> Mapping[str, Any]:
         """Make one for the owner that the request names."""
-        owner = await self._making(given, call)
-        token, answer = await create_token(self._of, given, call, owner)
+        owner = await self._making(params, call)
+        token, answer = await create_token(self._of, params, call, owner)
         call.record.parameters = {**call.record.parameters, "TokenId": token.token_id}
         return answer
 
-    async def list(self, given: Given, call: Call) -> Mapping[str, Any]:
+    async def list(self, params: Params, call: Call) -> Mapping[str, Any]:
         """All that the owner has."""
-        owner = await self._owner(given, call)
-        found = await self._of.tokens_of(call.directory, owner)
-        return {f"{self._of.noun}s": [view(token) for token in found]}
+        owner = await self._owner(params, call)
+        results = await self._of.tokens_of(call.directory, owner)
+        return {f"{self._of.noun}s": [view(token) for token in results]}
 
-    async def delete(self, given: Given, call: Call) -> None:
+    async def delete(self, params: Params, call: Call) -> None:
         """Revoke one."""
-        owner = await self._owner(given, call)
-        await self._of.delete(call.change, owner, given["TokenId"])
+        owner = await self._owner(params, call)
+        await self._of.delete(call.change, owner, params["TokenId"])
 
 
 async def create_token(
-    of: TokenRules[Token], given: Given, call: Call, owner: Owner
+    of: TokenRules[Token], params: Params, call: Call, owner: Owner
 ) -> tuple[Token, dict[str, Any]]:
     """Make a token, and the answer that shows it this once."""
     token, secret = await of.create(
         call.change,
         await require_account(call.change, call.account),
         owner,
-        lasts=given.get(of.member, of.default),
-        addresses=given.get("Addresses", ()),
+        lasts=params.get(of.member, of.default),
+        addresses=params.get("Addresses", ()),
         now=call.now,
     )
     return token, {of.noun: view(token), "Token": secret.reveal()}

@@ -27,7 +27,7 @@ from broker.errors import InvalidClientTokenId, ValidationError
 from broker.model.account import TEMPORARY_KEY_PREFIX, AccountId, find_account_of_key_id
 from broker.model.principal import PrincipalType
 from broker.model.registered import RegisteredService
-from broker.model.request import Given
+from broker.model.request import Params
 from broker.permit.guard import Judgement
 from broker.permit.need import Need
 from broker.policy import (
@@ -133,14 +133,14 @@ class GatewayActions:
             )
         )
 
-    async def _describe(self, _given: Given, call: Call) -> Mapping[str, Any]:
+    async def _describe(self, _given: Params, call: Call) -> Mapping[str, Any]:
         ready = await self._authorizer.get_ready(GATEWAY_SERVICE, call)
         return {"Account": ready.service.account}
 
-    async def _derive(self, given: Given, call: Call) -> Mapping[str, Any]:
-        scope: Scope = given["Scope"]
-        access_key_id: str = given["AccessKeyId"]
-        token: str | None = given["SessionToken"]
+    async def _derive(self, params: Params, call: Call) -> Mapping[str, Any]:
+        scope: Scope = params["Scope"]
+        access_key_id: str = params["AccessKeyId"]
+        token: str | None = params["SessionToken"]
         ready = await self._authorizer.get_ready(GATEWAY_SERVICE, call)
         compiled = ready.compiled
         if scope.service not in compiled.scopes or scope.service in RESERVED:
@@ -195,11 +195,11 @@ class GatewayActions:
         }
         await self._log.keep(entry)
 
-    async def _resolve_keys(self, given: Given, call: Call) -> Mapping[str, Any]:
+    async def _resolve_keys(self, params: Params, call: Call) -> Mapping[str, Any]:
         ready = await self._authorizer.get_ready(GATEWAY_SERVICE, call)
         account = ready.service.account
-        asked: list[str] = given["AccessKeyIds"]
-        return {"Keys": [await self._get_key(one, account, call) for one in asked]}
+        asked: list[str] = params["AccessKeyIds"]
+        return {"Keys": [await self._get_key(text, account, call) for text in asked]}
 
     async def _get_key(self, key_id: str, account: AccountId, call: Call) -> KnownKey:
         if key_id.startswith(TEMPORARY_KEY_PREFIX):
@@ -219,12 +219,14 @@ class GatewayActions:
             return KnownKey()
         return KnownKey(principal_arn=key.caller.principal.arn)
 
-    async def _resolve_principals(self, given: Given, call: Call) -> Mapping[str, Any]:
+    async def _resolve_principals(
+        self, params: Params, call: Call
+    ) -> Mapping[str, Any]:
         ready = await self._authorizer.get_ready(GATEWAY_SERVICE, call)
         account = ready.service.account
-        asked: list[str] = given["Principals"]
+        asked: list[str] = params["Principals"]
         return {
-            "Invalid": [one for one in asked if not await self._exists(one, account)]
+            "Invalid": [text for text in asked if not await self._exists(text, account)]
         }
 
     async def _exists(self, text: str, account: AccountId) -> bool:
@@ -260,11 +262,11 @@ def _check_date(date: str, now: datetime) -> None:
         raise ValidationError("The date must be today or one of the seven days before.")
 
 
-async def _may_ask(_given: Given, call: Call) -> tuple[Need, ...]:
+async def _may_ask(_given: Params, call: Call) -> tuple[Need, ...]:
     return service_needs(GATEWAY_SERVICE, call)
 
 
-async def _may_derive(_given: Given, call: Call) -> tuple[Need, ...]:
+async def _may_derive(_given: Params, call: Call) -> tuple[Need, ...]:
     return service_needs(GATEWAY_SERVICE, call, "DeriveSigningKey")
 
 

@@ -116,8 +116,8 @@ class DecisionAnswer(Struct, frozen=True, kw_only=True):
     @property
     def allowed(self) -> bool:
         """Whether everything that was asked is allowed."""
-        for one in self.decisions:  # `all` would take three frames
-            if not one.allowed:
+        for decision in self.decisions:  # `all` would take three frames
+            if not decision.allowed:
                 return False
         return bool(self.decisions)
 
@@ -131,8 +131,8 @@ def check_size(
         ValidationError: they ask too much.
     """
     asked = 0
-    for one in questions:
-        asked += (len(one.actions) or 1) * (len(one.resources) or 1)
+    for question in questions:
+        asked += (len(question.actions) or 1) * (len(question.resources) or 1)
     if asked > decisions_max:
         raise ValidationError(
             f"A question may ask for at most {decisions_max} decisions."
@@ -186,7 +186,7 @@ def _check_context(
     values = 0
     if len({key.lower() for key in context}) < len(context):
         raise ValidationError("Context has a key twice: keys are case-insensitive.")
-    for key, given in context.items():
+    for key, items in context.items():
         if len(key) > KEY_CHARACTERS_MAX:
             raise ValidationError(
                 f"A key of Context has more than {KEY_CHARACTERS_MAX} characters."
@@ -195,17 +195,17 @@ def _check_context(
             raise ValidationError(
                 f"{compiled.name} does not bring the key {key[:200]}."
             )
-        if any(len(value) > VALUE_CHARACTERS_MAX for value in given):
+        if any(len(value) > VALUE_CHARACTERS_MAX for value in items):
             raise ValidationError(
                 f"A value of {key} has more than {VALUE_CHARACTERS_MAX} characters."
             )
         kind = compiled.find_key_type(key) or "String"
-        for value in given:
+        for value in items:
             if not has_type(value, DECLARED_TYPES[kind]):
                 raise ValidationError(
                     f"{value[:200]} is not a value of {key}, which is {kind}."
                 )
-        values += len(given)
+        values += len(items)
     if values > VALUES_MAX:
         raise ValidationError(f"Context has more than {VALUES_MAX} values.")
 
@@ -243,7 +243,9 @@ def complete_question(compiled: CompiledService, question: Question) -> Question
         question,
         principal=principal,
         actions=tuple(own),
-        resources=tuple([_resource(compiled, kind, one) for one in question.resources]),
+        resources=tuple(
+            [_resource(compiled, kind, resource) for resource in question.resources]
+        ),
         context=context,
         seen=seen,
         resource_type="",
@@ -268,12 +270,12 @@ def _resource(compiled: CompiledService, kind: str, name: str) -> str:
     if not kind:
         return name
     check_names_one(name)
-    found = name if kind == ANY_TYPE else compiled.find_resource(kind, name)
-    if found is None:
+    stored_name = name if kind == ANY_TYPE else compiled.find_resource(kind, name)
+    if stored_name is None:
         raise ValidationError(
             f"{name[:200]} is no {kind[:64]} of {compiled.name}. {_IDS}"
         )
-    return found
+    return stored_name
 
 
 def _seen(told: Mapping[str, tuple[str, ...]]) -> ClientRequest:

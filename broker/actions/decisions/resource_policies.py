@@ -15,36 +15,36 @@ from broker.kinds import resource_policies as policies
 from broker.kinds.accounts import require_account
 from broker.kinds.documents import shown_trust_policies
 from broker.model.registered import ResourcePolicy
-from broker.model.request import Given
+from broker.model.request import Params
 from broker.stores.directory.kinds import RESOURCE_POLICY
 
 if TYPE_CHECKING:
     from broker.model.types import broker as types
 
 
-async def _put(given: types.PutResourcePolicyRequest, call: Call) -> None:
+async def _put(params: types.PutResourcePolicyRequest, call: Call) -> None:
     await policies.put_resource_policy(
         call.change,
         await require_account(call.change, call.account),
-        given["ResourceArn"],
-        given["PolicyDocument"],
+        params["ResourceArn"],
+        params["PolicyDocument"],
         call.now,
     )
 
 
 async def _get(
-    given: types.GetResourcePolicyRequest, call: Call
+    params: types.GetResourcePolicyRequest, call: Call
 ) -> types.GetResourcePolicyResponse:
-    policy = await _require(given["ResourceArn"], call)
-    (shown,) = await shown_trust_policies(call.directory, [policy.document])
-    return {"ResourcePolicy": {**_entry(policy), "PolicyDocument": shown}}
+    policy = await _require(params["ResourceArn"], call)
+    (text,) = await shown_trust_policies(call.directory, [policy.document])
+    return {"ResourcePolicy": {**_entry(policy), "PolicyDocument": text}}
 
 
 async def _list(
-    given: types.ListResourcePoliciesRequest, call: Call
+    params: types.ListResourcePoliciesRequest, call: Call
 ) -> types.ListResourcePoliciesResponse:
     page = await call.directory.page_of(
-        RESOURCE_POLICY, call.account, page_request(cast("Given", given))
+        RESOURCE_POLICY, call.account, page_request(cast("Params", params))
     )
     return {
         "ResourcePolicies": [_entry(policy) for policy in page.items],
@@ -52,8 +52,8 @@ async def _list(
     }
 
 
-async def _delete(given: types.DeleteResourcePolicyRequest, call: Call) -> None:
-    policy = await _require(given["ResourceArn"], call)
+async def _delete(params: types.DeleteResourcePolicyRequest, call: Call) -> None:
+    policy = await _require(params["ResourceArn"], call)
     await call.change.remove(RESOURCE_POLICY, policy)
 
 

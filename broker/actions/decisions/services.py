@@ -16,37 +16,37 @@ from broker.kinds import registered_services as services
 from broker.kinds.accounts import require_account
 from broker.kinds.bearer_tokens import SERVICE_TOKENS, Owner, owning_service
 from broker.model.registered import RegisteredService
-from broker.model.request import Given
+from broker.model.request import Params
 from broker.stores.directory.kinds import SERVICE
 
 if TYPE_CHECKING:
     from broker.model.types import broker as types
 
 
-async def _put(given: types.PutServiceRequest, call: Call) -> types.PutServiceResponse:
+async def _put(params: types.PutServiceRequest, call: Call) -> types.PutServiceResponse:
     service = await services.put_service(
         call.change,
         await require_account(call.change, call.account),
-        given["ServiceName"],
-        given["Definition"],
+        params["ServiceName"],
+        params["Definition"],
         call.now,
     )
     return {"Service": _view(service)}
 
 
-async def _get(given: types.GetServiceRequest, call: Call) -> types.GetServiceResponse:
-    return {"Service": _view(await _require(given["ServiceName"], call))}
+async def _get(params: types.GetServiceRequest, call: Call) -> types.GetServiceResponse:
+    return {"Service": _view(await _require(params["ServiceName"], call))}
 
 
 async def _list(
     _given: types.ListServicesRequest, call: Call
 ) -> types.ListServicesResponse:
-    found = await call.directory.all_of(SERVICE, call.account)
-    return {"Services": [_view(service) for service in found]}
+    registered_services = await call.directory.all_of(SERVICE, call.account)
+    return {"Services": [_view(service) for service in registered_services]}
 
 
-async def _delete(given: types.DeleteServiceRequest, call: Call) -> None:
-    await call.change.remove(SERVICE, await _require(given["ServiceName"], call))
+async def _delete(params: types.DeleteServiceRequest, call: Call) -> None:
+    await call.change.remove(SERVICE, await _require(params["ServiceName"], call))
 
 
 async def _require(name: str, call: Call) -> RegisteredService:
@@ -63,8 +63,8 @@ def _view(service: RegisteredService) -> types.Service:
     }
 
 
-async def _owner(given: Given, call: Call) -> Owner:
-    return owning_service(await _require(given["ServiceName"], call))
+async def _owner(params: Params, call: Call) -> Owner:
+    return owning_service(await _require(params["ServiceName"], call))
 
 
 _TOKENS = TokenOperations(SERVICE_TOKENS, _owner)

@@ -56,7 +56,7 @@ from broker.model.arn import iam_arn
 from broker.model.credentials import CredentialKind
 from broker.model.entities import User
 from broker.model.page import read_pages
-from broker.model.request import Given
+from broker.model.request import Params
 from broker.model.sealing import Sealer
 from broker.model.uses import Report
 from broker.runtime.offload import offload
@@ -91,14 +91,14 @@ OPTION = "AccountProperties"
 PROPERTIES_MAX = 50
 
 
-async def _get(_given: Given, call: Call) -> types.GetAccountPropertiesResponse:
+async def _get(_given: Params, call: Call) -> types.GetAccountPropertiesResponse:
     account = await require_account(call.directory, call.account)
     return {"Properties": dict(_properties(account))}
 
 
-async def _put(given: Given, call: Call) -> None:
+async def _put(params: Params, call: Call) -> None:
     account = await require_account(call.change, call.account)
-    properties = {**_properties(account), **given["Properties"]}
+    properties = {**_properties(account), **params["Properties"]}
     if len(properties) > PROPERTIES_MAX:
         raise InvalidInput(f"An account has at most {PROPERTIES_MAX} properties.")
     await update_account(
@@ -119,14 +119,14 @@ ACCOUNT_PROPERTIES = (
 )
 
 
-async def _create_alias(given: types.CreateAccountAliasRequest, call: Call) -> None:
+async def _create_alias(params: types.CreateAccountAliasRequest, call: Call) -> None:
     account = await accounts.require_account(call.change, call.account)
-    await accounts.set_alias(call.change, account, given["AccountAlias"])
+    await accounts.set_alias(call.change, account, params["AccountAlias"])
 
 
-async def _delete_alias(given: types.DeleteAccountAliasRequest, call: Call) -> None:
+async def _delete_alias(params: types.DeleteAccountAliasRequest, call: Call) -> None:
     account = await accounts.require_account(call.change, call.account)
-    await accounts.remove_alias(call.change, account, given["AccountAlias"])
+    await accounts.remove_alias(call.change, account, params["AccountAlias"])
 
 
 async def _list_aliases(
@@ -154,22 +154,22 @@ class SetStsRegionRequest(TypedDict):
     Active: bool
 
 
-async def _list_regions(_given: Given, call: Call) -> Mapping[str, Any]:
+async def _list_regions(_given: Params, call: Call) -> Mapping[str, Any]:
     """``Disabled``: the regions where STS is off."""
     account = await require_account(call.directory, call.account)
     return {"Disabled": disabled_regions(account)}
 
 
-async def _set_region(given: SetStsRegionRequest, call: Call) -> None:
-    region = given["Region"]
+async def _set_region(params: SetStsRegionRequest, call: Call) -> None:
+    region = params["Region"]
     if not is_region_name(region):
         raise InvalidInput("Write a region such as eu-central-1.")
     account = await require_account(call.change, call.account)
     try:
         off = switch_regions(
             account,
-            disable=() if given["Active"] else (region,),
-            enable=(region,) if given["Active"] else (),
+            disable=() if params["Active"] else (region,),
+            enable=(region,) if params["Active"] else (),
         )
     except ValueError as error:
         raise InvalidInput(f"STS cannot be switched off in {ALWAYS_ON}.") from error
@@ -221,7 +221,7 @@ _COUNTS: dict[str, Kind[Any]] = {
 }
 
 
-async def _get_summary(_given: Given, call: Call) -> types.GetAccountSummaryResponse:
+async def _get_summary(_given: Params, call: Call) -> types.GetAccountSummaryResponse:
     account = await require_account(call.directory, call.account)
     summary = {name: quota(account, which) for name, which in _QUOTAS.items()}
     summary["PolicyVersionsInUseQuota"] = _POLICY_VERSIONS
@@ -256,7 +256,7 @@ async def _get_summary(_given: Given, call: Call) -> types.GetAccountSummaryResp
     return {"SummaryMap": dict(sorted(summary.items()))}
 
 
-async def _prepare_report(_given: Given, call: Call) -> Report | None:
+async def _prepare_report(_given: Params, call: Call) -> Report | None:
     """Reading a large account takes a while: it is done before the transaction."""
     report = await call.directory.find(REPORT, call.account, REPORT_ID)
     if report is not None and call.now - report.made_at < VALID_FOR:
@@ -282,7 +282,7 @@ async def _prepare_report(_given: Given, call: Call) -> Report | None:
 
 
 async def _generate_report(
-    _given: Given, call: Call
+    _given: Params, call: Call
 ) -> types.GenerateCredentialReportResponse:
     if not isinstance(call.prepared, Report):
         return {"State": "COMPLETE"}
@@ -294,7 +294,7 @@ async def _generate_report(
     }
 
 
-async def _get_report(_given: Given, call: Call) -> types.GetCredentialReportResponse:
+async def _get_report(_given: Params, call: Call) -> types.GetCredentialReportResponse:
     report = await call.directory.find(REPORT, call.account, REPORT_ID)
     if report is None:
         raise ReportNotPresent(advice="Call GenerateCredentialReport to make one.")
@@ -311,9 +311,9 @@ async def _get_report(_given: Given, call: Call) -> types.GetCredentialReportRes
 
 
 async def _get_key_last_used(
-    given: types.GetAccessKeyLastUsedRequest, call: Call
+    params: types.GetAccessKeyLastUsedRequest, call: Call
 ) -> types.GetAccessKeyLastUsedResponse:
-    key_id = given["AccessKeyId"]
+    key_id = params["AccessKeyId"]
     key = await find_access_key(call.directory, key_id)
     if key is None or key.account != call.account:
         # Callers must not learn whether another account has such a key.
@@ -337,14 +337,14 @@ async def _get_key_last_used(
     return answer
 
 
-async def _key(given: Given, call: Call) -> ActionTarget:
+async def _key(params: Params, call: Call) -> ActionTarget:
     """The owner of the key; a refusal does not say who that is."""
-    owner = await _key_owner(given, call)
-    return replace(owner, shown=f"access key {given['AccessKeyId']}")
+    owner = await _key_owner(params, call)
+    return replace(owner, shown=f"access key {params['AccessKeyId']}")
 
 
-async def _key_owner(given: Given, call: Call) -> ActionTarget:
-    key = await find_access_key(call.directory, given["AccessKeyId"])
+async def _key_owner(params: Params, call: Call) -> ActionTarget:
+    key = await find_access_key(call.directory, params["AccessKeyId"])
     if key is None or key.account != call.account:
         return ActionTarget(iam_arn(call.account, "user/*"))
     if key.user_id is None:
@@ -391,7 +391,7 @@ def outbound_federation_actions(
 ) -> tuple[Action, ...]:
     """The switch of outbound federation, and the token version of an account."""
 
-    async def make_keys(_given: Given, call: Call) -> Outbound | None:
+    async def make_keys(_given: Params, call: Call) -> Outbound | None:
         account = await require_account(call.directory, call.account)
         if find_outbound(account) is not None:
             return None
@@ -399,7 +399,7 @@ def outbound_federation_actions(
         return Outbound(enabled=False, keys=keys)
 
     async def enable(
-        _given: Given, call: Call
+        _given: Params, call: Call
     ) -> types.EnableOutboundWebIdentityFederationResponse:
         account = await require_account(call.change, call.account)
         outbound = find_outbound(account) or _prepared(call)
@@ -414,7 +414,7 @@ def outbound_federation_actions(
         return {"IssuerIdentifier": issuer_of(public_origin, call.account)}
 
     async def info(
-        _given: Given, call: Call
+        _given: Params, call: Call
     ) -> types.GetOutboundWebIdentityFederationInfoResponse:
         account = await require_account(call.directory, call.account)
         outbound = find_outbound(account)
@@ -435,7 +435,7 @@ def outbound_federation_actions(
     )
 
 
-async def _disable(_given: Given, call: Call) -> None:
+async def _disable(_given: Params, call: Call) -> None:
     account = await require_account(call.change, call.account)
     outbound = find_outbound(account)
     if outbound is None or not outbound.enabled:
@@ -446,11 +446,11 @@ async def _disable(_given: Given, call: Call) -> None:
 
 
 async def _prefer(
-    given: types.SetSecurityTokenServicePreferencesRequest, call: Call
+    params: types.SetSecurityTokenServicePreferencesRequest, call: Call
 ) -> None:
     """Only stored and shown: the broker's tokens are valid in every region."""
     account = await require_account(call.change, call.account)
-    version = given["GlobalEndpointTokenVersion"]
+    version = params["GlobalEndpointTokenVersion"]
     options = {**account.options, TOKEN_VERSION: version}
     await update_account(call.change, replace(account, options=options))
 

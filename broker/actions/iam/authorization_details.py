@@ -81,11 +81,11 @@ class _PoliciesOfOwners:
 
 
 async def _users(call: Call, page: PageRequest, details: _Details) -> Page[User]:
-    found = await call.directory.page_of(USER, call.account, page)
-    ids = [user.user_id for user in found.items]
+    stored_page = await call.directory.page_of(USER, call.account, page)
+    ids = [user.user_id for user in stored_page.items]
     owned = await _PoliciesOfOwners.load(call.directory, call.account, ids)
     groups = await list_memberships(call.directory, call.account, ids)
-    for user in found.items:
+    for user in stored_page.items:
         detail: types.UserDetail = {
             "Path": user.path,
             "UserName": user.name,
@@ -102,12 +102,12 @@ async def _users(call: Call, page: PageRequest, details: _Details) -> Page[User]
         if user.boundary_arn is not None:
             detail["PermissionsBoundary"] = views.boundary(user.boundary_arn)
         details.users.append(detail)
-    return found
+    return stored_page
 
 
 async def _groups(call: Call, page: PageRequest, details: _Details) -> Page[Group]:
-    found = await call.directory.page_of(GROUP, call.account, page)
-    ids = [group.group_id for group in found.items]
+    stored_page = await call.directory.page_of(GROUP, call.account, page)
+    ids = [group.group_id for group in stored_page.items]
     owned = await _PoliciesOfOwners.load(call.directory, call.account, ids)
     details.groups += [
         {
@@ -119,21 +119,21 @@ async def _groups(call: Call, page: PageRequest, details: _Details) -> Page[Grou
             "GroupPolicyList": owned.inline_of(group.group_id),
             "AttachedManagedPolicies": owned.attached_of(group.group_id),
         }
-        for group in found.items
+        for group in stored_page.items
     ]
-    return found
+    return stored_page
 
 
 async def _roles(call: Call, page: PageRequest, details: _Details) -> Page[Role]:
-    found = await call.directory.page_of(ROLE, call.account, page)
-    ids = [role.role_id for role in found.items]
+    stored_page = await call.directory.page_of(ROLE, call.account, page)
+    ids = [role.role_id for role in stored_page.items]
     owned = await _PoliciesOfOwners.load(call.directory, call.account, ids)
     used = await role_last_used(call.directory, call.account, ids)
     profiles = await list_profiles_of_roles(call.directory, call.account, ids)
-    shown = await shown_trust_policies(
-        call.directory, [role.trust_policy for role in found.items]
+    rows = await shown_trust_policies(
+        call.directory, [role.trust_policy for role in stored_page.items]
     )
-    for role, trust in zip(found.items, shown, strict=True):
+    for role, trust in zip(stored_page.items, rows, strict=True):
         detail: types.RoleDetail = {
             "Path": role.path,
             "RoleName": role.name,
@@ -153,16 +153,16 @@ async def _roles(call: Call, page: PageRequest, details: _Details) -> Page[Role]
         if role.boundary_arn is not None:
             detail["PermissionsBoundary"] = views.boundary(role.boundary_arn)
         details.roles.append(detail)
-    return found
+    return stored_page
 
 
 async def _own_policies(
     call: Call, page: PageRequest, details: _Details
 ) -> Page[ManagedPolicy]:
-    found = await call.directory.page_of(MANAGED_POLICY, call.account, page)
-    for policy in found.items:
+    stored_page = await call.directory.page_of(MANAGED_POLICY, call.account, page)
+    for policy in stored_page.items:
         details.policies.append(await _policy(call, policy))
-    return found
+    return stored_page
 
 
 async def _aws_policies(
@@ -210,10 +210,10 @@ _SECTIONS: Mapping[str, _Section] = {
 
 
 async def _get_details(
-    given: types.GetAccountAuthorizationDetailsRequest, call: Call
+    params: types.GetAccountAuthorizationDetailsRequest, call: Call
 ) -> types.GetAccountAuthorizationDetailsResponse:
-    request = page_request(given)
-    sections = [name for name in _SECTIONS if name in given.get("Filter", _SECTIONS)]
+    request = page_request(params)
+    sections = [name for name in _SECTIONS if name in params.get("Filter", _SECTIONS)]
     marker: str | None = None
     if request.marker is not None:
         name, colon, marker = request.marker.partition(":")

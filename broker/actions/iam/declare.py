@@ -17,7 +17,7 @@ from broker.actions.action import Action, Call, Handle, Prepare
 from broker.actions.iam.paging import with_own_markers
 from broker.errors import InvalidClientTokenId, UnsupportedOperation
 from broker.model.principal import PrincipalType
-from broker.model.request import Door, Given
+from broker.model.request import Door, Params
 from broker.model.session import SessionKind
 from broker.permit.context import tag_context
 from broker.permit.need import Need
@@ -39,16 +39,16 @@ class ActionTarget:
     shown: str | None = None
 
 
-Target = Callable[[Given, Call], Awaitable[ActionTarget]]
+Target = Callable[[Params, Call], Awaitable[ActionTarget]]
 """Finds what a call acts on; never raises for something that is not there."""
 
-FurtherTarget = Callable[[Given, Call, ActionTarget], ActionTarget | None]
+FurtherTarget = Callable[[Params, Call, ActionTarget], ActionTarget | None]
 """What a call acts on besides its target, if anything."""
 
 Setting = Callable[[Call], Awaitable[bool]]
 """Whether the account's settings permit something to all its users."""
 
-Keys = Callable[[Given, ActionTarget], Context]
+Keys = Callable[[Params, ActionTarget], Context]
 """Further condition keys of a call."""
 
 
@@ -98,13 +98,13 @@ def change(
 def granted_if(setting: Setting, action: Action) -> Action:
     """An action that an account setting can permit to all its users."""
 
-    async def needs(given: Given, call: Call) -> tuple[Need, ...]:
-        found = await action.needs(given, call)
+    async def needs(params: Params, call: Call) -> tuple[Need, ...]:
+        stored_needs = await action.needs(params, call)
         if call.caller.principal.type is not PrincipalType.USER:
-            return found
+            return stored_needs
         if not await setting(call):
-            return found
-        return tuple(structs.replace(need, granted=True) for need in found)
+            return stored_needs
+        return tuple(structs.replace(need, granted=True) for need in stored_needs)
 
     return replace(action, needs=needs)
 
@@ -114,13 +114,13 @@ def _needs(
 ) -> Callable[[Any, Call], Awaitable[tuple[Need, ...]]]:
     tagging = _MAKING.sub("Tag", name)
 
-    async def needs(given: Given, call: Call) -> tuple[Need, ...]:
+    async def needs(params: Params, call: Call) -> tuple[Need, ...]:
         _require_iam_caller(call)
-        target = await on(given, call)
-        tags = _request_tags(given)
+        target = await on(params, call)
+        tags = _request_tags(params)
         context = {**target.context, **tags}
         for more in keys:
-            context.update(more(given, target))
+            context.update(more(params, target))
         need = Need(
             action=f"iam:{name}",
             resource=target.arn,
@@ -129,7 +129,7 @@ def _needs(
             shown=target.shown,
         )
         needed = [need]
-        further = None if also is None else also(given, call, target)
+        further = None if also is None else also(params, call, target)
         if further is not None:
             needed.append(
                 structs.replace(need, resource=further.arn, shown=further.shown)
@@ -148,13 +148,13 @@ _MAKING = re.compile(r"^(?:CreateVirtual|Create|Upload)")
 """The verbs of actions that create something."""
 
 
-def _request_tags(given: Given) -> Context:
+def _request_tags(params: Params) -> Context:
     """``aws:RequestTag/…`` and ``aws:TagKeys`` of the tags in a request.
 
     Creating something with tags also needs the permission to tag it. Source: IAM User
     Guide, "Tags for IAM resources".
     """
-    tags = {tag["Key"]: tag["Value"] for tag in given.get("Tags", ())}
+    tags = {tag["Key"]: tag["Value"] for tag in params.get("Tags", ())}
     if not tags:
         return {}
     return {**tag_context("aws:requesttag", tags), "aws:tagkeys": tuple(tags)}
@@ -163,21 +163,21 @@ def _request_tags(given: Given) -> Context:
 def _in_whole_seconds(handle: Handle) -> Handle:
     """IAM keeps and shows times without fractions, as AWS does."""
 
-    async def run(given: Given, call: Call) -> Mapping[str, Any] | None:
+    async def run(params: Params, call: Call) -> Mapping[str, Any] | None:
         now = call.now.replace(microsecond=0)
-        return await handle(given, structs.replace(call, now=now))
+        return await handle(params, structs.replace(call, now=now))
 
     return run
 
 
 def _refusing(name: str, handle: Handle, unsupported: tuple[str, ...]) -> Handle:
-    async def refuse(given: Given, call: Call) -> Mapping[str, Any] | None:
+    async def refuse(params: Params, call: Call) -> Mapping[str, Any] | None:
         for member in unsupported:
-            if member in given:
+            if member in params:
                 raise UnsupportedOperation(
                     f"The parameter {member} of {name} is not supported."
                 )
-        return await handle(given, call)
+        return await handle(params, call)
 
     return refuse
 

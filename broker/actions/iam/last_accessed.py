@@ -30,7 +30,7 @@ from broker.kinds.roles import require_role
 from broker.kinds.users import require_group, require_user
 from broker.model.entities import Group, ManagedPolicy, Role, User
 from broker.model.page import read_pages
-from broker.model.request import Given
+from broker.model.request import Params
 from broker.model.uses import Report, Use
 from broker.policy import PolicyDocument, PolicyKind, parse_policy
 from broker.policy.catalogue import find_service, service_prefixes
@@ -64,9 +64,9 @@ class _HeldPolicy:
 
 
 async def _prepare_job(
-    given: types.GenerateServiceLastAccessedDetailsRequest, call: Call
+    params: types.GenerateServiceLastAccessedDetailsRequest, call: Call
 ) -> Report:
-    arn = given["Arn"]
+    arn = params["Arn"]
     subject = await _require_subject(arn, call)
     if isinstance(subject, ManagedPolicy):
         texts = [subject.default_version.document]
@@ -80,10 +80,10 @@ async def _prepare_job(
     services = await offload(lambda: _named_services(_parse_all(texts), own))
     body = {
         "arn": arn,
-        "granularity": given.get("Granularity", "SERVICE_LEVEL"),
+        "granularity": params.get("Granularity", "SERVICE_LEVEL"),
         "entities": {
-            unique_id: [kind_of(one).noun.upper(), one.arn, one.name, one.path]
-            for unique_id, one in entities.items()
+            unique_id: [kind_of(entry).noun.upper(), entry.arn, entry.name, entry.path]
+            for unique_id, entry in entities.items()
         },
         "services": services,
         "uses": [_use_json(use) for use in uses if use.service in services],
@@ -107,13 +107,13 @@ async def _generate(
 
 
 async def _get_details(
-    given: types.GetServiceLastAccessedDetailsRequest, call: Call
+    params: types.GetServiceLastAccessedDetailsRequest, call: Call
 ) -> dict[str, Any]:
-    report, body = await _require_job(given["JobId"], call)
+    report, body = await _require_job(params["JobId"], call)
     by_service: dict[str, list[list[Any]]] = {}
     for use in body["uses"]:
         by_service.setdefault(use[1], []).append(use)
-    page = cut(list(body["services"]), str, page_request(given))
+    page = cut(list(body["services"]), str, page_request(params))
     return {
         "JobStatus": "COMPLETED",
         "JobType": body["granularity"],
@@ -127,10 +127,10 @@ async def _get_details(
 
 
 async def _get_with_entities(
-    given: types.GetServiceLastAccessedDetailsWithEntitiesRequest, call: Call
+    params: types.GetServiceLastAccessedDetailsWithEntitiesRequest, call: Call
 ) -> dict[str, Any]:
-    report, body = await _require_job(given["JobId"], call)
-    service = given["ServiceNamespace"]
+    report, body = await _require_job(params["JobId"], call)
+    service = params["ServiceNamespace"]
     if service not in body["services"]:
         raise NoSuchEntity(f"The service {service} is not in the report.")
     last: dict[str, int] = {}
@@ -141,7 +141,7 @@ async def _get_with_entities(
         list(body["entities"].items()),
         # Most recent use first.
         lambda item: f"{_FAR - last.get(item[0], 0):020d}{item[0]}",
-        page_request(given),
+        page_request(params),
     )
     details: list[types.EntityDetails] = []
     for unique_id, (kind, arn, name, path) in entities.items:
@@ -167,36 +167,36 @@ async def _get_with_entities(
 
 
 async def _list_granting(
-    given: types.ListPoliciesGrantingServiceAccessRequest, call: Call
+    params: types.ListPoliciesGrantingServiceAccessRequest, call: Call
 ) -> dict[str, Any]:
-    subject = await _require_subject(given["Arn"], call)
+    subject = await _require_subject(params["Arn"], call)
     if isinstance(subject, ManagedPolicy):
-        raise InvalidInput(f"{given['Arn']} is not a user, group or role.")
-    services = list(dict.fromkeys(given["ServiceNamespaces"]))
+        raise InvalidInput(f"{params['Arn']} is not a user, group or role.")
+    services = list(dict.fromkeys(params["ServiceNamespaces"]))
     for service in services:
         if not _NAMESPACE.fullmatch(service):
             raise InvalidInput(f"{service} is not a service namespace.")
     policies = await _held(subject, call)
-    found = await offload(lambda: _granting_all(policies, services))
+    results = await offload(lambda: _granting_all(policies, services))
     return listed(
         "PoliciesGrantingServiceAccess",
         services,
         str,
-        given,
-        lambda service: {"ServiceNamespace": service, "Policies": found[service]},
+        params,
+        lambda service: {"ServiceNamespace": service, "Policies": results[service]},
     )
 
 
 def _granting_all(
     policies: Iterable[_HeldPolicy], services: Sequence[str]
 ) -> dict[str, list[types.PolicyGrantingServiceAccess]]:
-    found: dict[str, list[types.PolicyGrantingServiceAccess]] = {
+    results: dict[str, list[types.PolicyGrantingServiceAccess]] = {
         s: [] for s in services
     }
     for held in policies:
         for service in granted_services(_parse_all([held.text]), services):
-            found[service].append(_granting(held))
-    return found
+            results[service].append(_granting(held))
+    return results
 
 
 def _granting(held: _HeldPolicy) -> types.PolicyGrantingServiceAccess:
@@ -245,23 +245,25 @@ async def _held(owner: Owner, call: Call) -> list[_HeldPolicy]:
     owners: list[Owner] = [owner]
     if isinstance(owner, User):
         owners += await list_user_groups(directory, account, owner.user_id)
-    ids = [owner_id(one) for one in owners]
+    ids = [owner_id(owner) for owner in owners]
     inline = await list_inline_policies_of(directory, account, ids)
     attached = await list_attachments_of(directory, account, ids)
-    found: list[_HeldPolicy] = []
+    policies: list[_HeldPolicy] = []
     seen: set[str] = set()
-    for one in owners:
-        found += [
-            _HeldPolicy(policy.name, None, one, policy.document)
-            for policy in inline.get(owner_id(one), ())
+    for entry in owners:
+        policies += [
+            _HeldPolicy(policy.name, None, entry, policy.document)
+            for policy in inline.get(owner_id(entry), ())
         ]
-        for arn in attached.get(owner_id(one), ()):
+        for arn in attached.get(owner_id(entry), ()):
             policy = await find_managed_policy(directory, account, arn)
             if policy is not None and arn not in seen:
                 seen.add(arn)
                 text = policy.default_version.document
-                found.append(_HeldPolicy(parse_policy_arn(arn).name, arn, None, text))
-    return found
+                policies.append(
+                    _HeldPolicy(parse_policy_arn(arn).name, arn, None, text)
+                )
+    return policies
 
 
 async def _entities(
@@ -272,15 +274,15 @@ async def _entities(
         return {owner_id(subject): subject}
     if isinstance(subject, Group):
         return {user.user_id: user for user in await _members(subject, call)}
-    found: dict[str, User | Role] = {}
+    results: dict[str, User | Role] = {}
     directory, account = call.directory, call.account
     attached = await list_attached_owners(directory, account, subject.arn)
     for owner in await find_owners(directory, account, attached):
         if isinstance(owner, Group):
-            found |= {one.user_id: one for one in await _members(owner, call)}
+            results |= {user.user_id: user for user in await _members(owner, call)}
         else:
-            found[owner_id(owner)] = owner
-    return found
+            results[owner_id(owner)] = owner
+    return results
 
 
 async def _members(group: Group, call: Call) -> list[User]:
@@ -295,12 +297,12 @@ def _named_services(
     documents: Sequence[PolicyDocument], registered: Sequence[str]
 ) -> dict[str, str]:
     """The services that are granted, AWS's and the account's own, with their names."""
-    found = {}
+    results = {}
     prefixes = dict.fromkeys((*service_prefixes(), *registered))
     for prefix in granted_services(documents, prefixes):
         entry = find_service(prefix)
-        found[prefix] = prefix if entry is None else entry.name
-    return found
+        results[prefix] = prefix if entry is None else entry.name
+    return results
 
 
 def _parse_all(texts: Iterable[str]) -> list[PolicyDocument]:
@@ -354,8 +356,8 @@ def _from_timestamp(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-async def _subject_target(given: Given, _call: Call) -> ActionTarget:
-    return ActionTarget(given["Arn"])
+async def _subject_target(params: Params, _call: Call) -> ActionTarget:
+    return ActionTarget(params["Arn"])
 
 
 LAST_ACCESSED = (

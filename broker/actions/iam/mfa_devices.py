@@ -24,7 +24,7 @@ from broker.kinds.passkeys import is_passkey, require_passkey_of
 from broker.model.account import Account
 from broker.model.arn import iam_arn
 from broker.model.credentials import MfaDevice, Passkey
-from broker.model.request import Given
+from broker.model.request import Params
 from broker.model.sealing import SealerOpener
 from broker.proofs.attempts import Attempts, limit_of_factors
 from broker.sessions.vault import SealBrokenError
@@ -41,12 +41,12 @@ def mfa_device_actions(sealer: SealerOpener, attempts: Attempts) -> tuple[Action
     Wrong codes count with those of every other door.
     """
 
-    async def count_guess(given: Given, call: Call) -> None:
+    async def count_guess(params: Params, call: Call) -> None:
         # Count before the transaction, since the cache may share the database's one
         # writer. Other errors come first; the transaction then reports wrong codes.
-        serial = given["SerialNumber"]
+        serial = params["SerialNumber"]
         device = await call.directory.named(MFA_DEVICE, call.account, serial)
-        named = await get_holder(given, call, call.directory)
+        named = await get_holder(params, call, call.directory)
         if device is None or device.user_id not in {None, named.holder_id}:
             # The call will be refused; its codes must not lock out the device's owner.
             return
@@ -55,18 +55,18 @@ def mfa_device_actions(sealer: SealerOpener, attempts: Attempts) -> tuple[Action
         with suppress(InvalidAuthenticationCode), _seeds():
             async with attempts.one(limits, wrong=InvalidAuthenticationCode):
                 mfa_devices.require_codes(
-                    device, _codes(given), opener=sealer, now=call.now
+                    device, _codes(params), opener=sealer, now=call.now
                 )
 
-    async def create(given: Given, call: Call) -> dict[str, Any]:
+    async def create(params: Params, call: Call) -> dict[str, Any]:
         account = await require_account(call.change, call.account)
-        name = given["VirtualMFADeviceName"]
-        tags = given_tags(given.get("Tags", ()), KeyCase.SENSITIVE)
+        name = params["VirtualMFADeviceName"]
+        tags = given_tags(params.get("Tags", ()), KeyCase.SENSITIVE)
         device, seed = await mfa_devices.create_virtual_device(
             call.change,
             account,
             name=name,
-            path=given.get("Path", "/"),
+            path=params.get("Path", "/"),
             tags=tags,
             sealer=sealer,
             now=call.now,
@@ -80,26 +80,26 @@ def mfa_device_actions(sealer: SealerOpener, attempts: Attempts) -> tuple[Action
             view["Tags"] = views.tag_list(tags)
         return {"VirtualMFADevice": view}
 
-    async def enable(given: Given, call: Call) -> None:
-        holder = await get_holder(given, call, call.change)
+    async def enable(params: Params, call: Call) -> None:
+        holder = await get_holder(params, call, call.change)
         await require_shown_factor(holder.holder_id, call)
-        device = await _require(given, call)
+        device = await _require(params, call)
         with _seeds():
             await mfa_devices.enable_device(
                 call.change,
                 await require_account(call.change, call.account),
                 device,
                 holder.holder_id,
-                _codes(given),
+                _codes(params),
                 opener=sealer,
                 now=call.now,
             )
 
-    async def resync(given: Given, call: Call) -> None:
-        device = await _require_own(given, call)
+    async def resync(params: Params, call: Call) -> None:
+        device = await _require_own(params, call)
         with _seeds():
             await mfa_devices.resync_device(
-                call.change, device, _codes(given), opener=sealer, now=call.now
+                call.change, device, _codes(params), opener=sealer, now=call.now
             )
 
     return (
@@ -117,82 +117,82 @@ def mfa_device_actions(sealer: SealerOpener, attempts: Attempts) -> tuple[Action
     )
 
 
-async def mfa_device(given: Given, call: Call) -> ActionTarget:
+async def mfa_device(params: Params, call: Call) -> ActionTarget:
     """The device ``SerialNumber``."""
-    serial = given["SerialNumber"]
-    found = await call.directory.named(MFA_DEVICE, call.account, serial)
-    if found is not None:
-        return ActionTarget(found.arn, on.resource_tags(found.tags))
+    serial = params["SerialNumber"]
+    device = await call.directory.named(MFA_DEVICE, call.account, serial)
+    if device is not None:
+        return ActionTarget(device.arn, on.resource_tags(device.tags))
     arn = serial if serial.startswith("arn:") else f"mfa/{serial}"
     return ActionTarget(arn if arn == serial else iam_arn(call.account, arn))
 
 
-async def _user_or_holder(given: Given, call: Call) -> ActionTarget:
+async def _user_or_holder(params: Params, call: Call) -> ActionTarget:
     """The user named in the request, or the one the device belongs to."""
-    if "UserName" in given:
-        return await on.user(given, call)
-    serial = given["SerialNumber"]
+    if "UserName" in params:
+        return await on.user(params, call)
+    serial = params["SerialNumber"]
     device: MfaDevice | Passkey | None = await call.directory.named(
         MFA_DEVICE, call.account, serial
     ) or await call.directory.named(PASSKEY, call.account, serial)
     if device is not None and device.user_id is not None:
         holder = await read_holder(call.directory, call.account, device.user_id)
         if holder.user is not None:
-            found = await on.user({"UserName": holder.user.name}, call)
-            return replace(found, shown=serial)
-    return await on.user_or_self(given, call)
+            target = await on.user({"UserName": holder.user.name}, call)
+            return replace(target, shown=serial)
+    return await on.user_or_self(params, call)
 
 
-async def _require(given: Given, call: Call) -> MfaDevice:
+async def _require(params: Params, call: Call) -> MfaDevice:
     return await mfa_devices.require_mfa_device(
-        call.directory, call.account, given["SerialNumber"]
+        call.directory, call.account, params["SerialNumber"]
     )
 
 
-async def _require_own(given: Given, call: Call) -> MfaDevice:
-    holder = await get_holder(given, call, call.directory)
+async def _require_own(params: Params, call: Call) -> MfaDevice:
+    holder = await get_holder(params, call, call.directory)
     return await mfa_devices.require_mfa_device_of(
-        call.directory, call.account, given["SerialNumber"], holder.holder_id
+        call.directory, call.account, params["SerialNumber"], holder.holder_id
     )
 
 
-async def _require_passkey(given: Given, call: Call) -> Passkey:
-    serial = given["SerialNumber"]
-    found = await call.directory.named(PASSKEY, call.account, serial)
-    if "UserName" in given or found is None:
-        holder = await get_holder(given, call, call.directory)
+async def _require_passkey(params: Params, call: Call) -> Passkey:
+    serial = params["SerialNumber"]
+    passkey = await call.directory.named(PASSKEY, call.account, serial)
+    if "UserName" in params or passkey is None:
+        holder = await get_holder(params, call, call.directory)
         return await require_passkey_of(
             call.directory, call.account, serial, holder.holder_id
         )
-    return found
+    return passkey
 
 
-async def _deactivate(given: Given, call: Call) -> None:
-    holder = await get_holder(given, call, call.change)
+async def _deactivate(params: Params, call: Call) -> None:
+    holder = await get_holder(params, call, call.change)
     await require_shown_factor(holder.holder_id, call)
-    if is_passkey(given["SerialNumber"]):
+    if is_passkey(params["SerialNumber"]):
         await call.change.remove(
             PASSKEY,
             await require_passkey_of(
-                call.change, call.account, given["SerialNumber"], holder.holder_id
+                call.change, call.account, params["SerialNumber"], holder.holder_id
             ),
         )
         return
-    await mfa_devices.deactivate_device(call.change, await _require_own(given, call))
+    await mfa_devices.deactivate_device(call.change, await _require_own(params, call))
 
 
-async def _delete(given: Given, call: Call) -> None:
-    await mfa_devices.delete_virtual_device(call.change, await _require(given, call))
+async def _delete(params: Params, call: Call) -> None:
+    await mfa_devices.delete_virtual_device(call.change, await _require(params, call))
 
 
-async def _get(given: Given, call: Call) -> dict[str, Any]:
+async def _get(params: Params, call: Call) -> dict[str, Any]:
     device: MfaDevice | Passkey
-    if is_passkey(given["SerialNumber"]):
-        device = await _require_passkey(given, call)
-    elif "UserName" in given:
-        device = await _require_own(given, call)
+    if is_passkey(params["SerialNumber"]):
+        device = await _require_passkey(params, call)
+    elif "UserName" in params:
+        device = await _require_own(params, call)
     else:
-        device = await _require(given, call)
+        device = await _require(params, call)
     view: dict[str, Any] = {"SerialNumber": device.serial}
     if device.user_id is not None:
         holder = await read_holder(call.directory, call.account, device.user_id)
@@ -200,8 +200,8 @@ async def _get(given: Given, call: Call) -> dict[str, Any]:
     return view
 
 
-async def _list_devices(given: Given, call: Call) -> dict[str, Any]:
-    holder = await get_holder(given, call, call.directory)
+async def _list_devices(params: Params, call: Call) -> dict[str, Any]:
+    holder = await get_holder(params, call, call.directory)
     devices: list[MfaDevice | Passkey] = [
         *await call.directory.all_of(
             MFA_DEVICE, call.account, user_id=holder.holder_id
@@ -214,17 +214,17 @@ async def _list_devices(given: Given, call: Call) -> dict[str, Any]:
         "MFADevices",
         devices,
         lambda device: device.serial.lower(),
-        given,
+        params,
         lambda d: {**named, "SerialNumber": d.serial, "EnableDate": d.enabled_at},
     )
 
 
-async def _list_virtual(given: Given, call: Call) -> dict[str, Any]:
+async def _list_virtual(params: Params, call: Call) -> dict[str, Any]:
     page = await list_virtual_mfa_devices(
         call.directory,
         call.account,
-        page_request(given),
-        assigned=_ASSIGNED[given.get("AssignmentStatus", "Any")],
+        page_request(params),
+        assigned=_ASSIGNED[params.get("AssignmentStatus", "Any")],
     )
     return {
         "VirtualMFADevices": [await _listed(device, call) for device in page.items],
@@ -250,8 +250,8 @@ async def _listed(device: MfaDevice, call: Call) -> dict[str, Any]:
     return view
 
 
-def _codes(given: Given) -> tuple[str, str]:
-    return given["AuthenticationCode1"], given["AuthenticationCode2"]
+def _codes(params: Params) -> tuple[str, str]:
+    return params["AuthenticationCode1"], params["AuthenticationCode2"]
 
 
 def _key_uri(account: Account, name: str, seed: str) -> str:

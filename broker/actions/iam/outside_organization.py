@@ -22,7 +22,7 @@ from broker.errors import (
 )
 from broker.kinds.providers import OIDC_PROVIDERS, require_oidc_provider
 from broker.model.arn import iam_arn
-from broker.model.request import Given
+from broker.model.request import Params
 
 if TYPE_CHECKING:
     from broker.model.types import iam as types
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 def _fails(error: type[BrokerError], text: str) -> Handle:
     """An operation that always fails; ``text`` may use the input and ``account``."""
 
-    async def fail(given: Given, call: Call) -> NoReturn:
-        raise error(text.format(account=call.account, **given))
+    async def fail(params: Params, call: Call) -> NoReturn:
+        raise error(text.format(account=call.account, **params))
 
     return fail
 
@@ -56,58 +56,58 @@ _no_template = _fails(NoSuchEntity, "The role template {TemplateArn} cannot be f
 
 
 async def _list_requests(
-    _given: Given, _call: Call
+    _given: Params, _call: Call
 ) -> types.ListDelegationRequestsResponse:
     return {"DelegationRequests": [], "isTruncated": False}
 
 
-async def _update_oidc_provider(given: Given, call: Call) -> None:
+async def _update_oidc_provider(params: Params, call: Call) -> None:
     await require_oidc_provider(
-        call.change, call.account, given["OpenIDConnectProviderArn"]
+        call.change, call.account, params["OpenIDConnectProviderArn"]
     )
 
 
-async def _request(given: Given, call: Call) -> ActionTarget:
+async def _request(params: Params, call: Call) -> ActionTarget:
     return ActionTarget(
         iam_arn(
-            call.account, f"delegation-request/{given.get('DelegationRequestId', '*')}"
+            call.account, f"delegation-request/{params.get('DelegationRequestId', '*')}"
         )
     )
 
 
-async def _summarized(given: Given, _call: Call) -> ActionTarget:
-    return ActionTarget(given["EntityArn"])
+async def _summarized(params: Params, _call: Call) -> ActionTarget:
+    return ActionTarget(params["EntityArn"])
 
 
-async def _organization_entity(given: Given, call: Call) -> ActionTarget:
-    return ActionTarget(iam_arn(call.account, f"access-report/{given['EntityPath']}"))
+async def _organization_entity(params: Params, call: Call) -> ActionTarget:
+    return ActionTarget(iam_arn(call.account, f"access-report/{params['EntityPath']}"))
 
 
-async def _template(given: Given, _call: Call) -> ActionTarget:
-    return ActionTarget(given["TemplateArn"])
+async def _template(params: Params, _call: Call) -> ActionTarget:
+    return ActionTarget(params["TemplateArn"])
 
 
-def organizations_policy(given: Given, _on: ActionTarget) -> Context:
+def organizations_policy(params: Params, _on: ActionTarget) -> Context:
     """``iam:OrganizationsPolicyId``."""
-    policy_id = given.get("OrganizationsPolicyId")
+    policy_id = params.get("OrganizationsPolicyId")
     return {} if policy_id is None else {"iam:organizationspolicyid": (policy_id,)}
 
 
-def delegation_asked(given: Given, _on: ActionTarget) -> Context:
+def delegation_asked(params: Params, _on: ActionTarget) -> Context:
     """``iam:DelegationDuration``, ``iam:NotificationChannel``, ``iam:TemplateArn``."""
     context = {
-        "iam:delegationduration": (str(given["SessionDuration"]),),
-        "iam:notificationchannel": (given["NotificationChannel"],),
+        "iam:delegationduration": (str(params["SessionDuration"]),),
+        "iam:notificationchannel": (params["NotificationChannel"],),
     }
-    template = given["Permissions"].get("PolicyTemplateArn")
+    template = params["Permissions"].get("PolicyTemplateArn")
     if template is not None:
         context["iam:templatearn"] = (template,)
     return context
 
 
-def delegation_owner(given: Given, _on: ActionTarget) -> Context:
+def delegation_owner(params: Params, _on: ActionTarget) -> Context:
     """``iam:DelegationRequestOwner``."""
-    owner = given.get("OwnerId")
+    owner = params.get("OwnerId")
     return {} if owner is None else {"iam:delegationrequestowner": (owner,)}
 
 

@@ -20,7 +20,7 @@ from broker.kinds.names import (
 )
 from broker.kinds.roles import ROLES
 from broker.kinds.users import GROUPS, USERS
-from broker.model.request import Given
+from broker.model.request import Params
 from broker.stores.directory.policies import list_attachments, list_inline_policies
 
 Answer = Mapping[str, Any]
@@ -65,21 +65,21 @@ class OwnerOperations:
             change(deleting, self._delete_boundary, self.target, on.boundary_held),
         )
 
-    async def _find(self, given: Given, call: Call) -> Any:  # noqa: ANN401  # any owner
-        name = given[self.of.name]
+    async def _find(self, params: Params, call: Call) -> Any:  # noqa: ANN401  # any owner
+        name = params[self.of.name]
         return await self.of.require(call.directory, call.account, name)
 
-    async def _put(self, given: Given, call: Call) -> None:
+    async def _put(self, params: Params, call: Call) -> None:
         await owners.put_inline_policy(
             call.change,
             await require_account(call.change, call.account),
-            await self._find(given, call),
-            given["PolicyName"],
-            given["PolicyDocument"],
+            await self._find(params, call),
+            params["PolicyName"],
+            params["PolicyDocument"],
         )
 
-    async def _get(self, given: Given, call: Call) -> Answer:
-        owner, name = await self._find(given, call), given["PolicyName"]
+    async def _get(self, params: Params, call: Call) -> Answer:
+        owner, name = await self._find(params, call), params["PolicyName"]
         policy = await owners.require_inline_policy(call.directory, owner, name)
         return {
             self.of.name: owner.name,
@@ -87,31 +87,31 @@ class OwnerOperations:
             "PolicyDocument": encoded(policy.document),
         }
 
-    async def _list_names(self, given: Given, call: Call) -> Answer:
-        owner_id = owners.owner_id(await self._find(given, call))
-        found = await list_inline_policies(call.directory, call.account, owner_id)
-        names = [policy.name for policy in found]
-        return listed("PolicyNames", names, str, given, str)
+    async def _list_names(self, params: Params, call: Call) -> Answer:
+        owner_id = owners.owner_id(await self._find(params, call))
+        policies = await list_inline_policies(call.directory, call.account, owner_id)
+        names = [policy.name for policy in policies]
+        return listed("PolicyNames", names, str, params, str)
 
-    async def _delete(self, given: Given, call: Call) -> None:
-        owner = await self._find(given, call)
-        await owners.delete_inline_policy(call.change, owner, given["PolicyName"])
+    async def _delete(self, params: Params, call: Call) -> None:
+        owner = await self._find(params, call)
+        await owners.delete_inline_policy(call.change, owner, params["PolicyName"])
 
-    async def _attach(self, given: Given, call: Call) -> None:
+    async def _attach(self, params: Params, call: Call) -> None:
         await owners.attach_policy(
             call.change,
             await require_account(call.change, call.account),
-            await self._find(given, call),
-            given["PolicyArn"],
+            await self._find(params, call),
+            params["PolicyArn"],
         )
 
-    async def _detach(self, given: Given, call: Call) -> None:
-        owner = await self._find(given, call)
-        await owners.detach_policy(call.change, owner, given["PolicyArn"])
+    async def _detach(self, params: Params, call: Call) -> None:
+        owner = await self._find(params, call)
+        await owners.detach_policy(call.change, owner, params["PolicyArn"])
 
-    async def _list_attached(self, given: Given, call: Call) -> Answer:
-        owner_id = owners.owner_id(await self._find(given, call))
-        prefix = given.get("PathPrefix", "/")
+    async def _list_attached(self, params: Params, call: Call) -> Answer:
+        owner_id = owners.owner_id(await self._find(params, call))
+        prefix = params.get("PathPrefix", "/")
         arns = await list_attachments(call.directory, call.account, owner_id)
         attached = [(parse_policy_arn(arn), arn) for arn in arns]
         return listed(
@@ -119,19 +119,19 @@ class OwnerOperations:
             [(p, arn) for p, arn in attached if p.path.startswith(prefix)],
             # An AWS-managed policy may have the name of one of the account's own.
             lambda item: f"{item[0].name.lower()}/{item[1]}",
-            given,
+            params,
             lambda item: {"PolicyName": item[0].name, "PolicyArn": item[1]},
         )
 
-    async def _put_boundary(self, given: Given, call: Call) -> None:
-        owner = await self._find(given, call)
+    async def _put_boundary(self, params: Params, call: Call) -> None:
+        owner = await self._find(params, call)
         arn = await owners.checked_boundary(
-            call.change, call.account, given["PermissionsBoundary"]
+            call.change, call.account, params["PermissionsBoundary"]
         )
         await call.change.update(self.of.kind, replace(owner, boundary_arn=arn))
 
-    async def _delete_boundary(self, given: Given, call: Call) -> None:
-        owner = await self._find(given, call)
+    async def _delete_boundary(self, params: Params, call: Call) -> None:
+        owner = await self._find(params, call)
         await call.change.update(self.of.kind, replace(owner, boundary_arn=None))
 
 

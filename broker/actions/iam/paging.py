@@ -15,7 +15,7 @@ from typing import Any, NotRequired, TypedDict, TypeVar
 from broker.actions.action import Call, Handle
 from broker.errors import ValidationError
 from broker.model.page import Page, PageRequest
-from broker.model.request import Given
+from broker.model.request import Params
 
 Item = TypeVar("Item")
 
@@ -41,13 +41,13 @@ def with_own_markers(name: str, handle: Handle) -> Handle:
     """
     mark = hashlib.sha256(name.encode()).hexdigest()[:_MARK_CHARACTERS]
 
-    async def run(given: Given, call: Call) -> Mapping[str, Any] | None:
-        marker = given.get("Marker")
+    async def run(params: Params, call: Call) -> Mapping[str, Any] | None:
+        marker = params.get("Marker")
         if marker is not None:
             if not marker.startswith(mark):
                 raise _invalid_marker()
-            given = {**given, "Marker": marker.removeprefix(mark)}
-        answer = await handle(given, call)
+            params = {**params, "Marker": marker.removeprefix(mark)}
+        answer = await handle(params, call)
         if not answer or "Marker" not in answer:
             return answer
         return {**answer, "Marker": f"{mark}{answer['Marker']}"}
@@ -55,9 +55,9 @@ def with_own_markers(name: str, handle: Handle) -> Handle:
     return run
 
 
-def page_request(given: Given) -> PageRequest:
+def page_request(params: Params) -> PageRequest:
     """The page that a request asks for."""
-    return PageRequest(given.get("Marker"), given.get("MaxItems", _DEFAULT_ITEMS))
+    return PageRequest(params.get("Marker"), params.get("MaxItems", _DEFAULT_ITEMS))
 
 
 def cut(
@@ -72,21 +72,21 @@ def cut(
     start = 0
     if request.marker is not None:
         start = _get_start([key(item) for item in ordered], request.marker)
-    shown = ordered[start : start + request.limit]
+    rows = ordered[start : start + request.limit]
     more = start + request.limit < len(ordered)
-    return Page(tuple(shown), _make_marker(key(shown[-1])) if more else None)
+    return Page(tuple(rows), _make_marker(key(rows[-1])) if more else None)
 
 
 def listed(
     many: str,
     items: Sequence[Item],
     key: Callable[[Item], str],
-    given: Given,
+    params: Params,
     view: Callable[[Item], Any],
 ) -> dict[str, Any]:
     """The page that a request asks for of such a list, as the member ``many``."""
-    page = cut(items, key, page_request(given))
-    return {many: [view(one) for one in page.items], **truncation(page)}
+    page = cut(items, key, page_request(params))
+    return {many: [view(item) for item in page.items], **truncation(page)}
 
 
 def truncation(page: Page[Item]) -> Truncation:

@@ -35,7 +35,7 @@ from broker.kinds.passwords import (
 from broker.kinds.passwords import PasswordPolicy as PasswordPolicyMembers
 from broker.model import entities
 from broker.model.principal import PrincipalType
-from broker.model.request import Given
+from broker.model.request import Params
 from broker.model.session import SessionKind
 from broker.proofs.attempts import Attempts, limit_of_password
 from broker.stores.directory.accounts import update_account
@@ -54,27 +54,27 @@ def password_actions(sealer: PasswordSealer, attempts: Attempts) -> tuple[Action
     passwords = Passwords(sealer)
 
     async def prepare_new(
-        given: types.CreateLoginProfileRequest, call: Call
+        params: types.CreateLoginProfileRequest, call: Call
     ) -> login_profiles.PreparedPassword:
-        if _is_root_task(given, call):
-            await _refuse_root_password(given, call)
-        user = await _require_owner(given, call, call.directory)
+        if _is_root_task(params, call):
+            await _refuse_root_password(params, call)
+        user = await _require_owner(params, call, call.directory)
         if await call.directory.find(LOGIN_PROFILE, call.account, user.user_id):
             raise EntityAlreadyExists(
                 f"Login Profile for user {user.name} already exists."
             )
-        if "Password" not in given:
+        if "Password" not in params:
             raise ValidationError("Must specify a password.")
-        return await _prepare(given["Password"], user, call)
+        return await _prepare(params["Password"], user, call)
 
     async def prepare_update(
-        given: types.UpdateLoginProfileRequest, call: Call
+        params: types.UpdateLoginProfileRequest, call: Call
     ) -> login_profiles.PreparedPassword | None:
-        user = await _require_owner(given, call, call.directory)
+        user = await _require_owner(params, call, call.directory)
         await login_profiles.require_login_profile(call.directory, user)
-        if "Password" not in given:
+        if "Password" not in params:
             return None
-        return await _prepare(given["Password"], user, call)
+        return await _prepare(params["Password"], user, call)
 
     async def _prepare(
         password: str, user: entities.User, call: Call
@@ -88,7 +88,7 @@ def password_actions(sealer: PasswordSealer, attempts: Attempts) -> tuple[Action
         )
 
     async def prepare_own(
-        given: types.ChangePasswordRequest, call: Call
+        params: types.ChangePasswordRequest, call: Call
     ) -> login_profiles.PreparedPassword:
         user = await _require_self(call, call.directory)
         limit = limit_of_password(call.account, user.user_id)
@@ -98,8 +98,8 @@ def password_actions(sealer: PasswordSealer, attempts: Attempts) -> tuple[Action
                 call.directory,
                 await require_account(call.directory, call.account),
                 user,
-                old=given["OldPassword"],
-                new=given["NewPassword"],
+                old=params["OldPassword"],
+                new=params["NewPassword"],
                 now=call.now,
             )
 
@@ -135,33 +135,33 @@ def password_actions(sealer: PasswordSealer, attempts: Attempts) -> tuple[Action
 
 
 async def _create(
-    given: types.CreateLoginProfileRequest, call: Call
+    params: types.CreateLoginProfileRequest, call: Call
 ) -> types.CreateLoginProfileResponse:
     prepared = _prepared(call)
     profile = await login_profiles.create_login_profile(
         call.change,
         prepared,
-        reset_required=given.get("PasswordResetRequired", False),
+        reset_required=params.get("PasswordResetRequired", False),
         now=call.now,
     )
     return {"LoginProfile": _view(prepared.user.name, profile)}
 
 
 async def _get(
-    given: types.GetLoginProfileRequest, call: Call
+    params: types.GetLoginProfileRequest, call: Call
 ) -> types.GetLoginProfileResponse:
-    if _is_root_task(given, call):
+    if _is_root_task(params, call):
         profile = await require_root_password(call.directory, call.account)
         return {"LoginProfile": _view(call.account, profile)}
-    user = await _require_owner(given, call, call.directory)
+    user = await _require_owner(params, call, call.directory)
     profile = await login_profiles.require_login_profile(call.directory, user)
     return {"LoginProfile": _view(user.name, profile)}
 
 
-async def _update(given: types.UpdateLoginProfileRequest, call: Call) -> None:
-    user = await _require_owner(given, call, call.change)
+async def _update(params: types.UpdateLoginProfileRequest, call: Call) -> None:
+    user = await _require_owner(params, call, call.change)
     profile = await login_profiles.require_login_profile(call.change, user)
-    required = given.get("PasswordResetRequired", profile.reset_required)
+    required = params.get("PasswordResetRequired", profile.reset_required)
     if call.prepared is not None:
         await login_profiles.replace_password(
             call.change, _prepared(call), reset_required=required, now=call.now
@@ -172,12 +172,12 @@ async def _update(given: types.UpdateLoginProfileRequest, call: Call) -> None:
         )
 
 
-async def _delete(given: types.DeleteLoginProfileRequest, call: Call) -> None:
-    if _is_root_task(given, call):
+async def _delete(params: types.DeleteLoginProfileRequest, call: Call) -> None:
+    if _is_root_task(params, call):
         await require_root_password(call.change, call.account)
         await end_root_sign_in(call.change, call.account)
         return
-    user = await _require_owner(given, call, call.change)
+    user = await _require_owner(params, call, call.change)
     profile = await login_profiles.require_login_profile(call.change, user)
     await call.change.remove(LOGIN_PROFILE, profile)
 
@@ -189,7 +189,7 @@ async def _change_own(_given: types.ChangePasswordRequest, call: Call) -> None:
 
 
 async def _get_policy(
-    _given: Given, call: Call
+    _given: Params, call: Call
 ) -> types.GetAccountPasswordPolicyResponse:
     account = await require_account(call.directory, call.account)
     policy = require_policy(account)
@@ -216,15 +216,15 @@ async def _get_policy(
 
 
 async def _update_policy(
-    given: types.UpdateAccountPasswordPolicyRequest, call: Call
+    params: types.UpdateAccountPasswordPolicyRequest, call: Call
 ) -> None:
     """Replaces the whole policy: omitted members return to their defaults."""
     account = await require_account(call.change, call.account)
-    policy = complete_policy(cast("PasswordPolicyMembers", given))
+    policy = complete_policy(cast("PasswordPolicyMembers", params))
     await update_account(call.change, replace(account, password_policy=policy))
 
 
-async def _delete_policy(_given: Given, call: Call) -> None:
+async def _delete_policy(_given: Params, call: Call) -> None:
     account = await require_account(call.change, call.account)
     if account.password_policy is None:
         raise NoSuchEntity(
@@ -238,7 +238,7 @@ async def _users_may_change(call: Call) -> bool:
     return users_may_change(account)
 
 
-async def _self(_given: Given, call: Call) -> ActionTarget:
+async def _self(_given: Params, call: Call) -> ActionTarget:
     return await on.user({"UserName": _own_name(call)}, call)
 
 
@@ -254,21 +254,21 @@ def _own_name(call: Call) -> str:
     return principal.username
 
 
-def _is_root_task(given: Given, call: Call) -> bool:
+def _is_root_task(params: Params, call: Call) -> bool:
     """Whether a session of AssumeRoot asks about the root itself."""
     session = call.caller.session
     return (
         session is not None
         and session.kind is SessionKind.ROOT_TASK
-        and on.own_name(given, call) is None
+        and on.own_name(params, call) is None
     )
 
 
 async def _refuse_root_password(
-    given: types.CreateLoginProfileRequest, call: Call
+    params: types.CreateLoginProfileRequest, call: Call
 ) -> None:
     """In AWS it lets the root recover its password by e-mail; here nothing could."""
-    if "Password" in given:
+    if "Password" in params:
         raise ValidationError("Must not specify a password in an AssumeRoot session.")
     if await call.directory.find(LOGIN_PROFILE, call.account, call.account):
         raise EntityAlreadyExists(
@@ -280,9 +280,9 @@ async def _refuse_root_password(
 
 
 async def _require_owner(
-    given: Given, call: Call, directory: DirectoryReader
+    params: Params, call: Call, directory: DirectoryReader
 ) -> entities.User:
-    user = await find_user(given, call, directory)
+    user = await find_user(params, call, directory)
     if user is None:
         raise ValidationError("Must specify userName when calling as the root user.")
     return user

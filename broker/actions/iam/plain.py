@@ -13,7 +13,7 @@ from broker.actions.iam.paging import listed, page_request, truncation
 from broker.kinds import kind as rules
 from broker.kinds.kind import Named
 from broker.kinds.names import KeyCase, given_tags, with_tags, without_tags
-from broker.model.request import Given
+from broker.model.request import Params
 from broker.stores.directory.kind import Entity
 
 Answer = Mapping[str, Any]
@@ -59,80 +59,80 @@ class Plain(Generic[Entity]):
         also = on.renamed(of, f"New{of.name}") if verb == "Update" else None
         return change(name, handlers[verb], target, *keys, also=also)
 
-    async def create(self, given: Given, call: Call) -> Answer:
+    async def create(self, params: Params, call: Call) -> Answer:
         """Make one, and show it with its tags, if any."""
-        made = await rules.create(self.of, given, call.work)
+        made = await rules.create(self.of, params, call.work)
         tags = getattr(made, "tags", {})
-        (shown,) = await self._show([made], call)
-        return {self.of.one: shown | ({"Tags": views.tag_list(tags)} if tags else {})}
+        (view,) = await self._show([made], call)
+        return {self.of.one: view | ({"Tags": views.tag_list(tags)} if tags else {})}
 
-    async def get(self, given: Given, call: Call) -> Answer:
+    async def get(self, params: Params, call: Call) -> Answer:
         """Show one with its tags; without a member for it, as its view shows it."""
-        found = await self.find(given, call)
-        shown: dict[str, Any]
-        (shown,) = await self._show([found], call)
+        entity = await self.find(params, call)
+        view: dict[str, Any]
+        (view,) = await self._show([entity], call)
         if not self.of.one:
-            return shown
+            return view
         # With an empty list as well: as recorded, unlike users and roles.
-        tags = views.tag_list(found.tags)  # type: ignore[attr-defined]  # as all that are got
-        return {self.of.one: {**shown, "Tags": tags}}
+        tags = views.tag_list(entity.tags)  # type: ignore[attr-defined]  # as all that are got
+        return {self.of.one: {**view, "Tags": tags}}
 
-    async def list_all(self, given: Given, call: Call, **where: object) -> Answer:
+    async def list_all(self, params: Params, call: Call, **where: object) -> Answer:
         """A page of those below a path."""
         page = await call.directory.page_of(
             self.of.kind,
             call.account,
-            page_request(given),
-            under=given.get("PathPrefix", ""),
+            page_request(params),
+            under=params.get("PathPrefix", ""),
             **where,
         )
-        shown = await self._show(page.items, call)
-        return {self.of.many: list(shown), **truncation(page)}
+        rows = await self._show(page.items, call)
+        return {self.of.many: list(rows), **truncation(page)}
 
-    async def update(self, given: Given, call: Call) -> None:
+    async def update(self, params: Params, call: Call) -> None:
         """Change one."""
-        found = await self.get_own(given, call)
-        wanted = await self.of.change(found, given, call.work)
+        entity = await self.get_own(params, call)
+        wanted = await self.of.change(entity, params, call.work)
         await rules.update(self.of, wanted, call.work)
 
-    async def delete(self, given: Given, call: Call) -> None:
+    async def delete(self, params: Params, call: Call) -> None:
         """Remove one that is not in use."""
-        found = await self.get_own(given, call)
-        await self.of.check_removal(found, call.directory)
-        await call.change.remove(self.of.kind, found)
+        entity = await self.get_own(params, call)
+        await self.of.check_removal(entity, call.directory)
+        await call.change.remove(self.of.kind, entity)
 
-    async def find(self, given: Given, call: Call) -> Entity:
+    async def find(self, params: Params, call: Call) -> Entity:
         """The one that a request names."""
-        name = given[self.of.name]
+        name = params[self.of.name]
         return await self.of.require(call.directory, call.account, name)
 
-    async def get_own(self, given: Given, call: Call) -> Entity:
+    async def get_own(self, params: Params, call: Call) -> Entity:
         """The same, to be changed."""
-        return await self.find(given, call)
+        return await self.find(params, call)
 
-    async def _tag(self, given: Given, call: Call) -> None:
-        new = given_tags(given["Tags"], self.case)
-        found: Any = await self.get_own(given, call)
-        merged = with_tags(found.tags, new, self.case)
-        await call.change.update(self.of.kind, replace(found, tags=merged))
+    async def _tag(self, params: Params, call: Call) -> None:
+        new = given_tags(params["Tags"], self.case)
+        own: Any = await self.get_own(params, call)
+        merged = with_tags(own.tags, new, self.case)
+        await call.change.update(self.of.kind, replace(own, tags=merged))
 
-    async def _untag(self, given: Given, call: Call) -> None:
-        found: Any = await self.get_own(given, call)
-        left = without_tags(found.tags, given["TagKeys"], self.case)
-        await call.change.update(self.of.kind, replace(found, tags=left))
+    async def _untag(self, params: Params, call: Call) -> None:
+        own: Any = await self.get_own(params, call)
+        left = without_tags(own.tags, params["TagKeys"], self.case)
+        await call.change.update(self.of.kind, replace(own, tags=left))
 
-    async def _list_tags(self, given: Given, call: Call) -> Answer:
-        found: Any = await self.find(given, call)
-        tags = list(found.tags.items())
+    async def _list_tags(self, params: Params, call: Call) -> Answer:
+        entity: Any = await self.find(params, call)
+        tags = list(entity.tags.items())
         return listed(
             "Tags",
             tags,
             lambda tag: tag[0],
-            given,
+            params,
             lambda tag: {"Key": tag[0], "Value": tag[1]},
         )
 
-    async def _show(self, found: Sequence[Entity], call: Call) -> Sequence[Any]:
+    async def _show(self, entities: Sequence[Entity], call: Call) -> Sequence[Any]:
         if self.views is not None:
-            return await self.views(found, call)
-        return [self.of.view(one) for one in found]
+            return await self.views(entities, call)
+        return [self.of.view(entity) for entity in entities]

@@ -24,7 +24,7 @@ from broker.kinds.names import AWS_MANAGED
 from broker.kinds.owners import Owner, kind_of
 from broker.model.entities import Group, ManagedPolicy, Role, User
 from broker.model.page import Page, PageRequest
-from broker.model.request import Given
+from broker.model.request import Params
 from broker.stores.directory.kinds import MANAGED_POLICY
 from broker.stores.directory.policies import (
     find_owners,
@@ -42,17 +42,17 @@ _OWN_MARK = "own:"
 
 
 async def _create_policy(
-    given: types.CreatePolicyRequest, call: Call
+    params: types.CreatePolicyRequest, call: Call
 ) -> types.CreatePolicyResponse:
-    policy = await managed_policies.create_policy(given, call.work)
+    policy = await managed_policies.create_policy(params, call.work)
     return {"Policy": views.created_policy(policy)}
 
 
 async def _get_policy(
-    given: types.GetPolicyRequest, call: Call
+    params: types.GetPolicyRequest, call: Call
 ) -> types.GetPolicyResponse:
     policy = await managed_policies.require_managed_policy(
-        call.directory, call.account, given["PolicyArn"]
+        call.directory, call.account, params["PolicyArn"]
     )
     if policy.account == AWS_MANAGED:
         (policy,) = await managed_policies.count_uses(
@@ -62,11 +62,11 @@ async def _get_policy(
 
 
 async def _list_policies(
-    given: types.ListPoliciesRequest, call: Call
+    params: types.ListPoliciesRequest, call: Call
 ) -> types.ListPoliciesResponse:
-    page = await _policies_page(given, call)
+    page = await _policies_page(params, call)
     # As recorded: the filter counts for attached policies only.
-    usage = given.get("PolicyUsageFilter") if given.get("OnlyAttached") else None
+    usage = params.get("PolicyUsageFilter") if params.get("OnlyAttached") else None
     return {
         "Policies": [
             managed_policies.MANAGED_POLICIES.view(policy)
@@ -78,15 +78,15 @@ async def _list_policies(
 
 
 async def _create_version(
-    given: types.CreatePolicyVersionRequest, call: Call
+    params: types.CreatePolicyVersionRequest, call: Call
 ) -> types.CreatePolicyVersionResponse:
-    policy = await _PLAIN.get_own(given, call)
-    make_default = given.get("SetAsDefault", False)
+    policy = await _PLAIN.get_own(params, call)
+    make_default = params.get("SetAsDefault", False)
     version = await managed_policies.create_version(
         call.change,
         await require_account(call.change, call.account),
         policy,
-        given["PolicyDocument"],
+        params["PolicyDocument"],
         make_default=make_default,
         now=call.now,
     )
@@ -99,9 +99,9 @@ async def _create_version(
 
 
 async def _get_version(
-    given: types.GetPolicyVersionRequest, call: Call
+    params: types.GetPolicyVersionRequest, call: Call
 ) -> types.GetPolicyVersionResponse:
-    arn, version_id = given["PolicyArn"], given["VersionId"]
+    arn, version_id = params["PolicyArn"], params["VersionId"]
     policy = await managed_policies.find_managed_policy(
         call.directory, call.account, arn
     )
@@ -117,10 +117,10 @@ async def _get_version(
 
 
 async def _list_versions(
-    given: types.ListPolicyVersionsRequest, call: Call
+    params: types.ListPolicyVersionsRequest, call: Call
 ) -> dict[str, Any]:
     policy = await managed_policies.require_managed_policy(
-        call.directory, call.account, given["PolicyArn"]
+        call.directory, call.account, params["PolicyArn"]
     )
     versions = await managed_policies.list_versions(call.directory, policy)
     # Newest first: the order of a key that falls as the version's number rises.
@@ -128,54 +128,54 @@ async def _list_versions(
         "Versions",
         versions,
         lambda version: f"{_HIGHEST - int(version.version_id[1:]):019d}",
-        given,
+        params,
         partial(views.listed_version, policy),
     )
 
 
 async def _set_default_version(
-    given: types.SetDefaultPolicyVersionRequest, call: Call
+    params: types.SetDefaultPolicyVersionRequest, call: Call
 ) -> None:
-    policy = await _own_version(given, call)
+    policy = await _own_version(params, call)
     version = await managed_policies.require_version(
-        call.change, policy, given["VersionId"]
+        call.change, policy, params["VersionId"]
     )
     await call.change.update(
         MANAGED_POLICY, replace(policy, default_version=version, updated_at=call.now)
     )
 
 
-async def _delete_version(given: types.DeletePolicyVersionRequest, call: Call) -> None:
-    policy = await _own_version(given, call)
-    await managed_policies.delete_version(call.change, policy, given["VersionId"])
+async def _delete_version(params: types.DeletePolicyVersionRequest, call: Call) -> None:
+    policy = await _own_version(params, call)
+    await managed_policies.delete_version(call.change, policy, params["VersionId"])
 
 
 class _Policies(Plain[ManagedPolicy]):
     """Those of AWS can be read, too."""
 
-    async def find(self, given: Given, call: Call) -> ManagedPolicy:
+    async def find(self, params: Params, call: Call) -> ManagedPolicy:
         return await require_managed_policy(
-            call.directory, call.account, given["PolicyArn"]
+            call.directory, call.account, params["PolicyArn"]
         )
 
-    async def get_own(self, given: Given, call: Call) -> ManagedPolicy:
+    async def get_own(self, params: Params, call: Call) -> ManagedPolicy:
         return await managed_policies.require_own_policy(
-            call.change, call.account, given["PolicyArn"]
+            call.change, call.account, params["PolicyArn"]
         )
 
 
 _PLAIN = _Policies(managed_policies.MANAGED_POLICIES, target=on.policy)
 
 
-async def _own_version(given: Given, call: Call) -> ManagedPolicy:
+async def _own_version(params: Params, call: Call) -> ManagedPolicy:
     """The policy of a version; a missing one is answered like a missing version."""
-    arn = given["PolicyArn"]
+    arn = params["PolicyArn"]
     if (
         await managed_policies.find_managed_policy(call.change, call.account, arn)
         is None
     ):
-        raise managed_policies.missing_version(arn, given["VersionId"])
-    return await _PLAIN.get_own(given, call)
+        raise managed_policies.missing_version(arn, params["VersionId"])
+    return await _PLAIN.get_own(params, call)
 
 
 def _is_used(policy: ManagedPolicy, usage: str | None) -> bool:
@@ -190,15 +190,15 @@ def _is_used(policy: ManagedPolicy, usage: str | None) -> bool:
 
 
 async def _policies_page(
-    given: types.ListPoliciesRequest, call: Call
+    params: types.ListPoliciesRequest, call: Call
 ) -> Page[ManagedPolicy]:
     """AWS's policies first, then the account's; a marker says which are under way."""
-    scope = given.get("Scope", "All")
-    request = page_request(given)
+    scope = params.get("Scope", "All")
+    request = page_request(params)
     marker = request.marker or ""
     items: list[ManagedPolicy] = []
     if scope != "Local" and not marker.startswith(_OWN_MARK):
-        page = await _aws_page(given, call, request)
+        page = await _aws_page(params, call, request)
         if scope == "AWS" or page.marker is not None:
             return page
         items.extend(page.items)
@@ -209,11 +209,11 @@ async def _policies_page(
     after = marker.removeprefix(_OWN_MARK) or None
     if not marker.startswith(_OWN_MARK) and scope != "Local":
         after = None
-    path = given.get("PathPrefix", "/")
+    path = params.get("PathPrefix", "/")
     rest = PageRequest(after, request.limit - len(items))
     own = await (
         list_attached_policies(call.directory, call.account, path, rest)
-        if given.get("OnlyAttached", False)
+        if params.get("OnlyAttached", False)
         else call.directory.page_of(MANAGED_POLICY, call.account, rest, under=path)
     )
     return Page(
@@ -222,10 +222,10 @@ async def _policies_page(
 
 
 async def _aws_page(
-    given: types.ListPoliciesRequest, call: Call, request: PageRequest
+    params: types.ListPoliciesRequest, call: Call, request: PageRequest
 ) -> Page[ManagedPolicy]:
-    prefix = given.get("PathPrefix", "/")
-    if given.get("OnlyAttached", False):
+    prefix = params.get("PathPrefix", "/")
+    if params.get("OnlyAttached", False):
         used = await managed_policies.list_used_aws_managed(
             call.directory, call.account, prefix
         )
@@ -266,12 +266,12 @@ POLICIES = (
 
 
 async def _list_entities(
-    given: types.ListEntitiesForPolicyRequest, call: Call
+    params: types.ListEntitiesForPolicyRequest, call: Call
 ) -> types.ListEntitiesForPolicyResponse:
     policy = await require_managed_policy(
-        call.directory, call.account, given["PolicyArn"]
+        call.directory, call.account, params["PolicyArn"]
     )
-    usage = given.get("PolicyUsageFilter")
+    usage = params.get("PolicyUsageFilter")
     unique_ids: set[str] = set()
     if usage != "PermissionsBoundary":
         unique_ids.update(
@@ -281,14 +281,14 @@ async def _list_entities(
         unique_ids.update(
             await list_bounded_owners(call.directory, call.account, policy.arn)
         )
-    kind = given.get("EntityFilter")
-    prefix = given.get("PathPrefix", "/")
+    kind = params.get("EntityFilter")
+    prefix = params.get("PathPrefix", "/")
     owners = [
         owner
         for owner in await find_owners(call.directory, call.account, unique_ids)
         if owner.path.startswith(prefix) and kind in {None, type(owner).__name__}
     ]
-    page = cut(owners, _sort_key, page_request(given))
+    page = cut(owners, _sort_key, page_request(params))
     return {
         "PolicyGroups": [
             {"GroupName": owner.name, "GroupId": owner.group_id}

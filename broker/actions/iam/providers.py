@@ -32,9 +32,9 @@ def saml_provider_actions(
     plain = Plain(providers.saml_providers(sealer))
 
     async def create(
-        given: types.CreateSAMLProviderRequest, call: Call
+        params: types.CreateSAMLProviderRequest, call: Call
     ) -> types.CreateSAMLProviderResponse:
-        made = await rules.create(plain.of, given, call.work)
+        made = await rules.create(plain.of, params, call.work)
         answer: types.CreateSAMLProviderResponse = {"SAMLProviderArn": made.arn}
         if made.tags:
             # In the order of the request, unlike everywhere else.
@@ -42,10 +42,10 @@ def saml_provider_actions(
         return answer
 
     async def update(
-        given: types.UpdateSAMLProviderRequest, call: Call
+        params: types.UpdateSAMLProviderRequest, call: Call
     ) -> types.UpdateSAMLProviderResponse:
-        await plain.update(given, call)
-        return {"SAMLProviderArn": given["SAMLProviderArn"]}
+        await plain.update(params, call)
+        return {"SAMLProviderArn": params["SAMLProviderArn"]}
 
     async def check(text: str, options: Mapping[str, object], now: datetime) -> None:
         await offload_long(
@@ -53,14 +53,16 @@ def saml_provider_actions(
             lambda: providers.check_metadata(text, options, http_hosts, now),
         )
 
-    async def check_new(given: types.CreateSAMLProviderRequest, call: Call) -> None:
-        await check(given["SAMLMetadataDocument"], {}, call.now)
+    async def check_new(params: types.CreateSAMLProviderRequest, call: Call) -> None:
+        await check(params["SAMLMetadataDocument"], {}, call.now)
 
-    async def check_changed(given: types.UpdateSAMLProviderRequest, call: Call) -> None:
-        if "SAMLMetadataDocument" not in given:
+    async def check_changed(
+        params: types.UpdateSAMLProviderRequest, call: Call
+    ) -> None:
+        if "SAMLMetadataDocument" not in params:
             return
-        provider = await plain.find(given, call)
-        await check(given["SAMLMetadataDocument"], provider.options, call.now)
+        provider = await plain.find(params, call)
+        await check(params["SAMLMetadataDocument"], provider.options, call.now)
 
     return (
         change(
@@ -119,9 +121,9 @@ def oidc_provider_actions(is_internal: IsInternal) -> tuple[Action, ...]:
     issuers = with_issuers(is_internal)
 
     async def create(
-        given: types.CreateOpenIDConnectProviderRequest, call: Call
+        params: types.CreateOpenIDConnectProviderRequest, call: Call
     ) -> types.CreateOpenIDConnectProviderResponse:
-        made = await rules.create(issuers, given, call.work)
+        made = await rules.create(issuers, params, call.work)
         answer: types.CreateOpenIDConnectProviderResponse = {
             "OpenIDConnectProviderArn": made.arn
         }
@@ -144,40 +146,42 @@ async def _list_oidc(
     _given: types.ListOpenIDConnectProvidersRequest, call: Call
 ) -> types.ListOpenIDConnectProvidersResponse:
     providers = await call.directory.all_of(OIDC_PROVIDERS.kind, call.account)
-    return {"OpenIDConnectProviderList": [{"Arn": one.arn} for one in providers]}
+    return {
+        "OpenIDConnectProviderList": [{"Arn": provider.arn} for provider in providers]
+    }
 
 
 async def _add_client_id(
-    given: types.AddClientIDToOpenIDConnectProviderRequest, call: Call
+    params: types.AddClientIDToOpenIDConnectProviderRequest, call: Call
 ) -> None:
-    there = (await _OIDC.find(given, call)).client_ids
-    await _OIDC.update({**given, "ClientIDList": (*there, given["ClientID"])}, call)
+    there = (await _OIDC.find(params, call)).client_ids
+    await _OIDC.update({**params, "ClientIDList": (*there, params["ClientID"])}, call)
 
 
 async def _remove_client_id(
-    given: types.RemoveClientIDFromOpenIDConnectProviderRequest, call: Call
+    params: types.RemoveClientIDFromOpenIDConnectProviderRequest, call: Call
 ) -> None:
-    there = (await _OIDC.find(given, call)).client_ids
-    clients = [client for client in there if client != given["ClientID"]]
-    await _OIDC.update({**given, "ClientIDList": clients}, call)
+    there = (await _OIDC.find(params, call)).client_ids
+    clients = [client for client in there if client != params["ClientID"]]
+    await _OIDC.update({**params, "ClientIDList": clients}, call)
 
 
 async def _update_thumbprints(
-    given: types.UpdateOpenIDConnectProviderThumbprintRequest, call: Call
+    params: types.UpdateOpenIDConnectProviderThumbprintRequest, call: Call
 ) -> None:
-    await _OIDC.find(given, call)
-    if not given["ThumbprintList"]:
+    await _OIDC.find(params, call)
+    if not params["ThumbprintList"]:
         raise InvalidInput("Thumbprint list must contain at least one entry.")
-    await _OIDC.update(given, call)
+    await _OIDC.update(params, call)
 
 
 async def _delete_provider(
-    given: types.DeleteOpenIDConnectProviderRequest, call: Call
+    params: types.DeleteOpenIDConnectProviderRequest, call: Call
 ) -> None:
     try:
-        await _OIDC.delete(given, call)
+        await _OIDC.delete(params, call)
     except NoSuchEntity as error:
-        arn = given["OpenIDConnectProviderArn"]
+        arn = params["OpenIDConnectProviderArn"]
         raise NoSuchEntity(f"OpenId connect Provider {arn} cannot be found.") from error
 
 

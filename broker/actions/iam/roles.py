@@ -21,7 +21,7 @@ from broker.kinds.roles import require_modifiable, require_role
 from broker.model.arn import iam_arn
 from broker.model.entities import Role
 from broker.model.machines import SERVICE_ROLE_PATH, DeletionTask, InstanceProfile
-from broker.model.request import Given
+from broker.model.request import Params
 from broker.permit.need import Need
 from broker.stores.directory.kinds import ROLE
 
@@ -30,36 +30,37 @@ if TYPE_CHECKING:
 
 
 async def _create_role(
-    given: types.CreateRoleRequest, call: Call
+    params: types.CreateRoleRequest, call: Call
 ) -> types.CreateRoleResponse:
-    role = await create(roles.ROLES, given, call.work)
+    role = await create(roles.ROLES, params, call.work)
     # As it was sent, as recorded; every later answer shows it as it is stored.
-    return {"Role": views.created_role(role, given["AssumeRolePolicyDocument"])}
+    return {"Role": views.created_role(role, params["AssumeRolePolicyDocument"])}
 
 
-async def _get_role(given: types.GetRoleRequest, call: Call) -> types.GetRoleResponse:
-    role = await roles.require_role(call.directory, call.account, given["RoleName"])
-    (shown,) = await shown_trust_policies(call.directory, [role.trust_policy])
+async def _get_role(params: types.GetRoleRequest, call: Call) -> types.GetRoleResponse:
+    role = await roles.require_role(call.directory, call.account, params["RoleName"])
+    (text,) = await shown_trust_policies(call.directory, [role.trust_policy])
     used = await role_last_used(call.directory, call.account, [role.role_id])
-    return {"Role": views.got_role(role, shown, used.get(role.role_id))}
+    return {"Role": views.got_role(role, text, used.get(role.role_id))}
 
 
-async def _views(found: Sequence[Role], call: Call) -> list[types.Role]:
-    policies = [role.trust_policy for role in found]
-    shown = await shown_trust_policies(call.directory, policies)
+async def _views(stored_roles: Sequence[Role], call: Call) -> list[types.Role]:
+    policies = [role.trust_policy for role in stored_roles]
+    rows = await shown_trust_policies(call.directory, policies)
     return [
-        views.listed_role(role, text) for role, text in zip(found, shown, strict=True)
+        views.listed_role(role, text)
+        for role, text in zip(stored_roles, rows, strict=True)
     ]
 
 
-async def _update_role(given: types.UpdateRoleRequest, call: Call) -> None:
-    role = await roles.require_role(call.change, call.account, given["RoleName"])
+async def _update_role(params: types.UpdateRoleRequest, call: Call) -> None:
+    role = await roles.require_role(call.change, call.account, params["RoleName"])
     await call.change.update(
         ROLE,
         replace(
             role,
-            description=given.get("Description", role.description) or None,
-            max_session_duration_seconds=given.get(
+            description=params.get("Description", role.description) or None,
+            max_session_duration_seconds=params.get(
                 "MaxSessionDuration", role.max_session_duration_seconds
             ),
         ),
@@ -67,21 +68,23 @@ async def _update_role(given: types.UpdateRoleRequest, call: Call) -> None:
 
 
 async def _update_role_description(
-    given: types.UpdateRoleDescriptionRequest, call: Call
+    params: types.UpdateRoleDescriptionRequest, call: Call
 ) -> types.UpdateRoleDescriptionResponse:
-    role = await roles.require_role(call.change, call.account, given["RoleName"])
-    described = replace(role, description=given["Description"] or None)
+    role = await roles.require_role(call.change, call.account, params["RoleName"])
+    described = replace(role, description=params["Description"] or None)
     await call.change.update(ROLE, described)
-    (shown,) = await shown_trust_policies(call.change, [role.trust_policy])
-    return {"Role": views.described_role(described, shown)}
+    (text,) = await shown_trust_policies(call.change, [role.trust_policy])
+    return {"Role": views.described_role(described, text)}
 
 
-async def _update_trust(given: types.UpdateAssumeRolePolicyRequest, call: Call) -> None:
+async def _update_trust(
+    params: types.UpdateAssumeRolePolicyRequest, call: Call
+) -> None:
     await roles.update_trust_policy(
         call.change,
         await require_account(call.change, call.account),
-        await roles.require_role(call.change, call.account, given["RoleName"]),
-        given["PolicyDocument"],
+        await roles.require_role(call.change, call.account, params["RoleName"]),
+        params["PolicyDocument"],
     )
 
 
@@ -142,41 +145,41 @@ def protecting(actions: Iterable[Action]) -> tuple[Action, ...]:
 
 
 def _protecting(action: Action) -> Action:
-    async def handle(given: Given, call: Call) -> Any:  # noqa: ANN401  # as the action's
-        role = await call.directory.named(ROLE, call.account, given["RoleName"])
-        if role is not None and not _describes(action, given):
+    async def handle(params: Params, call: Call) -> Any:  # noqa: ANN401  # as the action's
+        role = await call.directory.named(ROLE, call.account, params["RoleName"])
+        if role is not None and not _describes(action, params):
             require_modifiable(role)
-        return await action.handle(given, call)
+        return await action.handle(params, call)
 
     return replace(action, handle=handle)
 
 
-def _describes(action: Action, given: Given) -> bool:
+def _describes(action: Action, params: Params) -> bool:
     """Whether a call leaves everything but the description as it is."""
-    return action.name == "UpdateRole" and "MaxSessionDuration" not in given
+    return action.name == "UpdateRole" and "MaxSessionDuration" not in params
 
 
-async def _create(given: Given, call: Call) -> dict[str, Any]:
+async def _create(params: Params, call: Call) -> dict[str, Any]:
     role = await roles.create_linked_role(
         call.change,
         await require_account(call.change, call.account),
-        service=given["AWSServiceName"],
-        suffix=given.get("CustomSuffix"),
-        description=given.get("Description"),
+        service=params["AWSServiceName"],
+        suffix=params.get("CustomSuffix"),
+        description=params.get("Description"),
         now=call.now,
     )
     return {"Role": views.described_role(role, role.trust_policy)}
 
 
-async def _delete(given: Given, call: Call) -> dict[str, Any]:
-    role = await require_role(call.change, call.account, given["RoleName"])
+async def _delete(params: Params, call: Call) -> dict[str, Any]:
+    role = await require_role(call.change, call.account, params["RoleName"])
     task = await roles.delete_linked_role(call.change, role, now=call.now)
     return {"DeletionTaskId": task.task_id}
 
 
-async def _status(given: Given, call: Call) -> dict[str, Any]:
+async def _status(params: Params, call: Call) -> dict[str, Any]:
     task = await roles.require_deletion_task(
-        call.directory, call.account, given["DeletionTaskId"]
+        call.directory, call.account, params["DeletionTaskId"]
     )
     answer: dict[str, Any] = {"Status": task.status}
     if task.reason:
@@ -201,24 +204,24 @@ async def _usage(task: DeletionTask, call: Call) -> dict[str, Any]:
 _UNKNOWN_SERVICE = roles.LinkedService("*", "")
 
 
-async def _new_role(given: Given, call: Call) -> ActionTarget:
-    service = given["AWSServiceName"]
+async def _new_role(params: Params, call: Call) -> ActionTarget:
+    service = params["AWSServiceName"]
     # What is refused later still has an ARN for the policies to decide about.
     key = service.partition(".amazonaws.com")[0]
     linked = roles.linked_services().get(key, _UNKNOWN_SERVICE)
-    name = roles.linked_role_name(linked, given.get("CustomSuffix"))
+    name = roles.linked_role_name(linked, params.get("CustomSuffix"))
     path = f"role{SERVICE_ROLE_PATH}{service}/{name}"
     return ActionTarget(iam_arn(call.account, path))
 
 
-async def _task_role(given: Given, call: Call) -> ActionTarget:
-    path = given["DeletionTaskId"].removeprefix("task/").rpartition("/")[0]
+async def _task_role(params: Params, call: Call) -> ActionTarget:
+    path = params["DeletionTaskId"].removeprefix("task/").rpartition("/")[0]
     return ActionTarget(iam_arn(call.account, f"role/{path}"))
 
 
-def linked_service(given: Given, _on: ActionTarget) -> Context:
+def linked_service(params: Params, _on: ActionTarget) -> Context:
     """``iam:AWSServiceName``."""
-    return {"iam:awsservicename": (given["AWSServiceName"],)}
+    return {"iam:awsservicename": (params["AWSServiceName"],)}
 
 
 SERVICE_LINKED_ROLES = (
@@ -231,9 +234,9 @@ SERVICE_LINKED_ROLES = (
 def passing(action: Action, role: Target, service: str) -> Action:
     """The action, which then also needs permission to pass ``role`` to a service."""
 
-    async def needs(given: Given, call: Call) -> tuple[Need, ...]:
-        own = await action.needs(given, call)
-        passed = await role(given, call)
+    async def needs(params: Params, call: Call) -> tuple[Need, ...]:
+        own = await action.needs(params, call)
+        passed = await role(params, call)
         return (
             *own,
             Need(
@@ -250,36 +253,36 @@ def passing(action: Action, role: Target, service: str) -> Action:
 _MACHINES = "ec2.amazonaws.com"
 
 
-async def _profile_view(found: InstanceProfile, call: Call) -> dict[str, Any]:
+async def _profile_view(profile: InstanceProfile, call: Call) -> dict[str, Any]:
     roles = []
-    if found.role_id is not None:
-        role = await call.directory.find(ROLE, call.account, found.role_id)
+    if profile.role_id is not None:
+        role = await call.directory.find(ROLE, call.account, profile.role_id)
         if role is not None:
-            (shown,) = await shown_trust_policies(call.directory, [role.trust_policy])
-            roles.append(views.contained_role(role, shown))
-    return {**instances.instance_profile_view(found, roles)}
+            (text,) = await shown_trust_policies(call.directory, [role.trust_policy])
+            roles.append(views.contained_role(role, text))
+    return {**instances.instance_profile_view(profile, roles)}
 
 
 async def _profile_views(
-    found: Sequence[InstanceProfile], call: Call
+    profiles: Sequence[InstanceProfile], call: Call
 ) -> list[dict[str, Any]]:
-    return [await _profile_view(one, call) for one in found]
+    return [await _profile_view(profile, call) for profile in profiles]
 
 
-async def _list_for_role(given: Given, call: Call) -> Answer:
-    role = await require_role(call.directory, call.account, given["RoleName"])
-    return await _PLAIN_PROFILES.list_all(given, call, role_id=role.role_id)
+async def _list_for_role(params: Params, call: Call) -> Answer:
+    role = await require_role(call.directory, call.account, params["RoleName"])
+    return await _PLAIN_PROFILES.list_all(params, call, role_id=role.role_id)
 
 
-async def _add_role(given: Given, call: Call) -> None:
-    profile = await _PLAIN_PROFILES.find(given, call)
-    role = await require_role(call.change, call.account, given["RoleName"])
+async def _add_role(params: Params, call: Call) -> None:
+    profile = await _PLAIN_PROFILES.find(params, call)
+    role = await require_role(call.change, call.account, params["RoleName"])
     await instances.add_role(call.change, profile, role)
 
 
-async def _remove_role(given: Given, call: Call) -> None:
-    profile = await _PLAIN_PROFILES.find(given, call)
-    role = await require_role(call.change, call.account, given["RoleName"])
+async def _remove_role(params: Params, call: Call) -> None:
+    profile = await _PLAIN_PROFILES.find(params, call)
+    role = await require_role(call.change, call.account, params["RoleName"])
     await instances.remove_role(call.change, profile, role)
 
 

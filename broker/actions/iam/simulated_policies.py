@@ -64,16 +64,16 @@ class Exclusions:
         arns: list[TextTest] = []
         inlines: list[_Inline] = []
         for identifier in identifiers:
-            given = [name for name in _MEMBERS if name in identifier]
-            if len(given) != 1:
+            members = [name for name in _MEMBERS if name in identifier]
+            if len(members) != 1:
                 raise InvalidInput(
                     "Each entry of PolicyExclusionList must have exactly one of"
                     f" {', '.join(_MEMBERS)}."
                 )
-            value = identifier[given[0]]
-            if given[0] == "PolicyType":
+            value = identifier[members[0]]
+            if members[0] == "PolicyType":
                 types.add(value)
-            elif given[0] == "PolicyArn":
+            elif members[0] == "PolicyArn":
                 arns.append(_arn_test(value))
             else:
                 owner = _one_star(value["AttachmentName"])
@@ -90,8 +90,8 @@ class Exclusions:
     def inline(self, kind: str, owner: str, name: str) -> bool:
         """Whether an inline policy of a ``user`` or ``role`` is left out."""
         return "inline" in self.types or any(
-            one.kind == kind and one.name == name and one.is_owner(owner)
-            for one in self.inlines
+            inline.kind == kind and inline.name == name and inline.is_owner(owner)
+            for inline in self.inlines
         )
 
     def managed(self, arn: str) -> bool:
@@ -108,8 +108,8 @@ class Exclusions:
 
 
 def _arn_test(arn: str) -> TextTest:
-    found = find_named_resource(arn, "policy")
-    if found is None or any(wild in arn.rpartition("/")[0] for wild in "*?"):
+    resource = find_named_resource(arn, "policy")
+    if resource is None or any(wild in arn.rpartition("/")[0] for wild in "*?"):
         raise InvalidInput(
             f"{arn} is not the ARN of a managed policy; wildcards stand in its name only."
         )
@@ -228,9 +228,9 @@ async def held_policies(call: Call, resources: Iterable[str]) -> HeldPolicies:
                         policy.document, PolicyKind.RESOURCE, arn, RESOURCE_POLICY
                     )
                 )
-        found = tuple(listed[arn] for arn in holders if arn in listed)
-        if found:
-            numbers[resource] = found
+        results = tuple(listed[arn] for arn in holders if arn in listed)
+        if results:
+            numbers[resource] = results
     return HeldPolicies(sources, numbers)
 
 
@@ -273,25 +273,25 @@ def read_levels(levels: Sequence[Any]) -> tuple[PolicySet, ...]:
     Raises:
         InvalidInput: a text is not a policy.
     """
-    found = []
+    sets = []
     for number, level in enumerate(levels, start=1):
         sources = read_policies(
             level.get(_LEVEL, ()), PolicyKind.CONTROL, f"{_LEVELS}.{number}.{_LEVEL}"
         )
-        found.append(Sources(sources).compile())
-    return tuple(found)
+        sets.append(Sources(sources).compile())
+    return tuple(sets)
 
 
-def check_size(given: Mapping[str, Any]) -> None:
+def check_size(params: Mapping[str, Any]) -> None:
     """Bound the policies of one request together.
 
     Raises:
         InvalidInput: they are too long.
     """
     texts = [
-        *(text for name in _LISTS for text in given.get(name, ())),
-        *(text for level in given.get(_LEVELS, ()) for text in level.get(_LEVEL, ())),
-        given.get("ResourcePolicy", ""),
+        *(text for name in _LISTS for text in params.get(name, ())),
+        *(text for level in params.get(_LEVELS, ()) for text in level.get(_LEVEL, ())),
+        params.get("ResourcePolicy", ""),
     ]
     size = sum(map(len, texts))
     if size > CHARACTERS_MAX:
@@ -311,21 +311,21 @@ async def owned_policies(
     owners: list[Owner] = [owner]
     if isinstance(owner, User):
         owners += await list_user_groups(call.directory, account, owner.user_id)
-    found: list[Source] = []
+    sources: list[Source] = []
     attached: dict[str, None] = {}
-    for one in owners:
-        kind, unique_id = kind_of(one).noun, owner_id(one)
+    for entry in owners:
+        kind, unique_id = kind_of(entry).noun, owner_id(entry)
         for inline in await list_inline_policies(call.directory, account, unique_id):
-            if not exclusions.inline(kind, one.name, inline.name):
-                policy_id = f"{kind}_{one.name}_{inline.name}"
-                found.append(_stored(policy_id, inline.document))
+            if not exclusions.inline(kind, entry.name, inline.name):
+                policy_id = f"{kind}_{entry.name}_{inline.name}"
+                sources.append(_stored(policy_id, inline.document))
         listed = await list_attachments(call.directory, account, unique_id)
         attached.update(dict.fromkeys(listed))
     for arn in attached:
         if not exclusions.managed(arn):
             name = parse_policy_arn(arn).name
-            found.append(_stored(name, await managed_text(call, arn)))
-    return found
+            sources.append(_stored(name, await managed_text(call, arn)))
+    return sources
 
 
 async def boundary_policies(

@@ -17,7 +17,7 @@ from broker.model.account import AccountId
 from broker.model.arn import Arn
 from broker.model.entities import User
 from broker.model.principal import Principal
-from broker.model.request import Given
+from broker.model.request import Params
 from broker.permit.context import tag_context
 from broker.policy import VALUE_CHARACTERS_MAX
 from broker.policy.context import KeyType, has_type
@@ -143,13 +143,13 @@ def unknown_caller(account: AccountId) -> SimulatedCaller:
     )
 
 
-def read_actions(given: Given) -> list[str]:
+def read_actions(params: Params) -> list[str]:
     """``ActionNames``.
 
     Raises:
         InvalidInput: one has no service, or a wildcard.
     """
-    names: list[str] = list(given["ActionNames"])
+    names: list[str] = list(params["ActionNames"])
     for name in names:
         if not _ACTION.fullmatch(name):
             raise InvalidInput(
@@ -159,13 +159,13 @@ def read_actions(given: Given) -> list[str]:
     return names
 
 
-def read_resources(given: Given) -> tuple[str, ...]:
+def read_resources(params: Params) -> tuple[str, ...]:
     """``ResourceArns``, each once; ``*`` when there are none.
 
     Raises:
         InvalidInput: one is not an ARN, or there are too many.
     """
-    resources = tuple(dict.fromkeys(given.get("ResourceArns", ()))) or (EVERYTHING,)
+    resources = tuple(dict.fromkeys(params.get("ResourceArns", ()))) or (EVERYTHING,)
     if len(resources) > RESOURCES_MAX:
         raise InvalidInput(f"ResourceArns can have {RESOURCES_MAX} members.")
     for resource in resources:
@@ -173,17 +173,17 @@ def read_resources(given: Given) -> tuple[str, ...]:
             raise InvalidInput(
                 f"ResourceNames are not in a valid ARN format: {resource}."
             )
-    _check_scenario(given.get("ResourceHandlingOption"), resources)
+    _check_scenario(params.get("ResourceHandlingOption"), resources)
     return resources
 
 
-def read_owner(given: Given) -> str | None:
+def read_owner(params: Params) -> str | None:
     """The account of ``ResourceOwner``; None when it is not given.
 
     Raises:
         InvalidInput: it is not an account's ARN.
     """
-    text: str | None = given.get("ResourceOwner")
+    text: str | None = params.get("ResourceOwner")
     if text is None:
         return None
     match = _OWNER.fullmatch(text)

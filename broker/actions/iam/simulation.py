@@ -54,7 +54,7 @@ from broker.actions.iam.simulated_request import (
 from broker.errors import InvalidInput
 from broker.model.arn import Arn
 from broker.model.page import Page, PageRequest
-from broker.model.request import Door, Given
+from broker.model.request import Door, Params
 from broker.policy import (
     AccessRequest,
     ApplicablePolicies,
@@ -165,13 +165,13 @@ class Setting:
 
     def places(self, refs: Iterable[StatementRef]) -> list[dict[str, Any]]:
         """Where statements stand in the policies that answers show."""
-        found = (
+        generator = (
             self.resource_policy.find_statement(ref)
             or self.held.find_statement(ref)
             or self.identity.find_statement(ref)
             for ref in refs
         )
-        return [statement for statement in found if statement is not None]
+        return [statement for statement in generator if statement is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,13 +196,17 @@ def action_result(
     setting: Setting, action: str, decided: Sequence[SimulatedDecision]
 ) -> Answer:
     """``EvaluationResult`` of one action on all resources."""
-    outcome = max(one.outcome for one in decided)
-    resources = [one.resource for one in decided if one.resource != EVERYTHING]
+    outcome = max(simulated_decision.outcome for simulated_decision in decided)
+    resources = [
+        simulated_decision.resource
+        for simulated_decision in decided
+        if simulated_decision.resource != EVERYTHING
+    ]
     matched: dict[StatementRef, None] = {}
     if outcome is not SimulatedOutcome.IMPLICIT_DENY:
-        for one in decided:
-            if one.outcome is outcome and not one.stopped:
-                matched.update(dict.fromkeys(one.simulation.matched))
+        for decision in decided:
+            if decision.outcome is outcome and not decision.stopped:
+                matched.update(dict.fromkeys(decision.simulation.matched))
     if len(resources) > 1:
         name = find_resource_template(action, resources)
     else:
@@ -218,39 +222,48 @@ def action_result(
     if setting.explains and not resources:
         result["Explanation"] = decided[0].sentence
     if setting.controls:
-        allowed = not any(one.stopped for one in decided)
+        allowed = not any(simulated_decision.stopped for simulated_decision in decided)
         result["OrganizationsDecisionDetail"] = {"AllowedByOrganizations": allowed}
-    if resources and not any(one.stopped for one in decided):
+    if resources and not any(
+        simulated_decision.stopped for simulated_decision in decided
+    ):
         result["EvalDecisionDetails"] = _details(
-            [one for one in decided if one.crosses]
+            [
+                simulated_decision
+                for simulated_decision in decided
+                if simulated_decision.crosses
+            ]
         )
     if resources:
         result["ResourceSpecificResults"] = [
-            _resource_result(setting, one) for one in decided
+            _resource_result(setting, simulated_decision)
+            for simulated_decision in decided
         ]
     return result
 
 
-def _resource_result(setting: Setting, one: SimulatedDecision) -> Answer:
+def _resource_result(setting: Setting, decision: SimulatedDecision) -> Answer:
     result: dict[str, Any] = {
-        "EvalResourceName": one.resource,
-        "EvalResourceDecision": _DECISION[one.outcome],
-        "MatchedStatements": [] if one.stopped else setting.statements(one.simulation),
-        "MissingContextValues": _missing([one]),
-        **_boundary_detail([one]),
+        "EvalResourceName": decision.resource,
+        "EvalResourceDecision": _DECISION[decision.outcome],
+        "MatchedStatements": []
+        if decision.stopped
+        else setting.statements(decision.simulation),
+        "MissingContextValues": _missing([decision]),
+        **_boundary_detail([decision]),
     }
     if setting.explains:
-        result["Explanation"] = one.sentence
-    if one.crosses and not one.stopped:
-        result["EvalDecisionDetails"] = _details([one])
+        result["Explanation"] = decision.sentence
+    if decision.crosses and not decision.stopped:
+        result["EvalDecisionDetails"] = _details([decision])
     return result
 
 
 def _boundary_detail(decided: Iterable[SimulatedDecision]) -> Answer:
     verdicts = [
-        one.simulation.verdicts[PolicyType.BOUNDARY]
-        for one in decided
-        if PolicyType.BOUNDARY in one.simulation.verdicts
+        decision.simulation.verdicts[PolicyType.BOUNDARY]
+        for decision in decided
+        if PolicyType.BOUNDARY in decision.simulation.verdicts
     ]
     if not verdicts:
         return {}
@@ -262,22 +275,24 @@ def _boundary_detail(decided: Iterable[SimulatedDecision]) -> Answer:
 
 def _details(decided: Sequence[SimulatedDecision]) -> dict[str, str]:
     """``EvalDecisionDetails``: the most restrictive verdict of each type of policy."""
-    found: dict[str, SimulatedOutcome] = {}
-    for one in decided:
+    results: dict[str, SimulatedOutcome] = {}
+    for decision in decided:
         verdicts = {
             PolicyType.RESOURCE: SimulatedOutcome.IMPLICIT_DENY,
-            **one.simulation.verdicts,
+            **decision.simulation.verdicts,
         }
         for policy_type, name in _DETAILS.items():
             if policy_type in verdicts:
-                found[name] = max(
-                    found.get(name, SimulatedOutcome.ALLOWED), verdicts[policy_type]
+                results[name] = max(
+                    results.get(name, SimulatedOutcome.ALLOWED), verdicts[policy_type]
                 )
-    return {name: _DECISION[outcome] for name, outcome in found.items()}
+    return {name: _DECISION[outcome] for name, outcome in results.items()}
 
 
 def _missing(decided: Iterable[SimulatedDecision]) -> list[str]:
-    keys = {key.lower(): key for one in decided for key in one.simulation.missing}
+    keys = {
+        key.lower(): key for decision in decided for key in decision.simulation.missing
+    }
     return list(keys.values())
 
 
@@ -291,9 +306,9 @@ WORK_MAX = 2_000_000
 """Units of work (`broker.policy.work`) of one request: about half a second."""
 
 
-async def _simulate_custom(given: Given, call: Call) -> Answer:
-    arn: str | None = given.get("CallerArn")
-    if arn is None and "ResourcePolicy" in given:
+async def _simulate_custom(params: Params, call: Call) -> Answer:
+    arn: str | None = params.get("CallerArn")
+    if arn is None and "ResourcePolicy" in params:
         raise InvalidInput("CallerArn is required if you include a ResourcePolicy.")
     caller = (
         unknown_caller(call.account)
@@ -301,58 +316,58 @@ async def _simulate_custom(given: Given, call: Call) -> Answer:
         else await simulated_caller(call, arn)
     )
     return await _simulate(
-        call, given, lambda: _setting(given, caller, call.request.door)
+        call, params, lambda: _setting(params, caller, call.request.door)
     )
 
 
-async def _simulate_principal(given: Given, call: Call) -> Answer:
-    source = parse_entity_arn(given["PolicySourceArn"], call.account)
-    exclusions = Exclusions.read(given.get("PolicyExclusionList", ()))
+async def _simulate_principal(params: Params, call: Call) -> Answer:
+    source = parse_entity_arn(params["PolicySourceArn"], call.account)
+    exclusions = Exclusions.read(params.get("PolicyExclusionList", ()))
     owner = await require_owner(call, source)
-    caller = await simulated_caller(call, given.get("CallerArn", source.text))
+    caller = await simulated_caller(call, params.get("CallerArn", source.text))
     stored = _StoredPolicies(
         identity=await owned_policies(call, owner, exclusions),
         boundary=await boundary_policies(call, owner, exclusions),
         controls=await service_controls(call, exclusions),
         held=(
-            await held_policies(call, read_resources(given))
-            if "ResourcePolicy" not in given
+            await held_policies(call, read_resources(params))
+            if "ResourcePolicy" not in params
             else HeldPolicies()
         ),
     )
     return await _simulate(
-        call, given, lambda: _setting(given, caller, call.request.door, stored)
+        call, params, lambda: _setting(params, caller, call.request.door, stored)
     )
 
 
 async def _simulate(
-    call: Call, given: Given, make_setting: Callable[[], Setting]
+    call: Call, params: Params, make_setting: Callable[[], Setting]
 ) -> Answer:
     """The answer, once its work is counted."""
-    plan = await offload(lambda: _plan(given, make_setting()))
+    plan = await offload(lambda: _plan(params, make_setting()))
     await call.charge(WORK_MAX - plan.budget.left)
     return await offload(plan.answer)
 
 
-async def _custom_context_keys(given: Given, _call: Call) -> Answer:
-    return await offload(lambda: _context_keys(_input_policies(given)))
+async def _custom_context_keys(params: Params, _call: Call) -> Answer:
+    return await offload(lambda: _context_keys(_input_policies(params)))
 
 
-async def _principal_context_keys(given: Given, call: Call) -> Answer:
-    source = parse_entity_arn(given["PolicySourceArn"], call.account)
+async def _principal_context_keys(params: Params, call: Call) -> Answer:
+    source = parse_entity_arn(params["PolicySourceArn"], call.account)
     owner = await require_owner(call, source)
     owned = await owned_policies(call, owner, Exclusions())
-    return await offload(lambda: _context_keys([*owned, *_input_policies(given)]))
+    return await offload(lambda: _context_keys([*owned, *_input_policies(params)]))
 
 
 def _context_keys(sources: Iterable[Source]) -> Answer:
     return {"ContextKeyNames": list(context_keys(s.document for s in sources))}
 
 
-def _input_policies(given: Given) -> list[Source]:
-    check_size(given)
+def _input_policies(params: Params) -> list[Source]:
+    check_size(params)
     return read_policies(
-        given.get("PolicyInputList", ()), PolicyKind.IDENTITY, "PolicyInputList"
+        params.get("PolicyInputList", ()), PolicyKind.IDENTITY, "PolicyInputList"
     )
 
 
@@ -367,17 +382,17 @@ class _StoredPolicies:
 
 
 def _setting(
-    given: Given,
+    params: Params,
     caller: SimulatedCaller,
     door: Door,
     stored: _StoredPolicies | None = None,
 ) -> Setting:
     """Raises ``InvalidInput`` for contradictory parameters."""
     stored = stored or _StoredPolicies()
-    identity = Sources([*stored.identity, *_input_policies(given)])
+    identity = Sources([*stored.identity, *_input_policies(params)])
     name = "PermissionsBoundaryPolicyInputList"
     boundary = Sources(stored.boundary)
-    boundaries = given.get(name, ())
+    boundaries = params.get(name, ())
     if len(boundaries) > 1:
         raise InvalidInput(f"{name} can have one member only.")
     if boundaries:
@@ -385,7 +400,7 @@ def _setting(
             read_policies(boundaries, PolicyKind.BOUNDARY, name, BOUNDARY_POLICY)
         )
     resource_policy = Sources()
-    text: str | None = given.get("ResourcePolicy")
+    text: str | None = params.get("ResourcePolicy")
     if text is not None:
         if caller.is_role or not caller.principal.username:
             raise InvalidInput(
@@ -395,15 +410,15 @@ def _setting(
         resource_policy.listed.append(
             read_policy(text, PolicyKind.RESOURCE, "ResourcePolicy", RESOURCE_POLICY)
         )
-    levels = read_levels(given.get("OrderedOrganizationPolicyInputList", ()))
+    levels = read_levels(params.get("OrderedOrganizationPolicyInputList", ()))
     return Setting(
         identity=identity,
         boundary=boundary,
         caller=caller,
-        context={**caller.context, **read_context(given.get("ContextEntries", ()))},
-        resources=read_resources(given),
+        context={**caller.context, **read_context(params.get("ContextEntries", ()))},
+        resources=read_resources(params),
         resource_policy=resource_policy,
-        resource_owner=read_owner(given),
+        resource_owner=read_owner(params),
         controls=(*stored.controls, *levels),
         held=stored.held.sources,
         held_by=stored.held.by_resource(),
@@ -411,15 +426,15 @@ def _setting(
     )
 
 
-def _plan(given: Given, setting: Setting) -> "_Plan":
+def _plan(params: Params, setting: Setting) -> "_Plan":
     """What there is to simulate.
 
     Raises:
         InvalidInput: it takes too much work.
     """
-    wanted = page_request(given)
+    wanted = page_request(params)
     limit = max(1, min(wanted.limit, _PAGE_DECISIONS // len(setting.resources)))
-    numbered = [f"{n:06d}{name}" for n, name in enumerate(read_actions(given))]
+    numbered = [f"{n:06d}{name}" for n, name in enumerate(read_actions(params))]
     page: Page[str] = cut(numbered, str, PageRequest(wanted.marker, limit))
     applicable = setting.applicable()
     plan = _Plan(setting, page, _Budget())
@@ -453,7 +468,7 @@ class _Plan:
             action_result(
                 self.setting,
                 action,
-                [_decide(self.setting, one, self.budget) for one in asked],
+                [_decide(self.setting, entry, self.budget) for entry in asked],
             )
             for action, asked in self.questions
         ]
@@ -545,9 +560,9 @@ _SOURCES: Mapping[str, tuple[Target, str]] = {
 }
 
 
-async def _policy_source(given: Given, call: Call) -> ActionTarget:
+async def _policy_source(params: Params, call: Call) -> ActionTarget:
     """The user, role or group ``PolicySourceArn``."""
-    arn = given["PolicySourceArn"]
+    arn = params["PolicySourceArn"]
     try:
         entity = parse_entity_arn(arn, call.account)
     except InvalidInput:
@@ -555,8 +570,8 @@ async def _policy_source(given: Given, call: Call) -> ActionTarget:
     if entity.account != call.account:
         return ActionTarget(arn)
     find, parameter = _SOURCES[entity.kind]
-    found = await find({parameter: entity.name}, call)
-    return replace(found, shown=arn)
+    target = await find({parameter: entity.name}, call)
+    return replace(target, shown=arn)
 
 
 SIMULATION = (

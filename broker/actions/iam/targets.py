@@ -27,14 +27,14 @@ from broker.model.account import AccountId
 from broker.model.arn import iam_arn
 from broker.model.entities import Role, User
 from broker.model.principal import PrincipalType
-from broker.model.request import Given
+from broker.model.request import Params
 from broker.permit.context import tag_context
 from broker.sessions.lineage import has_shown_mfa
 from broker.stores.directory.kinds import MFA_DEVICE, PASSKEY, USER
 from broker.stores.directory.port import DirectoryReader
 
 
-async def account(_given: Given, _call: Call) -> ActionTarget:
+async def account(_given: Params, _call: Call) -> ActionTarget:
     """The account as such: ``*``."""
     return ActionTarget("*")
 
@@ -42,24 +42,24 @@ async def account(_given: Given, _call: Call) -> ActionTarget:
 def named(of: Named[Any]) -> Target:
     """What a request names, there or not."""
 
-    async def target(given: Given, call: Call) -> ActionTarget:
-        name = given[of.name]
+    async def target(params: Params, call: Call) -> ActionTarget:
+        name = params[of.name]
         if of.by_arn:
             try:
-                found = await of.require(call.directory, call.account, name)
+                entity = await of.require(call.directory, call.account, name)
             except BrokerError:
                 return ActionTarget(name)
         else:
-            found = await call.directory.named(of.kind, call.account, name)
-        shown = f"{of.shown} {name}" if of.shown else None
-        if found is None:
+            entity = await call.directory.named(of.kind, call.account, name)
+        text = f"{of.shown} {name}" if of.shown else None
+        if entity is None:
             arn = iam_arn(call.account, f"{of.resource}/{name}")
-            return ActionTarget(arn, shown=shown)
-        tags = getattr(found, "tags", {})
-        if not isinstance(found, User | Role):
-            return ActionTarget(found.arn, resource_tags(tags), shown=shown)
+            return ActionTarget(arn, shown=text)
+        tags = getattr(entity, "tags", {})
+        if not isinstance(entity, User | Role):
+            return ActionTarget(entity.arn, resource_tags(tags), shown=text)
         context = {**resource_tags(tags), **tag_context("iam:resourcetag", tags)}
-        return ActionTarget(found.arn, context, found.boundary_arn, shown)
+        return ActionTarget(entity.arn, context, entity.boundary_arn, text)
 
     return target
 
@@ -67,21 +67,21 @@ def named(of: Named[Any]) -> Target:
 role, user, group = named(ROLES), named(USERS), named(GROUPS)
 
 
-async def user_or_self(given: Given, call: Call) -> ActionTarget:
+async def user_or_self(params: Params, call: Call) -> ActionTarget:
     """The user ``UserName``, or the caller when the request names none."""
-    name = own_name(given, call)
+    name = own_name(params, call)
     if name is None:
         return ActionTarget(iam_arn(call.account, "root"))
     return await user({"UserName": name}, call)
 
 
-def own_name(given: Given, call: Call) -> str | None:
+def own_name(params: Params, call: Call) -> str | None:
     """The user that a request is about; None for the account's root.
 
     Raises:
         ValidationError: the request names none, and the caller is neither.
     """
-    name: str | None = given.get("UserName")
+    name: str | None = params.get("UserName")
     if name is not None:
         return name
     principal = call.caller.principal
@@ -94,14 +94,14 @@ def own_name(given: Given, call: Call) -> str | None:
     )
 
 
-async def new_saml_provider(given: Given, call: Call) -> ActionTarget:
+async def new_saml_provider(params: Params, call: Call) -> ActionTarget:
     """The SAML provider that ``Name`` will name."""
-    return ActionTarget(iam_arn(call.account, f"saml-provider/{given['Name']}"))
+    return ActionTarget(iam_arn(call.account, f"saml-provider/{params['Name']}"))
 
 
-async def new_oidc_provider(given: Given, call: Call) -> ActionTarget:
+async def new_oidc_provider(params: Params, call: Call) -> ActionTarget:
     """The OpenID Connect provider that ``Url`` will name."""
-    url = given["Url"]
+    url = params["Url"]
     with contextlib.suppress(BrokerError):
         # As it will be stored, so that no other spelling evades a policy's Deny.
         url = checked_issuer_url(url, call.account, lambda *_: True)
@@ -109,36 +109,36 @@ async def new_oidc_provider(given: Given, call: Call) -> ActionTarget:
     return ActionTarget(iam_arn(call.account, f"oidc-provider/{host_and_path}"))
 
 
-async def policy(given: Given, call: Call) -> ActionTarget:
+async def policy(params: Params, call: Call) -> ActionTarget:
     """The managed policy ``PolicyArn``."""
-    arn = given["PolicyArn"]
-    shown = f"policy {arn}"
+    arn = params["PolicyArn"]
+    text = f"policy {arn}"
     try:
-        found = await find_managed_policy(call.directory, call.account, arn)
+        managed_policy = await find_managed_policy(call.directory, call.account, arn)
     except BrokerError:
-        return ActionTarget(arn, shown=shown)
-    tags = {} if found is None else resource_tags(found.tags)
-    return ActionTarget(arn, tags, shown=shown)
+        return ActionTarget(arn, shown=text)
+    tags = {} if managed_policy is None else resource_tags(managed_policy.tags)
+    return ActionTarget(arn, tags, shown=text)
 
 
-async def new_policy(given: Given, call: Call) -> ActionTarget:
+async def new_policy(params: Params, call: Call) -> ActionTarget:
     """The managed policy that ``PolicyName`` will name."""
-    made = await new("policy", "PolicyName")(given, call)
-    return replace(made, shown=f"policy {given['PolicyName']}")
+    made = await new("policy", "PolicyName")(params, call)
+    return replace(made, shown=f"policy {params['PolicyName']}")
 
 
-async def policies(given: Given, call: Call) -> ActionTarget:
+async def policies(params: Params, call: Call) -> ActionTarget:
     """The managed policies below the path that the request gives."""
-    found = await all_of("policy")(given, call)
-    return replace(found, shown=f"policy path {given.get('PathPrefix', '/')}")
+    target = await all_of("policy")(params, call)
+    return replace(target, shown=f"policy path {params.get('PathPrefix', '/')}")
 
 
 def new(kind: str, parameter: str) -> Target:
     """A ``kind`` of entity at the path and under the name that the request gives."""
 
-    async def target(given: Given, call: Call) -> ActionTarget:
-        path = given.get("Path", "/")
-        return ActionTarget(iam_arn(call.account, f"{kind}{path}{given[parameter]}"))
+    async def target(params: Params, call: Call) -> ActionTarget:
+        path = params.get("Path", "/")
+        return ActionTarget(iam_arn(call.account, f"{kind}{path}{params[parameter]}"))
 
     return target
 
@@ -146,9 +146,9 @@ def new(kind: str, parameter: str) -> Target:
 def all_of(kind: str) -> Target:
     """A ``kind`` of entities below the path that the request gives."""
 
-    async def target(given: Given, call: Call) -> ActionTarget:
+    async def target(params: Params, call: Call) -> ActionTarget:
         return ActionTarget(
-            iam_arn(call.account, f"{kind}{given.get('PathPrefix', '/')}")
+            iam_arn(call.account, f"{kind}{params.get('PathPrefix', '/')}")
         )
 
     return target
@@ -157,30 +157,30 @@ def all_of(kind: str) -> Target:
 def any_provider(kind: str) -> Target:
     """All providers of a kind."""
 
-    async def target(_given: Given, call: Call) -> ActionTarget:
+    async def target(_given: Params, call: Call) -> ActionTarget:
         return ActionTarget(iam_arn(call.account, f"{kind}/*"))
 
     return target
 
 
-def tag_keys(given: Given, _on: ActionTarget) -> Context:
+def tag_keys(params: Params, _on: ActionTarget) -> Context:
     """``aws:TagKeys`` of the keys in the request."""
-    keys = tuple(given["TagKeys"])
+    keys = tuple(params["TagKeys"])
     return {"aws:tagkeys": keys} if keys else {}
 
 
-def policy_arn(given: Given, _on: ActionTarget) -> Context:
+def policy_arn(params: Params, _on: ActionTarget) -> Context:
     """``iam:PolicyARN``."""
-    return {"iam:policyarn": (given["PolicyArn"],)}
+    return {"iam:policyarn": (params["PolicyArn"],)}
 
 
-def boundary_asked(given: Given, _on: ActionTarget) -> Context:
+def boundary_asked(params: Params, _on: ActionTarget) -> Context:
     """``iam:PermissionsBoundary`` as the request sets it."""
-    arn = given.get("PermissionsBoundary")
+    arn = params.get("PermissionsBoundary")
     return {} if arn is None else {"iam:permissionsboundary": (arn,)}
 
 
-def boundary_held(_given: Given, on: ActionTarget) -> Context:
+def boundary_held(_given: Params, on: ActionTarget) -> Context:
     """``iam:PermissionsBoundary`` as the user or role has it."""
     if on.boundary_arn is None:
         return {}
@@ -190,11 +190,11 @@ def boundary_held(_given: Given, on: ActionTarget) -> Context:
 def renamed(of: Named[Any], parameter: str) -> FurtherTarget:
     """What an entity will be called: a rename needs the permission for both names."""
 
-    def target(given: Given, call: Call, old: ActionTarget) -> ActionTarget | None:
-        if parameter not in given and "NewPath" not in given:
+    def target(params: Params, call: Call, old: ActionTarget) -> ActionTarget | None:
+        if parameter not in params and "NewPath" not in params:
             return None
         path, _, name = old.arn.partition(f":{of.resource}")[2].rpartition("/")
-        path, name = given.get("NewPath", f"{path}/"), given.get(parameter, name)
+        path, name = params.get("NewPath", f"{path}/"), params.get(parameter, name)
         return ActionTarget(iam_arn(call.account, f"{of.resource}{path}{name}"))
 
     return target
@@ -219,7 +219,7 @@ class Holder:
 
 
 async def find_user(
-    given: Given, call: Call, directory: DirectoryReader
+    params: Params, call: Call, directory: DirectoryReader
 ) -> User | None:
     """The user that a request names, or who calls when it names none; None for root.
 
@@ -227,10 +227,10 @@ async def find_user(
         NoSuchEntity: there is no such user.
         ValidationError: the request names none, and the caller is neither.
     """
-    name = own_name(given, call)
+    name = own_name(params, call)
     if name is None:
         return None
-    if "UserName" in given:
+    if "UserName" in params:
         return await require_user(directory, call.account, name)
     return await require_caller(call, directory)
 
@@ -248,9 +248,9 @@ async def require_caller(call: Call, directory: DirectoryReader) -> User:
     return user
 
 
-async def get_holder(given: Given, call: Call, directory: DirectoryReader) -> Holder:
+async def get_holder(params: Params, call: Call, directory: DirectoryReader) -> Holder:
     """The same user or root, as a holder of credentials."""
-    user = await find_user(given, call, directory)
+    user = await find_user(params, call, directory)
     return Holder(call.account if user is None else user.user_id, user)
 
 

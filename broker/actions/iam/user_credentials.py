@@ -30,7 +30,7 @@ from broker.kinds.users import require_user
 from broker.model import entities
 from broker.model.credentials import CredentialKind, UserCredential
 from broker.model.page import Page
-from broker.model.request import Given
+from broker.model.request import Params
 from broker.model.sealing import Sealer
 from broker.model.secret import Secret
 from broker.stores.directory.kinds import ACCESS_KEY, USER_CREDENTIAL
@@ -54,21 +54,21 @@ _SERVICE = CredentialKind.SERVICE_SPECIFIC, "ServiceSpecificCredentialId"
 def user_credential_actions(sealer: Sealer) -> tuple[Action, ...]:
     """The actions on these credentials; ``sealer`` keeps the services' secrets."""
 
-    async def create(given: Given, call: Call) -> dict[str, Any]:
-        user = await require_user(call.change, call.account, given["UserName"])
+    async def create(params: Params, call: Call) -> dict[str, Any]:
+        user = await require_user(call.change, call.account, params["UserName"])
         made, secret = await user_credentials.create_service_credential(
             call.change,
             await require_account(call.change, call.account),
             user,
-            given["ServiceName"],
-            age_days=given.get("CredentialAgeDays"),
+            params["ServiceName"],
+            age_days=params.get("CredentialAgeDays"),
             sealer=sealer,
             now=call.now,
         )
         return {"ServiceSpecificCredential": _with_secret(made, user.name, secret)}
 
-    async def reset(given: Given, call: Call) -> dict[str, Any]:
-        credential, holder = await _require(_SERVICE, given, call, call.change)
+    async def reset(params: Params, call: Call) -> dict[str, Any]:
+        credential, holder = await _require(_SERVICE, params, call, call.change)
         made, secret = await user_credentials.reset_service_credential(
             call.change, credential, sealer=sealer
         )
@@ -94,62 +94,62 @@ def user_credential_actions(sealer: Sealer) -> tuple[Action, ...]:
     )
 
 
-async def _upload_certificate(given: Given, call: Call) -> dict[str, Any]:
-    holder = await get_holder(given, call, call.change)
+async def _upload_certificate(params: Params, call: Call) -> dict[str, Any]:
+    holder = await get_holder(params, call, call.change)
     made = await user_credentials.upload_certificate(
         call.change,
         await require_account(call.change, call.account),
         holder.holder_id,
-        given["CertificateBody"],
+        params["CertificateBody"],
         call.now,
     )
     return {"Certificate": _certificate(made, holder)}
 
 
-async def _list_certificates(given: Given, call: Call) -> dict[str, Any]:
-    holder, page = await _page(CredentialKind.SIGNING_CERTIFICATE, given, call)
+async def _list_certificates(params: Params, call: Call) -> dict[str, Any]:
+    holder, page = await _page(CredentialKind.SIGNING_CERTIFICATE, params, call)
     return {
-        "Certificates": [_certificate(found, holder) for found in page.items],
+        "Certificates": [_certificate(credential, holder) for credential in page.items],
         **truncation(page),
     }
 
 
 async def _page(
-    kind: CredentialKind, given: Given, call: Call
+    kind: CredentialKind, params: Params, call: Call
 ) -> tuple[Holder, Page[UserCredential]]:
-    holder = await get_holder(given, call, call.directory)
+    holder = await get_holder(params, call, call.directory)
     where = {"kind": kind, "user_id": holder.holder_id}
-    found = await call.directory.all_of(USER_CREDENTIAL, call.account, **where)
-    return holder, cut(found, _id_of, page_request(given))
+    credentials = await call.directory.all_of(USER_CREDENTIAL, call.account, **where)
+    return holder, cut(credentials, _id_of, page_request(params))
 
 
 def _id_of(credential: UserCredential) -> str:
     return credential.credential_id
 
 
-async def _upload_key(given: Given, call: Call) -> dict[str, Any]:
-    user = await require_user(call.change, call.account, given["UserName"])
+async def _upload_key(params: Params, call: Call) -> dict[str, Any]:
+    user = await require_user(call.change, call.account, params["UserName"])
     made = await user_credentials.upload_ssh_key(
         call.change,
         await require_account(call.change, call.account),
         user,
-        given["SSHPublicKeyBody"],
+        params["SSHPublicKeyBody"],
         call.now,
     )
     return {"SSHPublicKey": _key(made, user.name, made.body)}
 
 
-async def _get_key(given: Given, call: Call) -> dict[str, Any]:
-    credential, holder = await _require(_SSH_KEY, given, call, call.directory)
-    form = _FORMS.get(given["Encoding"])
+async def _get_key(params: Params, call: Call) -> dict[str, Any]:
+    credential, holder = await _require(_SSH_KEY, params, call, call.directory)
+    form = _FORMS.get(params["Encoding"])
     if form is None:
         raise UnrecognizedPublicKeyEncoding("The encoding must be SSH or PEM.")
     body = form(parse_ssh_key(credential.body))
     return {"SSHPublicKey": _key(credential, holder.named["UserName"], body)}
 
 
-async def _list_keys(given: Given, call: Call) -> dict[str, Any]:
-    holder, page = await _page(CredentialKind.SSH_PUBLIC_KEY, given, call)
+async def _list_keys(params: Params, call: Call) -> dict[str, Any]:
+    holder, page = await _page(CredentialKind.SSH_PUBLIC_KEY, params, call)
     name = holder.named.get("UserName", call.account)
     return {
         "SSHPublicKeys": [
@@ -165,91 +165,91 @@ async def _list_keys(given: Given, call: Call) -> dict[str, Any]:
     }
 
 
-async def _list_services(given: Given, call: Call) -> dict[str, Any]:
-    service = given.get("ServiceName")
+async def _list_services(params: Params, call: Call) -> dict[str, Any]:
+    service = params.get("ServiceName")
     if service is not None:
         service = user_credentials.require_service(service)
     where: dict[str, object] = {"kind": CredentialKind.SERVICE_SPECIFIC}
-    if not given.get("AllUsers"):
-        holder = await get_holder(given, call, call.directory)
+    if not params.get("AllUsers"):
+        holder = await get_holder(params, call, call.directory)
         where["user_id"] = holder.holder_id
-    found = await call.directory.all_of(USER_CREDENTIAL, call.account, **where)
+    credentials = await call.directory.all_of(USER_CREDENTIAL, call.account, **where)
     page = cut(
-        [c for c in found if service in {None, c.details["service"]}],
+        [c for c in credentials if service in {None, c.details["service"]}],
         _id_of,
-        page_request(given),
+        page_request(params),
     )
-    shown = []
+    rows = []
     for credential in page.items:
         holder = await read_holder(call.directory, call.account, credential.user_id)
-        shown.append(_service(credential, holder.named.get("UserName", "")))
-    answer: dict[str, Any] = {"ServiceSpecificCredentials": shown}
+        rows.append(_service(credential, holder.named.get("UserName", "")))
+    answer: dict[str, Any] = {"ServiceSpecificCredentials": rows}
     # As recorded: this list says nothing of a truncation that is none.
     return answer if page.marker is None else {**answer, **truncation(page)}
 
 
-def service_asked(given: Given, _on: ActionTarget) -> Context:
+def service_asked(params: Params, _on: ActionTarget) -> Context:
     """``iam:ServiceSpecificCredentialServiceName`` and ``…AgeDays`` as asked for."""
     context: dict[str, tuple[str, ...]] = {
-        _SERVICE_KEY: (given["ServiceName"].lower(),)
+        _SERVICE_KEY: (params["ServiceName"].lower(),)
     }
-    if "CredentialAgeDays" in given:
-        days = str(given["CredentialAgeDays"])
+    if "CredentialAgeDays" in params:
+        days = str(params["CredentialAgeDays"])
         context["iam:servicespecificcredentialagedays"] = (days,)
     return context
 
 
-def service_held(_given: Given, on: ActionTarget) -> Context:
+def service_held(_given: Params, on: ActionTarget) -> Context:
     """``iam:ServiceSpecificCredentialServiceName`` of the credential."""
     service = on.context.get(_SERVICE_KEY)
     return {} if service is None else {_SERVICE_KEY: service}
 
 
-async def _service_credential(given: Given, call: Call) -> ActionTarget:
+async def _service_credential(params: Params, call: Call) -> ActionTarget:
     """The user, with the service of the credential that the request names."""
-    user = await on.user_or_self(given, call)
-    found = await call.directory.find(
-        USER_CREDENTIAL, call.account, given["ServiceSpecificCredentialId"]
+    user = await on.user_or_self(params, call)
+    credential = await call.directory.find(
+        USER_CREDENTIAL, call.account, params["ServiceSpecificCredentialId"]
     )
-    if found is None or found.kind is not CredentialKind.SERVICE_SPECIFIC:
+    if credential is None or credential.kind is not CredentialKind.SERVICE_SPECIFIC:
         return user
-    service = {_SERVICE_KEY: (found.details["service"],)}
+    service = {_SERVICE_KEY: (credential.details["service"],)}
     return replace(user, context={**user.context, **service})
 
 
-async def _one_or_all(given: Given, call: Call) -> ActionTarget:
-    if given.get("AllUsers"):
+async def _one_or_all(params: Params, call: Call) -> ActionTarget:
+    if params.get("AllUsers"):
         return ActionTarget("*")
-    return await on.user_or_self(given, call)
+    return await on.user_or_self(params, call)
 
 
 def _updating(named: _Named) -> Handle:
-    async def update(given: Given, call: Call) -> None:
-        credential, _ = await _require(named, given, call, call.change)
-        await user_credentials.set_status(call.change, credential, given["Status"])
+    async def update(params: Params, call: Call) -> None:
+        credential, _ = await _require(named, params, call, call.change)
+        await user_credentials.set_status(call.change, credential, params["Status"])
 
     return update
 
 
 def _deleting(named: _Named) -> Handle:
-    async def delete(given: Given, call: Call) -> None:
-        credential, _ = await _require(named, given, call, call.change)
+    async def delete(params: Params, call: Call) -> None:
+        credential, _ = await _require(named, params, call, call.change)
         await call.change.remove(USER_CREDENTIAL, credential)
 
     return delete
 
 
 async def _require(
-    named: _Named, given: Given, call: Call, directory: DirectoryReader
+    named: _Named, params: Params, call: Call, directory: DirectoryReader
 ) -> tuple[UserCredential, Holder]:
     kind, parameter = named
-    holder = await get_holder(given, call, directory)
+    holder = await get_holder(params, call, directory)
     credential = await user_credentials.require_credential(
         directory,
         await require_account(directory, call.account),
         kind,
         holder.holder_id,
-        given[parameter],
+        params[parameter],
         holder_name=holder.named.get("UserName", call.account),
     )
     return credential, holder
@@ -308,8 +308,8 @@ def server_certificate_actions(sealer: Sealer) -> tuple[Action, ...]:
     """The actions on server certificates; ``sealer`` keeps the private keys."""
     kept = with_private_keys(sealer)
 
-    async def upload(given: Given, call: Call) -> Answer:
-        made = await create(kept, given, call.work)
+    async def upload(params: Params, call: Call) -> Answer:
+        made = await create(kept, params, call.work)
         tags = {"Tags": views.tag_list(made.tags)} if made.tags else {}
         return {"ServerCertificateMetadata": kept.view(made), **tags}
 
@@ -331,16 +331,16 @@ def server_certificate_actions(sealer: Sealer) -> tuple[Action, ...]:
     )
 
 
-async def _get(given: Given, call: Call) -> Answer:
-    found = await _PLAIN.find(given, call)
+async def _get(params: Params, call: Call) -> Answer:
+    certificate = await _PLAIN.find(params, call)
     # As AWS answers them: Terraform replaces a certificate that ends in a newline.
     view = {
-        "ServerCertificateMetadata": SERVER_CERTIFICATES.view(found),
-        "CertificateBody": found.body.strip(),
-        "Tags": views.tag_list(found.tags),
+        "ServerCertificateMetadata": SERVER_CERTIFICATES.view(certificate),
+        "CertificateBody": certificate.body.strip(),
+        "Tags": views.tag_list(certificate.tags),
     }
-    if found.chain is not None:
-        view["CertificateChain"] = found.chain.strip()
+    if certificate.chain is not None:
+        view["CertificateChain"] = certificate.chain.strip()
     return {"ServerCertificate": view}
 
 
@@ -348,10 +348,10 @@ def access_key_actions(sealer: Sealer) -> tuple[Action, ...]:
     """The actions on access keys; ``sealer`` keeps the secrets."""
 
     async def create(
-        given: types.CreateAccessKeyRequest, call: Call
+        params: types.CreateAccessKeyRequest, call: Call
     ) -> types.CreateAccessKeyResponse:
         account = await require_account(call.change, call.account)
-        user = await find_user(given, call, call.change)
+        user = await find_user(params, call, call.change)
         key, secret = await access_keys.create_access_key(
             call.change,
             account,
@@ -371,9 +371,9 @@ def access_key_actions(sealer: Sealer) -> tuple[Action, ...]:
 
 
 async def _list_access_keys(
-    given: types.ListAccessKeysRequest, call: Call
+    params: types.ListAccessKeysRequest, call: Call
 ) -> dict[str, Any]:
-    user = await find_user(given, call, call.directory)
+    user = await find_user(params, call, call.directory)
     keys = await call.directory.all_of(
         ACCESS_KEY, call.account, user_id=user.user_id if user else None
     )
@@ -381,28 +381,28 @@ async def _list_access_keys(
         "AccessKeyMetadata",
         keys,
         lambda key: key.access_key_id,
-        given,
+        params,
         lambda key: _access_key(key, user),
     )
 
 
-async def _update_key(given: types.UpdateAccessKeyRequest, call: Call) -> None:
-    key = await _require_key(given, call)
+async def _update_key(params: types.UpdateAccessKeyRequest, call: Call) -> None:
+    key = await _require_key(params, call)
     try:
-        status = entities.KeyStatus(given["Status"])
+        status = entities.KeyStatus(params["Status"])
     except ValueError as error:
         raise InvalidInput("Only Active and Inactive can be set.") from error
     await call.change.update(ACCESS_KEY, replace(key, status=status))
 
 
-async def _delete_key(given: types.DeleteAccessKeyRequest, call: Call) -> None:
-    await call.change.remove(ACCESS_KEY, await _require_key(given, call))
+async def _delete_key(params: types.DeleteAccessKeyRequest, call: Call) -> None:
+    await call.change.remove(ACCESS_KEY, await _require_key(params, call))
 
 
-async def _require_key(given: Given, call: Call) -> entities.AccessKey:
-    user = await find_user(given, call, call.change)
+async def _require_key(params: Params, call: Call) -> entities.AccessKey:
+    user = await find_user(params, call, call.change)
     return await access_keys.require_access_key(
-        call.change, call.account, user.user_id if user else None, given["AccessKeyId"]
+        call.change, call.account, user.user_id if user else None, params["AccessKeyId"]
     )
 
 

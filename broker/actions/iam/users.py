@@ -20,7 +20,7 @@ from broker.kinds.names import KeyCase
 from broker.kinds.users import require_user
 from broker.model.arn import iam_arn
 from broker.model.entities import Group, User
-from broker.model.request import Given
+from broker.model.request import Params
 from broker.stores.directory.identities import (
     list_group_users,
     list_user_groups,
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 
 
 async def _create_user(
-    given: types.CreateUserRequest, call: Call
+    params: types.CreateUserRequest, call: Call
 ) -> types.CreateUserResponse:
-    return {"User": views.got_user(await create(users.USERS, given, call.work))}
+    return {"User": views.got_user(await create(users.USERS, params, call.work))}
 
 
-async def _get_user(given: types.GetUserRequest, call: Call) -> types.GetUserResponse:
-    user = await find_user(given, call, call.directory)
+async def _get_user(params: types.GetUserRequest, call: Call) -> types.GetUserResponse:
+    user = await find_user(params, call, call.directory)
     if user is None:
         return {"User": await _root(call)}
     used = await password_last_used(call.directory, call.account, [user.user_id])
@@ -56,10 +56,10 @@ async def _root(call: Call) -> types.User:
     return cast("types.User", root)
 
 
-async def _views(found: Sequence[User], call: Call) -> list[types.User]:
-    ids = [user.user_id for user in found]
+async def _views(stored_users: Sequence[User], call: Call) -> list[types.User]:
+    ids = [user.user_id for user in stored_users]
     used = await password_last_used(call.directory, call.account, ids)
-    return [views.listed_user(user, used.get(user.user_id)) for user in found]
+    return [views.listed_user(user, used.get(user.user_id)) for user in stored_users]
 
 
 _PLAIN = Plain(users.USERS, _views, case=KeyCase.INSENSITIVE)
@@ -73,11 +73,11 @@ USERS = (
 
 
 async def _get_group(
-    given: types.GetGroupRequest, call: Call
+    params: types.GetGroupRequest, call: Call
 ) -> types.GetGroupResponse:
-    group = await users.require_group(call.directory, call.account, given["GroupName"])
+    group = await users.require_group(call.directory, call.account, params["GroupName"])
     page = await list_group_users(
-        call.directory, call.account, group.group_id, page_request(given)
+        call.directory, call.account, group.group_id, page_request(params)
     )
     used = await password_last_used(
         call.directory, call.account, [user.user_id for user in page.items]
@@ -92,31 +92,31 @@ async def _get_group(
 
 
 async def _list_groups_for_user(
-    given: types.ListGroupsForUserRequest, call: Call
+    params: types.ListGroupsForUserRequest, call: Call
 ) -> dict[str, Any]:
-    user = await require_user(call.directory, call.account, given["UserName"])
-    found = await list_user_groups(call.directory, call.account, user.user_id)
+    user = await require_user(call.directory, call.account, params["UserName"])
+    groups = await list_user_groups(call.directory, call.account, user.user_id)
     view = users.GROUPS.view
-    return listed("Groups", found, lambda group: group.name.lower(), given, view)
+    return listed("Groups", groups, lambda group: group.name.lower(), params, view)
 
 
-async def _add_user(given: types.AddUserToGroupRequest, call: Call) -> None:
-    user, group = await _user_and_group(given, call)
+async def _add_user(params: types.AddUserToGroupRequest, call: Call) -> None:
+    user, group = await _user_and_group(params, call)
     await users.add_user(
         call.change, await require_account(call.change, call.account), group, user
     )
 
 
-async def _remove_user(given: types.RemoveUserFromGroupRequest, call: Call) -> None:
-    user, group = await _user_and_group(given, call)
+async def _remove_user(params: types.RemoveUserFromGroupRequest, call: Call) -> None:
+    user, group = await _user_and_group(params, call)
     # Removing a user who is not a member is not an error: the requested state holds.
     await remove_member(call.change, call.account, group.group_id, user.user_id)
 
 
-async def _user_and_group(given: Given, call: Call) -> tuple[User, Group]:
+async def _user_and_group(params: Params, call: Call) -> tuple[User, Group]:
     """Both must be there; AWS looks for the user first."""
-    user = await require_user(call.change, call.account, given["UserName"])
-    group = await users.require_group(call.change, call.account, given["GroupName"])
+    user = await require_user(call.change, call.account, params["UserName"])
+    group = await users.require_group(call.change, call.account, params["GroupName"])
     return user, group
 
 

@@ -152,10 +152,10 @@ async def role_last_used(
     directory: DirectoryReader, account: AccountId, role_ids: Collection[str]
 ) -> dict[str, types.RoleLastUsed]:
     """By role id; roles that were never used are left out."""
-    found: dict[str, types.RoleLastUsed] = {}
+    results: dict[str, types.RoleLastUsed] = {}
     for use in await list_uses(directory, account, role_ids):
-        found.setdefault(use.subject, {"LastUsedDate": use.at, "Region": use.region})
-    return found
+        results.setdefault(use.subject, {"LastUsedDate": use.at, "Region": use.region})
+    return results
 
 
 async def password_last_used(

@@ -110,10 +110,10 @@ class Machines:
         )
 
     async def _register(
-        self, given: types.RegisterInstanceRequest, call: Call
+        self, params: types.RegisterInstanceRequest, call: Call
     ) -> types.RegisterInstanceResponse:
         token = await find_join_token(
-            call.change, call.account, token_digest(given["JoinToken"])
+            call.change, call.account, token_digest(params["JoinToken"])
         )
         if token is None:
             raise InvalidClientTokenId(detail="the join token was deleted just now")
@@ -125,8 +125,8 @@ class Machines:
             call.change,
             await require_account(call.change, call.account),
             token,
-            _read_key(given["PublicKey"]),
-            region=given.get("Region", call.region),
+            _read_key(params["PublicKey"]),
+            region=params.get("Region", call.region),
             now=call.now,
             provider_id=provider_id,
             subject=subject,
@@ -134,17 +134,17 @@ class Machines:
         return {"InstanceAssociation": await self._admitted(instance, call)}
 
     async def _register_with_identity(
-        self, given: types.RegisterInstanceWithWebIdentityRequest, call: Call
+        self, params: types.RegisterInstanceWithWebIdentityRequest, call: Call
     ) -> types.RegisterInstanceWithWebIdentityResponse:
         identity = call.federated
         _refuse_tokens_that_end(identity)
-        profile = await self._profile(given["InstanceProfileArn"], call)
+        profile = await self._profile(params["InstanceProfileArn"], call)
         if profile is None:
             raise AccessDenied(detail="the instance profile was deleted just now")
         if end := await find_end(_trace_identity(identity, call), call.change):
             raise AccessDenied(detail=end)
         subject = subject_target(subject_digest(identity.issuer, identity.subject))
-        public_key = _read_key(given["PublicKey"])
+        public_key = _read_key(params["PublicKey"])
         instance = await find_instance_by_key(call.change, call.account, public_key)
         if instance is None or instance.subject != subject:
             instance = await rules.register_instance(
@@ -153,7 +153,7 @@ class Machines:
                 public_key,
                 profile_id=profile.profile_id,
                 registered_by=identity.provider_arn,
-                region=given.get("Region", call.region),
+                region=params.get("Region", call.region),
                 now=call.now,
                 provider_id=identity.provider_id,
                 subject=subject,
@@ -161,9 +161,9 @@ class Machines:
         return {"InstanceAssociation": await self._admitted(instance, call)}
 
     async def _needs_trust(
-        self, given: types.RegisterInstanceWithWebIdentityRequest, call: Call
+        self, params: types.RegisterInstanceWithWebIdentityRequest, call: Call
     ) -> tuple[Need, ...]:
-        profile = await self._profile(given["InstanceProfileArn"], call)
+        profile = await self._profile(params["InstanceProfileArn"], call)
         role = None
         if profile is not None and profile.role_id is not None:
             role = await self._fresh.find(ROLE, call.account, profile.role_id)
@@ -172,7 +172,7 @@ class Machines:
         return (
             Need(
                 action=f"broker:{_BY_TOKEN}",
-                resource=role.arn if role else given["InstanceProfileArn"],
+                resource=role.arn if role else params["InstanceProfileArn"],
                 account=call.account,
                 trust=Trust(role=role),
             ),
@@ -181,22 +181,22 @@ class Machines:
     async def _get_association(
         self, _given: types.GetInstanceAssociationRequest, call: Call
     ) -> types.GetInstanceAssociationResponse:
-        found = await self._find(call)
-        return {"InstanceAssociation": await self._associations.shown(found)}
+        association = await self._find(call)
+        return {"InstanceAssociation": await self._associations.shown(association)}
 
     async def _needs_role(
         self, _given: types.GetInstanceCredentialsRequest, call: Call
     ) -> tuple[Need, ...]:
-        found = await self._find(call)
-        if found.role is None:
+        association = await self._find(call)
+        if association.role is None:
             raise NoSuchEntity(
-                f"The instance {found.instance.instance_id} has no instance profile"
+                f"The instance {association.instance.instance_id} has no instance profile"
                 " with a role."
             )
-        role = found.role
+        role = association.role
         return role_needs(
             "sts:AssumeRole",
-            {"RoleArn": role.arn, "RoleSessionName": found.instance.instance_id},
+            {"RoleArn": role.arn, "RoleSessionName": association.instance.instance_id},
             role,
             tags=NO_TAGS,
             source_identity=None,
@@ -204,10 +204,10 @@ class Machines:
         )
 
     async def _get_credentials(
-        self, given: types.GetInstanceCredentialsRequest, call: Call
+        self, params: types.GetInstanceCredentialsRequest, call: Call
     ) -> types.GetInstanceCredentialsResponse:
-        found = await self._find(call)
-        instance = found.instance
+        association = await self._find(call)
+        instance = association.instance
         order = RoleRequest(
             kind=SessionKind.ASSUME_ROLE,
             role=call.trusted_role,
@@ -215,10 +215,10 @@ class Machines:
             tags=NO_TAGS,
             source_identity=None,
             lineage=_lineage(instance),
-            seconds=given.get("DurationSeconds", CREDENTIAL_SECONDS),
+            seconds=params.get("DurationSeconds", CREDENTIAL_SECONDS),
             context={
                 "ec2:sourceinstancearn": (instance.arn,),
-                "ec2:roledelivery": (given.get("RoleDelivery", "2.0"),),
+                "ec2:roledelivery": (params.get("RoleDelivery", "2.0"),),
             },
         )
         try:
@@ -229,7 +229,7 @@ class Machines:
             ) from error
         return {
             "Credentials": answer["Credentials"],
-            "InstanceAssociation": await self._associations.shown(found),
+            "InstanceAssociation": await self._associations.shown(association),
         }
 
     async def _find(self, call: Call) -> Association:
@@ -245,13 +245,13 @@ class Machines:
     ) -> types.InstanceAssociation:
         """What a machine learns of its registration, before that is committed."""
         call.record.add_resource(instance.arn)
-        found = Association(instance, None, None)
+        association = Association(instance, None, None)
         if instance.profile_id is not None:
             profile = await call.change.find(
                 INSTANCE_PROFILE, call.account, instance.profile_id
             )
-            found = Association(instance, profile, None)
-        return await self._associations.shown(found)
+            association = Association(instance, profile, None)
+        return await self._associations.shown(association)
 
     async def _profile(self, arn: str, call: Call) -> InstanceProfile | None:
         """The instance profile of exactly this ARN."""
@@ -296,7 +296,7 @@ def _certified(token: JoinToken) -> tuple[str, str]:
     certificate: a machine that an administrator admits outlives their session.
     """
     origin = read_lineage(token.lineage).origin
-    anchors = (one for one in origin.targets if one.startswith(_ANCHORS))
+    anchors = (target for target in origin.targets if target.startswith(_ANCHORS))
     anchor = next(anchors, "")
     return anchor, subject_target(origin.subject) if anchor else ""
 
@@ -376,21 +376,21 @@ class Associations:
             role = await self._fresh.find(ROLE, account, profile.role_id)
         return Association(instance, profile, role)
 
-    async def shown(self, found: Association) -> types.InstanceAssociation:
+    async def shown(self, association: Association) -> types.InstanceAssociation:
         """What the machine receives."""
-        instance = found.instance
+        instance = association.instance
         view: types.InstanceAssociation = {
             "InstanceId": instance.instance_id,
             "InstanceArn": instance.arn,
-            "AssociationId": found.association_id,
+            "AssociationId": association.association_id,
             "PollSeconds": await self._poll_seconds(instance.account),
         }
-        if found.profile is not None:
-            view["InstanceProfileArn"] = found.profile.arn
-            view["InstanceProfileId"] = found.profile.profile_id
-        if found.role is not None:
-            view["RoleName"] = found.role.name
-            view["RoleArn"] = found.role.arn
+        if association.profile is not None:
+            view["InstanceProfileArn"] = association.profile.arn
+            view["InstanceProfileId"] = association.profile.profile_id
+        if association.role is not None:
+            view["RoleName"] = association.role.name
+            view["RoleArn"] = association.role.arn
         return view
 
     async def _poll_seconds(self, account: AccountId) -> int:

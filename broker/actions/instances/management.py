@@ -27,7 +27,7 @@ from broker.model.arn import iam_arn
 from broker.model.lineage import lineage_row
 from broker.model.machines import Instance, InstanceProfile, instance_arn
 from broker.model.principal import EC2
-from broker.model.request import Given
+from broker.model.request import Params
 from broker.model.tokens import JoinToken
 from broker.permit.context import tag_context
 from broker.permit.need import Need
@@ -41,50 +41,50 @@ if TYPE_CHECKING:
 
 
 async def _create_token(
-    given: types.CreateJoinTokenRequest, call: Call
+    params: types.CreateJoinTokenRequest, call: Call
 ) -> Mapping[str, Any]:
     profile = await require_instance_profile(
-        call.change, call.account, given["InstanceProfileName"]
+        call.change, call.account, params["InstanceProfileName"]
     )
     owner = owning_profile(
         profile,
         created_by=call.caller.principal.arn,
         lineage=tuple(lineage_row(lineage_of_token(call.caller))),
     )
-    token, answer = await create_token(JOIN_TOKENS, given, call, owner)
+    token, answer = await create_token(JOIN_TOKENS, params, call, owner)
     call.record.add_resource(token.arn)
     return {**answer, "JoinToken": _token_view(token, profile)}
 
 
 async def _list_tokens(
-    given: types.ListJoinTokensRequest, call: Call
+    params: types.ListJoinTokensRequest, call: Call
 ) -> Mapping[str, Any]:
-    page = await call.directory.page_of(JOIN_TOKEN, call.account, page_request(given))
-    profiles = await _profiles(call, [one.owner_id for one in page.items])
+    page = await call.directory.page_of(JOIN_TOKEN, call.account, page_request(params))
+    profiles = await _profiles(call, [token.owner_id for token in page.items])
     return {
         "JoinTokens": [
-            _token_view(one, profiles.get(one.owner_id)) for one in page.items
+            _token_view(token, profiles.get(token.owner_id)) for token in page.items
         ],
         **truncation(page),
     }
 
 
-async def _delete_token(given: types.DeleteJoinTokenRequest, call: Call) -> None:
+async def _delete_token(params: types.DeleteJoinTokenRequest, call: Call) -> None:
     owner = Owner(call.account)
-    await JOIN_TOKENS.delete(call.change, owner, given["TokenId"])
+    await JOIN_TOKENS.delete(call.change, owner, params["TokenId"])
 
 
 async def _list(
-    given: types.ListInstancesRequest, call: Call
+    params: types.ListInstancesRequest, call: Call
 ) -> types.ListInstancesResponse:
     where = {}
-    if "InstanceProfileName" in given:
+    if "InstanceProfileName" in params:
         profile = await require_instance_profile(
-            call.directory, call.account, given["InstanceProfileName"]
+            call.directory, call.account, params["InstanceProfileName"]
         )
         where["profile_id"] = profile.profile_id
     page = await call.directory.page_of(
-        INSTANCE, call.account, page_request(given), **where
+        INSTANCE, call.account, page_request(params), **where
     )
     answer: types.ListInstancesResponse = {
         "Instances": await _views(page.items, call),
@@ -94,34 +94,34 @@ async def _list(
 
 
 async def _get(
-    given: types.GetInstanceRequest, call: Call
+    params: types.GetInstanceRequest, call: Call
 ) -> types.GetInstanceResponse:
-    return {"Instance": await _view(await _require(given, call), call)}
+    return {"Instance": await _view(await _require(params, call), call)}
 
 
 async def _associate(
-    given: types.AssociateInstanceProfileRequest, call: Call
+    params: types.AssociateInstanceProfileRequest, call: Call
 ) -> types.AssociateInstanceProfileResponse:
     profile = await require_instance_profile(
-        call.change, call.account, given["InstanceProfileName"]
+        call.change, call.account, params["InstanceProfileName"]
     )
     after = await rules.associate_profile(
-        call.change, await _require(given, call), profile
+        call.change, await _require(params, call), profile
     )
     return {"Instance": await _view(after, call)}
 
 
 async def _disassociate(
-    given: types.DisassociateInstanceProfileRequest, call: Call
+    params: types.DisassociateInstanceProfileRequest, call: Call
 ) -> types.DisassociateInstanceProfileResponse:
     after = await rules.associate_profile(
-        call.change, await _require(given, call), None
+        call.change, await _require(params, call), None
     )
     return {"Instance": await _view(after, call)}
 
 
-async def _end(given: types.EndInstanceRequest, call: Call) -> None:
-    instance = await _require(given, call)
+async def _end(params: types.EndInstanceRequest, call: Call) -> None:
+    instance = await _require(params, call)
     await call.change.remove(INSTANCE, instance)
     await revoke_for_good(
         call.change,
@@ -132,43 +132,43 @@ async def _end(given: types.EndInstanceRequest, call: Call) -> None:
     )
 
 
-async def _require(given: Given, call: Call) -> Instance:
+async def _require(params: Params, call: Call) -> Instance:
     return await rules.require_instance(
-        call.directory, call.account, given["InstanceId"]
+        call.directory, call.account, params["InstanceId"]
     )
 
 
 async def _profiles(
     call: Call, profile_ids: Sequence[str | None]
 ) -> dict[str, InstanceProfile]:
-    found = {}
+    results = {}
     for profile_id in dict.fromkeys(filter(None, profile_ids)):
         profile = await call.directory.find(INSTANCE_PROFILE, call.account, profile_id)
         if profile is not None:
-            found[profile_id] = profile
-    return found
+            results[profile_id] = profile
+    return results
 
 
-async def _views(found: Sequence[Instance], call: Call) -> list[types.Instance]:
-    profiles = await _profiles(call, [one.profile_id for one in found])
+async def _views(instances: Sequence[Instance], call: Call) -> list[types.Instance]:
+    profiles = await _profiles(call, [entry.profile_id for entry in instances])
     uses = await list_uses(
-        call.directory, call.account, [one.instance_id for one in found]
+        call.directory, call.account, [entry.instance_id for entry in instances]
     )
     used = {use.subject: use.at for use in reversed(uses)}
     views: list[types.Instance] = []
-    for one in found:
+    for instance in instances:
         view: types.Instance = {
-            "InstanceId": one.instance_id,
-            "Arn": one.arn,
-            "RegisterDate": one.registered_at,
-            "RegisteredBy": one.registered_by,
+            "InstanceId": instance.instance_id,
+            "Arn": instance.arn,
+            "RegisterDate": instance.registered_at,
+            "RegisteredBy": instance.registered_by,
         }
-        profile = profiles.get(one.profile_id or "")
+        profile = profiles.get(instance.profile_id or "")
         if profile is not None:
             view["InstanceProfileArn"] = profile.arn
             view["InstanceProfileId"] = profile.profile_id
-        if one.instance_id in used:
-            view["LastUsedDate"] = used[one.instance_id]
+        if instance.instance_id in used:
+            view["LastUsedDate"] = used[instance.instance_id]
         views.append(view)
     return views
 
@@ -179,42 +179,44 @@ async def _view(instance: Instance, call: Call) -> types.Instance:
 
 
 def _token_view(token: JoinToken, profile: InstanceProfile | None) -> dict[str, Any]:
-    shown = {
+    details = {
         **view(token),
         "Arn": token.arn,
         "InstanceProfileId": token.owner_id,
         "CreatedBy": token.created_by,
     }
     if profile is not None:
-        shown["InstanceProfileArn"] = profile.arn
+        details["InstanceProfileArn"] = profile.arn
     if token.instance_id:
-        shown["InstanceId"] = token.instance_id
-    return shown
+        details["InstanceId"] = token.instance_id
+    return details
 
 
-def _on_token(given: Given, call: Call) -> str:
-    return f"arn:aws:broker::{call.account}:join-token/{given['TokenId']}"
+def _on_token(params: Params, call: Call) -> str:
+    return f"arn:aws:broker::{call.account}:join-token/{params['TokenId']}"
 
 
-async def _on_instance(given: Given, call: Call) -> Further:
-    instance_id = given["InstanceId"]
-    found = await call.directory.find(INSTANCE, call.account, instance_id)
+async def _on_instance(params: Params, call: Call) -> Further:
+    instance_id = params["InstanceId"]
+    instance = await call.directory.find(INSTANCE, call.account, instance_id)
     return (
-        found.arn if found else instance_arn(call.account, call.region, instance_id),
+        instance.arn
+        if instance
+        else instance_arn(call.account, call.region, instance_id),
     )
 
 
-async def _on_profile(given: Given, call: Call) -> Further:
-    name = given["InstanceProfileName"]
+async def _on_profile(params: Params, call: Call) -> Further:
+    name = params["InstanceProfileName"]
     profile = await call.directory.named(INSTANCE_PROFILE, call.account, name)
     if profile is None:
         return (iam_arn(call.account, f"instance-profile/{name}"),)
     return (profile.arn, *await _passed(profile, call))
 
 
-async def _on_instance_and_profile(given: Given, call: Call) -> Further:
-    instance, *_ = await _on_instance(given, call)
-    _, *passed = await _on_profile(given, call)
+async def _on_instance_and_profile(params: Params, call: Call) -> Further:
+    instance, *_ = await _on_instance(params, call)
+    _, *passed = await _on_profile(params, call)
     return (instance, *passed)
 
 

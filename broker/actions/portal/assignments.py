@@ -108,91 +108,94 @@ class Assignments:
         )
 
     async def _accounts(
-        self, given: AssignmentsRequest, call: Call
+        self, params: AssignmentsRequest, call: Call
     ) -> Mapping[str, Any]:
-        portal = given["SignIn"]
+        portal = params["SignIn"]
         accounts = [
             {"accountId": number, "accountName": await self._names.get(portal, number)}
             for number in await self._choices.list_accounts(portal, call)
         ]
-        return _page("accountList", accounts, given)
+        return _page("accountList", accounts, params)
 
-    async def _roles(self, given: AssignmentsRequest, call: Call) -> Mapping[str, Any]:
-        account = AccountId(given.get("accountId", ""))
-        roles = await self._choices.list_allowed(given["SignIn"], call, account)
+    async def _roles(self, params: AssignmentsRequest, call: Call) -> Mapping[str, Any]:
+        account = AccountId(params.get("accountId", ""))
+        roles = await self._choices.list_allowed(params["SignIn"], call, account)
         listed = [{"roleName": role.name, "accountId": account} for role in roles]
-        return _page("roleList", listed, given)
+        return _page("roleList", listed, params)
 
     async def _search(
-        self, given: ListAssignmentsRequest, call: Call
+        self, params: ListAssignmentsRequest, call: Call
     ) -> Mapping[str, Any]:
         """``First`` and ``Roles``, and ``Next``: where to go on, or empty.
 
         ``Names`` has the names of their accounts.
         """
-        portal, text = given["SignIn"], given["Text"].lower()
-        start = given["Start"] if _SEARCH_PLACE.fullmatch(given["Start"]) else "0"
+        portal, text = params["SignIn"], params["Text"].lower()
+        start = params["Start"] if _SEARCH_PLACE.fullmatch(params["Start"]) else "0"
         choosing = begin_choosing(portal, call, _LOOKED_MAX, _SECONDS_MAX)
         first = []
-        for arn in dict.fromkeys(given["First"] if start == "0" else ()):
+        for arn in dict.fromkeys(params["First"] if start == "0" else ()):
             role = await self._choices.find_named(arn) if text in arn.lower() else None
             if role is not None and await self._choices.lets_in(role, choosing):
                 first.append(role)
-        found = _Found(choosing, text, {role.arn for role in first})
+        match = _Found(choosing, text, {role.arn for role in first})
         arns = await self._list_arns(portal, call)
         following = ""
         if not start.startswith(_OWN):
-            following = await self._add_named(found, arns, int(start))
+            following = await self._add_named(match, arns, int(start))
             start = _OWN
         if not portal.roles and not following:
             named = {arn for arn, _ in arns}
-            following = await self._add_own(found, call, named, start)
-        roles = found.roles
+            following = await self._add_own(match, call, named, start)
+        roles = match.roles
         accounts = {role.account for role in (*first, *roles)}
         return {
             "First": first,
             "Roles": roles,
             "Next": following,
-            "Names": {one: await self._names.get(portal, one) for one in accounts},
+            "Names": {
+                account_id: await self._names.get(portal, account_id)
+                for account_id in accounts
+            },
         }
 
     async def _add_named(
-        self, found: _Found, arns: Sequence[tuple[str, str]], start: int
+        self, match: _Found, arns: Sequence[tuple[str, str]], start: int
     ) -> str:
         """Add named roles from a place on; returns where to go on, or nothing."""
         for place in range(start, len(arns)):
             arn, name = arns[place]
-            if found.text not in arn.lower() and found.text not in name.lower():
+            if match.text not in arn.lower() and match.text not in name.lower():
                 continue
-            if found.is_full:
+            if match.is_full:
                 return str(place)
-            await self._add(found, await self._choices.find_named(arn))
+            await self._add(match, await self._choices.find_named(arn))
         return ""
 
     async def _add_own(
-        self, found: _Found, call: Call, named: Collection[str], start: str
+        self, match: _Found, call: Call, named: Collection[str], start: str
     ) -> str:
         """The same with the other roles of an IAM user's account, in whole pages."""
-        own_name = await self._names.get(found.choosing.portal, call.account)
-        is_whole = found.text in call.account or found.text in own_name.lower()
+        own_name = await self._names.get(match.choosing.portal, call.account)
+        is_whole = match.text in call.account or match.text in own_name.lower()
         marker: str | None = start.removeprefix(_OWN) or None
-        while not found.is_full:
+        while not match.is_full:
             page = await self._choices.read_own(
-                call, "" if is_whole else found.text, PageRequest(marker, ROLES_MAX)
+                call, "" if is_whole else match.text, PageRequest(marker, ROLES_MAX)
             )
             for role in page.items:
                 if role.arn not in named:
-                    await self._add(found, role)
+                    await self._add(match, role)
             marker = page.marker
             if marker is None:
                 return ""
         return f"{_OWN}{marker or ''}"
 
-    async def _add(self, found: _Found, role: Role | None) -> None:
+    async def _add(self, match: _Found, role: Role | None) -> None:
         if role is not None and (
-            role.arn in found.taken or await self._choices.lets_in(role, found.choosing)
+            role.arn in match.taken or await self._choices.lets_in(role, match.choosing)
         ):
-            found.roles.append(role)
+            match.roles.append(role)
 
     async def _list_arns(self, portal: OpenPortal, call: Call) -> list[tuple[str, str]]:
         """The roles that are named, each with its account's name, in that order."""
@@ -215,12 +218,12 @@ class Assignments:
 
 
 def _page(
-    member: str, whole: list[dict[str, str]], given: AssignmentsRequest
+    member: str, whole: list[dict[str, str]], params: AssignmentsRequest
 ) -> Mapping[str, Any]:
-    token = given.get("nextToken", "") or "0"
+    token = params.get("nextToken", "") or "0"
     if not _PLACE.fullmatch(token) or int(token) > len(whole):
         raise ValidationError("There is no such place in this list.")
     start = int(token)
-    end = start + given.get("maxResults", _PAGE)
+    end = start + params.get("maxResults", _PAGE)
     more = str(end) if end < len(whole) else None
     return {member: whole[start:end], "nextToken": more}

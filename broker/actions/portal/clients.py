@@ -77,7 +77,8 @@ class PortalClient:
     def accepts(self, redirect_uri: str) -> bool:
         """Whether it registered the address, whatever its port."""
         return _is_loopback(redirect_uri) and any(
-            _without_port(one) == _without_port(redirect_uri) for one in self.redirects
+            _without_port(redirect) == _without_port(redirect_uri)
+            for redirect in self.redirects
         )
 
 

@@ -64,20 +64,20 @@ class GetRoleCredentials:
         )
 
     async def _needs(
-        self, given: RoleCredentialsRequest, call: Call
+        self, params: RoleCredentialsRequest, call: Call
     ) -> tuple[Need, ...]:
-        portal = given["SignIn"]
+        portal = params["SignIn"]
         call.record.access_key_id = portal.session.access_key_id
-        role = await self._choices.find(portal, given["accountId"], given["roleName"])
+        role = await self._choices.find(portal, params["accountId"], params["roleName"])
         if role is None:
             raise AccessDenied(NO_ACCESS, detail="the sign-in named no such role")
         return role_permissions(portal, role)
 
     async def _handle(
-        self, given: RoleCredentialsRequest, call: Call
+        self, params: RoleCredentialsRequest, call: Call
     ) -> Mapping[str, Any]:
-        portal, role = given["SignIn"], call.trusted_role
-        found = portal.roles.find(role.account, role.name)
+        portal, role = params["SignIn"], call.trusted_role
+        results = portal.roles.find(role.account, role.name)
         wanted = RoleRequest(
             kind=SessionKind.ASSUME_ROLE,
             role=role,
@@ -89,9 +89,9 @@ class GetRoleCredentials:
             parent_key_id=portal.session.access_key_id,
             ends_at=portal.ends_at,
         )
-        if found is not None:
-            wanted = _of_identity(wanted, found[1], portal.session)
-            await self._require_live(wanted, found[1], call)
+        if results is not None:
+            wanted = _of_identity(wanted, results[1], portal.session)
+            await self._require_live(wanted, results[1], call)
         _, answer = await self._minter.mint(
             {"DurationSeconds": role.max_session_duration_seconds}, call, wanted
         )

@@ -67,19 +67,19 @@ _KINDS = {
 
 def role_permissions(portal: OpenPortal, role: Role) -> tuple[Need, ...]:
     """What a role's trust policy, and an IAM user's own policies, must allow."""
-    found = portal.roles.find(role.account, role.name)
-    if found is None:
-        given = {"RoleArn": role.arn, "RoleSessionName": portal.session.name}
+    results = portal.roles.find(role.account, role.name)
+    if results is None:
+        params = {"RoleArn": role.arn, "RoleSessionName": portal.session.name}
         return role_needs(
             f"sts:{SessionKind.ASSUME_ROLE.value}",
-            given,
+            params,
             role,
             tags=NO_TAGS,
             source_identity=None,
             context={},
             calling=portal.session,
         )
-    identity = found[1]
+    identity = results[1]
     return role_needs(
         f"sts:{session_kind_of(identity).value}",
         {"RoleArn": role.arn, "RoleSessionName": session_name_of(identity)},
@@ -164,12 +164,12 @@ class RoleChoices:
             if not self._admits(portal, number):
                 return None
             return await self._fresh.named(ROLE, number, name)
-        found = portal.roles.find(account, name)
-        if found is None or not await self._is_registered(found[1]):
+        results = portal.roles.find(account, name)
+        if results is None or not await self._is_registered(results[1]):
             return None
-        if not self._admits(portal, found[1].account, found[1].provider_arn):
+        if not self._admits(portal, results[1].account, results[1].provider_arn):
             return None
-        return await self.find_named(found[0])
+        return await self.find_named(results[0])
 
     async def list_allowed(
         self, portal: OpenPortal, call: Call, account: AccountId | None = None
@@ -189,7 +189,7 @@ class RoleChoices:
         choosing = begin_choosing(portal, call, _LOOKED_MAX, _SECONDS_MAX)
         if not portal.roles:
             return sorted(
-                {one.account for one in await self.list_allowed(portal, call)}
+                {role.account for role in await self.list_allowed(portal, call)}
             )
         return sorted(
             [
@@ -269,10 +269,10 @@ class RoleChoices:
         """Whether the sign-in's organisation, if it is to one, has the account."""
         if not portal.organisation:
             return True
-        found = self._organisations.find(portal.organisation)
-        if found is None or not found.admits(account, provider_arn):
+        organisation = self._organisations.find(portal.organisation)
+        if organisation is None or not organisation.admits(account, provider_arn):
             return False
-        return bool(portal.roles) or found.admits_users(portal.session.account)
+        return bool(portal.roles) or organisation.admits_users(portal.session.account)
 
     async def _candidates(
         self, choosing: Choosing, account: AccountId | None
@@ -280,7 +280,11 @@ class RoleChoices:
         portal, call = choosing.portal, choosing.call
         if portal.roles:
             accounts = portal.roles.accounts if account is None else (account,)
-            named = (arn for one in accounts for arn, _ in portal.roles.list_of(one))
+            named = (
+                arn
+                for account_id in accounts
+                for arn, _ in portal.roles.list_of(account_id)
+            )
             async for role in self._find_all(named):
                 yield role
             return
@@ -309,8 +313,8 @@ class RoleChoices:
     async def _is_registered(self, identity: FederatedIdentity) -> bool:
         """Whether the provider that proved the person is still there."""
         arn = identity.provider_arn
-        found = await find_provider(self._fresh, identity.account, arn)
-        return found is not None and found.unique_id == identity.provider_id
+        provider = await find_provider(self._fresh, identity.account, arn)
+        return provider is not None and provider.unique_id == identity.provider_id
 
 
 def _context(caller: Caller, provider_arn: str, choosing: Choosing) -> Context:

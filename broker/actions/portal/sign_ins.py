@@ -10,7 +10,7 @@ from broker.actions.sts.proof_marks import proof_marks
 from broker.errors import AccessDenied, ExpiredFederationToken
 from broker.model.federated import FederatedIdentity
 from broker.model.principal import PrincipalType
-from broker.model.request import Given
+from broker.model.request import Params
 from broker.model.session import Session, SessionKind
 from broker.sessions.issue import (
     MintOrder,
@@ -45,8 +45,8 @@ class AuthenticateRequest(TypedDict):
 def authenticate(fresh: FreshDirectory, issuer: SessionIssuer) -> Action:
     """The action, given what it works with."""
 
-    async def handle(given: AuthenticateRequest, call: Call) -> None:
-        identities = given["Identities"]
+    async def handle(params: AuthenticateRequest, call: Call) -> None:
+        identities = params["Identities"]
         account = await fresh.find(ACCOUNT, call.account)
         if account is None:
             raise AccessDenied(detail=f"the account {call.account} no longer exists")
@@ -154,7 +154,7 @@ def create_token(ledger: Ledger) -> tuple[Action, ...]:
     )
 
 
-async def _agree(_given: Given, _call: Call) -> Mapping[str, Any]:
+async def _agree(_given: Params, _call: Call) -> Mapping[str, Any]:
     return {}
 
 
@@ -164,8 +164,8 @@ class PortalLogoutRequest(TypedDict):
     SignIn: OpenPortal
 
 
-async def _log_out(given: PortalLogoutRequest, call: Call) -> None:
-    session = given["SignIn"].session
+async def _log_out(params: PortalLogoutRequest, call: Call) -> None:
+    session = params["SignIn"].session
     await revoke_session(
         call.change,
         describe_session(session, call.caller.principal.arn),

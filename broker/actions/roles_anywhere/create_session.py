@@ -38,33 +38,33 @@ class SessionRequest(TypedDict):
 def create_session(fresh: FreshDirectory, minter: RoleMinter) -> Action:
     """The action, given what it works with."""
 
-    async def needs(given: SessionRequest, call: Call) -> tuple[Need, ...]:
-        profile, identity = given["Profile"], call.federated
+    async def needs(params: SessionRequest, call: Call) -> tuple[Need, ...]:
+        profile, identity = params["Profile"], call.federated
         for name in _UNSUPPORTED:
-            if given.get(name):
+            if params.get(name):
                 raise UnsupportedOperation(f"The parameter {name} is not supported.")
-        if given["roleArn"] not in profile.role_arns:
+        if params["roleArn"] not in profile.role_arns:
             raise AccessDenied(
-                f"Unable to assume role for {given['roleArn']}",
+                f"Unable to assume role for {params['roleArn']}",
                 detail=f"the profile {profile.arn} does not have this role",
             )
-        if "roleSessionName" in given and not profile.accepts_session_name:
+        if "roleSessionName" in params and not profile.accepts_session_name:
             raise AccessDenied(
                 "Not authorized to set roleSessionName.",
                 detail=f"the profile {profile.arn} does not accept a roleSessionName",
             )
         return role_needs(
             "sts:AssumeRole",
-            _as_assume_role(given, call),
-            await find_role(fresh, given["roleArn"]),
+            _as_assume_role(params, call),
+            await find_role(fresh, params["roleArn"]),
             tags=identity_tags(identity),
             source_identity=identity.source_identity,
             context=identity.context,
         )
 
-    async def handle(given: SessionRequest, call: Call) -> Mapping[str, Any]:
-        profile, identity = given["Profile"], call.federated
-        asked = _as_assume_role(given, call)
+    async def handle(params: SessionRequest, call: Call) -> Mapping[str, Any]:
+        profile, identity = params["Profile"], call.federated
+        asked = _as_assume_role(params, call)
         if profile.session_policy:
             asked["Policy"] = profile.session_policy
         asked["PolicyArns"] = [{"arn": arn} for arn in profile.managed_policy_arns]
@@ -94,7 +94,7 @@ def create_session(fresh: FreshDirectory, minter: RoleMinter) -> Action:
                 "sessionToken": credentials["SessionToken"],
             },
             "packedPolicySize": minted.packed_policy_size,
-            "roleArn": given["roleArn"],
+            "roleArn": params["roleArn"],
         }
         if identity.source_identity is not None:
             entry["sourceIdentity"] = identity.source_identity
@@ -116,11 +116,11 @@ def create_session(fresh: FreshDirectory, minter: RoleMinter) -> Action:
     )
 
 
-def _as_assume_role(given: SessionRequest, call: Call) -> dict[str, Any]:
+def _as_assume_role(params: SessionRequest, call: Call) -> dict[str, Any]:
     """The request as ``AssumeRole`` would get it."""
-    most = given["Profile"].duration_seconds
+    most = params["Profile"].duration_seconds
     return {
-        "RoleArn": given["roleArn"],
-        "RoleSessionName": given.get("roleSessionName") or call.federated.session_name,
-        "DurationSeconds": min(given.get("durationSeconds", most), most),
+        "RoleArn": params["roleArn"],
+        "RoleSessionName": params.get("roleSessionName") or call.federated.session_name,
+        "DurationSeconds": min(params.get("durationSeconds", most), most),
     }

@@ -20,7 +20,7 @@ from broker.kinds.roles_anywhere import (
     without_mapping,
 )
 from broker.kinds.roles_anywhere import PROFILES as KIND
-from broker.model.request import Given
+from broker.model.request import Params
 from broker.model.roles_anywhere import CertificateProfile, rolesanywhere_arn
 from broker.permit.context import Context, tag_context
 from broker.permit.need import Need
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 SERVICE = "rolesanywhere"
 PAGE_SIZE_MAX = 100
 
-_BY_RESOURCE: Mapping[str, Regional[Any]] = {one.resource: one for one in KINDS}
+_BY_RESOURCE: Mapping[str, Regional[Any]] = {
+    regional.resource: regional for regional in KINDS
+}
 Answer = Mapping[str, Any]
 
 
@@ -44,7 +46,7 @@ class On:
     context: Context = field(default_factory=dict)
 
 
-Target = Callable[[Given, Call], Awaitable[On]]
+Target = Callable[[Params, Call], Awaitable[On]]
 
 
 def plain(of: Regional[Any]) -> tuple[Action, ...]:
@@ -52,40 +54,40 @@ def plain(of: Regional[Any]) -> tuple[Action, ...]:
     member = of.member
     on = named(of)
 
-    async def find(given: Given, call: Call) -> Any:  # noqa: ANN401  # one of the kind
-        identifier = given[f"{member}Id"]
+    async def find(params: Params, call: Call) -> Any:  # noqa: ANN401  # one of the kind
+        identifier = params[f"{member}Id"]
         return await require_regional(
             of, call.directory, call.account, call.region, identifier
         )
 
-    async def create(given: Given, call: Call) -> Answer:
-        _refuse(of, given)
-        return {member: of.view(await rules.create(of, given, call.work))}
+    async def create(params: Params, call: Call) -> Answer:
+        _refuse(of, params)
+        return {member: of.view(await rules.create(of, params, call.work))}
 
-    async def get(given: Given, call: Call) -> Answer:
-        return {member: of.view(await find(given, call))}
+    async def get(params: Params, call: Call) -> Answer:
+        return {member: of.view(await find(params, call))}
 
-    async def list_all(given: Given, call: Call) -> Answer:
-        found = await call.directory.all_of(of.kind, call.account, region=call.region)
-        shown, token = _page(given, found, of.kind.key)
-        return {f"{member}s": [of.view(one) for one in shown], **token}
+    async def list_all(params: Params, call: Call) -> Answer:
+        results = await call.directory.all_of(of.kind, call.account, region=call.region)
+        rows, token = _page(params, results, of.kind.key)
+        return {f"{member}s": [of.view(entry) for entry in rows], **token}
 
-    async def update(given: Given, call: Call) -> Answer:
-        _refuse(of, given)
-        found = await find(given, call)
-        return await write(of, await of.change(found, given, call.work), call)
+    async def update(params: Params, call: Call) -> Answer:
+        _refuse(of, params)
+        match = await find(params, call)
+        return await write(of, await of.change(match, params, call.work), call)
 
     def switch(*, enabled: bool) -> Handle:
-        async def run(given: Given, call: Call) -> Answer:
-            found = await find(given, call)
-            return await write(of, replace(found, enabled=enabled), call)
+        async def run(params: Params, call: Call) -> Answer:
+            match = await find(params, call)
+            return await write(of, replace(match, enabled=enabled), call)
 
         return run
 
-    async def delete(given: Given, call: Call) -> Answer:
-        found = await find(given, call)
-        await call.change.remove(of.kind, found)
-        return {member: of.view(found)}
+    async def delete(params: Params, call: Call) -> Answer:
+        match = await find(params, call)
+        await call.change.remove(of.kind, match)
+        return {member: of.view(match)}
 
     creating, getting, listing, updating, enabling, disabling, deleting = of.operations
     return (
@@ -107,43 +109,43 @@ async def write(of: Regional[Any], wanted: Any, call: Call) -> Answer:  # noqa: 
 
 
 def _page(
-    given: Given, found: Sequence[Any], key: str
+    params: Params, results: Sequence[Any], key: str
 ) -> tuple[Sequence[Any], dict[str, str]]:
     """Some of a list in the order of ids, and the member that leads to the next."""
-    size = given.get("pageSize", PAGE_SIZE_MAX)
+    size = params.get("pageSize", PAGE_SIZE_MAX)
     if not 1 <= size <= PAGE_SIZE_MAX:
         raise ValidationError(f"pageSize must be between 1 and {PAGE_SIZE_MAX}.")
-    after = given.get("nextToken", "")
-    rest = [one for one in found if getattr(one, key) > after]
+    after = params.get("nextToken", "")
+    rest = [entry for entry in results if getattr(entry, key) > after]
     last = {"nextToken": getattr(rest[size - 1], key)} if len(rest) > size else {}
     return rest[:size], last
 
 
-def _refuse(of: Regional[Any], given: Given) -> None:
+def _refuse(of: Regional[Any], params: Params) -> None:
     for name in of.refused:
-        if given.get(name):
+        if params.get(name):
             raise UnsupportedOperation(f"The parameter {name} is not supported.")
 
 
 def named(of: Regional[Any], member: str = "") -> Target:
     """What a member names, by id or ARN."""
 
-    async def target(given: Given, call: Call) -> On:
-        name = given[member or f"{of.member}Id"]
+    async def target(params: Params, call: Call) -> On:
+        name = params[member or f"{of.member}Id"]
         at = (call.directory, call.account, call.region)
         try:
-            found = await require_regional(of, *at, name)
+            regional = await require_regional(of, *at, name)
         except NoSuchEntity:
             last = name.rpartition("/")[2]
             return On(rolesanywhere_arn(call.region, call.account, of.resource, last))
-        return On(found.arn, tag_context("aws:resourcetag", found.tags))
+        return On(regional.arn, tag_context("aws:resourcetag", regional.tags))
 
     return target
 
 
-async def everything(given: Given, _call: Call) -> On:
+async def everything(params: Params, _call: Call) -> On:
     """Lists and new things are about no resource; tags of new things are keys."""
-    return On("*", _tag_keys(given_tags(given.get("tags", ()))))
+    return On("*", _tag_keys(given_tags(params.get("tags", ()))))
 
 
 def _tag_keys(tags: Mapping[str, str], keys: Sequence[str] = ()) -> Context:
@@ -152,16 +154,18 @@ def _tag_keys(tags: Mapping[str, str], keys: Sequence[str] = ()) -> Context:
     return {**context, "aws:tagkeys": named} if named else {**context}
 
 
-async def _resource(given: Given, call: Call) -> On:
-    arn = given["resourceArn"]
+async def _resource(params: Params, call: Call) -> On:
+    arn = params["resourceArn"]
     of = _BY_RESOURCE.get(_resource_of(arn))
-    found = On(arn) if of is None else await named(of, "resourceArn")(given, call)
-    tags = given_tags(given.get("tags", ()))
-    return On(found.arn, {**found.context, **_tag_keys(tags, given.get("tagKeys", ()))})
+    match = On(arn) if of is None else await named(of, "resourceArn")(params, call)
+    tags = given_tags(params.get("tags", ()))
+    return On(
+        match.arn, {**match.context, **_tag_keys(tags, params.get("tagKeys", ()))}
+    )
 
 
-async def _require(given: Given, call: Call) -> tuple[Regional[Any], Any]:
-    arn = given["resourceArn"]
+async def _require(params: Params, call: Call) -> tuple[Regional[Any], Any]:
+    arn = params["resourceArn"]
     of = _BY_RESOURCE.get(_resource_of(arn))
     if of is None:
         raise NoSuchEntity(f"Resource {arn} not found")
@@ -174,24 +178,24 @@ def _resource_of(arn: str) -> str:
 
 
 async def _list_tags(
-    given: types.ListTagsForResourceRequest, call: Call
+    params: types.ListTagsForResourceRequest, call: Call
 ) -> types.ListTagsForResourceResponse:
-    _, found = await _require(given, call)
+    _, match = await _require(params, call)
     return {
-        "tags": [{"key": key, "value": value} for key, value in tag_pairs(found.tags)]
+        "tags": [{"key": key, "value": value} for key, value in tag_pairs(match.tags)]
     }
 
 
-async def _tag(given: types.TagResourceRequest, call: Call) -> None:
-    of, found = await _require(given, call)
-    tags = with_tags(found.tags, given_tags(given["tags"]), KeyCase.SENSITIVE)
-    await call.change.update(of.kind, replace(found, tags=tags))
+async def _tag(params: types.TagResourceRequest, call: Call) -> None:
+    of, match = await _require(params, call)
+    tags = with_tags(match.tags, given_tags(params["tags"]), KeyCase.SENSITIVE)
+    await call.change.update(of.kind, replace(match, tags=tags))
 
 
-async def _untag(given: types.UntagResourceRequest, call: Call) -> None:
-    of, found = await _require(given, call)
-    tags = without_tags(found.tags, given["tagKeys"], KeyCase.SENSITIVE)
-    await call.change.update(of.kind, replace(found, tags=tags))
+async def _untag(params: types.UntagResourceRequest, call: Call) -> None:
+    of, match = await _require(params, call)
+    tags = without_tags(match.tags, params["tagKeys"], KeyCase.SENSITIVE)
+    await call.change.update(of.kind, replace(match, tags=tags))
 
 
 def read(name: str, handle: Handle, on: Target) -> Action:
@@ -205,8 +209,8 @@ def change(name: str, handle: Handle, on: Target) -> Action:
 
 
 def _action(name: str, handle: Handle, on: Target, *, writes: bool) -> Action:
-    async def needs(given: Given, call: Call) -> tuple[Need, ...]:
-        target = await on(given, call)
+    async def needs(params: Params, call: Call) -> tuple[Need, ...]:
+        target = await on(params, call)
         return (
             Need(
                 action=f"{SERVICE}:{name}",
@@ -255,41 +259,41 @@ TAGS = (
 )
 
 
-Roles = Callable[[Given, Call], Awaitable[Sequence[str]]]
+Roles = Callable[[Params, Call], Awaitable[Sequence[str]]]
 """The ARNs of the roles that a call hands to the service."""
 
 
 async def _put_mapping(
-    given: types.PutAttributeMappingRequest, call: Call
+    params: types.PutAttributeMappingRequest, call: Call
 ) -> Mapping[str, Any]:
-    specifiers = [rule["specifier"] for rule in given["mappingRules"]]
-    found = await _require_profile(given, call)
-    wanted = with_mapping(found, given["certificateField"], specifiers)
+    specifiers = [rule["specifier"] for rule in params["mappingRules"]]
+    profile = await _require_profile(params, call)
+    wanted = with_mapping(profile, params["certificateField"], specifiers)
     return await write(KIND, wanted, call)
 
 
 async def _delete_mapping(
-    given: types.DeleteAttributeMappingRequest, call: Call
+    params: types.DeleteAttributeMappingRequest, call: Call
 ) -> Mapping[str, Any]:
-    found, name = await _require_profile(given, call), given["certificateField"]
-    wanted = without_mapping(found, name, given.get("specifiers", ()))
+    profile, name = await _require_profile(params, call), params["certificateField"]
+    wanted = without_mapping(profile, name, params.get("specifiers", ()))
     return await write(KIND, wanted, call)
 
 
-async def _require_profile(given: Given, call: Call) -> CertificateProfile:
+async def _require_profile(params: Params, call: Call) -> CertificateProfile:
     at = (call.directory, call.account, call.region)
-    found: CertificateProfile = await require_regional(KIND, *at, given["profileId"])
-    return found
+    profile: CertificateProfile = await require_regional(KIND, *at, params["profileId"])
+    return profile
 
 
-async def _given_roles(given: Given, _call: Call) -> Sequence[str]:
-    roles: Sequence[str] = given.get("roleArns", ())
+async def _given_roles(params: Params, _call: Call) -> Sequence[str]:
+    roles: Sequence[str] = params.get("roleArns", ())
     return roles
 
 
-async def _roles_inside(given: Given, call: Call) -> Sequence[str]:
+async def _roles_inside(params: Params, call: Call) -> Sequence[str]:
     try:
-        return (await _require_profile(given, call)).role_arns
+        return (await _require_profile(params, call)).role_arns
     except NoSuchEntity:
         return ()
 
@@ -297,8 +301,8 @@ async def _roles_inside(given: Given, call: Call) -> Sequence[str]:
 def _passing(action: Action, roles: Roles = _given_roles) -> Action:
     """The action, which then needs permission to pass every one of the roles."""
 
-    async def needs(given: Given, call: Call) -> tuple[Need, ...]:
-        own = await action.needs(given, call)
+    async def needs(params: Params, call: Call) -> tuple[Need, ...]:
+        own = await action.needs(params, call)
         passed = {"iam:passedtoservice": (SERVICE_PRINCIPAL,)}
         return (
             *own,
@@ -309,7 +313,7 @@ def _passing(action: Action, roles: Roles = _given_roles) -> Action:
                     account=call.account,
                     context=passed,
                 )
-                for arn in dict.fromkeys(await roles(given, call))
+                for arn in dict.fromkeys(await roles(params, call))
             ),
         )
 

@@ -16,7 +16,7 @@ from broker.actions.signin.identity_providers import provider_needs, require_pro
 from broker.errors import InvalidInput, ValidationError
 from broker.kinds.bearer_tokens import SCIM_TOKENS, Owner, owning_provider
 from broker.model.provisioned import ProvisionedUser
-from broker.model.request import Given
+from broker.model.request import Params
 from broker.permit.need import Need
 from broker.proofs.option_types import SUBJECTS
 from broker.proofs.provider_options import Provider, ProviderOptions, ScimOptions
@@ -39,18 +39,18 @@ _MEMBERSHIPS_MAX = 1000
 
 
 async def _list_users(
-    given: types.ListScimUsersRequest, call: Call
+    params: types.ListScimUsersRequest, call: Call
 ) -> types.ListScimUsersResponse:
-    provider = await require_provider(given["ProviderArn"], call)
-    start = _read_marker(given.get("Marker", "0"))
-    limit = min(given.get("MaxItems", PEOPLE_MAX), PEOPLE_MAX)
+    provider = await require_provider(params["ProviderArn"], call)
+    start = _read_marker(params.get("Marker", "0"))
+    limit = min(params.get("MaxItems", PEOPLE_MAX), PEOPLE_MAX)
     users, total = await list_provisioned_users(
         call.directory,
         ProvisionedQuery(
             account=call.account,
             provider_id=provider.unique_id,
-            name=given.get("UserName"),
-            active=given.get("Active"),
+            name=params.get("UserName"),
+            active=params.get("Active"),
             offset=start,
             limit=limit,
         ),
@@ -86,16 +86,16 @@ async def _groups_of(
     users: Sequence[ProvisionedUser], call: Call
 ) -> Mapping[str, list[str]]:
     """The names of some of each user's groups, by the user's id."""
-    found: dict[str, list[str]] = {}
+    results: dict[str, list[str]] = {}
     if users:
-        for one in await list_provisioned_memberships(
+        for membership in await list_provisioned_memberships(
             call.directory,
             call.account,
             user_ids=[user.user_id for user in users],
             limit=_MEMBERSHIPS_MAX,
         ):
-            found.setdefault(one.user_id, []).append(one.group_name)
-    return found
+            results.setdefault(membership.user_id, []).append(membership.group_name)
+    return results
 
 
 class ProvisioningRequest(TypedDict):
@@ -108,23 +108,23 @@ class ProvisioningRequest(TypedDict):
 
 
 async def _get_provisioning(
-    given: ProvisioningRequest, call: Call
+    params: ProvisioningRequest, call: Call
 ) -> Mapping[str, Any]:
     """``Options`` (None where SCIM is off), ``Counts``, ``Users`` and ``Groups``.
 
     ``Total`` is how many people there are of those that are asked for, and ``Members``
     the names of the groups of each.
     """
-    provider = await require_provider(given["ProviderArn"], call)
+    provider = await require_provider(params["ProviderArn"], call)
     provider_id, directory = provider.unique_id, call.directory
     users, total = await list_provisioned_users(
         directory,
         ProvisionedQuery(
             account=call.account,
             provider_id=provider_id,
-            name=given["UserName"][:_NAMES_CHARACTERS] or None,
-            active=False if given["InactiveOnly"] else None,
-            offset=given["Start"],
+            name=params["UserName"][:_NAMES_CHARACTERS] or None,
+            active=False if params["InactiveOnly"] else None,
+            offset=params["Start"],
             limit=PEOPLE_MAX,
         ),
     )
@@ -167,16 +167,16 @@ def _find_options(provider: Provider) -> ScimOptions | None:
         raise InvalidInput(f"The options of {provider.arn}: {error}") from error
 
 
-async def _may_list(given: ProvisioningRequest, call: Call) -> tuple[Need, ...]:
-    return await provider_needs("broker:ListScimUsers", given["ProviderArn"], call)
+async def _may_list(params: ProvisioningRequest, call: Call) -> tuple[Need, ...]:
+    return await provider_needs("broker:ListScimUsers", params["ProviderArn"], call)
 
 
-async def _owner(given: Given, call: Call) -> Owner:
-    return owning_provider(await require_provider(given["ProviderArn"], call))
+async def _owner(params: Params, call: Call) -> Owner:
+    return owning_provider(await require_provider(params["ProviderArn"], call))
 
 
-async def _switched_on(given: Given, call: Call) -> Owner:
-    provider = await require_provider(given["ProviderArn"], call)
+async def _switched_on(params: Params, call: Call) -> Owner:
+    provider = await require_provider(params["ProviderArn"], call)
     require_switched_on(provider)
     return owning_provider(provider)
 

@@ -12,7 +12,7 @@ from broker.errors import AccessDenied
 from broker.kinds.accounts import require_account
 from broker.kinds.provisioning import ProvisioningSource
 from broker.model.provisioned import Membership, ProvisionedUser
-from broker.model.request import Given
+from broker.model.request import Params
 from broker.proofs.bearer_tokens import PROVIDER
 from broker.proofs.group_roles import GroupRoles
 from broker.proofs.provider_options import Provider, ProviderOptions, ScimOptions
@@ -86,7 +86,8 @@ class Terms:
     def query(self, listing: Listing) -> ProvisionedQuery:
         """Which users or groups of the directory a listing asks for."""
         wanted: Mapping[str, Any] = {
-            _ASKED_AS[one.attribute]: one.value for one in listing.conditions
+            _ASKED_AS[condition.attribute]: condition.value
+            for condition in listing.conditions
         }
         return ProvisionedQuery(
             account=self.directory.account_id,
@@ -97,13 +98,13 @@ class Terms:
         )
 
 
-async def get_terms(given: Given, call: Call) -> Terms:
+async def get_terms(params: Params, call: Call) -> Terms:
     """The directory of the call's token.
 
     Raises:
         AccessDenied: the operator has switched SCIM off for the provider.
     """
-    provider: Provider = given[PROVIDER]
+    provider: Provider = params[PROVIDER]
     call.record.resources = (provider.arn,)
     try:
         options = ProviderOptions.parse(provider.options).scim
@@ -176,14 +177,14 @@ async def list_memberships(
     Raises:
         ScimRefused: they are too many.
     """
-    found = await list_provisioned_memberships(
+    memberships = await list_provisioned_memberships(
         call.directory,
         call.account,
         group_ids=group_ids,
         user_ids=user_ids,
         limit=_MEMBERSHIPS_MAX + 1,
     )
-    if len(found) > _MEMBERSHIPS_MAX:
+    if len(memberships) > _MEMBERSHIPS_MAX:
         kind, attribute = ("groups", "members") if group_ids else ("users", "groups")
         raise ScimRefused(
             ScimRejected(
@@ -192,21 +193,21 @@ async def list_memberships(
                 "tooMany",
             )
         )
-    return found
+    return memberships
 
 
-def note(call: Call, **shown: object) -> None:
+def note(call: Call, **view: object) -> None:
     """Add to the call's record what it was about."""
-    call.record.parameters = {**call.record.parameters, **shown}
+    call.record.parameters = {**call.record.parameters, **view}
 
 
-def check_version(given: Given, version: int) -> None:
+def check_version(params: Params, version: int) -> None:
     """Refuse a change that is meant for another version.
 
     Raises:
         ScimRefused: ``If-Match`` names another one.
     """
-    wanted: str = given.get(IF_MATCH, "")
+    wanted: str = params.get(IF_MATCH, "")
     if not wanted or wanted.strip() == "*":
         return
     tags = {tag.strip().removeprefix("W/").strip('"') for tag in wanted.split(",")}
@@ -242,8 +243,8 @@ def _action(name: str, handle: Handle, *, writes: bool) -> Action:
     )
 
 
-async def _discover(given: Given, call: Call) -> None:
-    await get_terms(given, call)
+async def _discover(params: Params, call: Call) -> None:
+    await get_terms(params, call)
 
 
 DISCOVER = read("GetServiceProviderConfig", _discover)

@@ -29,7 +29,7 @@ from broker.actions.scim.declare import (
 )
 from broker.kinds import provisioning
 from broker.model.provisioned import Membership, ProvisionedGroup
-from broker.model.request import Given
+from broker.model.request import Params
 from broker.protocols.scim.answers import show_group, show_list
 from broker.protocols.scim.requests import (
     MEMBERS_MAX,
@@ -50,9 +50,9 @@ _MEMBERS_READ = 10_000
 _REASON = "the person was removed from a group"
 
 
-async def _create(given: Given, call: Call) -> Mapping[str, Any]:
-    terms = await get_terms(given, call)
-    wanted: Group = given[RESOURCE]
+async def _create(params: Params, call: Call) -> Mapping[str, Any]:
+    terms = await get_terms(params, call)
+    wanted: Group = params[RESOURCE]
     group = await provisioning.create_group(
         call.change,
         terms.directory,
@@ -62,46 +62,48 @@ async def _create(given: Given, call: Call) -> Mapping[str, Any]:
     )
     await provisioning.add_members(call.change, terms.directory, group, _ids(wanted))
     note(call, Id=group.group_id, DisplayName=group.name)
-    return await _one(given, call, group)
+    return await _one(params, call, group)
 
 
-async def _get(given: Given, call: Call) -> Mapping[str, Any]:
-    terms = await get_terms(given, call)
-    group = await provisioning.require_group(call.directory, terms.directory, given[ID])
-    return await _one(given, call, group)
+async def _get(params: Params, call: Call) -> Mapping[str, Any]:
+    terms = await get_terms(params, call)
+    group = await provisioning.require_group(
+        call.directory, terms.directory, params[ID]
+    )
+    return await _one(params, call, group)
 
 
-async def _list(given: Given, call: Call) -> Mapping[str, Any]:
-    terms = await get_terms(given, call)
-    listing: Listing = given[LISTING]
-    found, total = await list_provisioned_groups(call.directory, terms.query(listing))
+async def _list(params: Params, call: Call) -> Mapping[str, Any]:
+    terms = await get_terms(params, call)
+    listing: Listing = params[LISTING]
+    groups, total = await list_provisioned_groups(call.directory, terms.query(listing))
     members: dict[str, list[Membership]] = {}
-    if found and listing.shows("members"):
-        ids = [group.group_id for group in found]
-        for one in await list_memberships(call, group_ids=ids):
-            members.setdefault(one.group_id, []).append(one)
+    if groups and listing.shows("members"):
+        ids = [group.group_id for group in groups]
+        for membership in await list_memberships(call, group_ids=ids):
+            members.setdefault(membership.group_id, []).append(membership)
     resources = [
-        show_group(group, members.get(group.group_id, ()), given[BASE], listing)
-        for group in found
+        show_group(group, members.get(group.group_id, ()), params[BASE], listing)
+        for group in groups
     ]
     return {SHOWN: show_list(resources, total, listing.start)}
 
 
-async def _put(given: Given, call: Call) -> Mapping[str, Any]:
-    wanted: Group = given[RESOURCE]
+async def _put(params: Params, call: Call) -> Mapping[str, Any]:
+    wanted: Group = params[RESOURCE]
     steps = MemberChanges(steps=((_ids(wanted), None),))
-    return await _change(given, call, wanted, steps)
+    return await _change(params, call, wanted, steps)
 
 
-async def _patch(given: Given, call: Call) -> Mapping[str, Any]:
-    patch: GroupPatch = given[PATCH]
-    return await _change(given, call, patch, patch.members)
+async def _patch(params: Params, call: Call) -> Mapping[str, Any]:
+    patch: GroupPatch = params[PATCH]
+    return await _change(params, call, patch, patch.members)
 
 
-async def _delete(given: Given, call: Call) -> None:
-    terms = await get_terms(given, call)
-    group = await provisioning.require_group(call.change, terms.directory, given[ID])
-    check_version(given, group.version)
+async def _delete(params: Params, call: Call) -> None:
+    terms = await get_terms(params, call)
+    group = await provisioning.require_group(call.change, terms.directory, params[ID])
+    check_version(params, group.version)
     note(call, DisplayName=group.name)
     label = terms.group_label(group.name, group.external_id)
     if terms.names_roles(label):
@@ -110,11 +112,11 @@ async def _delete(given: Given, call: Call) -> None:
 
 
 async def _change(
-    given: Given, call: Call, wanted: Group | GroupPatch, changes: MemberChanges
+    params: Params, call: Call, wanted: Group | GroupPatch, changes: MemberChanges
 ) -> Mapping[str, Any]:
-    terms = await get_terms(given, call)
-    before = await provisioning.require_group(call.change, terms.directory, given[ID])
-    check_version(given, before.version)
+    terms = await get_terms(params, call)
+    before = await provisioning.require_group(call.change, terms.directory, params[ID])
+    check_version(params, before.version)
     named = wanted if isinstance(wanted, Group) else _patched(before, wanted)
     after = await provisioning.update_group(
         call.change,
@@ -132,7 +134,7 @@ async def _change(
     for added, removed in changes.steps:
         await _take_out(terms, call, before, removed, keep=added)
         await provisioning.add_members(call.change, terms.directory, after, added)
-    return await _one(given, call, after)
+    return await _one(params, call, after)
 
 
 async def _take_out(
@@ -150,18 +152,18 @@ async def _take_out(
         if gives_roles:
             await _end_members(terms, call, group, keep=keep)
         while gone := [
-            one.user_id
-            for one in await provisioning.members_of(
+            membership.user_id
+            for membership in await provisioning.members_of(
                 call.change, group, limit=_MEMBERS_READ
             )
-            if one.user_id not in kept
+            if membership.user_id not in kept
         ]:
             await remove_provisioned_members(call.change, group, gone)
         return
     if gives_roles and removed:
         there = {
-            one.user_id
-            for one in await list_provisioned_memberships(
+            membership.user_id
+            for membership in await list_provisioned_memberships(
                 call.change,
                 call.account,
                 group_ids=(group.group_id,),
@@ -181,7 +183,9 @@ async def _end_members(
         call.change, group, limit=MEMBERS_MAX + len(keep) + 1
     )
     kept = frozenset(keep)
-    leaving = [one.user_id for one in members if one.user_id not in kept]
+    leaving = [
+        membership.user_id for membership in members if membership.user_id not in kept
+    ]
     if len(leaving) > MEMBERS_MAX:
         await end_all_sessions(terms, call)
         return
@@ -199,19 +203,21 @@ def _patched(before: ProvisionedGroup, wanted: GroupPatch) -> Group:
         raise ScimRefused(rejected) from None
 
 
-async def _one(given: Given, call: Call, group: ProvisionedGroup) -> Mapping[str, Any]:
-    listing: Listing = given.get(LISTING, WHOLE)
+async def _one(
+    params: Params, call: Call, group: ProvisionedGroup
+) -> Mapping[str, Any]:
+    listing: Listing = params.get(LISTING, WHOLE)
     members: Sequence[Membership] = ()
     if listing.shows("members"):
         members = await provisioning.members_of(
             call.directory, group, limit=_MEMBERS_READ
         )
-    return shown(show_group(group, members, given[BASE], listing), group.version)
+    return shown(show_group(group, members, params[BASE], listing), group.version)
 
 
 def _ids(group: Group) -> tuple[str, ...]:
     members = group.members or ()
-    return tuple(dict.fromkeys(one.value for one in members if one.value))
+    return tuple(dict.fromkeys(member.value for member in members if member.value))
 
 
 CREATE = change("CreateGroup", _create)

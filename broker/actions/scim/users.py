@@ -30,7 +30,7 @@ from broker.actions.scim.declare import (
 from broker.kinds import provisioning
 from broker.kinds.provisioning import UserFields
 from broker.model.provisioned import Membership, ProvisionedUser
-from broker.model.request import Given
+from broker.model.request import Params
 from broker.protocols.scim.answers import dump_user, load_user, show_list, show_user
 from broker.protocols.scim.requests import Listing, apply_user_patch
 from broker.protocols.scim.resources import ScimRejected, User
@@ -39,68 +39,68 @@ from broker.sessions.revoke import SETTLING, revoke_for_good
 from broker.stores.directory.provisioning import list_provisioned_users
 
 
-async def _create(given: Given, call: Call) -> Mapping[str, Any]:
-    terms = await get_terms(given, call)
+async def _create(params: Params, call: Call) -> Mapping[str, Any]:
+    terms = await get_terms(params, call)
     user = await provisioning.create_user(
         call.change,
         terms.directory,
-        _fields(given[RESOURCE]),
+        _fields(params[RESOURCE]),
         now=call.now,
         not_before=call.now + SETTLING,
     )
     note(call, Id=user.user_id, UserName=user.user_name, Active=user.active)
     if not user.active:
         await end_person(terms, call, user)
-    return await _one(given, call, user)
+    return await _one(params, call, user)
 
 
-async def _get(given: Given, call: Call) -> Mapping[str, Any]:
-    terms = await get_terms(given, call)
-    user = await provisioning.require_user(call.directory, terms.directory, given[ID])
-    return await _one(given, call, user)
+async def _get(params: Params, call: Call) -> Mapping[str, Any]:
+    terms = await get_terms(params, call)
+    user = await provisioning.require_user(call.directory, terms.directory, params[ID])
+    return await _one(params, call, user)
 
 
-async def _list(given: Given, call: Call) -> Mapping[str, Any]:
-    terms = await get_terms(given, call)
-    listing: Listing = given[LISTING]
-    found, total = await list_provisioned_users(call.directory, terms.query(listing))
+async def _list(params: Params, call: Call) -> Mapping[str, Any]:
+    terms = await get_terms(params, call)
+    listing: Listing = params[LISTING]
+    users, total = await list_provisioned_users(call.directory, terms.query(listing))
     groups: dict[str, list[Membership]] = {}
-    if found and listing.shows("groups"):
-        ids = [user.user_id for user in found]
-        for one in await list_memberships(call, user_ids=ids):
-            groups.setdefault(one.user_id, []).append(one)
+    if users and listing.shows("groups"):
+        ids = [user.user_id for user in users]
+        for membership in await list_memberships(call, user_ids=ids):
+            groups.setdefault(membership.user_id, []).append(membership)
     resources = [
-        show_user(user, groups.get(user.user_id, ()), given[BASE], listing)
-        for user in found
+        show_user(user, groups.get(user.user_id, ()), params[BASE], listing)
+        for user in users
     ]
     return {SHOWN: show_list(resources, total, listing.start)}
 
 
-async def _put(given: Given, call: Call) -> Mapping[str, Any]:
-    terms = await get_terms(given, call)
-    before = await provisioning.require_user(call.change, terms.directory, given[ID])
-    check_version(given, before.version)
-    return await _update(given, call, terms, before, given[RESOURCE])
+async def _put(params: Params, call: Call) -> Mapping[str, Any]:
+    terms = await get_terms(params, call)
+    before = await provisioning.require_user(call.change, terms.directory, params[ID])
+    check_version(params, before.version)
+    return await _update(params, call, terms, before, params[RESOURCE])
 
 
-async def _patch(given: Given, call: Call) -> Mapping[str, Any]:
-    terms = await get_terms(given, call)
-    before = await provisioning.require_user(call.change, terms.directory, given[ID])
-    check_version(given, before.version)
-    patch: PatchOp[User] = given[PATCH]
+async def _patch(params: Params, call: Call) -> Mapping[str, Any]:
+    terms = await get_terms(params, call)
+    before = await provisioning.require_user(call.change, terms.directory, params[ID])
+    check_version(params, before.version)
+    patch: PatchOp[User] = params[PATCH]
     user = load_user(before)
     user.active = before.active
     try:
         user = apply_user_patch(patch, user)
     except ScimRejected as rejected:
         raise ScimRefused(rejected) from None
-    return await _update(given, call, terms, before, user)
+    return await _update(params, call, terms, before, user)
 
 
-async def _delete(given: Given, call: Call) -> None:
-    terms = await get_terms(given, call)
-    user = await provisioning.require_user(call.change, terms.directory, given[ID])
-    check_version(given, user.version)
+async def _delete(params: Params, call: Call) -> None:
+    terms = await get_terms(params, call)
+    user = await provisioning.require_user(call.change, terms.directory, params[ID])
+    check_version(params, user.version)
     note(call, UserName=user.user_name)
     await end_person(terms, call, user)
     # The id is never reused.
@@ -117,7 +117,7 @@ async def _delete(given: Given, call: Call) -> None:
 
 
 async def _update(
-    given: Given, call: Call, terms: Terms, before: ProvisionedUser, wanted: User
+    params: Params, call: Call, terms: Terms, before: ProvisionedUser, wanted: User
 ) -> Mapping[str, Any]:
     after = await provisioning.update_user(
         call.change,
@@ -135,15 +135,15 @@ async def _update(
         # The next one with the old name is another person.
         await end_person(terms, call, replace(before, user_id=""))
         await end_sessions_of(call, (before.user_id,), "the person has another name")
-    return await _one(given, call, after)
+    return await _one(params, call, after)
 
 
-async def _one(given: Given, call: Call, user: ProvisionedUser) -> Mapping[str, Any]:
-    listing: Listing = given.get(LISTING, WHOLE)
+async def _one(params: Params, call: Call, user: ProvisionedUser) -> Mapping[str, Any]:
+    listing: Listing = params.get(LISTING, WHOLE)
     groups: Sequence[Membership] = ()
     if listing.shows("groups"):
         groups = await list_memberships(call, user_ids=(user.user_id,))
-    return shown(show_user(user, groups, given[BASE], listing), user.version)
+    return shown(show_user(user, groups, params[BASE], listing), user.version)
 
 
 def _fields(user: User) -> UserFields:

@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 from broker.actions.action import Action, Call, needs_nothing
 from broker.actions.sts.derived_mint import DerivedMinter, require_session
 from broker.actions.sts.roles import credentials_shape
-from broker.model.request import Given
+from broker.model.request import Params
 from broker.model.secret import Secret
 from broker.sessions.grants import Code, Grants
 from broker.sessions.handles import Handles
@@ -66,19 +66,19 @@ def authorize_o_auth2_access(grants: CommandLineGrants) -> Action:
     """The action, given what it works with."""
 
     async def handle(
-        given: AuthorizeOAuth2AccessRequest, call: Call
+        params: AuthorizeOAuth2AccessRequest, call: Call
     ) -> Mapping[str, Any]:
         session = require_session(call)
         lent = LentSession(
             access_key_id=session.access_key_id,
-            session_token=given["SessionToken"].reveal(),
+            session_token=params["SessionToken"].reveal(),
         )
         ends_at = datetime.fromtimestamp(session.expires_at, UTC)
         code = await grants.create_code(
             Code(
-                client_id=given["ClientId"],
-                redirect_uri=given["RedirectUri"],
-                challenge=given["CodeChallenge"],
+                client_id=params["ClientId"],
+                redirect_uri=params["RedirectUri"],
+                challenge=params["CodeChallenge"],
                 session=await grants.lend(lent, ends_at),
             ),
             call.now,
@@ -97,7 +97,7 @@ def authorize_o_auth2_access(grants: CommandLineGrants) -> Action:
 def create_o_auth2_token(minter: DerivedMinter) -> Action:
     """The action, given what it works with."""
 
-    async def handle(_given: Given, call: Call) -> Mapping[str, Any]:
+    async def handle(_given: Params, call: Call) -> Mapping[str, Any]:
         # Marked as chained, like credentials that the console shows: they must not open
         # a longer console session.
         ends_at = min(
@@ -125,7 +125,7 @@ def command_line_actions(
 def get_console_credentials(minter: DerivedMinter) -> Action:
     """The action, given what it works with."""
 
-    async def handle(_given: Given, call: Call) -> Mapping[str, Any]:
+    async def handle(_given: Params, call: Call) -> Mapping[str, Any]:
         # At most an hour, never beyond the console session, and counted as chained:
         # they must not open a longer console session.
         ends_at = min(

@@ -32,7 +32,7 @@ from broker.kinds.login_profiles import (
 from broker.kinds.passwords import Passwords
 from broker.kinds.sign_in_links import end_link, require_linked_user
 from broker.model.principal import PrincipalType
-from broker.model.request import Door, Given
+from broker.model.request import Door, Params
 from broker.model.session import Session, SessionKind
 from broker.sessions.issue import (
     MintOrder,
@@ -70,7 +70,7 @@ class PasswordLogin:
     def __init__(self, issuer: SessionIssuer) -> None:
         self._issuer = issuer
 
-    async def mint(self, given: PasswordLoginRequest, call: Call) -> Mapping[str, Any]:
+    async def mint(self, params: PasswordLoginRequest, call: Call) -> Mapping[str, Any]:
         """Mint the console session of a caller who was proved by a password.
 
         Raises:
@@ -87,17 +87,17 @@ class PasswordLogin:
         profile = await directory.find(LOGIN_PROFILE, call.account, holder)
         if account is None or profile is None:
             raise AccessDenied(_OVERTAKEN, detail="the password no longer exists")
-        if password_mark(profile) != given.get("PasswordMark"):
+        if password_mark(profile) != params.get("PasswordMark"):
             raise AccessDenied(_OVERTAKEN, detail="the password was changed meanwhile")
         if not is_root and (
             password_state(account, profile, now=call.now) is not PasswordState.GOOD
         ):
             raise AccessDenied(_OVERTAKEN, detail="the password has to be changed")
-        mfa_at = given.get("MFAAt")
+        mfa_at = params.get("MFAAt")
         factors = await list_factors(directory, call.account, holder)
         if mfa_at is None and (factors or is_root):
             raise AccessDenied(_OVERTAKEN, detail="no second factor was shown")
-        if mfa_at is not None and given.get("MFAIdentifier") not in factors:
+        if mfa_at is not None and params.get("MFAIdentifier") not in factors:
             raise AccessDenied(_OVERTAKEN, detail="the second factor no longer exists")
         minted = await self._issuer.issue(
             MintOrder(
@@ -145,15 +145,15 @@ def console_login(
 ) -> Action:
     """The action, given what it works with."""
 
-    async def handle(given: ConsoleLoginRequest, call: Call) -> Mapping[str, Any]:
+    async def handle(params: ConsoleLoginRequest, call: Call) -> Mapping[str, Any]:
         if call.caller.session is None and call.request.door is Door.SIGN_IN:
-            return await password.mint(given, call)
-        if "Upstream" in given:
+            return await password.mint(params, call)
+        if "Upstream" in params:
             await commit_once(ledger, call.record.complete(), call.mark)
             call.record.committed = True
             return {}
         session = require_session(call)
-        duration = given.get("SessionDuration")
+        duration = params.get("SessionDuration")
         ends_at = session.expires_at
         if duration is not None:
             ends_at = await requested_end(session, duration, call)
@@ -210,22 +210,22 @@ def _check(name: str, handle: Handle, *audited: str) -> Action:
     )
 
 
-async def _list_roles(given: ProvedRolesRequest, call: Call) -> Mapping[str, Any]:
-    for arn in given["RoleArns"]:
+async def _list_roles(params: ProvedRolesRequest, call: Call) -> Mapping[str, Any]:
+    for arn in params["RoleArns"]:
         call.record.add_resource(arn)
-    if not given["RoleArns"]:
+    if not params["RoleArns"]:
         raise InvalidIdentityToken(NO_ROLE, detail=_NO_ROLE_DETAIL)
     return {}
 
 
-async def _note_roles(given: ProvedRolesRequest, call: Call) -> Mapping[str, Any]:
+async def _note_roles(params: ProvedRolesRequest, call: Call) -> Mapping[str, Any]:
     """For a page that has refused those without a role, unless others may give some."""
-    for arn in given["RoleArns"]:
+    for arn in params["RoleArns"]:
         call.record.add_resource(arn)
     return {}
 
 
-async def _confirm(_given: Given, _call: Call) -> Mapping[str, Any]:
+async def _confirm(_given: Params, _call: Call) -> Mapping[str, Any]:
     return {}
 
 
@@ -239,13 +239,13 @@ class FirstPasswordRequest(TypedDict):
 def first_password(passwords: Passwords) -> Action:
     """The handler."""
 
-    async def prepare(given: FirstPasswordRequest, call: Call) -> PreparedPassword:
+    async def prepare(params: FirstPasswordRequest, call: Call) -> PreparedPassword:
         account = await require_account(call.directory, call.account)
         user = await require_linked_user(
-            call.directory, account, given["Link"], now=call.now
+            call.directory, account, params["Link"], now=call.now
         )
         return await prepare_password(
-            passwords, call.directory, account, user, given["NewPassword"]
+            passwords, call.directory, account, user, params["NewPassword"]
         )
 
     return Action(
@@ -259,12 +259,12 @@ def first_password(passwords: Passwords) -> Action:
     )
 
 
-async def _set(given: FirstPasswordRequest, call: Call) -> None:
+async def _set(params: FirstPasswordRequest, call: Call) -> None:
     prepared = call.prepared
     if not isinstance(prepared, PreparedPassword):
         raise TypeError("the password was not prepared")
     account = await require_account(call.change, call.account)
-    user = await require_linked_user(call.change, account, given["Link"], now=call.now)
+    user = await require_linked_user(call.change, account, params["Link"], now=call.now)
     if user.user_id != call.caller.principal.unique_id:
         raise AccessDenied(detail="the link is another user's")
     call.record.add_resource(user.arn)

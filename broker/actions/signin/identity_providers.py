@@ -132,21 +132,21 @@ class IdentityProviders:
         )
 
     async def _list(
-        self, given: ListProviderHealthRequest, call: Call
+        self, params: ListProviderHealthRequest, call: Call
     ) -> Mapping[str, Any]:
         """``Providers`` are pairs of a provider and its `ProviderHealth`."""
         directory, account = call.directory, call.account
-        saml = given["Kind"] == SAML_KIND
+        saml = params["Kind"] == SAML_KIND
         kind: Kind[Any] = SAML_PROVIDER if saml else OIDC_PROVIDER
-        found = await directory.all_of(kind, account)
-        return {"Providers": await self._healths(found, call)}
+        results = await directory.all_of(kind, account)
+        return {"Providers": await self._healths(results, call)}
 
-    async def _get(self, given: ProviderRequest, call: Call) -> Mapping[str, Any]:
+    async def _get(self, params: ProviderRequest, call: Call) -> Mapping[str, Any]:
         """The ``Provider``, its ``Health`` and its broker-only ``Options``.
 
         ``MaySetOptions`` says whether the operator lets the account set them.
         """
-        provider = await require_provider(given["ProviderArn"], call)
+        provider = await require_provider(params["ProviderArn"], call)
         ((_, health),) = await self._healths((provider,), call)
         return {
             "Provider": provider,
@@ -155,9 +155,9 @@ class IdentityProviders:
             "MaySetOptions": await _is_allowed(call),
         }
 
-    async def _check(self, given: ProviderRequest, call: Call) -> Mapping[str, Any]:
+    async def _check(self, params: ProviderRequest, call: Call) -> Mapping[str, Any]:
         """Have keys or metadata fetched now; ``Problem`` is empty when that worked."""
-        provider = await require_provider(given["ProviderArn"], call)
+        provider = await require_provider(params["ProviderArn"], call)
         if isinstance(provider, OidcProvider):
             return {"Problem": await self._fetch_keys(provider)}
         if not provider.options.get("MetadataUrl"):
@@ -168,9 +168,9 @@ class IdentityProviders:
         state = await self._refresher.refresh(provider, insist=True)
         return {"Problem": state.problem}
 
-    async def _probe(self, given: ProviderRequest, call: Call) -> Mapping[str, Any]:
+    async def _probe(self, params: ProviderRequest, call: Call) -> Mapping[str, Any]:
         """``Findings`` on a provider that was just added."""
-        provider = await require_provider(given["ProviderArn"], call)
+        provider = await require_provider(params["ProviderArn"], call)
         directory, account = call.directory, call.account
         if isinstance(provider, OidcProvider):
             issuers = await directory.all_of(OIDC_PROVIDER, account)
@@ -186,16 +186,16 @@ class IdentityProviders:
         return ""
 
     async def _diagnose(
-        self, given: DiagnoseProofRequest, call: Call
+        self, params: DiagnoseProofRequest, call: Call
     ) -> Mapping[str, Any]:
         """The ``Outcome`` of trying a proof."""
-        proof = given["Proof"].strip()
+        proof = params["Proof"].strip()
         if not proof:
             raise ValidationError("Paste the response or the token.")
         if len(proof) > PROOF_CHARACTERS_MAX:
             raise ValidationError("That is too long for a response or a token.")
-        provider = await require_provider(given["ProviderArn"], call)
-        at = given.get("At") or call.now
+        provider = await require_provider(params["ProviderArn"], call)
+        at = params.get("At") or call.now
         if isinstance(provider, SamlProvider):
             outcome = await self._trial.try_response(provider, proof, at)
         else:
@@ -203,15 +203,15 @@ class IdentityProviders:
         return {"Provider": provider, "Outcome": outcome}
 
     async def _set_options(
-        self, given: SetProviderOptionsRequest, call: Call
+        self, params: SetProviderOptionsRequest, call: Call
     ) -> Mapping[str, Any]:
         if not await _is_allowed(call):
             raise AccessDenied(
                 "The operator has not let this account set its providers' options in"
                 " the console."
             )
-        provider = await require_provider(given["ProviderArn"], call)
-        texts = {name: text.strip() for name, text in given["Options"].items()}
+        provider = await require_provider(params["ProviderArn"], call)
+        texts = {name: text.strip() for name, text in params["Options"].items()}
         try:
             changed, said = set_options(provider, texts, self._sealer)
         except ValueError as error:
@@ -241,9 +241,9 @@ class IdentityProviders:
         ]
 
 
-async def _get_options(given: ProviderRequest, call: Call) -> Mapping[str, Any]:
+async def _get_options(params: ProviderRequest, call: Call) -> Mapping[str, Any]:
     """``Options``: texts by name, of all that it can have; None if not allowed."""
-    provider = await require_provider(given["ProviderArn"], call)
+    provider = await require_provider(params["ProviderArn"], call)
     if not await _is_allowed(call):
         return {"Options": None}
     there = shown_options(provider.options)
@@ -260,15 +260,15 @@ async def _is_allowed(call: Call) -> bool:
     return account is not None and may_set_provider_options(account)
 
 
-async def _trusting_roles(given: ProviderRequest, call: Call) -> Mapping[str, Any]:
+async def _trusting_roles(params: ProviderRequest, call: Call) -> Mapping[str, Any]:
     """``Roles`` whose trust policy names the provider, by name; ``More`` of them."""
-    arn = given["ProviderArn"]
-    found = await list_roles_naming(
+    arn = params["ProviderArn"]
+    naming = await list_roles_naming(
         call.directory, call.account, arn, _TRUSTING_MAX + 1
     )
     return {
-        "Roles": [role for role in found if _trusts(role, arn)][:_TRUSTING_MAX],
-        "More": len(found) > _TRUSTING_MAX,
+        "Roles": [role for role in naming if _trusts(role, arn)][:_TRUSTING_MAX],
+        "More": len(naming) > _TRUSTING_MAX,
     }
 
 
@@ -279,11 +279,11 @@ def _trusts(role: Role, arn: str) -> bool:
     except PolicyRejected:
         return False
     return any(
-        arn in one.principals.federated
-        for one in document.statements
-        if one.principals is not None
-        and not one.not_principal
-        and one.effect is Effect.ALLOW
+        arn in statement.principals.federated
+        for statement in document.statements
+        if statement.principals is not None
+        and not statement.not_principal
+        and statement.effect is Effect.ALLOW
     )
 
 
@@ -307,16 +307,16 @@ def kind_of(arn: str) -> str:
 def _needing(actions: Mapping[str, str]) -> Needs:
     """The permission for an action on the provider, by its kind."""
 
-    async def needs(given: ProviderRequest, call: Call) -> tuple[Need, ...]:
-        arn = given["ProviderArn"]
+    async def needs(params: ProviderRequest, call: Call) -> tuple[Need, ...]:
+        arn = params["ProviderArn"]
         return await provider_needs(actions[kind_of(arn)], arn, call)
 
     return needs
 
 
-async def _may_probe(given: ProviderRequest, call: Call) -> tuple[Need, ...]:
+async def _may_probe(params: ProviderRequest, call: Call) -> tuple[Need, ...]:
     """The permission to read all providers of the kind, since findings name others."""
-    return await _may_read_all({"Kind": kind_of(given["ProviderArn"])}, call)
+    return await _may_read_all({"Kind": kind_of(params["ProviderArn"])}, call)
 
 
 async def provider_needs(action: str, arn: str, call: Call) -> tuple[Need, ...]:
@@ -336,10 +336,10 @@ async def provider_needs(action: str, arn: str, call: Call) -> tuple[Need, ...]:
 
 
 async def _may_read_all(
-    given: ListProviderHealthRequest, call: Call
+    params: ListProviderHealthRequest, call: Call
 ) -> tuple[Need, ...]:
-    kind = OIDC_KIND if given["Kind"] == OIDC_KIND else SAML_KIND
-    return await needing((_READ[kind], f"{kind}/*"))(given, call)
+    kind = OIDC_KIND if params["Kind"] == OIDC_KIND else SAML_KIND
+    return await needing((_READ[kind], f"{kind}/*"))(params, call)
 
 
 def _shown(options: Mapping[str, object]) -> dict[str, str]:

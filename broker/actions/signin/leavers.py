@@ -94,8 +94,10 @@ class Leavers:
         by_provider: dict[tuple[AccountId, str, str], list[LdapSignIn]] = defaultdict(
             list
         )
-        for one in due:
-            by_provider[one.account, one.provider, one.provider_id].append(one)
+        for ldap_sign_in in due:
+            by_provider[
+                ldap_sign_in.account, ldap_sign_in.provider, ldap_sign_in.provider_id
+            ].append(ldap_sign_in)
         by_directory: dict[str, list[_Vouched]] = defaultdict(list)
         for (account, name, provider_id), some in by_provider.items():
             provider = await self._directory.named(LDAP_PROVIDER, account, name)
@@ -115,7 +117,9 @@ class Leavers:
 
     async def _ask_directory(self, vouched: Sequence[_Vouched], now: datetime) -> None:
         """Ask one directory about the people of all its providers."""
-        subjects = dict.fromkeys(one.subject for _, some in vouched for one in some)
+        subjects = dict.fromkeys(
+            ldap_sign_in.subject for _, some in vouched for ldap_sign_in in some
+        )
         first, _ = vouched[0]
         try:
             over = await self._ldap.people_of(first).find_over(tuple(subjects), now)
@@ -127,10 +131,16 @@ class Leavers:
             )
             return
         for provider, some in vouched:
-            gone = [one for one in some if one.subject in over]
+            gone = [
+                ldap_sign_in for ldap_sign_in in some if ldap_sign_in.subject in over
+            ]
             if gone:
                 await self._end(
-                    provider, {one.subject: over[one.subject] for one in gone}
+                    provider,
+                    {
+                        ldap_sign_in.subject: over[ldap_sign_in.subject]
+                        for ldap_sign_in in gone
+                    },
                 )
                 await self._sign_ins.forget(gone, self._clock.now())
 
@@ -209,9 +219,9 @@ def end_console_sessions(cache: Cache) -> Action:
     # The cache may share the database's single writer, so it is read before the
     # transaction begins.
     async def find(
-        given: EndConsoleSessionsRequest, _call: Call
+        params: EndConsoleSessionsRequest, _call: Call
     ) -> dict[str, SessionRecord | None]:
-        return {key: await cache.find_session(key) for key in given["AccessKeyIds"]}
+        return {key: await cache.find_session(key) for key in params["AccessKeyIds"]}
 
     return console_action(
         "EndConsoleSessions",
@@ -224,8 +234,8 @@ def end_console_sessions(cache: Cache) -> Action:
     )
 
 
-async def _end(given: EndConsoleSessionsRequest, call: Call) -> None:
-    for mark in given["EndMarks"]:
+async def _end(params: EndConsoleSessionsRequest, call: Call) -> None:
+    for mark in params["EndMarks"]:
         await refuse_earlier(
             call.change,
             call.account,
@@ -233,11 +243,11 @@ async def _end(given: EndConsoleSessionsRequest, call: Call) -> None:
             upto=mark["Until"],
             until=call.now + _SIGN_IN_MAX,
         )
-    found = call.prepared
-    if not isinstance(found, dict):
+    prepared = call.prepared
+    if not isinstance(prepared, dict):
         raise TypeError("nothing was prepared")
     reason = f"logout at {call.caller.principal.arn}"
-    for access_key_id, record in found.items():
+    for access_key_id, record in prepared.items():
         if isinstance(record, SessionRecord) and record.account == call.account:
             await revoke_session(call.change, record, now=call.now, reason=reason)
         else:
@@ -260,12 +270,12 @@ class EndingRequest(TypedDict):
     ExpiresAt: int
 
 
-async def _end_for_good(given: EndingRequest, call: Call) -> None:
+async def _end_for_good(params: EndingRequest, call: Call) -> None:
     await end_for_good(
         call.change,
         call.account,
-        given["Marks"],
-        until=datetime.fromtimestamp(given["ExpiresAt"], UTC),
+        params["Marks"],
+        until=datetime.fromtimestamp(params["ExpiresAt"], UTC),
         reason=f"ended by {call.caller.principal.arn}",
     )
 

@@ -12,7 +12,7 @@ from typing import Any, NotRequired, TypedDict
 from broker.actions.action import Action, Call, console_action, needing, needs_nothing
 from broker.errors import NoSuchEntity
 from broker.model.page import PageRequest
-from broker.model.request import Given
+from broker.model.request import Params
 from broker.model.session import Session, SessionKind
 from broker.permit.need import Need
 from broker.sessions.lineage import LineageSnapshot, find_end, trace
@@ -70,20 +70,20 @@ class LiveSessions:
             ),
         )
 
-    async def _list(self, given: ListRequest, call: Call) -> Mapping[str, Any]:
+    async def _list(self, params: ListRequest, call: Call) -> Mapping[str, Any]:
         """``Sessions``, newest first; ``Whole`` unless there may be more."""
-        text = given.get("Text", "").lower()
+        text = params.get("Text", "").lower()
         pages = _PAGES_MAX
-        if not text and "Limit" in given:
-            pages = -(-given["Limit"] // _PAGE)
-        found, is_whole = await self._read(call, pages, text)
-        return {"Sessions": _newest_first(found), "Whole": is_whole}
+        if not text and "Limit" in params:
+            pages = -(-params["Limit"] // _PAGE)
+        records, is_whole = await self._read(call, pages, text)
+        return {"Sessions": _newest_first(records), "Whole": is_whole}
 
-    async def _list_own(self, _given: Given, call: Call) -> Mapping[str, Any]:
+    async def _list_own(self, _given: Params, call: Call) -> Mapping[str, Any]:
         return {"Sessions": _newest_first(await self._own(call))}
 
-    async def _may_revoke(self, given: RevokeRequest, call: Call) -> tuple[Need, ...]:
-        record = await self._find(given, call)
+    async def _may_revoke(self, params: RevokeRequest, call: Call) -> tuple[Need, ...]:
+        record = await self._find(params, call)
         # An unknown session needs the permission for all sessions; otherwise the error
         # would reveal which keys exist.
         resource = _EVERY if record is None else record.principal_arn
@@ -94,13 +94,13 @@ class LiveSessions:
         )
 
     async def _choose_own(
-        self, given: RevokeRequest, call: Call
+        self, params: RevokeRequest, call: Call
     ) -> SessionRecord | None:
         return next(
             (
                 record
                 for record in await self._own(call)
-                if record.access_key_id == given["AccessKeyId"]
+                if record.access_key_id == params["AccessKeyId"]
             ),
             None,
         )
@@ -108,26 +108,26 @@ class LiveSessions:
     # The cache may share the database's single writer, so it is read before the
     # transaction begins.
 
-    async def _find(self, given: RevokeRequest, call: Call) -> SessionRecord | None:
-        record = await self._cache.find_session(given["AccessKeyId"])
+    async def _find(self, params: RevokeRequest, call: Call) -> SessionRecord | None:
+        record = await self._cache.find_session(params["AccessKeyId"])
         return None if record is None or record.account != call.account else record
 
     async def of_account(self, call: Call) -> list[SessionRecord]:
         """The account's sessions, without those that were revoked."""
-        found, _ = await self._read(call, _PAGES_MAX, "")
-        return found
+        records, _ = await self._read(call, _PAGES_MAX, "")
+        return records
 
     async def _read(
         self, call: Call, pages: int, text: str
     ) -> tuple[list[SessionRecord], bool]:
         directory = LineageSnapshot(call.directory)
-        found: list[SessionRecord] = []
+        records: list[SessionRecord] = []
         marker: str | None = None
         for _ in range(pages):
             page = await self._cache.list_sessions(
                 call.account, PageRequest(marker, _PAGE)
             )
-            found += [
+            records += [
                 record
                 for record in page.items
                 if (not text or _has_text(record, text))
@@ -137,7 +137,7 @@ class LiveSessions:
             if marker is None:
                 break
             await asyncio.sleep(0)  # thousands take longer than other calls should wait
-        return found, marker is None
+        return records, marker is None
 
     async def _own(self, call: Call) -> list[SessionRecord]:
         session = call.caller.session
@@ -177,13 +177,15 @@ def own_sessions(
             and record.provider_id == session.provider_id
         )
         or any(
-            one.mint_id in mints if one.mint_id else one.access_key_id in family
-            for one in record.lineage.ancestors
+            ancestor.mint_id in mints
+            if ancestor.mint_id
+            else ancestor.access_key_id in family
+            for ancestor in record.lineage.ancestors
         )
     ]
 
 
-async def _end(_given: Given, call: Call) -> None:
+async def _end(_given: Params, call: Call) -> None:
     record = call.prepared
     if not isinstance(record, SessionRecord):
         raise NoSuchEntity("There is no such live session.")

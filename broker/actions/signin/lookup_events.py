@@ -48,30 +48,30 @@ class LookupEventsRequest(TypedDict):
 def lookup_events(ledger: Ledger) -> Action:
     """The action, given what it works with."""
 
-    async def handle(given: LookupEventsRequest, call: Call) -> Mapping[str, Any]:
+    async def handle(params: LookupEventsRequest, call: Call) -> Mapping[str, Any]:
         """``Events`` may be few while there is a ``NextToken``.
 
         ``Counted`` is the count that an event without a record is in, if any.
         """
-        filters = _read_filter(given, call)
-        limit = min(given.get("MaxResults") or _PAGE, RESULTS_MAX)
-        marker = given.get("NextToken") or None
-        found: list[AuditRecord] = []
+        filters = _read_filter(params, call)
+        limit = min(params.get("MaxResults") or _PAGE, RESULTS_MAX)
+        marker = params.get("NextToken") or None
+        records: list[AuditRecord] = []
         try:
             for _ in range(_LOOKS_MAX):
                 page = await ledger.search(
-                    filters, PageRequest(marker, limit - len(found))
+                    filters, PageRequest(marker, limit - len(records))
                 )
-                found += page.items
+                records += page.items
                 marker = page.marker
-                if marker is None or len(found) == limit:
+                if marker is None or len(records) == limit:
                     break
         except InvalidMarkerError as error:
             raise ValidationError("There is no such place in this list.") from error
         counted = None
-        if filters.event_id and not found:
+        if filters.event_id and not records:
             counted = await find_counted(ledger, filters.event_id, call.account)
-        return {"Events": tuple(found), "NextToken": marker, "Counted": counted}
+        return {"Events": tuple(records), "NextToken": marker, "Counted": counted}
 
     return Action(
         service="cloudtrail",
@@ -84,27 +84,27 @@ def lookup_events(ledger: Ledger) -> Action:
     )
 
 
-def _read_filter(given: LookupEventsRequest, call: Call) -> AuditFilter:
+def _read_filter(params: LookupEventsRequest, call: Call) -> AuditFilter:
     try:
-        decisions = tuple(Outcome(one) for one in given.get("Decisions", ()))
-        kinds = tuple(RecordKind(one) for one in given.get("Kinds", ()))
+        decisions = tuple(Outcome(decision) for decision in params.get("Decisions", ()))
+        kinds = tuple(RecordKind(kind) for kind in params.get("Kinds", ()))
     except ValueError as error:
         raise ValidationError(
             f"Outcomes are {', '.join(Outcome)}; kinds are {', '.join(RecordKind)}."
         ) from error
     return AuditFilter(
         account=call.account,
-        event_id=given.get("EventId", ""),
-        caller_arn=given.get("CallerArn", ""),
-        access_key_id=given.get("AccessKeyId", ""),
-        action=given.get("Action", ""),
+        event_id=params.get("EventId", ""),
+        caller_arn=params.get("CallerArn", ""),
+        access_key_id=params.get("AccessKeyId", ""),
+        action=params.get("Action", ""),
         decisions=decisions,
         kinds=kinds,
-        provider_arn=given.get("ProviderArn", ""),
-        source_identity=given.get("SourceIdentity", ""),
-        session_name=given.get("SessionName", ""),
-        since=given.get("StartTime"),
-        until=given.get("EndTime"),
+        provider_arn=params.get("ProviderArn", ""),
+        source_identity=params.get("SourceIdentity", ""),
+        session_name=params.get("SessionName", ""),
+        since=params.get("StartTime"),
+        until=params.get("EndTime"),
     )
 
 
@@ -118,10 +118,10 @@ class GetActivityRequest(TypedDict):
 def get_activity(ledger: Ledger) -> Action:
     """The action, given what it works with."""
 
-    async def handle(given: GetActivityRequest, call: Call) -> Mapping[str, Any]:
+    async def handle(params: GetActivityRequest, call: Call) -> Mapping[str, Any]:
         return {
             "Activity": await ledger.counts(
-                call.account, given["StartTime"], bucket_hours=given["BucketHours"]
+                call.account, params["StartTime"], bucket_hours=params["BucketHours"]
             )
         }
 

@@ -39,7 +39,7 @@ from broker.model.entities import Role
 from broker.model.overview import EndingCredential
 from broker.model.page import PageRequest, read_pages
 from broker.model.registered import RegisteredService, service_arn
-from broker.model.request import Given
+from broker.model.request import Params
 from broker.permit.context import tag_context
 from broker.permit.guard import Guard
 from broker.permit.hypothetical import Hypotheses, role_caller, user_caller
@@ -85,21 +85,21 @@ class ListUserOverviewsRequest(TypedDict):
     MaxItems: int
 
 
-async def _list(given: ListUserOverviewsRequest, call: Call) -> Mapping[str, Any]:
+async def _list(params: ListUserOverviewsRequest, call: Call) -> Mapping[str, Any]:
     """``Users`` are `UserOverview`; ``Marker`` is None at the end."""
-    request = PageRequest(given.get("Marker"), min(given["MaxItems"], _ITEMS_MAX))
+    request = PageRequest(params.get("Marker"), min(params["MaxItems"], _ITEMS_MAX))
     page = await list_user_overviews(
         call.directory,
         call.account,
-        given["PathPrefix"],
-        given["NamePart"],
+        params["PathPrefix"],
+        params["NamePart"],
         request,
     )
     return {"Users": page.items, "Marker": page.marker}
 
 
-async def _needs(given: ListUserOverviewsRequest, call: Call) -> tuple[Need, ...]:
-    prefix = given["PathPrefix"]
+async def _needs(params: ListUserOverviewsRequest, call: Call) -> tuple[Need, ...]:
+    prefix = params["PathPrefix"]
     listed = iam_arn(call.account, f"user{prefix}")
     every = iam_arn(call.account, f"user{prefix}*")
     return tuple(
@@ -126,7 +126,7 @@ class ServiceOverview:
     first_end: datetime | None
 
 
-async def _list_services(_given: Given, call: Call) -> Mapping[str, Any]:
+async def _list_services(_given: Params, call: Call) -> Mapping[str, Any]:
     """``Services`` are `ServiceOverview`, by name."""
     ends: dict[str, list[datetime]] = {}
     for token in await call.directory.all_of(SERVICE_TOKEN, call.account):
@@ -140,12 +140,12 @@ async def _list_services(_given: Given, call: Call) -> Mapping[str, Any]:
                 len(ends.get(service.service_id, ())),
                 min(ends.get(service.service_id, ()), default=None),
             )
-            for service in sorted(services, key=lambda one: one.name)
+            for service in sorted(services, key=lambda service: service.name)
         )
     }
 
 
-async def _needs_of_services(_given: Given, call: Call) -> tuple[Need, ...]:
+async def _needs_of_services(_given: Params, call: Call) -> tuple[Need, ...]:
     return (
         Need(action="broker:ListServices", resource="*", account=call.account),
         Need(
@@ -181,14 +181,16 @@ class ListRoleAssumersRequest(TypedDict):
     RoleName: str
 
 
-async def _list_roles(given: ListRoleOverviewsRequest, call: Call) -> Mapping[str, Any]:
+async def _list_roles(
+    params: ListRoleOverviewsRequest, call: Call
+) -> Mapping[str, Any]:
     """``Roles`` are pairs of a role and its last use; ``Marker`` is None at the end."""
-    size = min(given["MaxItems"], _ITEMS_MAX)
+    size = min(params["MaxItems"], _ITEMS_MAX)
     page = await list_roles_with(
         call.directory,
         call.account,
-        given["NamePart"],
-        PageRequest(given.get("Marker"), size),
+        params["NamePart"],
+        PageRequest(params.get("Marker"), size),
     )
     uses = await role_last_used(
         call.directory, call.account, [role.role_id for role in page.items]
@@ -225,7 +227,7 @@ class RoleAssumers:
         )
 
     async def _handle(
-        self, given: ListRoleAssumersRequest, call: Call
+        self, params: ListRoleAssumersRequest, call: Call
     ) -> Mapping[str, Any]:
         """``Assumers`` are ARNs with reasons; ``Looked`` counts those examined.
 
@@ -233,7 +235,7 @@ class RoleAssumers:
         trust policy cannot match are skipped. Conditions are decided without a request,
         so principals that need MFA or a certain network are not listed.
         """
-        role = await require_role(call.directory, call.account, given["RoleName"])
+        role = await require_role(call.directory, call.account, params["RoleName"])
         named = await _named_principals(role, call)
         need = Need(
             action="sts:AssumeRole",
@@ -245,7 +247,7 @@ class RoleAssumers:
             },
             trust=Trust(role=role),
         )
-        found: list[tuple[str, str]] = []
+        results: list[tuple[str, str]] = []
         looked, whole = 0, True
         ends = time.monotonic() + _SECONDS_MAX
         listed = _principals(call) if named is None else _principals_by_arn(named, call)
@@ -257,8 +259,8 @@ class RoleAssumers:
             await asyncio.sleep(0)  # cached decisions are made without a pause
             sentence = await self._find_reason(caller, need, call)
             if sentence is not None:
-                found.append((arn, sentence))
-        return {"Assumers": found, "Looked": looked, "Whole": whole}
+                results.append((arn, sentence))
+        return {"Assumers": results, "Looked": looked, "Whole": whole}
 
     async def _find_reason(self, caller: Caller, need: Need, call: Call) -> str | None:
         """Why the principal may assume the role; None when it may not."""
@@ -300,9 +302,9 @@ async def _principals_by_arn(
     for text in named:
         user = find_named_resource(text, "user")
         if user is not None and user.account == call.account:
-            found = await call.directory.named(USER, call.account, user.name)
-            if found is not None and found.arn == text:
-                yield text, user_caller(found)
+            stored_user = await call.directory.named(USER, call.account, user.name)
+            if stored_user is not None and stored_user.arn == text:
+                yield text, user_caller(stored_user)
         role = find_named_resource(text, "role")
         if role is not None and role.account == call.account:
             holder = await call.directory.named(ROLE, call.account, role.name)
@@ -372,7 +374,7 @@ class AccountRisks:
             console_action("ListBroadPolicies", _may_read_everything, self._list_broad),
         )
 
-    async def _list_broad(self, _given: Given, call: Call) -> Mapping[str, Any]:
+    async def _list_broad(self, _given: Params, call: Call) -> Mapping[str, Any]:
         """``Policies`` that grant too much, of the ``Looked`` ones that were read."""
         generation = (await call.directory.generations([call.account])).get(
             call.account, 0
@@ -380,25 +382,25 @@ class AccountRisks:
         kept = self._broad.get(call.account)
         if kept is None or kept[0] != generation:
             texts = await list_policy_texts(call.directory, call.account, POLICIES_MAX)
-            found = tuple(
-                BroadPolicy(one.kind, one.name, one.owner, breadth)
-                for one in texts
-                if (breadth := find_breadth(orjson.loads(one.document))) is not None
+            policies = tuple(
+                BroadPolicy(text.kind, text.name, text.owner, breadth)
+                for text in texts
+                if (breadth := find_breadth(orjson.loads(text.document))) is not None
             )
-            kept = (generation, found, len(texts))
+            kept = (generation, policies, len(texts))
             self._broad.put(call.account, kept)
-        _, found, looked = kept
+        _, policies, looked = kept
         return {
-            "Policies": found[:SHOWN_MAX],
-            "Count": len(found),
+            "Policies": policies[:SHOWN_MAX],
+            "Count": len(policies),
             "Looked": looked,
             "Whole": looked < POLICIES_MAX,
         }
 
 
-async def _unused(given: UnusedRolesRequest, call: Call) -> Mapping[str, Any]:
+async def _unused(params: UnusedRolesRequest, call: Call) -> Mapping[str, Any]:
     """``Roles`` that were not used, of ``Total``; ``Whole`` if these are all."""
-    since = call.now - timedelta(days=given["Days"])
+    since = call.now - timedelta(days=params["Days"])
     roles = await list_unused_roles(call.directory, call.account, since, SHOWN_MAX + 1)
     return {
         "Roles": roles[:SHOWN_MAX],
@@ -407,28 +409,30 @@ async def _unused(given: UnusedRolesRequest, call: Call) -> Mapping[str, Any]:
     }
 
 
-async def _ending(given: RisksRequest, call: Call) -> Mapping[str, Any]:
+async def _ending(params: RisksRequest, call: Call) -> Mapping[str, Any]:
     """``Ending`` credentials and certificates, the first first, and ``OldKeys``."""
-    before = call.now + timedelta(days=given["Days"])
+    before = call.now + timedelta(days=params["Days"])
     directory, account = call.directory, call.account
-    found: list[EndingCredential] = list(
+    credentials: list[EndingCredential] = list(
         await list_ending_credentials(directory, account, before, SHOWN_MAX)
     )
     for provider in (await directory.all_of(SAML_PROVIDER, account))[:_PROVIDERS_MAX]:
-        found += (
+        credentials += (
             EndingCredential("saml-provider", provider.arn, provider.name, ends_at)
             for ends_at in await certificate_ends(provider.metadata)
             if ends_at < before
         )
     keys = await list_old_keys(
-        directory, account, call.now - timedelta(days=given["KeyDays"]), SHOWN_MAX + 1
+        directory, account, call.now - timedelta(days=params["KeyDays"]), SHOWN_MAX + 1
     )
     return {
-        "Ending": _first(found),
+        "Ending": _first(credentials),
         "OldKeys": keys[:SHOWN_MAX],
         "WholeKeys": len(keys) <= SHOWN_MAX,
     }
 
 
-def _first(found: Sequence[EndingCredential]) -> tuple[EndingCredential, ...]:
-    return tuple(sorted(found, key=lambda one: one.expires_at)[:SHOWN_MAX])
+def _first(credentials: Sequence[EndingCredential]) -> tuple[EndingCredential, ...]:
+    return tuple(
+        sorted(credentials, key=lambda credential: credential.expires_at)[:SHOWN_MAX]
+    )

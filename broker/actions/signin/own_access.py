@@ -24,7 +24,7 @@ from broker.model.arn import iam_arn
 from broker.model.entities import Role
 from broker.model.page import PageRequest
 from broker.model.principal import PrincipalType
-from broker.model.request import Given
+from broker.model.request import Params
 from broker.permit.context import call_context
 from broker.permit.gather import PolicyLibrary
 from broker.permit.guard import Guard, Judgement
@@ -76,7 +76,7 @@ class OwnAccess:
             ),
         )
 
-    async def _permissions(self, _given: Given, call: Call) -> Mapping[str, Any]:
+    async def _permissions(self, _given: Params, call: Call) -> Mapping[str, Any]:
         """``Layers`` that must all allow, each with its kind and policies."""
         caller = call.caller
         layers = [
@@ -85,14 +85,18 @@ class OwnAccess:
             *((PolicyType.SESSION, s) for s in await self._library.session(caller)),
         ]
         return {
-            "Layers": [(kind, found) for kind, found in layers if found is not None],
+            "Layers": [
+                (kind, policy_set)
+                for kind, policy_set in layers
+                if policy_set is not None
+            ],
             "Controlled": bool(await self._library.service_controls(caller)),
         }
 
     async def _simulate(
-        self, given: SimulateOwnAccessRequest, call: Call
+        self, params: SimulateOwnAccessRequest, call: Call
     ) -> Mapping[str, Any]:
-        action, resource = given["ActionName"], given["ResourceArn"]
+        action, resource = params["ActionName"], params["ResourceArn"]
         _check(action, resource)
         judged = await self._hypotheses.judge_caller(
             Hypothesis(
@@ -199,7 +203,7 @@ class OwnRoles:
         return console_action("ListOwnRoles", needs_nothing, self._handle, "Text")
 
     async def _handle(
-        self, given: ListOwnRolesRequest, call: Call
+        self, params: ListOwnRolesRequest, call: Call
     ) -> Mapping[str, Any]:
         """``Roles``, and ``Next``: where to continue, or None.
 
@@ -210,29 +214,29 @@ class OwnRoles:
             return {"Roles": [], "Next": None, "Whole": True}
         ends = time.monotonic() + _SECONDS_MAX
         state = _SearchProgress()
-        found: list[Role] = []
-        async for role in self._candidates(given, call, state):
-            full = len(found) >= ROLES_MAX or state.looked >= _LOOKED_MAX
+        roles: list[Role] = []
+        async for role in self._candidates(params, call, state):
+            full = len(roles) >= ROLES_MAX or state.looked >= _LOOKED_MAX
             if full or time.monotonic() > ends:
-                return {"Roles": found, "Next": state.next, "Whole": False}
+                return {"Roles": roles, "Next": state.next, "Whole": False}
             state.looked += 1
             if state.looked % _PAUSE_EVERY == 0:
                 await asyncio.sleep(0)
-            if role is not None and await self._may_assume(role, given, call):
-                found.append(role)
-        return {"Roles": found, "Next": None, "Whole": True}
+            if role is not None and await self._may_assume(role, params, call):
+                roles.append(role)
+        return {"Roles": roles, "Next": None, "Whole": True}
 
     async def _candidates(
-        self, given: ListOwnRolesRequest, call: Call, state: _SearchProgress
+        self, params: ListOwnRolesRequest, call: Call, state: _SearchProgress
     ) -> AsyncIterator[Role | None]:
-        text = given["Text"].lower()
+        text = params["Text"].lower()
         policies = await self._library.identity(call.caller)
         own = call.caller.principal.principal_arn
         named = sorted(set(named_roles(policies)) if policies else ())
-        arns = [arn for arn in dict.fromkeys((*given["First"], *named)) if arn != own][
+        arns = [arn for arn in dict.fromkeys((*params["First"], *named)) if arn != own][
             :NAMED_MAX
         ]
-        for place in range(given["Start"], len(arns)):
+        for place in range(params["Start"], len(arns)):
             state.next = place
             if text in arns[place].lower():
                 yield await self._find(arns[place])
@@ -254,12 +258,12 @@ class OwnRoles:
             return None
 
     async def _may_assume(
-        self, role: Role, given: ListOwnRolesRequest, call: Call
+        self, role: Role, params: ListOwnRolesRequest, call: Call
     ) -> bool:
         calling = call.caller.session
         needs = role_needs(
             _ASSUME,
-            {"RoleArn": role.arn, "RoleSessionName": given["SessionName"]},
+            {"RoleArn": role.arn, "RoleSessionName": params["SessionName"]},
             role,
             tags=require_session_tags([], (), calling=calling),
             source_identity=None,

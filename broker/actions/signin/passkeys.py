@@ -28,7 +28,7 @@ from broker.kinds.passkeys import (
 )
 from broker.model.account import AccountId
 from broker.model.principal import PrincipalType
-from broker.model.request import Given
+from broker.model.request import Params
 from broker.model.session import SessionKind
 from broker.permit.need import Need
 from broker.protocols.webauthn import (
@@ -140,7 +140,7 @@ class Passkeys:
             ),
         )
 
-    async def _options(self, _given: Given, call: Call) -> Mapping[str, Any]:
+    async def _options(self, _given: Params, call: Call) -> Mapping[str, Any]:
         """``Options`` for the browser as JSON, and the handle of the ``Ceremony``."""
         party = self._require_party()
         principal = call.caller.principal
@@ -151,11 +151,11 @@ class Passkeys:
         known = await call.directory.all_of(PASSKEY, call.account, user_id=holder)
         ceremony = _ceremony(call)
         handle, challenge = await self._ceremonies.begin(ceremony, call.now)
-        shown = account.alias or account.account_id
+        alias = account.alias or account.account_id
         options = registration_options(
             party,
             user_handle=passkey_handle(holder),
-            user_name=f"{principal.username or 'root'}@{shown}",
+            user_name=f"{principal.username or 'root'}@{alias}",
             challenge=challenge,
             known=[as_credential(passkey) for passkey in known],
         )
@@ -163,16 +163,18 @@ class Passkeys:
 
     # The cache may share the database's single writer, so it is read before the
     # transaction begins.
-    async def _verify(self, given: RegisterPasskeyRequest, call: Call) -> _Registration:
+    async def _verify(
+        self, params: RegisterPasskeyRequest, call: Call
+    ) -> _Registration:
         party = self._require_party()
         await ready_for_passkeys()
-        name = require_passkey_name(given["DeviceName"])
-        challenge = await self._ceremonies.finish(given["Ceremony"], _ceremony(call))
+        name = require_passkey_name(params["DeviceName"])
+        challenge = await self._ceremonies.finish(params["Ceremony"], _ceremony(call))
         if challenge is None:
             raise ValidationError(_TOO_LATE, detail="no such ceremony of this session")
         try:
             credential = verify_registration(
-                party, given["Credential"], challenge=challenge
+                party, params["Credential"], challenge=challenge
             )
         except WebauthnRejected as rejected:
             raise ValidationError(_REFUSED, detail=str(rejected)) from rejected
@@ -184,7 +186,7 @@ class Passkeys:
         return self._party
 
 
-async def _register(_given: Given, call: Call) -> Mapping[str, Any]:
+async def _register(_given: Params, call: Call) -> Mapping[str, Any]:
     prepared = call.prepared
     if not isinstance(prepared, _Registration):
         raise TypeError("the passkey was not verified")
@@ -212,7 +214,7 @@ def _ceremony(call: Call) -> Ceremony:
 
 
 def _needs(state: str) -> Needs:
-    async def needs(_given: Given, call: Call) -> tuple[Need, ...]:
+    async def needs(_given: Params, call: Call) -> tuple[Need, ...]:
         principal = call.caller.principal
         session = call.caller.session
         if (

@@ -74,16 +74,16 @@ class Hit:
 _Find = Callable[[str, Call], Awaitable[list[Hit]]]
 
 
-async def _search(given: SearchEntitiesRequest, call: Call) -> Mapping[str, Any]:
+async def _search(params: SearchEntitiesRequest, call: Call) -> Mapping[str, Any]:
     """``Hits`` are `Hit`, kind by kind, the closest first."""
-    text = given["Text"].lower()
+    text = params["Text"].lower()
     if not text or len(text) > TEXT_MAX:
         raise ValidationError("The text to search for has 1 to 128 characters.")
     hits: list[Hit] = []
-    for kind in given["Kinds"]:
-        found = await _FINDERS[kind](text, call)
-        found.sort(key=lambda hit: _rank(hit, text))
-        hits += found[:HITS_MAX]
+    for kind in params["Kinds"]:
+        stored_hits = await _FINDERS[kind](text, call)
+        stored_hits.sort(key=lambda hit: _rank(hit, text))
+        hits += stored_hits[:HITS_MAX]
     return {"Hits": hits}
 
 
@@ -108,8 +108,8 @@ async def _users(text: str, call: Call) -> list[Hit]:
 
 
 async def _groups(text: str, call: Call) -> list[Hit]:
-    found = await _paged(GROUP, text, call)
-    return [Hit("group", one.name, one.arn) for one in found]
+    results = await _paged(GROUP, text, call)
+    return [Hit("group", entry.name, entry.arn) for entry in results]
 
 
 async def _policies(text: str, call: Call) -> list[Hit]:
@@ -134,8 +134,8 @@ def _whole(kind: str, of: Kind[Any]) -> _Find:
     """Looks through all of a kind, whose names are in their ARNs."""
 
     async def find(text: str, call: Call) -> list[Hit]:
-        found = await call.directory.all_of(of, call.account)
-        named = ((one.arn, one.arn.partition("/")[2]) for one in found)
+        results = await call.directory.all_of(of, call.account)
+        named = ((entry.arn, entry.arn.partition("/")[2]) for entry in results)
         return [Hit(kind, name, arn) for arn, name in named if text in name.lower()]
 
     return find
@@ -143,17 +143,17 @@ def _whole(kind: str, of: Kind[Any]) -> _Find:
 
 async def _paged(of: Kind[Any], text: str, call: Call) -> list[Any]:
     """Entities on the list's first pages whose names contain the text."""
-    found: list[Any] = []
+    results: list[Any] = []
     marker: str | None = None
     for _ in range(_PAGES_MAX):
         page = await call.directory.page_of(
             of, call.account, PageRequest(marker, _PAGE)
         )
-        found += [one for one in page.items if text in one.name.lower()]
+        results += [item for item in page.items if text in item.name.lower()]
         marker = page.marker
         if marker is None:
             break
-    return found
+    return results
 
 
 _FINDERS: Mapping[str, _Find] = {
@@ -169,8 +169,8 @@ _FINDERS: Mapping[str, _Find] = {
 }
 
 
-async def _needs(given: SearchEntitiesRequest, call: Call) -> tuple[Need, ...]:
-    return await needing(*(KINDS[kind] for kind in given["Kinds"]))(given, call)
+async def _needs(params: SearchEntitiesRequest, call: Call) -> tuple[Need, ...]:
+    return await needing(*(KINDS[kind] for kind in params["Kinds"]))(params, call)
 
 
 SEARCH_ENTITIES = console_action("SearchEntities", _needs, _search, "Text", "Kinds")

@@ -118,10 +118,10 @@ def get_signin_token(tokens: SigninTokens) -> Action:
     """The action, given what it works with."""
 
     async def handle(
-        given: GetSigninTokenRequest, call: Call
+        params: GetSigninTokenRequest, call: Call
     ) -> GetSigninTokenResponse:
-        duration = given.get("SessionDuration")
-        if "RoleArn" in given:
+        duration = params.get("SessionDuration")
+        if "RoleArn" in params:
             ends_at = int((call.now + LIFE).timestamp())
             access_key_id = call.caller.access_key_id
         else:
@@ -131,9 +131,9 @@ def get_signin_token(tokens: SigninTokens) -> Action:
         token = await tokens.create(
             SigninGrant(
                 access_key_id=access_key_id,
-                session_token=given["SessionToken"].reveal(),
+                session_token=params["SessionToken"].reveal(),
                 duration_seconds=duration,
-                role_arn=given.get("RoleArn", ""),
+                role_arn=params.get("RoleArn", ""),
             ),
             ends_at=ends_at,
             now=call.now,
@@ -195,9 +195,9 @@ class CreateConsoleLinkRequest(TypedDict):
 def create_console_link(minter: DerivedMinter, tokens: SigninTokens) -> Action:
     """The action, given what it works with."""
 
-    async def handle(given: CreateConsoleLinkRequest, call: Call) -> Mapping[str, Any]:
+    async def handle(params: CreateConsoleLinkRequest, call: Call) -> Mapping[str, Any]:
         session = require_session(call)
-        seconds = given["SessionDuration"]
+        seconds = params["SessionDuration"]
         if seconds not in LINK_SECONDS:
             raise ValidationError("A link opens a console for 15, 30 or 60 minutes.")
         if not may_be_linked(session):

@@ -27,42 +27,42 @@ _SHOWN_NOW = {"aws:multifactorauthpresent": ("true",), "aws:multifactorauthage":
 def assume_role(fresh: FreshDirectory, minter: RoleMinter, mfa: MfaVerifier) -> Action:
     """The action, given what it works with."""
 
-    async def needs(given: types.AssumeRoleRequest, call: Call) -> tuple[Need, ...]:
-        role = await find_role(fresh, given["RoleArn"])
-        _refuse_kinds(call, given["RoleArn"])
+    async def needs(params: types.AssumeRoleRequest, call: Call) -> tuple[Need, ...]:
+        role = await find_role(fresh, params["RoleArn"])
+        _refuse_kinds(call, params["RoleArn"])
         mfa_at = await mfa.verify(
-            call.caller, given.get("SerialNumber"), given.get("TokenCode"), call.now
+            call.caller, params.get("SerialNumber"), params.get("TokenCode"), call.now
         )
         return role_needs(
             "sts:AssumeRole",
-            given,
+            params,
             role,
-            tags=_tags(given, call),
-            source_identity=given.get("SourceIdentity"),
+            tags=_tags(params, call),
+            source_identity=params.get("SourceIdentity"),
             context=_SHOWN_NOW if mfa_at is not None else {},
             calling=call.caller.session,
         )
 
-    async def handle(given: types.AssumeRoleRequest, call: Call) -> Mapping[str, Any]:
+    async def handle(params: types.AssumeRoleRequest, call: Call) -> Mapping[str, Any]:
         calling = call.caller.session
         minted, answer = await minter.mint(
-            given,
+            params,
             call,
             RoleRequest(
                 kind=SessionKind.ASSUME_ROLE,
                 role=call.trusted_role,
-                session_name=given["RoleSessionName"],
-                tags=_tags(given, call),
+                session_name=params["RoleSessionName"],
+                tags=_tags(params, call),
                 source_identity=require_source_identity(
-                    given.get("SourceIdentity"), calling
+                    params.get("SourceIdentity"), calling
                 ),
                 lineage=lineage_from(call.caller),
                 calling=calling,
                 parent_key_id=call.caller.access_key_id,
-                mfa_at=int(call.now.timestamp()) if "TokenCode" in given else None,
+                mfa_at=int(call.now.timestamp()) if "TokenCode" in params else None,
             ),
         )
-        if given.get("Policy") or given.get("PolicyArns") or minted.session.tags:
+        if params.get("Policy") or params.get("PolicyArns") or minted.session.tags:
             answer["PackedPolicySize"] = minted.packed_policy_size
         return answer
 
@@ -84,10 +84,10 @@ def assume_role(fresh: FreshDirectory, minter: RoleMinter, mfa: MfaVerifier) -> 
     )
 
 
-def _tags(given: types.AssumeRoleRequest, call: Call) -> SessionTags:
+def _tags(params: types.AssumeRoleRequest, call: Call) -> SessionTags:
     return require_session_tags(
-        [(tag["Key"], tag["Value"]) for tag in given.get("Tags", ())],
-        given.get("TransitiveTagKeys", ()),
+        [(tag["Key"], tag["Value"]) for tag in params.get("Tags", ())],
+        params.get("TransitiveTagKeys", ()),
         calling=call.caller.session,
     )
 

@@ -39,11 +39,11 @@ _ROOT_TASK = "arn:aws:iam::aws:policy/root-task/"
 def assume_root(fresh: FreshDirectory, issuer: SessionIssuer) -> Action:
     """The action, given what it works with."""
 
-    async def needs(given: types.AssumeRootRequest, call: Call) -> tuple[Need, ...]:
+    async def needs(params: types.AssumeRootRequest, call: Call) -> tuple[Need, ...]:
         require_regional(call, _NAME)
         refuse_user_sessions(call, _NAME)
-        target = _target(given["TargetPrincipal"])
-        task = _task_policy(given)
+        target = _target(params["TargetPrincipal"])
+        task = _task_policy(params)
         resource = iam_arn(target, "root")
         account = await fresh.find(ACCOUNT, target)
         if call.caller.principal.type is PrincipalType.ACCOUNT or not _manages(
@@ -66,15 +66,15 @@ def assume_root(fresh: FreshDirectory, issuer: SessionIssuer) -> Action:
             ),
         )
 
-    async def handle(given: types.AssumeRootRequest, call: Call) -> Mapping[str, Any]:
-        target = _target(given["TargetPrincipal"])
+    async def handle(params: types.AssumeRootRequest, call: Call) -> Mapping[str, Any]:
+        target = _target(params["TargetPrincipal"])
         account = await fresh.find(ACCOUNT, target)
         if account is None:
             raise AccessDenied(detail=f"the account {target} no longer exists")
         require_region(account, call)
         calling = call.caller.session
         seconds = session_duration(
-            SessionKind.ROOT_TASK, given.get("DurationSeconds"), now=call.now
+            SessionKind.ROOT_TASK, params.get("DurationSeconds"), now=call.now
         )
         if calling is not None:
             seconds = min(seconds, calling.expires_at - int(call.now.timestamp()))
@@ -93,14 +93,14 @@ def assume_root(fresh: FreshDirectory, issuer: SessionIssuer) -> Action:
                     principal_id=target,
                     name="",
                     parent_key_id=call.caller.access_key_id,
-                    policies=(SessionPolicies(None, (_task_policy(given),)),),
+                    policies=(SessionPolicies(None, (_task_policy(params),)),),
                     source_identity=source_identity,
                     lineage=lineage_from(call.caller),
                 ),
                 account_salt=account.session_salt,
                 principal_arn=iam_arn(target, "root"),
                 now=call.now,
-                least_token_characters=given.get("MinimumSessionTokenSize", 0),
+                least_token_characters=params.get("MinimumSessionTokenSize", 0),
             ),
             call.record,
         )
@@ -145,8 +145,8 @@ def _target(text: str) -> AccountId:
         raise ValidationError(f"{text} is invalid") from error
 
 
-def _task_policy(given: types.AssumeRootRequest) -> str:
-    arn = given["TaskPolicyArn"].get("arn", "")
+def _task_policy(params: types.AssumeRootRequest) -> str:
+    arn = params["TaskPolicyArn"].get("arn", "")
     if not arn.startswith(_ROOT_TASK) or find_aws_managed(arn) is None:
         raise ValidationError(f"{arn} is not a root task policy")
     return arn

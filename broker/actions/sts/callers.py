@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 from broker.actions.action import Action, Call, Needs, needs_nothing
 from broker.errors import AccessDenied, ExpiredTradeInToken, ValidationError
 from broker.model.account import find_account_of_key_id
-from broker.model.request import Given
+from broker.model.request import Params
 from broker.model.session import SessionKind
 from broker.permit.need import Need
 from broker.sessions.messages import AuthorizationMessages
@@ -52,7 +52,7 @@ def refuse_user_sessions(call: Call, operation: str) -> None:
 def _needed(operation: str) -> Needs:
     """The permission to call one of these, and none for user sessions."""
 
-    async def needs(_given: Given, call: Call) -> tuple[Need, ...]:
+    async def needs(_given: Params, call: Call) -> tuple[Need, ...]:
         refuse_user_sessions(call, operation)
         need = Need(action=f"sts:{operation}", resource="*", account=call.account)
         return (need,)
@@ -61,7 +61,7 @@ def _needed(operation: str) -> Needs:
 
 
 async def _get_caller_identity(
-    _given: Given, call: Call
+    _given: Params, call: Call
 ) -> types.GetCallerIdentityResponse:
     principal = call.caller.principal
     return {
@@ -72,9 +72,9 @@ async def _get_caller_identity(
 
 
 async def _get_access_key_info(
-    given: types.GetAccessKeyInfoRequest, _call: Call
+    params: types.GetAccessKeyInfoRequest, _call: Call
 ) -> types.GetAccessKeyInfoResponse:
-    account = find_account_of_key_id(given["AccessKeyId"])
+    account = find_account_of_key_id(params["AccessKeyId"])
     if account is None:
         raise ValidationError("The specified access key id is invalid.")
     return {"Account": account}
@@ -94,9 +94,9 @@ def caller_actions(messages: AuthorizationMessages) -> tuple[Action, ...]:
     """What callers may ask; ``messages`` opens those that say why a call was refused."""
 
     async def decode(
-        given: types.DecodeAuthorizationMessageRequest, call: Call
+        params: types.DecodeAuthorizationMessageRequest, call: Call
     ) -> types.DecodeAuthorizationMessageResponse:
-        text = messages.open(call.account, given["EncodedMessage"], call.now)
+        text = messages.open(call.account, params["EncodedMessage"], call.now)
         return {"DecodedMessage": text}
 
     decoding, info = "DecodeAuthorizationMessage", "GetAccessKeyInfo"

@@ -39,7 +39,7 @@ def identity_tags(identity: FederatedIdentity) -> SessionTags:
 
 async def mint_federated(
     minter: RoleMinter,
-    given: Mapping[str, Any],
+    params: Mapping[str, Any],
     call: Call,
     *,
     kind: SessionKind,
@@ -52,7 +52,7 @@ async def mint_federated(
     """
     identity = call.federated
     minted, answer = await minter.mint(
-        given,
+        params,
         call,
         RoleRequest(
             kind=kind,
@@ -78,15 +78,15 @@ def assume_role_with_saml(fresh: FreshDirectory, minter: RoleMinter) -> Action:
     """The action, given what it works with."""
 
     async def needs(
-        given: types.AssumeRoleWithSAMLRequest, call: Call
+        params: types.AssumeRoleWithSAMLRequest, call: Call
     ) -> tuple[Need, ...]:
-        role = await find_role(fresh, given["RoleArn"])
+        role = await find_role(fresh, params["RoleArn"])
         if role is not None and role.name.startswith(RESERVED_ROLES):
             role = None
         identity = call.federated
         return role_needs(
             f"sts:{_WITH_SAML}",
-            given,
+            params,
             role,
             tags=identity_tags(identity),
             source_identity=identity.source_identity,
@@ -94,12 +94,12 @@ def assume_role_with_saml(fresh: FreshDirectory, minter: RoleMinter) -> Action:
         )
 
     async def handle(
-        given: types.AssumeRoleWithSAMLRequest, call: Call
+        params: types.AssumeRoleWithSAMLRequest, call: Call
     ) -> Mapping[str, Any]:
         identity = call.federated
         answer = await mint_federated(
             minter,
-            given,
+            params,
             call,
             kind=SessionKind.SAML,
             session_name=_name_in_assertion(identity),
@@ -136,13 +136,13 @@ def assume_role_with_web_identity(
     """The action, given what it works with."""
 
     async def needs(
-        given: types.AssumeRoleWithWebIdentityRequest, call: Call
+        params: types.AssumeRoleWithWebIdentityRequest, call: Call
     ) -> tuple[Need, ...]:
         identity = call.federated
-        role = await find_role(fresh, given["RoleArn"])
+        role = await find_role(fresh, params["RoleArn"])
         return role_needs(
             f"sts:{_WITH_WEB_IDENTITY}",
-            given,
+            params,
             role,
             tags=identity_tags(identity),
             source_identity=identity.source_identity,
@@ -150,15 +150,15 @@ def assume_role_with_web_identity(
         )
 
     async def handle(
-        given: types.AssumeRoleWithWebIdentityRequest, call: Call
+        params: types.AssumeRoleWithWebIdentityRequest, call: Call
     ) -> Mapping[str, Any]:
         identity = call.federated
         answer = await mint_federated(
             minter,
-            given,
+            params,
             call,
             kind=SessionKind.WEB_IDENTITY,
-            session_name=given["RoleSessionName"],
+            session_name=params["RoleSessionName"],
             lineage=await own.find_lineage(identity),
         )
         return answer | {
@@ -199,13 +199,13 @@ def assume_role_with_ldap_identity(fresh: FreshDirectory, minter: RoleMinter) ->
     """The action, given what it works with."""
 
     async def needs(
-        given: AssumeRoleWithLDAPIdentityRequest, call: Call
+        params: AssumeRoleWithLDAPIdentityRequest, call: Call
     ) -> tuple[Need, ...]:
         identity = call.federated
-        arn = given.get("RoleArn") or _only_role(identity)
+        arn = params.get("RoleArn") or _only_role(identity)
         return role_needs(
             f"sts:{_WITH_LDAP_IDENTITY}",
-            {**given, "RoleArn": arn, "RoleSessionName": _name_in_directory(identity)},
+            {**params, "RoleArn": arn, "RoleSessionName": _name_in_directory(identity)},
             await find_role(fresh, arn),
             tags=identity_tags(identity),
             source_identity=identity.source_identity,
@@ -213,12 +213,12 @@ def assume_role_with_ldap_identity(fresh: FreshDirectory, minter: RoleMinter) ->
         )
 
     async def handle(
-        given: AssumeRoleWithLDAPIdentityRequest, call: Call
+        params: AssumeRoleWithLDAPIdentityRequest, call: Call
     ) -> Mapping[str, Any]:
         identity = call.federated
         answer = await mint_federated(
             minter,
-            given,
+            params,
             call,
             kind=SessionKind.LDAP,
             session_name=_name_in_directory(identity),

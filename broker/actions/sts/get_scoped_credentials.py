@@ -35,15 +35,15 @@ def get_scoped_credentials(minter: DerivedMinter) -> Action:
     """The action, given what it works with."""
 
     async def needs(
-        given: types.GetScopedCredentialsRequest, call: Call
+        params: types.GetScopedCredentialsRequest, call: Call
     ) -> tuple[Need, ...]:
         require_regional(call, _NAME)
         session = _session(call)
-        if "Policy" not in given and "DurationSeconds" not in given:
+        if "Policy" not in params and "DurationSeconds" not in params:
             raise ValidationError(
                 "A request must provide at least one of Policy or DurationSeconds."
             )
-        if "Policy" in given and session.scope_count >= SCOPE_POLICIES_MAX:
+        if "Policy" in params and session.scope_count >= SCOPE_POLICIES_MAX:
             raise AccessDenied(
                 f"A session can have {SCOPE_POLICIES_MAX} scope-down policies.",
                 detail="the session has as many already",
@@ -51,21 +51,21 @@ def get_scoped_credentials(minter: DerivedMinter) -> Action:
         return (Need(action=f"sts:{_NAME}", resource="*", account=call.account),)
 
     async def handle(
-        given: types.GetScopedCredentialsRequest, call: Call
+        params: types.GetScopedCredentialsRequest, call: Call
     ) -> Mapping[str, Any]:
         session = _session(call)
-        added = await read_session_policies(given, call.account, call.directory)
+        added = await read_session_policies(params, call.account, call.directory)
         stands = session.policies
         if added and not stands and session.kind is SessionKind.FEDERATION_TOKEN:
             # Without policies it may do nothing, and a scope must not change that.
             stands = (_NOTHING,)
         minted = await minter.mint(
             call,
-            ends_at=_ends_at(given, session, call),
+            ends_at=_ends_at(params, session, call),
             narrowing=Narrowing(
                 policies=stands + added,
                 scope_count=session.scope_count + len(added),
-                least_token_characters=given.get("MinimumSessionTokenSize", 0),
+                least_token_characters=params.get("MinimumSessionTokenSize", 0),
             ),
         )
         principal = call.caller.principal
@@ -97,9 +97,9 @@ def _session(call: Call) -> Session:
 
 
 def _ends_at(
-    given: types.GetScopedCredentialsRequest, session: Session, call: Call
+    params: types.GetScopedCredentialsRequest, session: Session, call: Call
 ) -> int:
-    seconds = given.get("DurationSeconds")
+    seconds = params.get("DurationSeconds")
     if seconds is None:
         return session.expires_at
     ends_at = int(call.now.timestamp()) + seconds

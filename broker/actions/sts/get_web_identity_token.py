@@ -45,7 +45,7 @@ def get_web_identity_token(
     """The action, given what it works with."""
 
     async def handle(
-        given: types.GetWebIdentityTokenRequest, call: Call
+        params: types.GetWebIdentityTokenRequest, call: Call
     ) -> types.GetWebIdentityTokenResponse:
         account = await fresh.find(ACCOUNT, call.account)
         outbound = None if account is None else find_outbound(account)
@@ -53,16 +53,16 @@ def get_web_identity_token(
             raise OutboundFederationDisabled(
                 "OutboundWebIdentityFederation is disabled."
             )
-        ends = _ends(given, call)
+        ends = _ends(params, call)
         claims = _claims(
-            given, call, issuer=issuer_of(public_origin, call.account), ends=ends
+            params, call, issuer=issuer_of(public_origin, call.account), ends=ends
         )
         claims[LINEAGE_CLAIM] = own.seal(call, str(claims["jti"]))
         if len(json.dumps(claims)) > PAYLOAD_BYTES_MAX:
             raise JwtPayloadSizeExceeded(
                 "The requested token payload size exceeds the maximum allowed size."
             )
-        key = outbound.find_signing(Algorithm(given["SigningAlgorithm"]), call.now)
+        key = outbound.find_signing(Algorithm(params["SigningAlgorithm"]), call.now)
         if key is None:
             raise ServiceUnavailable(detail="no key signs yet")
         try:
@@ -87,17 +87,17 @@ def get_web_identity_token(
 
 
 async def _needs(
-    given: types.GetWebIdentityTokenRequest, call: Call
+    params: types.GetWebIdentityTokenRequest, call: Call
 ) -> tuple[Need, ...]:
     require_regional(call, _NAME)
     refuse_user_sessions(call, _NAME)
-    _check(given)
-    tags = _tags(given)
+    _check(params)
+    tags = _tags(params)
     context: dict[str, tuple[str, ...]] = {
-        "sts:identitytokenaudience": tuple(given["Audience"]),
-        "sts:signingalgorithm": (given["SigningAlgorithm"],),
-        "sts:durationseconds": (str(given.get("DurationSeconds", _DEFAULT_SECONDS)),),
-        "sts:subjectmode": (given.get("SubjectMode", "AWSIdentity"),),
+        "sts:identitytokenaudience": tuple(params["Audience"]),
+        "sts:signingalgorithm": (params["SigningAlgorithm"],),
+        "sts:durationseconds": (str(params.get("DurationSeconds", _DEFAULT_SECONDS)),),
+        "sts:subjectmode": (params.get("SubjectMode", "AWSIdentity"),),
     }
     actions = [f"sts:{_NAME}"]
     if tags:
@@ -110,44 +110,44 @@ async def _needs(
     )
 
 
-def _check(given: types.GetWebIdentityTokenRequest) -> None:
+def _check(params: types.GetWebIdentityTokenRequest) -> None:
     """Rules that the model does not hold.
 
     Raises:
         ValidationError: an algorithm that is not offered, or a subject or scope that
             no session here can have.
     """
-    if given["SigningAlgorithm"] not in Algorithm.__members__:
+    if params["SigningAlgorithm"] not in Algorithm.__members__:
         raise ValidationError(
             "Requested SigningAlgorithm is not supported. See the GetWebIdentityToken documentation for supported algorithms"
         )
-    if given.get("SubjectMode") == "OriginIdentity":
+    if params.get("SubjectMode") == "OriginIdentity":
         raise ValidationError(
             "The calling session has no aws:OriginIdentity/Subject in its trusted"
             " identity propagation context."
         )
-    if "Scope" in given:
+    if "Scope" in params:
         raise ValidationError(
             "Scope can be specified only when SubjectMode is OriginIdentity."
         )
 
 
-def _tags(given: types.GetWebIdentityTokenRequest) -> dict[str, str]:
+def _tags(params: types.GetWebIdentityTokenRequest) -> dict[str, str]:
     """The request's tags; keys that begin with ``aws:`` are accepted, as recorded.
 
     Raises:
         InvalidParameterValue: a key comes twice.
     """
-    tags = {tag["Key"]: tag["Value"] for tag in given.get("Tags", ())}
-    if len({key.lower() for key in tags}) < len(given.get("Tags", ())):
+    tags = {tag["Key"]: tag["Value"] for tag in params.get("Tags", ())}
+    if len({key.lower() for key in tags}) < len(params.get("Tags", ())):
         raise InvalidParameterValue(
             "Duplicate tag keys found. Please note that Tag keys are case insensitive."
         )
     return tags
 
 
-def _ends(given: types.GetWebIdentityTokenRequest, call: Call) -> datetime:
-    seconds = given.get("DurationSeconds")
+def _ends(params: types.GetWebIdentityTokenRequest, call: Call) -> datetime:
+    seconds = params.get("DurationSeconds")
     ends = call.now + timedelta(seconds=seconds or _DEFAULT_SECONDS)
     session = call.caller.session
     if session is None or ends.timestamp() <= session.expires_at:
@@ -160,10 +160,10 @@ def _ends(given: types.GetWebIdentityTokenRequest, call: Call) -> datetime:
 
 
 def _claims(
-    given: types.GetWebIdentityTokenRequest, call: Call, *, issuer: str, ends: datetime
+    params: types.GetWebIdentityTokenRequest, call: Call, *, issuer: str, ends: datetime
 ) -> dict[str, object]:
     caller = call.caller
-    audience = given["Audience"]
+    audience = params["Audience"]
     about: dict[str, object] = {
         "aws_account": call.account,
         "source_region": call.region,
@@ -179,7 +179,7 @@ def _claims(
             about["source_identity"] = session.source_identity
     if caller.principal_tags:
         about["principal_tags"] = dict(caller.principal_tags)
-    tags = _tags(given)
+    tags = _tags(params)
     if tags:
         about["request_tags"] = tags
     return {

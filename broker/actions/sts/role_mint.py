@@ -75,7 +75,7 @@ class RoleMinter:
         self._upstreams = upstreams
 
     async def mint(
-        self, given: Mapping[str, Any], call: Call, request: RoleRequest
+        self, params: Mapping[str, Any], call: Call, request: RoleRequest
     ) -> tuple[MintResult, dict[str, Any]]:
         """The mint, and the members that the three answers share.
 
@@ -85,7 +85,7 @@ class RoleMinter:
             InvalidIdentityToken: the proof was spent before.
             ServiceUnavailable: the database is away; nothing is spent.
         """
-        if given.get(name := "ProvidedContexts"):
+        if params.get(name := "ProvidedContexts"):
             raise UnsupportedOperation(f"The parameter {name} is not supported.")
         role, identity, calling = request.role, request.identity, request.calling
         now, proof = call.now, identity or calling
@@ -96,9 +96,9 @@ class RoleMinter:
         chained = calling is not None and calling.kind.is_role
         ends_at = request.ends_at or (identity.session_ends_at if identity else None)
         duration = request.seconds or _duration(
-            given, call, request, ends_at, chained=chained
+            params, call, request, ends_at, chained=chained
         )
-        policies = await read_session_policies(given, role.account, call.directory)
+        policies = await read_session_policies(params, role.account, call.directory)
         tags = inherit_tags(request.tags, calling)
         user = assumed_role_user(role.account, role, request.session_name)
         session = Session(
@@ -136,7 +136,7 @@ class RoleMinter:
                 duration_seconds=min(duration, role.max_session_duration_seconds),
                 tags=tags,
                 source_identity=request.source_identity,
-                policy=given.get("Policy"),
+                policy=params.get("Policy"),
                 policy_arns=policies[0].policy_arns if policies else (),
                 now=now,
             )
@@ -155,7 +155,7 @@ class RoleMinter:
                     account_salt=account.session_salt,
                     principal_arn=user["Arn"],
                     now=now,
-                    least_token_characters=given.get("MinimumSessionTokenSize", 0),
+                    least_token_characters=params.get("MinimumSessionTokenSize", 0),
                 ),
                 call.record,
                 mark,
@@ -172,7 +172,7 @@ class RoleMinter:
 
 
 def _duration(
-    given: Mapping[str, Any],
+    params: Mapping[str, Any],
     call: Call,
     request: RoleRequest,
     ends_at: datetime | None,
@@ -190,7 +190,7 @@ def _duration(
         )
     return session_duration(
         request.kind,
-        given.get("DurationSeconds"),
+        params.get("DurationSeconds"),
         now=call.now,
         role_max=role_max,
         chained=chained,

@@ -31,7 +31,7 @@ async def find_role(fresh: FreshDirectory, role_arn: str) -> Role | None:
 
 def role_needs(
     operation: str,
-    given: Mapping[str, Any],
+    params: Mapping[str, Any],
     role: Role | None,
     *,
     tags: SessionTags,
@@ -47,8 +47,8 @@ def role_needs(
     request's context. Source: IAM User Guide, id_session-tags and "Monitor and
     control actions taken with assumed roles" (role chaining).
     """
-    arn: str = given["RoleArn"]
-    shared = {**context, **_passed(given, tags, source_identity)}
+    arn: str = params["RoleArn"]
+    shared = {**context, **_passed(params, tags, source_identity)}
     if role is not None and role.tags:
         shared.update(tag_context("aws:resourcetag", role.tags))
         shared.update(tag_context("iam:resourcetag", role.tags))
@@ -99,15 +99,15 @@ def minted_shape(credentials: TemporaryCredentials) -> dict[str, Any]:
 
 
 def _passed(
-    given: Mapping[str, Any], tags: SessionTags, source_identity: str | None
+    params: Mapping[str, Any], tags: SessionTags, source_identity: str | None
 ) -> dict[str, tuple[str, ...]]:
     context: dict[str, tuple[str, ...]] = {}
-    if "RoleSessionName" in given:
-        context["sts:rolesessionname"] = (given["RoleSessionName"],)
-    if "ExternalId" in given:
-        context["sts:externalid"] = (given["ExternalId"],)
-    if "DurationSeconds" in given:
-        context["sts:durationseconds"] = (str(given["DurationSeconds"]),)
+    if "RoleSessionName" in params:
+        context["sts:rolesessionname"] = (params["RoleSessionName"],)
+    if "ExternalId" in params:
+        context["sts:externalid"] = (params["ExternalId"],)
+    if "DurationSeconds" in params:
+        context["sts:durationseconds"] = (str(params["DurationSeconds"]),)
     if source_identity is not None:
         context["sts:sourceidentity"] = (source_identity,)
     if tags.tags:

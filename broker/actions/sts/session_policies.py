@@ -23,7 +23,7 @@ POLICY_ARNS_MAX = 10
 
 
 async def read_session_policies(
-    given: Mapping[str, Any], account: AccountId, directory: DirectoryReader
+    params: Mapping[str, Any], account: AccountId, directory: DirectoryReader
 ) -> tuple[SessionPolicies, ...]:
     """The layer that ``Policy`` and ``PolicyArns`` make; empty without them.
 
@@ -33,8 +33,8 @@ async def read_session_policies(
         ValidationError: too many ARNs or one missing, or more text than fits.
         MalformedPolicyDocument: the text is not a policy, or an ARN names none.
     """
-    text: str | None = given.get("Policy")
-    listed = given.get("PolicyArns", ())
+    text: str | None = params.get("Policy")
+    listed = params.get("PolicyArns", ())
     if text is None and not listed:
         return ()
     arns = tuple(_require_arn(item, at) for at, item in enumerate(listed, 1))

@@ -138,18 +138,21 @@ class UpstreamMinter:
         known = await self._fresh.all_of(UPSTREAM, role.account)
         if not known:
             return None
-        upstreams = {one.name: one for one in known}
+        upstreams = {upstream.name: upstream for upstream in known}
         definitions, unreadable = parse_upstreams(upstreams.values())
-        found = find_upstream_role(role.name, definitions)
-        named = found is not None and role.name in definitions[found[0]].roles
+        upstream_role = find_upstream_role(role.name, definitions)
+        named = (
+            upstream_role is not None
+            and role.name in definitions[upstream_role[0]].roles
+        )
         if unreadable and not named:
             name, why = next(iter(unreadable.items()))
             raise ServiceUnavailable(
                 detail=f"the upstream {name} cannot be read: {why}"
             )
-        if found is None:
+        if upstream_role is None:
             return None
-        name, arn = found
+        name, arn = upstream_role
         return UpstreamRole(
             upstream=upstreams[name], definition=definitions[name], role_arn=arn
         )
@@ -169,7 +172,7 @@ class UpstreamMinter:
             raise NothingMintedError(error) from error
         definition, name = engine.definition, engine.upstream.name
         try:
-            found = await self._client.assume(
+            credentials = await self._client.assume(
                 account.account_id,
                 definition.endpoint,
                 parameters,
@@ -191,18 +194,18 @@ class UpstreamMinter:
             ) from error
         return UpstreamMint(
             credentials=TemporaryCredentials(
-                access_key_id=found.access_key_id,
-                secret_access_key=found.secret_access_key,
-                session_token=found.session_token,
-                expiration=found.expiration,
+                access_key_id=credentials.access_key_id,
+                secret_access_key=credentials.secret_access_key,
+                session_token=credentials.session_token,
+                expiration=credentials.expiration,
             ),
-            packed_policy_size=found.packed_policy_size,
+            packed_policy_size=credentials.packed_policy_size,
             principal_arn=order.principal_arn,
             upstream=name,
             endpoint=definition.endpoint,
-            arn=found.arn,
-            user_id=found.user_id,
-            seconds_ahead=found.seconds_ahead,
+            arn=credentials.arn,
+            user_id=credentials.user_id,
+            seconds_ahead=credentials.seconds_ahead,
         )
 
     async def try_out(
@@ -428,26 +431,26 @@ class UpstreamMinter:
 
 
 def _policies(order: UpstreamOrder) -> dict[str, str]:
-    found = {} if order.policy is None else {"Policy": order.policy}
+    results = {} if order.policy is None else {"Policy": order.policy}
     for number, arn in enumerate(order.policy_arns, 1):
         if Arn.parse(arn).account != _AWS:
             raise ValidationError(
                 f"{arn} is a policy of this account, which the upstream behind the role"
                 " does not have. Pass it as Policy."
             )
-        found[f"PolicyArns.member.{number}.arn"] = arn
-    return found
+        results[f"PolicyArns.member.{number}.arn"] = arn
+    return results
 
 
 def _tags(tags: SessionTags, *, chains: bool) -> dict[str, str]:
-    found = {}
+    results = {}
     for number, (key, value) in enumerate(tags.tags.items(), 1):
-        found[f"Tags.member.{number}.Key"] = key
-        found[f"Tags.member.{number}.Value"] = value
+        results[f"Tags.member.{number}.Key"] = key
+        results[f"Tags.member.{number}.Value"] = value
     if chains:
         for number, key in enumerate(sorted(tags.transitive_keys), 1):
-            found[f"TransitiveTagKeys.member.{number}"] = key
-    return found
+            results[f"TransitiveTagKeys.member.{number}"] = key
+    return results
 
 
 def _refused(name: str, error: UpstreamRefusedError) -> UpstreamRefused:

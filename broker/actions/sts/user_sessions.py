@@ -54,7 +54,7 @@ class UserMinter:
         self._issuer = issuer
 
     async def mint(
-        self, given: Mapping[str, Any], call: Call, request: UserRequest
+        self, params: Mapping[str, Any], call: Call, request: UserRequest
     ) -> tuple[MintResult, dict[str, Any]]:
         """The mint, and the members that the answers share.
 
@@ -75,7 +75,7 @@ class UserMinter:
                 expires_at=int(call.now.timestamp())
                 + session_duration(
                     request.kind,
-                    given.get("DurationSeconds"),
+                    params.get("DurationSeconds"),
                     now=call.now,
                     is_root=principal.type is PrincipalType.ACCOUNT,
                 ),
@@ -92,7 +92,7 @@ class UserMinter:
             account_salt=account.session_salt,
             principal_arn=request.principal_arn,
             now=call.now,
-            least_token_characters=given.get("MinimumSessionTokenSize", 0),
+            least_token_characters=params.get("MinimumSessionTokenSize", 0),
         )
         minted = await self._issuer.issue(order, call.record)
         return minted, {
@@ -114,13 +114,13 @@ def get_session_token(minter: UserMinter, mfa: MfaVerifier) -> Action:
         return ()
 
     async def handle(
-        given: types.GetSessionTokenRequest, call: Call
+        params: types.GetSessionTokenRequest, call: Call
     ) -> Mapping[str, Any]:
         mfa_at = await mfa.verify(
-            call.caller, given.get("SerialNumber"), given.get("TokenCode"), call.now
+            call.caller, params.get("SerialNumber"), params.get("TokenCode"), call.now
         )
         _, answer = await minter.mint(
-            given,
+            params,
             call,
             UserRequest(
                 kind=SessionKind.SESSION_TOKEN,
@@ -147,22 +147,22 @@ def get_federation_token(minter: UserMinter) -> Action:
     """The action, given what it works with."""
 
     async def needs(
-        given: types.GetFederationTokenRequest, call: Call
+        params: types.GetFederationTokenRequest, call: Call
     ) -> tuple[Need, ...]:
         refuse_sessions(call, _LENT_SESSION)
-        tags = _tags(given)
+        tags = _tags(params)
         context = {**tag_context("aws:requesttag", tags.tags)}
         if tags.tags:
             context["aws:tagkeys"] = tuple(tags.tags)
-        if "DurationSeconds" in given:
-            context["sts:durationseconds"] = (str(given["DurationSeconds"]),)
+        if "DurationSeconds" in params:
+            context["sts:durationseconds"] = (str(params["DurationSeconds"]),)
         actions = [f"sts:{_LENT_SESSION}"]
         if tags.tags:
             actions.append("sts:TagSession")
         return tuple(
             Need(
                 action=action,
-                resource=_arn(given, call),
+                resource=_arn(params, call),
                 account=call.account,
                 context=context,
             )
@@ -170,24 +170,24 @@ def get_federation_token(minter: UserMinter) -> Action:
         )
 
     async def handle(
-        given: types.GetFederationTokenRequest, call: Call
+        params: types.GetFederationTokenRequest, call: Call
     ) -> Mapping[str, Any]:
-        policies = await read_session_policies(given, call.account, call.directory)
-        tags = _tags(given)
+        policies = await read_session_policies(params, call.account, call.directory)
+        tags = _tags(params)
         minted, answer = await minter.mint(
-            given,
+            params,
             call,
             UserRequest(
                 kind=SessionKind.FEDERATION_TOKEN,
-                name=given["Name"],
-                principal_arn=_arn(given, call),
+                name=params["Name"],
+                principal_arn=_arn(params, call),
                 policies=policies,
                 tags=tags,
             ),
         )
         answer["FederatedUser"] = {
-            "FederatedUserId": f"{call.account}:{given['Name']}",
-            "Arn": _arn(given, call),
+            "FederatedUserId": f"{call.account}:{params['Name']}",
+            "Arn": _arn(params, call),
         }
         # Recorded: here it is there without policies and tags, too.
         answer["PackedPolicySize"] = minted.packed_policy_size
@@ -202,11 +202,11 @@ def get_federation_token(minter: UserMinter) -> Action:
     )
 
 
-def _arn(given: types.GetFederationTokenRequest, call: Call) -> str:
-    return sts_arn(call.account, f"federated-user/{given['Name']}")
+def _arn(params: types.GetFederationTokenRequest, call: Call) -> str:
+    return sts_arn(call.account, f"federated-user/{params['Name']}")
 
 
-def _tags(given: types.GetFederationTokenRequest) -> SessionTags:
+def _tags(params: types.GetFederationTokenRequest) -> SessionTags:
     return require_session_tags(
-        [(tag["Key"], tag["Value"]) for tag in given.get("Tags", ())]
+        [(tag["Key"], tag["Value"]) for tag in params.get("Tags", ())]
     )

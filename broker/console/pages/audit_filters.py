@@ -123,8 +123,8 @@ class AuditFilters:
         span = self["range"]
         when = f" of the last {SPANS[span].label.removeprefix('Last ')}" if span else ""
         narrowed = " that match the filter" if self.narrowed else ""
-        shown = f"{VIEWS[self['view']].shows}{when}{narrowed}"
-        return f"{shown[0].upper()}{shown[1:]}; the newest first."
+        text = f"{VIEWS[self['view']].shows}{when}{narrowed}"
+        return f"{text[0].upper()}{text[1:]}; the newest first."
 
     @property
     def counted(self) -> Period | None:
@@ -178,7 +178,7 @@ def _read_time(text: str) -> datetime | None:
     if not text:
         return None
     try:
-        found = datetime.fromisoformat(text)
-        return found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC)
+        match = datetime.fromisoformat(text)
+        return match.replace(tzinfo=match.tzinfo or UTC).astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise ValidationError(_BAD_TIME) from error

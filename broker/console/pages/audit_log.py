@@ -56,10 +56,10 @@ async def _page(visit: Visit) -> Response:
     filters = AuditFilters.read(visit.form)
     now = visit.deps.clock.now()
     with visit.attempt():
-        given = filters.request(visit.who.session.account, now)
+        params = filters.request(visit.who.session.account, now)
     if visit.refusal is not None:
         return await _list(visit, filters, {}, None)
-    result = await visit.perform("cloudtrail", "LookupEvents", **given)
+    result = await visit.perform("cloudtrail", "LookupEvents", **params)
     if filters["event"]:
         return await _one(visit, result)
     return await _list(visit, filters, result, await _count(visit, filters, now))
@@ -200,9 +200,9 @@ def _rows(values: Mapping[str, object]) -> list[tuple[str, object]]:
         if name in _TIMES and isinstance(value, int):
             rows.append((label, datetime.fromtimestamp(value / _TIMES[name], UTC)))
         elif isinstance(value, Mapping):
-            rows += ((f"{label}: {key}", _text(one)) for key, one in value.items())
+            rows += ((f"{label}: {key}", _text(entry)) for key, entry in value.items())
         elif isinstance(value, list | tuple):
-            rows += ((label, _text(one)) for one in value[:_LISTED_MAX])
+            rows += ((label, _text(entry)) for entry in value[:_LISTED_MAX])
         elif value not in {"", None, 0}:
             rows.append((label, _text(value)))
     return rows
@@ -227,16 +227,16 @@ async def export(visit: Visit) -> Response:
         raise ValidationError("The format is csv or json.")
     filters = AuditFilters.read(visit.form)
     now = visit.deps.clock.now()
-    given = {
+    params = {
         **filters.request(visit.who.session.account, now),
         "MaxResults": RESULTS_MAX,
     }
     # The first page is read here, so that a refusal is a page and no broken file.
-    first = await visit.perform("cloudtrail", "LookupEvents", **given)
+    first = await visit.perform("cloudtrail", "LookupEvents", **params)
     write = _write_csv if form == _CSV else _write_json
     name = f"audit-{visit.who.session.account}-{now:%Y%m%dT%H%M%SZ}.{form}"
     return StreamingResponse(
-        write(_pages(visit, given, first)),
+        write(_pages(visit, params, first)),
         media_type=_TYPES[form],
         headers={
             "cache-control": "no-store",
@@ -249,7 +249,7 @@ async def export(visit: Visit) -> Response:
 
 
 async def _pages(
-    visit: Visit, given: Mapping[str, Any], first: Mapping[str, Any]
+    visit: Visit, params: Mapping[str, Any], first: Mapping[str, Any]
 ) -> AsyncIterator[Sequence[AuditRecord]]:
     result, written = first, 0
     while True:
@@ -259,7 +259,7 @@ async def _pages(
         if result["NextToken"] is None or written >= RECORDS_MAX:
             return
         result = await visit.perform(
-            "cloudtrail", "LookupEvents", **{**given, "NextToken": result["NextToken"]}
+            "cloudtrail", "LookupEvents", **{**params, "NextToken": result["NextToken"]}
         )
 
 

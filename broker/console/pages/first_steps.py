@@ -98,8 +98,8 @@ async def put_away(visit: Visit) -> Response:
 async def _any_trusted(visit: Visit, providers: Sequence[str]) -> bool:
     """Whether a role trusts one of the providers; a few stand for many."""
     for arn in providers[:_PROVIDERS_MAX]:
-        found = await visit.perform("signin", "ListTrustingRoles", ProviderArn=arn)
-        if found["Roles"]:
+        roles = await visit.perform("signin", "ListTrustingRoles", ProviderArn=arn)
+        if roles["Roles"]:
             return True
     return False
 
@@ -129,7 +129,7 @@ async def _read(visit: Visit, *, backed_up: bool) -> tuple[FirstStep, ...]:
     )
     done = (
         bool(providers),
-        await _any_trusted(visit, [one["Arn"] for one in providers]),
+        await _any_trusted(visit, [provider["Arn"] for provider in providers]),
         any("-provider/" in name for name in sign_ins),
         administrators >= _ENOUGH,
         backed_up,

@@ -17,7 +17,7 @@ from broker.kinds.passwords import requirements
 from broker.model.principal import PrincipalType
 from broker.stores.directory.kinds import ACCOUNT
 
-HERE = "security"
+SECTION = "security"
 HOME = "/console/security"
 SERVICES = "/console/security/services"
 NEW_KEY = "/console/security/access-keys/new"
@@ -52,13 +52,13 @@ class OwnCredentials:
         """Whether this is the root user, who has no user name."""
         return self.user_name is None
 
-    async def iam(self, action: str, **given: object) -> Mapping[str, Any]:
+    async def iam(self, action: str, **params: object) -> Mapping[str, Any]:
         """Perform an IAM action on the user's own credentials.
 
         Raises:
             BrokerError: The action failed; the failure is audited.
         """
-        return await self.visit.iam(action, UserName=self.user_name, **given)
+        return await self.visit.iam(action, UserName=self.user_name, **params)
 
     async def list_own(self, action: str, member: str) -> OwnList:
         """List the user's credentials of one kind, or say why that was refused."""
@@ -165,12 +165,12 @@ async def _last_use(
 ) -> Mapping[str, Any] | None:
     """When a key was last used; None when the user may not see it."""
     try:
-        found = await own.visit.iam(
+        results = await own.visit.iam(
             "GetAccessKeyLastUsed", AccessKeyId=key["AccessKeyId"]
         )
     except AccessDenied:
         return None
-    used: Mapping[str, Any] = found["AccessKeyLastUsed"]
+    used: Mapping[str, Any] = results["AccessKeyLastUsed"]
     return used
 
 
@@ -293,7 +293,7 @@ def routes(
 ) -> tuple[PageRoute, ...]:
     """The pages for users with credentials of their own, with paths and methods."""
     return tuple(
-        PageRoute(path, HERE, _owned(page), methods) for path, methods, page in pages
+        PageRoute(path, SECTION, _owned(page), methods) for path, methods, page in pages
     )
 
 

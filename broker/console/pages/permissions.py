@@ -45,8 +45,8 @@ async def _page(visit: Visit) -> Response:
     return await visit.show(
         "permissions.html",
         layers=[
-            layer_view(_TITLES[kind], found.policies)
-            for kind, found in result["Layers"]
+            layer_view(_TITLES[kind], match.policies)
+            for kind, match in result["Layers"]
         ],
         controlled=result["Controlled"],
     )

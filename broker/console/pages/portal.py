@@ -79,7 +79,7 @@ class RoleFinder:
         start = min(int(place), NAMED_MAX) if _NUMBER.fullmatch(place) else 0
         favourites = await self._favourites.find(name_of_session(original.session))
         recent = await self._switchable.find_recent(original)
-        found = await visit.frame.perform(
+        results = await visit.frame.perform(
             visit.request,
             original,
             ("signin", "ListOwnRoles"),
@@ -91,8 +91,8 @@ class RoleFinder:
             },
         )
         here = who.principal.principal_arn
-        roles = [role for role in found["Roles"] if role.arn != here]
-        after = found["Next"]
+        roles = [role for role in results["Roles"] if role.arn != here]
+        after = results["Next"]
         aliases = await self._aliases(roles)
         return PortalView(
             search=search,
@@ -101,7 +101,7 @@ class RoleFinder:
             aliases=aliases,
             more=address(HOME, q=search, **{"from": str(after)}) if after else "",
             first=address(HOME, q=search) if start else "",
-            cut=not found["Whole"] and after is None,
+            cut=not results["Whole"] and after is None,
             offered=await self._offered(
                 original, search, {here, *(r.arn for r in roles)}
             ),
@@ -111,13 +111,13 @@ class RoleFinder:
         self, original: ConsoleSession, search: str, listed: Collection[str]
     ) -> tuple[Role, ...]:
         fresh = self._visit.deps.fresh
-        found = []
+        roles = []
         for arn in original.origin.offered:
             if arn not in listed and search.lower() in arn.lower():
                 role = await find_role(fresh, arn)
                 if role is not None:
-                    found.append(role)
-        return tuple(found)
+                    roles.append(role)
+        return tuple(roles)
 
     async def _aliases(self, roles: Iterable[Role]) -> Mapping[str, str | None]:
         fresh = self._visit.deps.fresh

@@ -16,7 +16,7 @@ from broker.console.visit import PageRoute, Visit
 from broker.errors import AccessDenied
 
 PATH = "/console/search"
-_HERE = "search"
+_SECTION = "search"
 _TEXT_MAX = 128
 _PROVIDERS, _RESOURCES = "/console/providers", "/console/resource-policies"
 _PRINT = "fingerprint-pattern"
@@ -116,10 +116,10 @@ async def _find_one(visit: Visit, search: str, kind: str) -> list[Hit]:
 
 
 async def _find(visit: Visit, search: str, kinds: Iterable[str]) -> list[Hit]:
-    found = await visit.perform(
+    entities = await visit.perform(
         "signin", "SearchEntities", Text=search, Kinds=tuple(kinds)
     )
-    return list(found["Hits"])
+    return list(entities["Hits"])
 
 
 def _place(hit: Hit) -> SearchResult:
@@ -130,4 +130,4 @@ def _place(hit: Hit) -> SearchResult:
     )
 
 
-PAGES = (PageRoute(PATH, _HERE, _page),)
+PAGES = (PageRoute(PATH, _SECTION, _page),)

@@ -63,7 +63,9 @@ async def _ask(visit: Visit, records: Sequence[SessionRecord], path: str) -> Res
         raise ValidationError("Select the sessions to end; they may have ended by now.")
     own = visit.who.session.access_key_id
     below = made_from(chosen, records)
-    upstreams = {one.upstream.name for one in (*chosen, *below) if one.upstream}
+    upstreams = {
+        record.upstream.name for record in (*chosen, *below) if record.upstream
+    }
     return await visit.show(
         "sessions_end.html",
         path=path,
@@ -105,7 +107,7 @@ async def _end(visit: Visit, whose: str, path: str) -> Response:
 
 def _picked(visit: Visit) -> list[str]:
     values: Iterable[str] = visit.posted_form.values("picked")
-    return list(dict.fromkeys(one[:_KEY_CHARACTERS] for one in values))[:SHOWN_MAX]
+    return list(dict.fromkeys(value[:_KEY_CHARACTERS] for value in values))[:SHOWN_MAX]
 
 
 PAGES = (
@@ -136,22 +138,26 @@ def grow(records: Sequence[SessionRecord]) -> list[Branch]:
     by_label = {_label(record): record for record in records}
     below: dict[str, list[SessionRecord]] = defaultdict(list)
     roots: list[SessionRecord] = []
-    for record in sorted(records, key=lambda one: -one.issued_at_ms):
+    for record in sorted(
+        records, key=lambda session_record: -session_record.issued_at_ms
+    ):
         parent = _parent(record, by_label)
         if parent is None:
             roots.append(record)
         else:
             below[_label(parent)].append(record)
-    found: list[Branch] = []
+    branches: list[Branch] = []
     # Not by recursion: a chain may be as long as an attacker has patience.
     waiting = [Branch(record, 0, None) for record in reversed(roots)]
     while waiting:
         branch = waiting.pop()
-        found.append(branch)
+        branches.append(branch)
         children = below.pop(_label(branch.record), ())
         depth = min(branch.depth + 1, DEPTH_MAX)
-        waiting += (Branch(one, depth, branch.record) for one in reversed(children))
-    return found
+        waiting += (
+            Branch(record, depth, branch.record) for record in reversed(children)
+        )
+    return branches
 
 
 def made_from(
@@ -163,15 +169,15 @@ def made_from(
         record
         for record in records
         if _label(record) not in labels
-        and any(one.label in labels for one in record.lineage.ancestors)
+        and any(ancestor.label in labels for ancestor in record.lineage.ancestors)
     ]
 
 
 def _parent(
     record: SessionRecord, by_label: dict[str, SessionRecord]
 ) -> SessionRecord | None:
-    for one in reversed(record.lineage.ancestors):
-        parent = by_label.get(one.label)
+    for ancestor in reversed(record.lineage.ancestors):
+        parent = by_label.get(ancestor.label)
         if parent is not None and parent is not record:
             return parent
     return None

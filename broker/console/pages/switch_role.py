@@ -45,15 +45,15 @@ async def _page(visit: Visit) -> Response:
     if visit.posted:
         with visit.attempt():
             return await _switch(visit, role)
-    found = await SwitchableRoles(visit.frame).offer(visit.request, visit.who)
+    roles = await SwitchableRoles(visit.frame).offer(visit.request, visit.who)
     return await visit.show(
         "switch_role.html",
         role=role[:_TYPED_MAX],
         offered=[
-            *((arn, "You used it recently") for arn in found.recent),
-            *((arn, "Your policies name it") for arn in found.named),
+            *((arn, "You used it recently") for arn in roles.recent),
+            *((arn, "Your policies name it") for arn in roles.named),
         ],
-        cut=found.cut,
+        cut=roles.cut,
         switched=bool(visit.who.origin.back),
     )
 
@@ -180,8 +180,8 @@ class SwitchableRoles:
         if not who.origin.back:
             return who
         context = self._frame.context
-        found = await context.sessions.find(who.origin.back, context.deps.clock.now())
-        return found if isinstance(found, ConsoleSession) else None
+        session = await context.sessions.find(who.origin.back, context.deps.clock.now())
+        return session if isinstance(session, ConsoleSession) else None
 
     async def offer(self, request: Request, who: ConsoleSession) -> OfferedRoles:
         """Find the roles to offer, except the current one.
@@ -193,11 +193,11 @@ class SwitchableRoles:
         if original is None:
             return OfferedRoles()
         here = who.principal.principal_arn
-        found = await self._frame.perform(
+        results = await self._frame.perform(
             request, original, ("signin", "GetOwnPermissions"), {}
         )
         recent = dict.fromkeys(await self.find_recent(original))
-        named = sorted(set(_named_roles(found["Layers"])) - {here} - recent.keys())
+        named = sorted(set(_named_roles(results["Layers"])) - {here} - recent.keys())
         return OfferedRoles(
             tuple(arn for arn in recent if arn != here),
             tuple(named[:_NAMED_MAX]),

@@ -92,7 +92,7 @@ async def _try_request(visit: Visit, views: list[ServiceView]) -> TriedRequest:
         BrokerError: The decision is refused.
     """
     service, principal = visit.text("service"), visit.text("principal")
-    view = next((one for one in views if one.name == service), None)
+    view = next((view for view in views if view.name == service), None)
     if view is None or view.compiled is None:
         raise ValidationError(f"There is no service {service[:80]} to ask about.")
     if visit.text("method") not in METHODS:
@@ -128,9 +128,9 @@ async def _decide(
         ActionNames=[target.action],
         ResourceArns=[target.resource],
     )
-    (found,) = result["EvaluationResults"]
-    (one,) = found.get("ResourceSpecificResults") or [found]
-    decision = one.get("EvalResourceDecision") or found["EvalDecision"]
+    (match,) = result["EvaluationResults"]
+    (entry,) = match.get("ResourceSpecificResults") or [match]
+    decision = entry.get("EvalResourceDecision") or match["EvalDecision"]
     return TriedRequest(
         target,
         allowed=decision == "allowed",

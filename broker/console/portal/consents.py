@@ -235,10 +235,10 @@ class Consents:
         limits = [limit_of_address(source_address(request), "user-code")]
         try:
             async with self._context.deps.attempts.one(limits, wrong=NoSuchEntity):
-                found = await self._devices.find_by_user_code(user_code)
-                if found is None:
+                code = await self._devices.find_by_user_code(user_code)
+                if code is None:
                     raise NoSuchEntity(_NO_CODE)  # noqa: TRY301  # counted as wrong
-                return found
+                return code
         except NoSuchEntity:
             return None
 

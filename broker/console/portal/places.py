@@ -115,7 +115,7 @@ class OrganisationProofs:
         """
         budget = SamlKeyBudget(peek_response(response).issuer)
         left_out = frozenset(besides)
-        found = [
+        identities = [
             await _accepted(
                 self._deps.federated.prove_for_provider(
                     response,
@@ -130,7 +130,11 @@ class OrganisationProofs:
             for account, arn in organisation.saml_providers
             if arn not in left_out
         ]
-        return [one for one in found if one and one.session_name is not None]
+        return [
+            identity
+            for identity in identities
+            if identity and identity.session_name is not None
+        ]
 
     async def verify_token(
         self, organisation: Organisation, token: str, now: datetime, *, besides: str
@@ -144,14 +148,16 @@ class OrganisationProofs:
             ServiceUnavailable: a provider cannot be read.
         """
         issuer = besides.partition(_OIDC)[2]
-        found = [
+        identities = [
             await _accepted(
                 self._deps.web_identity.prove(token, account=account, now=now)
             )
             for account, arn in organisation.oidc_providers
             if arn != besides and arn.partition(_OIDC)[2] == issuer
         ]
-        return [(one, offered_roles(one)) for one in found if one]
+        return [
+            (identity, offered_roles(identity)) for identity in identities if identity
+        ]
 
     async def vouch_elsewhere(
         self, organisation: Organisation, first: LdapProof, now: datetime
@@ -165,7 +171,7 @@ class OrganisationProofs:
         """
         ldap, own = self._deps.ldap, first.identity.provider_arn
         known = await ldap.find_by_arn(own)
-        found = []
+        proofs = []
         for _, arn in organisation.ldap_providers:
             provider = await ldap.find_by_arn(arn)
             if (
@@ -174,8 +180,8 @@ class OrganisationProofs:
                 and arn != own
                 and provider.directory == known.directory
             ):
-                found.append(await ldap.vouch(provider, first.person, now))
-        return found
+                proofs.append(await ldap.vouch(provider, first.person, now))
+        return proofs
 
 
 async def _accepted(

@@ -82,17 +82,17 @@ class _Opening:
 
 
 def _opening_of(
-    found: Sequence[PortalIdentity],
+    identities: Sequence[PortalIdentity],
     pending: PendingLogin,
     organisation: Organisation | None,
 ) -> _Opening:
-    first = found[0].identity
+    first = identities[0].identity
     return _Opening(
         name=first.session_name or first.subject,
         principal_id=first.provider_id,
-        accounts=frozenset(one.identity.account for one in found),
+        accounts=frozenset(identity.identity.account for identity in identities),
         organisation=organisation.name if organisation else "",
-        identities=tuple(found),
+        identities=tuple(identities),
         pending=pending,
     )
 
@@ -206,7 +206,7 @@ class PortalSignIns:
 
     async def sign_in(self, request: Request, pending: PendingLogin) -> Response:
         """Open the portal with a provider's proof, using that up."""
-        found: list[PortalIdentity] = []
+        identities: list[PortalIdentity] = []
 
         organisation = self._places.organisation_of(pending.destination)
 
@@ -220,16 +220,16 @@ class PortalSignIns:
                 if start:
                     await self._context.login_states.require(request, start)
                 proved_ones = await self._prove_assertion(pending, now, organisation)
-            found.extend(_bounded(_admitted(proved_ones, organisation)))
-            if not found:
+            identities.extend(_bounded(_admitted(proved_ones, organisation)))
+            if not identities:
                 raise AccessDenied(
                     "Your identity provider gives you no role in this organisation."
                 )
-            proved = proved_by(found[0].identity)
+            proved = proved_by(identities[0].identity)
             return structs.replace(proved, one_time_use=pending.use(now))
 
         handle = await self._open(
-            request, prove, lambda: _opening_of(found, pending, organisation)
+            request, prove, lambda: _opening_of(identities, pending, organisation)
         )
         if not pending.token and pending.request_id:
             await self._context.login_states.forget(pending.request_id[1:])
@@ -276,7 +276,9 @@ class PortalSignIns:
                 _SIGN_IN,
                 DoorProof(prove),
                 lambda: {
-                    "Identities": tuple(one.identity for one in opening().identities),
+                    "Identities": tuple(
+                        identity.identity for identity in opening().identities
+                    ),
                     "SessionName": opening().name,
                 },
                 keep=keep,
@@ -358,10 +360,13 @@ class PortalSignIns:
         first = await self._context.deps.ldap.renew_subject(
             pending.provider_arn, pending.provider_id, pending.subject, now
         )
-        found = [first]
+        proofs = [first]
         if organisation is not None:
-            found += await self._proofs.vouch_elsewhere(organisation, first, now)
-        return [PortalIdentity(identity=one.identity, roles=one.roles) for one in found]
+            proofs += await self._proofs.vouch_elsewhere(organisation, first, now)
+        return [
+            PortalIdentity(identity=proof.identity, roles=proof.roles)
+            for proof in proofs
+        ]
 
     async def _prove_token(
         self, pending: PendingLogin, now: datetime, organisation: Organisation | None
@@ -378,17 +383,17 @@ class PortalSignIns:
         )
         if provider is None or provider.unique_id != identity.provider_id:
             raise InvalidIdentityToken("Specified provider doesn't exist.")
-        found = [(identity, offered_roles(identity))]
+        results = [(identity, offered_roles(identity))]
         if organisation is not None:
-            found += await self._proofs.verify_token(
+            results += await self._proofs.verify_token(
                 organisation, pending.token, now, besides=arn
             )
         return [
             PortalIdentity(
-                identity=structs.replace(one, session_name=pending.session_name),
+                identity=structs.replace(identity, session_name=pending.session_name),
                 roles=roles,
             )
-            for one, roles in found
+            for identity, roles in results
         ]
 
     def _now(self) -> datetime:
@@ -396,7 +401,7 @@ class PortalSignIns:
 
 
 def _admitted(
-    found: Sequence[PortalIdentity], organisation: Organisation | None
+    identities: Sequence[PortalIdentity], organisation: Organisation | None
 ) -> Sequence[PortalIdentity]:
     """What applies in an organisation, if any of it gives a role there.
 
@@ -404,28 +409,30 @@ def _admitted(
     gives none: it ends with that provider, and with a logout there.
     """
     if organisation is None:
-        return found
-    first = found[0]
+        return identities
+    first = identities[0]
     counting = [
-        one
-        for one in found
-        if one.roles
-        and organisation.admits(one.identity.account, one.identity.provider_arn)
+        identity
+        for identity in identities
+        if identity.roles
+        and organisation.admits(
+            identity.identity.account, identity.identity.provider_arn
+        )
     ]
     if not counting or counting[0] is first:
         return counting
     return [replace(first, roles=()), *counting]
 
 
-def _bounded(found: Sequence[PortalIdentity]) -> Iterator[PortalIdentity]:
+def _bounded(identities: Sequence[PortalIdentity]) -> Iterator[PortalIdentity]:
     """The same with so many roles as a sign-in holds.
 
     A member account's administrators may map any number of roles to its groups.
     """
     left = _ROLES_MAX
-    for one in found:
-        yield replace(one, roles=one.roles[:left])
-        left = max(0, left - len(one.roles))
+    for identity in identities:
+        yield replace(identity, roles=identity.roles[:left])
+        left = max(0, left - len(identity.roles))
 
 
 def _account_of(provider_arn: str) -> AccountId:

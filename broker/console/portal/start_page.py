@@ -98,19 +98,19 @@ class StartPage:
         person = name_of_person(visit.portal.session)
         favourites = await self._favourites.find(person)
         recent = await self._recent.find([person])
-        found = await self._list(visit, search, start, first=(*favourites, *recent))
-        roles: list[Role] = found["Roles"]
+        results = await self._list(visit, search, start, first=(*favourites, *recent))
+        roles: list[Role] = results["Roles"]
         return await self._visits.show(
             visit,
             "portal_start.html",
             search=search,
             start=start,
             favourites=frozenset(favourites),
-            blocks=_blocks(found, favourites, recent),
-            names=found["Names"],
+            blocks=_blocks(results, favourites, recent),
+            names=results["Names"],
             is_searchable=bool(search or start) or len(roles) > _FEW,
-            more=address(visit.start, q=search, **{"from": found["Next"]})
-            if found["Next"]
+            more=address(visit.start, q=search, **{"from": results["Next"]})
+            if results["Next"]
             else "",
             first=address(visit.start, q=search) if start else "",
             most=ROLES_MAX,
@@ -234,12 +234,14 @@ class StartPage:
         )
         person = name_of_person(visit.portal.session)
         await self._recent.remember(person, role.arn)
-        found = answer["roleCredentials"]
+        credentials = answer["roleCredentials"]
         return CredentialsView(
-            access_key_id=found["accessKeyId"],
-            secret_access_key=found["secretAccessKey"],
-            session_token=found["sessionToken"],
-            expiration=datetime.fromtimestamp(found["expiration"] / _MILLISECONDS, UTC),
+            access_key_id=credentials["accessKeyId"],
+            secret_access_key=credentials["secretAccessKey"],
+            session_token=credentials["sessionToken"],
+            expiration=datetime.fromtimestamp(
+                credentials["expiration"] / _MILLISECONDS, UTC
+            ),
         )
 
     async def _show_role(
@@ -260,18 +262,18 @@ class StartPage:
 
 
 def _blocks(
-    found: Mapping[str, Any], favourites: Iterable[str], recent: Iterable[str]
+    results: Mapping[str, Any], favourites: Iterable[str], recent: Iterable[str]
 ) -> list[AccountRoles]:
     """What comes first, then every account with its roles, by name."""
-    first: Mapping[str, Role] = {role.arn: role for role in found["First"]}
-    roles: list[Role] = found["Roles"]
-    names: Mapping[AccountId, str] = found["Names"]
+    first: Mapping[str, Role] = {role.arn: role for role in results["First"]}
+    roles: list[Role] = results["Roles"]
+    names: Mapping[AccountId, str] = results["Names"]
     marked = dict.fromkeys(arn for arn in favourites if arn in first)
     blocks = []
     if marked:
         blocks.append(AccountRoles("Favourites", None, _all(first, marked)))
     used = [arn for arn in recent if arn in first and arn not in marked]
-    if used and (found["Next"] or len(roles) > _FEW):
+    if used and (results["Next"] or len(roles) > _FEW):
         blocks.append(AccountRoles("Recently used", None, _all(first, used)))
     roles.sort(key=lambda role: _order(role, names))
     blocks += [
@@ -281,8 +283,8 @@ def _blocks(
     return blocks
 
 
-def _all(found: Mapping[str, Role], arns: Iterable[str]) -> tuple[Role, ...]:
-    return tuple(found[arn] for arn in arns)
+def _all(results: Mapping[str, Role], arns: Iterable[str]) -> tuple[Role, ...]:
+    return tuple(results[arn] for arn in arns)
 
 
 def _order(

@@ -93,13 +93,13 @@ class PortalVisits:
 
         An IAM user who is signed in to the console is signed in here, too.
         """
-        found = await self._places.find(place)
-        if found is None:
+        portal_place = await self._places.find(place)
+        if portal_place is None:
             return None
         portal = await self._sign_ins.find(request)
-        if portal is not None and found.is_reached_by(portal):
+        if portal is not None and portal_place.is_reached_by(portal):
             return portal
-        return await self._sign_ins.open_for_user(request, found)
+        return await self._sign_ins.open_for_user(request, portal_place)
 
     def page(self, page: Page) -> Handler:
         """A page below a start URL, for a person who is signed in; refusals are pages, too."""

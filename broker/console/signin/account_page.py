@@ -114,10 +114,15 @@ class SignIn:
     ) -> Response:
         destination = destination or f"/portal/{organisation.name}"
         options = await self._options.of_organisation(organisation)
-        members = [one for one in organisation.members.values() if one.has_passwords]
+        members = [
+            account
+            for account in organisation.members.values()
+            if account.has_passwords
+        ]
         directory = self._context.deps.directory
         accounts = [
-            (one, await directory.find(ACCOUNT, one.account)) for one in members
+            (account, await directory.find(ACCOUNT, account.account))
+            for account in members
         ]
         return self._context.pages.show(
             request,
@@ -126,11 +131,13 @@ class SignIn:
             links=[_link(option, "", destination) for option in options],
             accounts=[
                 SignInLink(
-                    one.display_name or (found and found.alias) or one.account,
-                    _with(f"{SIGN_IN}/{one.account}", destination),
-                    one.account,
+                    member_account.display_name
+                    or (account and account.alias)
+                    or member_account.account,
+                    _with(f"{SIGN_IN}/{member_account.account}", destination),
+                    member_account.account,
                 )
-                for one, found in accounts
+                for member_account, account in accounts
             ],
         )
 

@@ -116,7 +116,7 @@ class DirectorySignIn:
             IdpCommunicationError: the directory could not be asked.
             AccessDenied: it gives no role.
         """
-        found: list[LdapProof] = []
+        proofs: list[LdapProof] = []
         username = (form.find("username") or "").strip()
         password = Secret(form.find("password") or "")
 
@@ -124,16 +124,16 @@ class DirectorySignIn:
             proof = await self._context.deps.directory_passwords.prove(
                 provider, username, password, address=source_address(request), now=now
             )
-            found.append(proof)
+            proofs.append(proof)
             return proved_by(proof.identity)
 
         # In an organisation, other members' providers may give some.
         is_shared = self._places.organisation_of(destination) is not None
 
         def roles() -> Mapping[str, object]:
-            if not found[0].roles and not is_shared:
+            if not proofs[0].roles and not is_shared:
                 raise AccessDenied(NO_ROLE, detail="GroupRoles maps none of the groups")
-            return {"RoleArns": found[0].roles}
+            return {"RoleArns": proofs[0].roles}
 
         await self._context.perform(
             request,
@@ -142,7 +142,7 @@ class DirectorySignIn:
             DoorProof(prove),
             roles,
         )
-        return found[0]
+        return proofs[0]
 
     async def _sign_in(
         self,

@@ -94,10 +94,10 @@ class Federation:
 
     async def _get_signin_token(self, request: Request, form: Form) -> Response:
         key_id, secret, token = _read_session(form.require("Session"))
-        given: dict[str, Any] = {"SessionToken": Secret(token)}
+        params: dict[str, Any] = {"SessionToken": Secret(token)}
         duration = form.find("SessionDuration")
         if duration is not None:
-            given["SessionDuration"] = _read_duration(duration)
+            params["SessionDuration"] = _read_duration(duration)
 
         async def prove(now: datetime) -> Caller:
             deps = self._context.deps
@@ -111,18 +111,22 @@ class Federation:
             )
             # A key id is no secret, and each guess at its others is a request there.
             await self._context.begin_limits.require(source_address(request))
-            duration = given.get("SessionDuration")
+            duration = params.get("SessionDuration")
             if duration is not None:
-                given["SessionDuration"] = there.console_seconds(duration, now)
+                params["SessionDuration"] = there.console_seconds(duration, now)
             # The upstream minted these, and only it can verify them.
-            found = await deps.upstreams.signin_token(
-                there.engine, keys, given.get("SessionDuration")
+            text = await deps.upstreams.signin_token(
+                there.engine, keys, params.get("SessionDuration")
             )
-            given.update(SessionToken=Secret(found), RoleArn=there.role.arn)
+            params.update(SessionToken=Secret(text), RoleArn=there.role.arn)
             return there.caller()
 
         result = await self._context.perform(
-            request, Door.FEDERATION, ("signin", "GetSigninToken"), prove, lambda: given
+            request,
+            Door.FEDERATION,
+            ("signin", "GetSigninToken"),
+            prove,
+            lambda: params,
         )
         return JSONResponse(dict(result), headers={"cache-control": "no-store"})
 
@@ -237,15 +241,15 @@ def _read_session(text: str) -> tuple[str, str, str]:
     Raises:
         ValidationError: It is not a JSON object with those three strings.
     """
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     if len(text) <= _SESSION_MAX:
         try:
-            found = parse_object(text.encode("utf-8", "surrogatepass"))
+            results = parse_object(text.encode("utf-8", "surrogatepass"))
         except ValueError as error:
             raise ValidationError(
                 _BAD_CREDENTIALS, detail="not a JSON object"
             ) from error
-    values = [found.get(name) for name in ("sessionId", "sessionKey", "sessionToken")]
+    values = [results.get(name) for name in ("sessionId", "sessionKey", "sessionToken")]
     texts = [value for value in values if isinstance(value, str) and value]
     if len(texts) != len(values):
         raise ValidationError(

@@ -45,7 +45,7 @@ from broker.kinds.credential_report import PASSWORD_USE
 from broker.model.caller import Caller
 from broker.model.principal import Principal
 from broker.model.proof_used import ProofUsed
-from broker.model.request import Door, Given
+from broker.model.request import Door, Params
 from broker.model.session import TemporaryCredentials
 from broker.proofs.federated_schemes import proved_by
 from broker.proofs.scheme import DoorProof, ProofResult, Scheme
@@ -88,7 +88,7 @@ class _Mint:
 
     door: Door
     action: tuple[str, str]
-    given: Given
+    given: Params
     proof: CallerProof | Scheme | None = None
     use: FindOneTimeUse | None = None
     forget: Callable[[], Awaitable[None]] = _nothing
@@ -331,45 +331,45 @@ class LoginCompletion:
         )
 
     def _of_password(self, request: Request, handle: str) -> _Mint:
-        given: dict[str, Any] = {}
-        found: list[PasswordProgress] = []
+        params: dict[str, Any] = {}
+        progresses: list[PasswordProgress] = []
         states = self._context.login_states
 
         async def prove(now: datetime) -> Caller:
             pending = PasswordProgress.read(await states.require(request, handle), now)
-            found.append(pending)
-            given["PasswordMark"] = pending.mark
-            given["MFAUsed"] = "No" if pending.mfa_at is None else "Yes"
+            progresses.append(pending)
+            params["PasswordMark"] = pending.mark
+            params["MFAUsed"] = "No" if pending.mfa_at is None else "Yes"
             if pending.mfa_at is not None:
-                given["MFAAt"] = pending.mfa_at
-                given["MFAIdentifier"] = pending.factor
+                params["MFAAt"] = pending.mfa_at
+                params["MFAIdentifier"] = pending.factor
             return await pending_caller(self._context.deps.directory, pending, now)
 
         return _Mint(
             Door.SIGN_IN,
             _CONSOLE_LOGIN,
-            given,
+            params,
             proof=prove,
-            use=lambda: found[0].use,
+            use=lambda: progresses[0].use,
             forget=partial(states.forget, handle),
-            progress=found,
+            progress=progresses,
         )
 
     def _of_signin_token(self, token: str) -> _Mint:
-        given: dict[str, int] = {}
+        params: dict[str, int] = {}
         tokens = self._context.deps.tokens
 
         async def redeem(now: datetime) -> Caller:
             grant = await tokens.find(token)
             caller = await self.caller_of(grant, now)
             if grant is not None and grant.duration_seconds is not None:
-                given["SessionDuration"] = grant.duration_seconds
+                params["SessionDuration"] = grant.duration_seconds
             return caller
 
         return _Mint(
             Door.FEDERATION,
             _CONSOLE_LOGIN,
-            given,
+            params,
             proof=redeem,
             use=lambda: use_of(token, self._now()),
             forget=partial(tokens.forget, token),

@@ -101,7 +101,7 @@ class OidcLogout:
                 subject=None,
                 until=0,
             )
-            handles += (one.handle for one in named)
+            handles += (login.handle for login in named)
         if handles:
             await self._end_logins(request, provider, handles)
         if current is not None:

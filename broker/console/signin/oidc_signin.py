@@ -134,7 +134,7 @@ class OidcSignIn:
             BrokerError: The answer is not valid, or gives no role.
         """
         account = parse_account_id(login_state["account"])
-        found: list[Verified] = []
+        results: list[Verified] = []
 
         async def prove(_now: datetime) -> ProofResult:
             try:
@@ -143,7 +143,7 @@ class OidcSignIn:
                 raise await self._refused(
                     error, account, login_state["oidc"]
                 ) from error
-            found.append(verified)
+            results.append(verified)
             return proved_by(verified[0])
 
         await self._context.perform(
@@ -151,9 +151,9 @@ class OidcSignIn:
             Door.SIGN_IN,
             ("signin", "ListRolesWithWebIdentity"),
             DoorProof(prove),
-            lambda: {"RoleArns": found[0][1]},
+            lambda: {"RoleArns": results[0][1]},
         )
-        return found[0]
+        return results[0]
 
     async def _refused(
         self, error: BrokerError, account: AccountId, host_and_path: str
@@ -235,9 +235,9 @@ def _require_client(
         )
 
 
-def _require_nonce(found: object, expected: str) -> None:
-    if not isinstance(found, str) or not hmac.compare_digest(
-        found.encode("utf-8", "replace"), expected.encode()
+def _require_nonce(match: object, expected: str) -> None:
+    if not isinstance(match, str) or not hmac.compare_digest(
+        match.encode("utf-8", "replace"), expected.encode()
     ):
         raise InvalidIdentityToken(detail="the token's nonce is not this sign-in's")
 

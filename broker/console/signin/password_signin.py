@@ -43,7 +43,7 @@ from broker.model.account import Account
 from broker.model.caller import Caller
 from broker.model.entities import User
 from broker.model.principal import Principal
-from broker.model.request import Door, Given, RequestContext
+from broker.model.request import Door, Params, RequestContext
 from broker.proofs.attempts import (
     Limit,
     limit_of,
@@ -168,7 +168,7 @@ class _PasswordScheme:
 
     async def prove(
         self, request: RequestContext, _service: str, _action: str, read: Read
-    ) -> tuple[ProofResult, Given]:
+    ) -> tuple[ProofResult, Params]:
         """Read, then prove, so that a refusal is recorded with the user's name.
 
         Raises:
@@ -182,7 +182,7 @@ class _PasswordScheme:
         if not fields.is_root:
             user = await self._deps.directory.named(USER, number, fields.name)
             self.recorded_name = user.name if user else _HIDDEN
-        given = await read()
+        params = await read()
         try:
             async with self._deps.attempts.one(self._limits(user)):
                 self.pending = await self._verify(request.now)
@@ -193,7 +193,7 @@ class _PasswordScheme:
                 error, account=number, arn=user.arn if user else ""
             ) from error
         caller = await pending_caller(self._deps.directory, self.pending, request.now)
-        return ProofResult(caller=caller), given
+        return ProofResult(caller=caller), params
 
     async def _verify(self, now: datetime) -> PasswordProgress:
         deps, fields, account = self._deps, self._fields, self._account
@@ -205,12 +205,12 @@ class _PasswordScheme:
                 deps.passwords, deps.directory, account, password
             )
         else:
-            found = await verify_password(
+            verified_password = await verify_password(
                 deps.passwords, deps.directory, account, fields.name, password, now=now
             )
-            profile = found.profile if found else None
-            if found is not None:
-                user, state = found.user, found.state
+            profile = verified_password.profile if verified_password else None
+            if verified_password is not None:
+                user, state = verified_password.user, verified_password.state
         if profile is None or account is None:
             detail = "no such user, or a wrong password"
             if account is None:
@@ -323,13 +323,13 @@ class FirstPasswordPage:
             AccessDenied: there is no such link, or it has ended.
         """
         deps = self._context.deps
-        found = await self._sign_in_page.find_account(require_place(request))
-        if found is None:
+        account = await self._sign_in_page.find_account(require_place(request))
+        if account is None:
             raise AccessDenied(LINK_ENDED, detail="no such account")
         user = await require_linked_user(
-            deps.directory, found, _token(form), now=deps.clock.now()
+            deps.directory, account, _token(form), now=deps.clock.now()
         )
-        return found, user
+        return account, user
 
     def _show(
         self,

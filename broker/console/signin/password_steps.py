@@ -195,11 +195,11 @@ class PasswordSteps:
         account, holder = pending.account, pending.holder
         if pending.mfa_at is None and await list_factors(directory, account, holder):
             return PasswordStep.FACTOR
-        found = await directory.find(ACCOUNT, account)
+        stored_account = await directory.find(ACCOUNT, account)
         profile = await directory.find(LOGIN_PROFILE, account, holder)
         # A user who was deleted in the meantime is refused at the mint.
-        if not pending.is_root and found is not None and profile is not None:
-            state = password_state(found, profile, now=deps.clock.now())
+        if not pending.is_root and stored_account is not None and profile is not None:
+            state = password_state(stored_account, profile, now=deps.clock.now())
             if state is PasswordState.MUST_CHANGE:
                 return PasswordStep.CHANGE
         return PasswordStep.ARRIVE
@@ -209,7 +209,7 @@ class PasswordSteps:
     ) -> PasswordProgress:
         """Change the password as the user, subject to their policies."""
         deps = self._context.deps
-        given = {"OldPassword": old, "NewPassword": new}
+        params = {"OldPassword": old, "NewPassword": new}
 
         async def prove(now: datetime) -> Caller:
             return await pending_caller(deps.directory, pending, now)
@@ -219,7 +219,7 @@ class PasswordSteps:
             Door.SIGN_IN,
             ("iam", "ChangePassword"),
             prove,
-            lambda: deps.registry.read("iam", "ChangePassword", given),
+            lambda: deps.registry.read("iam", "ChangePassword", params),
         )
         profile = await deps.directory.find(
             LOGIN_PROFILE, pending.account, pending.holder

@@ -37,7 +37,7 @@ async def find_descriptions(
     Raises:
         ServiceUnavailable: The roles cannot be read.
     """
-    found: dict[str, str] = {}
+    results: dict[str, str] = {}
     for arn in list(dict.fromkeys(role_arns))[:OFFERED_MAX]:
         try:
             account = parse_account_id(Arn.parse(arn).account)
@@ -45,8 +45,8 @@ async def find_descriptions(
             continue
         role = await fresh.named(ROLE, account, arn.rpartition("/")[2])
         if role is not None and role.arn == arn and role.description:
-            found[arn] = role.description
-    return found
+            results[arn] = role.description
+    return results
 
 
 CHOOSE = "/signin/oidc/role"

@@ -73,8 +73,8 @@ class RoleChoice:
     @property
     def session_arn(self) -> str:
         """The ARN of the session it would open."""
-        found = self.identity
-        return session_arn(found.account, self.pair.role_arn, found.session_name)
+        identity = self.identity
+        return session_arn(identity.account, self.pair.role_arn, identity.session_name)
 
 
 @dataclass(slots=True)
@@ -154,7 +154,9 @@ class SamlAcs:
             return await self._to_portal(attempt, destination, is_any=picked)
         chosen = _choose(choices, form, is_browser=_is_browser(request))
         if chosen is None:
-            recent = await self._recent.find(name_of(one.identity) for one in choices)
+            recent = await self._recent.find(
+                name_of(choice.identity) for choice in choices
+            )
             first, arns = choices[0].identity, _arns(choices)
             page = self._context.pages.show(
                 request,
@@ -357,13 +359,13 @@ class SamlAcs:
         for choice in choices:
             grouped.setdefault(choice.identity.account, []).append(choice)
         blocks = []
-        for number, found in grouped.items():
+        for number, role_choices in grouped.items():
             account = await self._context.deps.fresh.find(ACCOUNT, number)
             alias = account.alias if account else None
             title = f"Account: {alias} ({number})" if alias else f"Account: {number}"
-            found.sort(key=lambda choice: (rank(choice), choice.name.lower()))
-            pairs = [(choice.pair.role_arn, choice.name) for choice in found]
-            blocks.append((rank(found[0]), (title, pairs)))
+            role_choices.sort(key=lambda choice: (rank(choice), choice.name.lower()))
+            pairs = [(choice.pair.role_arn, choice.name) for choice in role_choices]
+            blocks.append((rank(role_choices[0]), (title, pairs)))
         # Accounts without a recent role keep the order of the response.
         return [block for _, block in sorted(blocks, key=itemgetter(0))]
 
@@ -377,7 +379,7 @@ def _peek(response_text: str) -> UnverifiedResponse:
 
 def _providers(pairs: Iterable[RolePair]) -> list[tuple[AccountId, str]]:
     """The distinct providers to try; role and provider must share an account."""
-    found: dict[str, AccountId] = {}
+    results: dict[str, AccountId] = {}
     for pair in pairs:
         try:
             role, provider = Arn.parse(pair.role_arn), Arn.parse(pair.provider_arn)
@@ -385,8 +387,8 @@ def _providers(pairs: Iterable[RolePair]) -> list[tuple[AccountId, str]]:
         except ValueError:
             continue
         if role.account == account:
-            found[pair.provider_arn] = account
-    return [(account, arn) for arn, account in found.items()]
+            results[pair.provider_arn] = account
+    return [(account, arn) for arn, account in results.items()]
 
 
 def _arns(choices: Iterable[RoleChoice]) -> tuple[str, ...]:

@@ -95,14 +95,14 @@ class SamlLogout:
             )
 
         used = InvalidIdentityToken(_USED, detail="replay: a used LogoutRequest")
-        found = await end_by_provider(self._context, request, provider, verify, used)
+        logins = await end_by_provider(self._context, request, provider, verify, used)
         onward = await self._answer_url(messages[0], metadata, relay)
         response = see_other(onward)
         # Some providers send it in a frame, which must be able to go back to them.
         response.headers["content-security-policy"] = (
             f"default-src 'none'; frame-ancestors {_origin(onward)}"
         )
-        if who is not None and who.origin.login in {one.handle for one in found}:
+        if who is not None and who.origin.login in {login.handle for login in logins}:
             self._context.cookie.clear(response)
         return response
 

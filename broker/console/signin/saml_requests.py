@@ -104,14 +104,14 @@ class SamlRequests:
         """
         if not request_id:
             return None
-        found = await self._context.login_states.find(request_id[1:])
-        if found is None or "provider" not in found:
+        results = await self._context.login_states.find(request_id[1:])
+        if results is None or "provider" not in results:
             return None
         return OpenRequest(
             request_id,
-            parse_account_id(found["account"]),
-            found["provider"],
-            found["destination"],
+            parse_account_id(results["account"]),
+            results["provider"],
+            results["destination"],
         )
 
 

@@ -104,33 +104,33 @@ class TokenEndpoint:
         return JSONResponse(body, headers={"cache-control": "no-store"})
 
     async def _issue(self, request: Request) -> dict[str, Any]:
-        given = await _read_body(request)
+        body = await _read_body(request)
         proof = self._prove_key(request)
-        client_id, grant_type = _text(given, "clientId"), _text(given, "grantType")
+        client_id, grant_type = _text(body, "clientId"), _text(body, "grantType")
         if client_id not in _CLIENTS:
             raise ValidationError("There is no such client.")
         if grant_type not in {"authorization_code", "refresh_token"}:
             raise ValidationError("There is no such grantType.")
         is_code = grant_type == "authorization_code"
         refused = _code_refused if is_code else _expired
-        found: list[_TerminalLogin] = []
+        logins: list[_TerminalLogin] = []
 
         async def prove(now: datetime) -> Caller:
             try:
                 redeemed = (
-                    await self._redeem_code(given, now)
+                    await self._redeem_code(body, now)
                     if is_code
                     else self._grants.redeem_token(
-                        _text(given, "refreshToken"),
+                        _text(body, "refreshToken"),
                         client_id,
                         now,
                         thumbprint=proof.thumbprint,
                     )
                 )
-                found.append(await self._open(redeemed, client_id, proof, now))
+                logins.append(await self._open(redeemed, client_id, proof, now))
             except GrantRefusedError as error:
                 raise refused(str(error)) from error
-            return found[0].caller
+            return logins[0].caller
 
         try:
             result = await self._context.perform(
@@ -139,10 +139,10 @@ class TokenEndpoint:
                 ("signin", "CreateOAuth2Token"),
                 prove,
                 lambda: {"ClientId": client_id, "GrantType": grant_type},
-                one_time_use=lambda: found[0].use,
+                one_time_use=lambda: logins[0].use,
             )
         except ProofUsed as error:
-            await self._end_login(request, found[0])
+            await self._end_login(request, logins[0])
             raise refused("it was used before") from error
         credentials = result["Credentials"]
         now = self._context.deps.clock.now()
@@ -151,7 +151,7 @@ class TokenEndpoint:
         if is_code:
             told["idToken"] = id_token(
                 issuer=self._context.deps.public_origin,
-                subject=found[0].caller.principal.arn,
+                subject=logins[0].caller.principal.arn,
                 audience=client_id,
                 now=now,
                 expires_at=credentials["Expiration"],
@@ -164,7 +164,7 @@ class TokenEndpoint:
             },
             "tokenType": "aws_sigv4",
             "expiresIn": max(1, int(left.total_seconds())),
-            "refreshToken": self._grants.create_token(found[0].family),
+            "refreshToken": self._grants.create_token(logins[0].family),
             **told,
         }
 
@@ -216,14 +216,16 @@ class TokenEndpoint:
         if not is_new:
             raise ValidationError("The DPoP proof was already used.")
 
-    async def _redeem_code(self, given: Mapping[str, Any], now: datetime) -> Redemption:
-        verifier = _text(given, "codeVerifier")
+    async def _redeem_code(
+        self, params: Mapping[str, Any], now: datetime
+    ) -> Redemption:
+        verifier = _text(params, "codeVerifier")
         if not pkce.is_verifier(verifier):
             raise ValidationError("The codeVerifier is not well-formed.")
         return await self._grants.redeem_code(
-            _text(given, "code"),
-            given["clientId"],
-            redirect_uri=_text(given, "redirectUri"),
+            _text(params, "code"),
+            params["clientId"],
+            redirect_uri=_text(params, "redirectUri"),
             verifier=verifier,
             now=now,
         )
@@ -294,9 +296,9 @@ def _error(error: BrokerError) -> Response:
     )
 
 
-def _text(given: Mapping[str, Any], name: str) -> str:
+def _text(params: Mapping[str, Any], name: str) -> str:
     """Return a string member that must be present and within its bound."""
-    value = given.get(name)
+    value = params.get(name)
     longest = _LONGEST.get(name, _REFRESH_TOKEN_MAX)
     if not isinstance(value, str) or not 0 < len(value) <= longest:
         raise ValidationError(f"{name} is missing or too long.")

@@ -62,24 +62,24 @@ def read_settings(broker: Properties) -> Settings:
     Raises:
         TemplateError: one of them is invalid.
     """
-    found: dict[str, object] = {}
+    results: dict[str, object] = {}
     if broker.has(DISABLED_REGIONS):
-        found[DISABLED_REGIONS] = _regions(broker)
+        results[DISABLED_REGIONS] = _regions(broker)
     if broker.has(ROOT_MANAGED_BY):
-        found[ROOT_MANAGED_BY] = _manager(broker)
+        results[ROOT_MANAGED_BY] = _manager(broker)
     if broker.has(OPTION):
-        found[OPTION] = broker.flag(OPTION)
+        results[OPTION] = broker.flag(OPTION)
     if broker.has(TOKEN_VERSION):
         version = broker.text(TOKEN_VERSION)
         if version not in TOKEN_VERSIONS:
             place = f"{broker.place}.{TOKEN_VERSION}"
             raise TemplateError(place, f"must be {' or '.join(TOKEN_VERSIONS)}")
-        found[TOKEN_VERSION] = version
+        results[TOKEN_VERSION] = version
     if broker.has(UNLISTED_POLICIES):
-        found[UNLISTED_POLICIES] = broker.flag(UNLISTED_POLICIES)
+        results[UNLISTED_POLICIES] = broker.flag(UNLISTED_POLICIES)
     if broker.has(PROVIDER_OPTIONS):
-        found[PROVIDER_OPTIONS] = broker.flag(PROVIDER_OPTIONS)
-    return found
+        results[PROVIDER_OPTIONS] = broker.flag(PROVIDER_OPTIONS)
+    return results
 
 
 def settings_of(account: Account | None) -> Settings:
@@ -187,14 +187,14 @@ def read_password_policy(properties: Properties) -> PasswordPolicy | None:
     """
     if not properties.has("PasswordPolicy"):
         return None
-    given = properties.part("PasswordPolicy")
+    part = properties.part("PasswordPolicy")
     policy: dict[str, int | bool] = {
-        name: given.integer(name, low, low, high)
+        name: part.integer(name, low, low, high)
         for name, low, high in _NUMBERS
-        if given.has(name)
+        if part.has(name)
     }
     policy |= {
-        name: given.flag(name) for name in (*FLAGS, "HardExpiry") if given.has(name)
+        name: part.flag(name) for name in (*FLAGS, "HardExpiry") if part.has(name)
     }
-    given.finish()
+    part.finish()
     return complete_policy(policy)

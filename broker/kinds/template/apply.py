@@ -181,7 +181,9 @@ async def apply_template(
         prune=prune,
         planned=planned_arns(accounts),
         tell=tell,
-        wanted=sum(len(one.specs(kind) or ()) for one in accounts for kind in KINDS),
+        wanted=sum(
+            len(template.specs(kind) or ()) for template in accounts for kind in KINDS
+        ),
     )
     for template in accounts:
         if await directory.find(ACCOUNT, template.account) is None:
@@ -220,8 +222,8 @@ async def _compare_account(run: _Run, template: AccountTemplate) -> None:
 
 async def _change_account(run: _Run, template: AccountTemplate) -> None:
     async with _working(run, template) as work:
-        found = _account_changes(template, work.account)
-        if found:
+        changes = _account_changes(template, work.account)
+        if changes:
             await _write_account(work, template)
             work.account = await require_account(work.change, template.account)
         removals: list[_Step] = []
@@ -230,18 +232,18 @@ async def _change_account(run: _Run, template: AccountTemplate) -> None:
                 if step.after is None and step.before is not None:
                     removals.append(step)
                     continue
-                found.extend(run.saw(step).changes)
+                changes.extend(run.saw(step).changes)
                 await step.execute(work)
         # In reverse order: a policy can be deleted only once it is detached.
         for step in reversed(removals):
-            found.extend(step.changes)
+            changes.extend(step.changes)
             await step.execute(work)
-        for change in found:
+        for change in changes:
             if change.kind.is_done:
                 await work.change.record(_record(run, change))
         if work.pending_trust:
             run.pending.append((template, work.pending_trust))
-    run.changes.extend(found)
+    run.changes.extend(changes)
 
 
 @asynccontextmanager
@@ -304,18 +306,18 @@ async def _steps(
     }
     within = f"{template.place}.{kind.section}"
     steps = []
-    for number, one in enumerate(specs):
-        there, place = present.pop(kind.key(one), None), f"{within}[{number}]"
-        steps.append(_step(run, template, kind, there, one, place=place))
-    for one in present.values():
-        name = kind.name_of(one)
+    for number, described in enumerate(specs):
+        there, place = present.pop(kind.key(described), None), f"{within}[{number}]"
+        steps.append(_step(run, template, kind, there, described, place=place))
+    for described in present.values():
+        name = kind.name_of(described)
         done = ChangeKind.DELETE if run.prune else ChangeKind.KEEP
         steps.append(
             _Step(
                 kind=kind,
                 place=f"{within}.{name}",
-                before=one,
-                after=None if run.prune else one.properties,
+                before=described,
+                after=None if run.prune else described.properties,
                 changes=(Change(template.account, done, f"{kind.label} {name}"),),
             )
         )

@@ -57,7 +57,7 @@ def _section(
         of=Rules(
             kind=kind,
             quota=None,
-            view=lambda one: {name: one.name, text: one.definition},
+            view=lambda entity: {name: entity.name, text: entity.definition},
         ),
         name=name,
         reads={name: Properties.text, text: read},
@@ -69,10 +69,12 @@ def _section(
 
 
 def _checked(check: Callable[[str, str], str]) -> Callable[..., Members]:
-    def settle(found: Members, given: Properties, _reading: AccountReading) -> Members:
-        name, definition = found.values()
-        with at_place(given.place):
-            return {**found, _DEFINITION: check(name, compact(definition))}
+    def settle(
+        members: Members, properties: Properties, _reading: AccountReading
+    ) -> Members:
+        name, definition = members.values()
+        with at_place(properties.place):
+            return {**members, _DEFINITION: check(name, compact(definition))}
 
     return settle
 
@@ -86,7 +88,7 @@ async def _policies(
     page: Sequence[ResourcePolicy], directory: DirectoryReader
 ) -> list[Members]:
     """With principals by their ARNs, which are asked for a page at a time."""
-    texts = await shown_trust_policies(directory, [one.document for one in page])
+    texts = await shown_trust_policies(directory, [policy.document for policy in page])
     return [{_POLICY: normal_document(text)} for text in texts]
 
 
@@ -113,6 +115,6 @@ RESOURCE_POLICIES = _section(
     put_resource_policy,
     text=_POLICY,
     read=_policy,
-    view=lambda one: {"ResourceArn": one.arn},
+    view=lambda entity: {"ResourceArn": entity.arn},
     further=_policies,
 )

@@ -25,7 +25,10 @@ ROOT = "<root_account>"
 async def _further_mfa(
     page: Sequence[MfaDevice], directory: DirectoryReader
 ) -> list[Members]:
-    return [{**_named(one), "Users": await _holders(directory, one)} for one in page]
+    return [
+        {**_named(device), "Users": await _holders(directory, device)}
+        for device in page
+    ]
 
 
 def _named(device: MfaDevice) -> Members:
@@ -71,7 +74,7 @@ VIRTUAL_MFA_DEVICES = Section(
     },
     further=_further_mfa,
     where={"is_virtual": 1},
-    keyed_by=lambda one: "{Path}{VirtualMfaDeviceName}".format(**one).lower(),
+    keyed_by=lambda entry: "{Path}{VirtualMfaDeviceName}".format(**entry).lower(),
     require_calls=_require_calls_mfa,
 )
 
@@ -80,20 +83,21 @@ _BODY, _CHAIN = "CertificateBody", "CertificateChain"
 
 
 def _settle_certificate(
-    found: Members, given: Properties, _reading: AccountReading
+    members: Members, properties: Properties, _reading: AccountReading
 ) -> Members:
-    with at_place(given.place):
-        parse_certificate(found[_BODY])
-        if found[_CHAIN]:
-            parse_chain(found[_CHAIN])
-    return found
+    with at_place(properties.place):
+        parse_certificate(members[_BODY])
+        if members[_CHAIN]:
+            parse_chain(members[_CHAIN])
+    return members
 
 
 async def _further_certificate(
     page: Sequence[ServerCertificate], _directory: DirectoryReader
 ) -> list[Members]:
     return [
-        {_BODY: one.body.strip(), _CHAIN: (one.chain or "").strip()} for one in page
+        {_BODY: certificate.body.strip(), _CHAIN: (certificate.chain or "").strip()}
+        for certificate in page
     ]
 
 

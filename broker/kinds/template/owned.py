@@ -124,17 +124,17 @@ async def write_owned(
 
 
 async def finish_bounded(
-    one: Any,  # noqa: ANN401  # a user or a role
+    entity: Any,  # noqa: ANN401  # a user or a role
     _before: Members,
     wanted: Members,
     work: AccountWork,
 ) -> Any:  # noqa: ANN401
     """With the permissions boundary, checked if it is another."""
     arn = wanted[BOUNDARY]
-    if arn not in {None, one.boundary_arn}:
+    if arn not in {None, entity.boundary_arn}:
         with at_place(BOUNDARY):
-            await checked_boundary(work.change, one.account, arn)
-    return replace(one, boundary_arn=arn)
+            await checked_boundary(work.change, entity.account, arn)
+    return replace(entity, boundary_arn=arn)
 
 
 def adopt_names(before: Members, after: Members) -> Members:
@@ -181,38 +181,38 @@ async def _further(
 ) -> list[Members]:
     return [
         {
-            "Description": one.description,
-            "PolicyDocument": normal_document(one.default_version.document),
+            "Description": policy.description,
+            "PolicyDocument": normal_document(policy.default_version.document),
         }
-        for one in page
+        for policy in page
     ]
 
 
 async def _finish(
-    one: ManagedPolicy, before: Members, wanted: Members, work: AccountWork
+    policy: ManagedPolicy, before: Members, wanted: Members, work: AccountWork
 ) -> ManagedPolicy:
     document = wanted["PolicyDocument"]
     if document == before.get("PolicyDocument", document):
-        return one
-    versions = await rules.list_versions(work.change, one)
-    in_force = one.default_version.version_id
+        return policy
+    versions = await rules.list_versions(work.change, policy)
+    in_force = policy.default_version.version_id
     others = [each for each in versions if each.version_id != in_force]
     if others and len(versions) >= quota(work.account, Quota.VERSIONS_PER_POLICY):
-        await rules.delete_version(work.change, one, others[-1].version_id)
+        await rules.delete_version(work.change, policy, others[-1].version_id)
     version = await rules.create_version(
-        work.change, work.account, one, document, make_default=True, now=work.now
+        work.change, work.account, policy, document, make_default=True, now=work.now
     )
-    newest = one.next_version + 1
+    newest = policy.next_version + 1
     return replace(
-        one, default_version=version, next_version=newest, updated_at=work.now
+        policy, default_version=version, next_version=newest, updated_at=work.now
     )
 
 
 async def _write(
-    work: AccountWork, one: ManagedPolicy, before: Members, _wanted: Members
+    work: AccountWork, policy: ManagedPolicy, before: Members, _wanted: Members
 ) -> None:
     if not before:
-        await insert_policy_version(work.change, one, one.default_version)
+        await insert_policy_version(work.change, policy, policy.default_version)
 
 
 async def _clear(work: AccountWork, there: Described) -> None:
@@ -220,8 +220,10 @@ async def _clear(work: AccountWork, there: Described) -> None:
     for version in await rules.list_versions(work.change, policy):
         if version.version_id != policy.default_version.version_id:
             await rules.delete_version(work.change, policy, version.version_id)
-    found = await rules.require_own_policy(work.change, policy.account, policy.arn)
-    await rules.MANAGED_POLICIES.check_removal(found, work.change)
+    managed_policy = await rules.require_own_policy(
+        work.change, policy.account, policy.arn
+    )
+    await rules.MANAGED_POLICIES.check_removal(managed_policy, work.change)
 
 
 MANAGED_POLICIES = Section(

@@ -46,25 +46,29 @@ def _mode(properties: Properties, name: str) -> str:
     return text
 
 
-def _settle_saml(found: Members, given: Properties, reading: AccountReading) -> Members:
-    options = found["Broker"]
-    reading.check_options(given.place, options, SamlProvider)
+def _settle_saml(
+    members: Members, properties: Properties, reading: AccountReading
+) -> Members:
+    options = members["Broker"]
+    reading.check_options(properties.place, options, SamlProvider)
     if options.get("MetadataUrl"):
         # It is only the initial metadata, which may have expired since.
-        return found
-    metadata, hosts = found[_METADATA], reading.context.http_hosts
+        return members
+    metadata, hosts = members[_METADATA], reading.context.http_hosts
     try:
         check_metadata(metadata, options, hosts, reading.now)
     except BrokerError as error:
-        place = f"{given.place}.{_METADATA}"
+        place = f"{properties.place}.{_METADATA}"
         raise TemplateError(place, f"{error} {error.detail}".strip()) from error
-    return found
+    return members
 
 
 async def _further_saml(
     page: Sequence[SamlProvider], _directory: DirectoryReader
 ) -> list[Members]:
-    return [{"Name": one.name, "Broker": dict(one.options)} for one in page]
+    return [
+        {"Name": provider.name, "Broker": dict(provider.options)} for provider in page
+    ]
 
 
 async def _check_saml(
@@ -78,9 +82,9 @@ async def _check_saml(
 
 
 async def _finish_saml(
-    one: SamlProvider, _before: Members, wanted: Members, _work: AccountWork
+    provider: SamlProvider, _before: Members, wanted: Members, _work: AccountWork
 ) -> SamlProvider:
-    return replace(one, options=wanted["Broker"])
+    return replace(provider, options=wanted["Broker"])
 
 
 def _adopt_saml(before: Members, after: Members) -> Members:
@@ -115,15 +119,17 @@ SAML_PROVIDERS = Section(
 _SECRET = "ClientSecret"  # noqa: S105  # an option's name
 
 
-def _settle_oidc(found: Members, given: Properties, reading: AccountReading) -> Members:
-    reading.check_options(given.place, found["Broker"], OidcProvider)
-    url, thumbprints = found["Url"], found["ThumbprintList"]
+def _settle_oidc(
+    members: Members, properties: Properties, reading: AccountReading
+) -> Members:
+    reading.check_options(properties.place, members["Broker"], OidcProvider)
+    url, thumbprints = members["Url"], members["ThumbprintList"]
     try:
         url = checked_issuer_url(url, reading.account, reading.context.is_internal)
         thumbprints = list(checked_thumbprints(thumbprints))
     except BrokerError as error:
-        raise TemplateError(given.place, f"{url}: {error}") from error
-    return {**found, "Url": url, "ThumbprintList": thumbprints}
+        raise TemplateError(properties.place, f"{url}: {error}") from error
+    return {**members, "Url": url, "ThumbprintList": thumbprints}
 
 
 async def _further_oidc(
@@ -132,20 +138,22 @@ async def _further_oidc(
     # A sealed secret is bound to its provider, and templates contain no secrets.
     return [
         {
-            "Url": one.url,
+            "Url": provider.url,
             "Broker": {
-                name: value for name, value in one.options.items() if name != _SECRET
+                name: value
+                for name, value in provider.options.items()
+                if name != _SECRET
             },
         }
-        for one in page
+        for provider in page
     ]
 
 
 async def _finish_oidc(
-    one: OidcProvider, _before: Members, wanted: Members, _work: AccountWork
+    provider: OidcProvider, _before: Members, wanted: Members, _work: AccountWork
 ) -> OidcProvider:
-    kept = {name: value for name, value in one.options.items() if name == _SECRET}
-    return replace(one, options={**wanted["Broker"], **kept})
+    kept = {name: value for name, value in provider.options.items() if name == _SECRET}
+    return replace(provider, options={**wanted["Broker"], **kept})
 
 
 def host_and_path(properties: Members) -> str:
@@ -176,21 +184,23 @@ OIDC_PROVIDERS = Section(
 )
 
 
-def _settle_ldap(found: Members, given: Properties, reading: AccountReading) -> Members:
+def _settle_ldap(
+    members: Members, properties: Properties, reading: AccountReading
+) -> Members:
     try:
-        reading.context.check_directory(found["Directory"])
+        reading.context.check_directory(members["Directory"])
     except ValueError as error:
-        raise TemplateError(given.place, str(error)) from error
-    with at_place(f"{given.place}.Name"):
-        name = checked_name(found["Name"])
-    reading.check_options(given.place, found["Broker"], LdapProvider)
-    return {**found, "Name": name}
+        raise TemplateError(properties.place, str(error)) from error
+    with at_place(f"{properties.place}.Name"):
+        name = checked_name(members["Name"])
+    reading.check_options(properties.place, members["Broker"], LdapProvider)
+    return {**members, "Name": name}
 
 
 async def _further_ldap(
     page: Sequence[LdapProvider], _directory: DirectoryReader
 ) -> list[Members]:
-    return [{"Broker": dict(one.options)} for one in page]
+    return [{"Broker": dict(provider.options)} for provider in page]
 
 
 async def _check_ldap(
@@ -205,9 +215,9 @@ async def _check_ldap(
 
 
 async def _finish_ldap(
-    one: LdapProvider, _before: Members, wanted: Members, _work: AccountWork
+    provider: LdapProvider, _before: Members, wanted: Members, _work: AccountWork
 ) -> LdapProvider:
-    return replace(one, options=wanted["Broker"])
+    return replace(provider, options=wanted["Broker"])
 
 
 LDAP_PROVIDERS = Section(

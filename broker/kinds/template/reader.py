@@ -162,40 +162,40 @@ def _read_account(
 def _read_section(
     kind: Section, properties: Properties, reading: AccountReading
 ) -> tuple[Described, ...]:
-    found: dict[str, Described] = {}
+    results: dict[str, Described] = {}
     for item in properties.items(kind.section):
         spec = kind.parse(item, reading)
         item.finish()
-        if kind.key(spec) in found:
+        if kind.key(spec) in results:
             raise TemplateError(item.place, f"this {kind.label} comes twice")
-        found[kind.key(spec)] = spec
-    return tuple(found.values())
+        results[kind.key(spec)] = spec
+    return tuple(results.values())
 
 
 def _read_quotas(broker: Properties) -> dict[str, int]:
     quotas = broker.part("Quotas")
-    found = {
+    results = {
         name: quotas.integer(name, default, 0, 10**9)
         for name, default in DEFAULTS.items()
         if quotas.has(name)
     }
     quotas.finish()
-    return {str(name): value for name, value in found.items()}
+    return {str(name): value for name, value in results.items()}
 
 
 def _read_controls(
     control: ControlKind, broker: Properties
 ) -> tuple[ControlPolicy, ...]:
-    found = []
+    policies = []
     for item in broker.items(control):
         name = item.name("PolicyName")
-        found.append(ControlPolicy(name, item.document("PolicyDocument")))
+        policies.append(ControlPolicy(name, item.document("PolicyDocument")))
         item.finish()
     try:
-        check_control_policies(control, found)
+        check_control_policies(control, policies)
     except ValueError as error:
         raise TemplateError(f"{broker.place}.{control}", str(error)) from error
-    return tuple(found)
+    return tuple(policies)
 
 
 _PAGE = 1000

@@ -72,7 +72,7 @@ def _seconds(properties: Properties, name: str) -> int:
 
 
 async def _further(page: Sequence[Role], directory: DirectoryReader) -> list[Members]:
-    shown = await shown_trust_policies(directory, [role.trust_policy for role in page])
+    rows = await shown_trust_policies(directory, [role.trust_policy for role in page])
     return [
         {
             **owned,
@@ -81,7 +81,7 @@ async def _further(page: Sequence[Role], directory: DirectoryReader) -> list[Mem
             _SECONDS: role.max_session_duration_seconds,
         }
         for role, owned, text in zip(
-            page, await further_owned(page, directory), shown, strict=True
+            page, await further_owned(page, directory), rows, strict=True
         )
     ]
 
@@ -91,13 +91,13 @@ async def _given(wanted: Members, _work: AccountWork) -> Members:
 
 
 async def _finish(
-    one: Role, before: Members, wanted: Members, work: AccountWork
+    entry: Role, before: Members, wanted: Members, work: AccountWork
 ) -> Role:
     if wanted[TRUST] != before.get(TRUST):
         stored = await _storable(work, wanted)
-        one = replace(one, trust_policy=stored or one.trust_policy)
+        entry = replace(entry, trust_policy=stored or entry.trust_policy)
     role = replace(
-        one,
+        entry,
         description=wanted["Description"],
         max_session_duration_seconds=wanted[_SECONDS],
     )
@@ -158,11 +158,13 @@ ROLES = Section(
 async def _roles_in(
     page: Sequence[InstanceProfile], directory: DirectoryReader
 ) -> list[Members]:
-    found = [
-        await directory.find(ROLE, one.account, one.role_id) if one.role_id else None
-        for one in page
+    stored_roles = [
+        await directory.find(ROLE, profile.account, profile.role_id)
+        if profile.role_id
+        else None
+        for profile in page
     ]
-    return [{"Roles": () if role is None else (role.name,)} for role in found]
+    return [{"Roles": () if role is None else (role.name,)} for role in stored_roles]
 
 
 def _adopt_profile(before: Members, after: Members) -> Members:
@@ -171,14 +173,14 @@ def _adopt_profile(before: Members, after: Members) -> Members:
 
 
 async def _put_role(
-    one: InstanceProfile, _before: Members, wanted: Members, work: AccountWork
+    profile: InstanceProfile, _before: Members, wanted: Members, work: AccountWork
 ) -> InstanceProfile:
     with at_place("Roles"):
         roles = [
-            await require_role(work.change, one.account, name)
+            await require_role(work.change, profile.account, name)
             for name in wanted["Roles"]
         ]
-    return replace(one, role_id=roles[0].role_id if roles else None)
+    return replace(profile, role_id=roles[0].role_id if roles else None)
 
 
 INSTANCE_PROFILES = Section(

@@ -48,7 +48,10 @@ def _section(
     """A section of the service; ``further`` has what the view of one has otherwise."""
 
     async def shown(page: Sequence[Any], directory: DirectoryReader) -> list[Members]:
-        return [{"Region": one.region, **await further(one, directory)} for one in page]
+        return [
+            {"Region": entity.region, **await further(entity, directory)}
+            for entity in page
+        ]
 
     said = {"given": _given, **more}
     return Section(
@@ -62,7 +65,7 @@ def _section(
             **reads,
             "Tags": Properties.tags,
         },
-        view=lambda one: _renamed(of.view(one), str.upper),
+        view=lambda entity: _renamed(of.view(entity), str.upper),
         settle=_settle,
         further=shown,
         finish=_finish,
@@ -105,8 +108,8 @@ def _bundle(pem: str) -> Members:
     return {"SourceType": BUNDLE, "SourceData": {"X509CertificateData": pem}}
 
 
-async def _shown_source(one: TrustAnchor, _: DirectoryReader) -> Members:
-    return {"Source": _bundle(one.certificates.strip())}
+async def _shown_source(anchor: TrustAnchor, _: DirectoryReader) -> Members:
+    return {"Source": _bundle(anchor.certificates.strip())}
 
 
 def _policy(properties: Properties, name: str) -> str:
@@ -115,14 +118,16 @@ def _policy(properties: Properties, name: str) -> str:
     return normal_document(read_document(properties, name, PolicyKind.SESSION))
 
 
-async def _shown_policy(one: CertificateProfile, _: DirectoryReader) -> Members:
-    return {"SessionPolicy": normal_document(one.session_policy or "")}
+async def _shown_policy(profile: CertificateProfile, _: DirectoryReader) -> Members:
+    return {"SessionPolicy": normal_document(profile.session_policy or "")}
 
 
 def _mappings(properties: Properties, name: str) -> list[Members]:
     """``AttributeMappings``; without the property those that a new profile has."""
-    given = properties.has(name)
-    found = {} if given else {field: list(n) for field, n in DEFAULT_MAPPINGS.items()}
+    is_given = properties.has(name)
+    results = (
+        {} if is_given else {field: list(n) for field, n in DEFAULT_MAPPINGS.items()}
+    )
     for item in properties.items(name):
         field = item.text("CertificateField")
         specifiers = []
@@ -130,22 +135,22 @@ def _mappings(properties: Properties, name: str) -> list[Members]:
             specifiers.append(rule.text("Specifier"))
             rule.finish()
         item.finish()
-        if field in found:
+        if field in results:
             raise TemplateError(item.place, f"{field} comes twice")
         with at_place(item.place):
             check_mapping(field, specifiers)
-        found[field] = list(dict.fromkeys(specifiers))
+        results[field] = list(dict.fromkeys(specifiers))
     return [
         {
             "CertificateField": field,
-            "MappingRules": [{"Specifier": one} for one in specifiers],
+            "MappingRules": [{"Specifier": specifier} for specifier in specifiers],
         }
-        for field, specifiers in sorted(found.items())
+        for field, specifiers in sorted(results.items())
     ]
 
 
 async def _finish(
-    one: Any,  # noqa: ANN401  # one of the kind
+    entity: Any,  # noqa: ANN401  # one of the kind
     _before: Members,
     wanted: Members,
     _work: AccountWork,
@@ -159,13 +164,17 @@ async def _finish(
             )
             for each in wanted["AttributeMappings"]
         }
-    return replace(one, **changed)
+    return replace(entity, **changed)
 
 
-async def _shown_list(one: CertificateList, directory: DirectoryReader) -> Members:
-    anchor = await directory.find(TRUST_ANCHOR, one.account, one.anchor_id)
+async def _shown_list(
+    certificate_list: CertificateList, directory: DirectoryReader
+) -> Members:
+    anchor = await directory.find(
+        TRUST_ANCHOR, certificate_list.account, certificate_list.anchor_id
+    )
     name = "" if anchor is None else anchor.name
-    return {"TrustAnchorName": name, "CrlData": _pem(one.data)}
+    return {"TrustAnchorName": name, "CrlData": _pem(certificate_list.data)}
 
 
 async def _check_list(
@@ -206,8 +215,8 @@ def _region(properties: Properties, name: str) -> str:
     return value
 
 
-def _settle(found: Members, _given: Properties, reading: AccountReading) -> Members:
-    return {**found, "Region": found["Region"] or reading.context.home_region}
+def _settle(members: Members, _given: Properties, reading: AccountReading) -> Members:
+    return {**members, "Region": members["Region"] or reading.context.home_region}
 
 
 def _pem(data: bytes) -> str:

@@ -116,8 +116,8 @@ class Described:
     found: Any = field(default=None, compare=False)
 
 
-def _as_read(found: Members, _given: Properties, _reading: AccountReading) -> Members:
-    return found
+def _as_read(members: Members, _given: Properties, _reading: AccountReading) -> Members:
+    return members
 
 
 async def _as_viewed(page: Sequence[Any], _directory: DirectoryReader) -> list[Members]:
@@ -129,12 +129,12 @@ async def _any(_before: object, _wanted: Members, _work: AccountWork) -> None:
 
 
 async def _finished(
-    one: Any,  # noqa: ANN401  # any kind
+    entity: Any,  # noqa: ANN401  # any kind
     _before: Members,
     _wanted: Members,
     _work: AccountWork,
 ) -> Any:  # noqa: ANN401
-    return one
+    return entity
 
 
 async def _alone(
@@ -234,8 +234,8 @@ class Section:
         Raises:
             TemplateError: a property is wrong.
         """
-        found = {name: read(properties, name) for name, read in self.reads.items()}
-        return Described(self.settle(found, properties, reading))
+        results = {name: read(properties, name) for name, read in self.reads.items()}
+        return Described(self.settle(results, properties, reading))
 
     def show(self, spec: Described) -> Members:
         """The properties as a file has them."""
@@ -251,11 +251,11 @@ class Section:
         """Those that are there, some at a time."""
         listed = partial(directory.page_of, self.of.kind, account, **self.where)
         async for page in read_pages(listed, PAGE):
-            managed = [one for one in page if self.managed(one)]
+            managed = [entity for entity in page if self.managed(entity)]
             further = await self.further(managed, directory)
             yield [
-                Described({**self._viewed(one), **more}, one)
-                for one, more in zip(managed, further, strict=True)
+                Described({**self._viewed(entity), **more}, entity)
+                for entity, more in zip(managed, further, strict=True)
             ]
 
     async def distinct(
@@ -277,13 +277,13 @@ class Section:
             return
         of = self.of if self.made_in is None else self.made_in(work.context)
 
-        async def make(given: Members, at: Work) -> Any:  # noqa: ANN401  # any kind
-            return await self.finish(await of.make(given, at), {}, wanted, work)
+        async def make(members: Members, at: Work) -> Any:  # noqa: ANN401  # any kind
+            return await self.finish(await of.make(members, at), {}, wanted, work)
 
         await self.check(None, wanted, work)
-        given = await self._given(wanted, work)
+        params = await self._given(wanted, work)
         at = work.at(wanted.get("Region", ""))
-        made = await rules.create(replace(of, make=make), given, at)
+        made = await rules.create(replace(of, make=make), params, at)
         await self.write(work, made, {}, wanted)
 
     async def update(
@@ -303,8 +303,8 @@ class Section:
                     f" {wanted[name]}; delete it first",
                 )
         await self.check(there.found, wanted, work)
-        given, at = await self._given(wanted, work), work.at(wanted.get("Region", ""))
-        changed = await self.of.change(there.found, given, at)
+        params, at = await self._given(wanted, work), work.at(wanted.get("Region", ""))
+        changed = await self.of.change(there.found, params, at)
         if "Tags" in wanted:
             changed = replace(changed, tags=wanted["Tags"])
         changed = await self.finish(changed, before, wanted, work)
@@ -326,14 +326,16 @@ class Section:
     async def _given(self, wanted: Members, work: AccountWork) -> Members:
         if self.given is not None:
             return await self.given(wanted, work)
-        given = {self.members.get(name, name): one for name, one in wanted.items()}
+        params = {
+            self.members.get(name, name): entity for name, entity in wanted.items()
+        }
         changed = {member: wanted[name] for name, member in self.renamed.items()}
-        return {**given, **changed, "Tags": shown_tags(wanted.get("Tags", {}))}
+        return {**params, **changed, "Tags": shown_tags(wanted.get("Tags", {}))}
 
-    def _viewed(self, one: Any) -> Members:  # noqa: ANN401  # any kind
-        view: Mapping[str, Any] = (self.view or self.of.view)(one)
-        found = {name: view.get(self.members.get(name, name)) for name in self.reads}
-        return {**found, "Tags": dict(one.tags)} if "Tags" in found else found
+    def _viewed(self, entity: Any) -> Members:  # noqa: ANN401  # any kind
+        view: Mapping[str, Any] = (self.view or self.of.view)(entity)
+        results = {name: view.get(self.members.get(name, name)) for name in self.reads}
+        return {**results, "Tags": dict(entity.tags)} if "Tags" in results else results
 
 
 def _listed(value: object) -> object:

@@ -79,8 +79,8 @@ class PublicCredentials:
         self, before: "PublicCredentials"
     ) -> tuple["PublicCredentials", tuple[str, ...]]:
         """These and existing ones that they lack; and which those are."""
-        others = [one for one in before.statuses if one not in self.statuses]
-        kept = {**self.statuses, **{one: before.statuses[one] for one in others}}
+        others = [status for status in before.statuses if status not in self.statuses]
+        kept = {**self.statuses, **{other: before.statuses[other] for other in others}}
         return replace(self, statuses=dict(sorted(kept.items()))), tuple(others)
 
 
@@ -101,8 +101,8 @@ async def further_credentials(
     """The credentials of each of a page's users, with few queries."""
     account, user_ids = page[0].account, [user.user_id for user in page]
     held: dict[tuple[CredentialKind, str], list[UserCredential]] = defaultdict(list)
-    for one in await list_credentials_of(directory, account, user_ids):
-        held[one.kind, one.user_id].append(one)
+    for credential in await list_credentials_of(directory, account, user_ids):
+        held[credential.kind, credential.user_id].append(credential)
     logins = {
         profile.user_id: Login.RESET_REQUIRED if profile.reset_required else Login.KEPT
         for profile in await list_login_profiles(directory, account, user_ids)
@@ -204,14 +204,14 @@ def _showing(body: str) -> Callable[[PublicCredentials | None], list[Members]]:
 def _read_login(properties: Properties, name: str) -> Login | None:
     if not properties.has(name):
         return None
-    given = properties.part(name)
-    if given.has("Password"):
+    part = properties.part(name)
+    if part.has("Password"):
         raise TemplateError(
-            f"{given.place}.Password",
+            f"{part.place}.Password",
             "is a secret; call CreateLoginProfile, and leave it out",
         )
-    required = given.flag("PasswordResetRequired")
-    given.finish()
+    required = part.flag("PasswordResetRequired")
+    part.finish()
     return Login.RESET_REQUIRED if required else Login.KEPT
 
 
@@ -242,10 +242,14 @@ def _fingerprint(kind: CredentialKind, text: str) -> str:
 
 
 def _public(held: list[UserCredential]) -> PublicCredentials:
-    ordered = sorted(held, key=lambda one: one.fingerprint)
+    ordered = sorted(held, key=lambda credential: credential.fingerprint)
     return PublicCredentials(
-        statuses={one.fingerprint: one.status.value for one in ordered},
-        texts={one.fingerprint: one.body.strip() for one in ordered},
+        statuses={
+            credential.fingerprint: credential.status.value for credential in ordered
+        },
+        texts={
+            credential.fingerprint: credential.body.strip() for credential in ordered
+        },
     )
 
 
@@ -256,10 +260,10 @@ async def _write_public(
     listed = await change.all_of(
         USER_CREDENTIAL, user.account, kind=kind, user_id=user.user_id
     )
-    there = {one.fingerprint: one for one in listed}
-    for fingerprint, found in there.items():
+    there = {user_credential.fingerprint: user_credential for user_credential in listed}
+    for fingerprint, credential in there.items():
         if fingerprint not in spec.statuses:
-            await change.remove(USER_CREDENTIAL, found)
+            await change.remove(USER_CREDENTIAL, credential)
     for fingerprint, status in spec.statuses.items():
         found_or_made = there.get(fingerprint)
         if found_or_made is None:
@@ -341,8 +345,8 @@ def _keep(before: Members, after: Members) -> tuple[Members, tuple[str, ...]]:
     """Keep memberships, keys and certificates unless ``--prune`` is given."""
     kept, named = keep_owned(before, after)
     kept, held = keep_credentials(before, kept)
-    given = {name.lower() for name in after[_GROUPS]}
-    others = [name for name in before[_GROUPS] if name.lower() not in given]
+    values = {name.lower() for name in after[_GROUPS]}
+    others = [name for name in before[_GROUPS] if name.lower() not in values]
     groups = tuple(sorted({*after[_GROUPS], *others}))
     parts = tuple(f"membership in {name}" for name in others)
     return {**kept, _GROUPS: groups}, (*named, *held, *parts)

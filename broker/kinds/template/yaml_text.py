@@ -205,15 +205,15 @@ _NUMBER = re.compile(r"\[([0-9]+)\]")
 
 
 def _find_place(root: yaml.Node, place: str) -> Span | None:
-    found: Span | None = None
+    span: Span | None = None
     node, rest = root, place
     while rest:
         step = _step(node, rest)
         if step is None:
             break
         key, node, rest = step
-        found = _span(key, node)
-    return found
+        span = _span(key, node)
+    return span
 
 
 def _step(node: yaml.Node, rest: str) -> tuple[yaml.Node, yaml.Node, str] | None:
@@ -239,8 +239,8 @@ def _names(node: yaml.Node) -> list[str]:
     """A text, or the texts of a mapping: one of them is its name."""
     values = [node]
     if isinstance(node, yaml.MappingNode):
-        values = [one for _, one in node.value]
-    return [one.value for one in values if isinstance(one, yaml.ScalarNode)]
+        values = [entity for _, entity in node.value]
+    return [node.value for node in values if isinstance(node, yaml.ScalarNode)]
 
 
 def _span(key: yaml.Node, value: yaml.Node) -> Span:

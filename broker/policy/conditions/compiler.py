@@ -40,24 +40,24 @@ def compile_condition(
 
 def _any_value(name: str, test: ValueTest, *, absent: bool) -> ConditionTest:
     def holds(context: Context) -> bool:
-        found = context.get(name)
-        if not found:
+        results = context.get(name)
+        if not results:
             return absent
-        if len(found) == 1:
-            return test(found[0], context)
-        return any(test(value, context) for value in found)
+        if len(results) == 1:
+            return test(results[0], context)
+        return any(test(value, context) for value in results)
 
     return holds
 
 
 def _all_values(name: str, test: ValueTest, *, absent: bool) -> ConditionTest:
     def holds(context: Context) -> bool:
-        found = context.get(name)
-        if not found:
+        results = context.get(name)
+        if not results:
             return absent
-        if len(found) == 1:
-            return test(found[0], context)
-        return all(test(value, context) for value in found)
+        if len(results) == 1:
+            return test(results[0], context)
+        return all(test(value, context) for value in results)
 
     return holds
 
@@ -88,9 +88,9 @@ def _plain_equality(
     """Plain equality, by far the most frequent condition, in one look-up."""
 
     def holds(context: Context) -> bool:
-        found = context.get(name)
-        if not found:
+        results = context.get(name)
+        if not results:
             return if_exists
-        return not accepted.isdisjoint(found)
+        return not accepted.isdisjoint(results)
 
     return holds

@@ -50,10 +50,10 @@ def _find_v4(text: str) -> tuple[int, int] | None:
 def _find_range(text: str) -> tuple[int, int, int] | None:
     """Version, shift and shifted number of a range; None when it is none."""
     address, slash, length = text.partition("/")
-    found = _find_address(address)
-    if found is None:
+    stored_address = _find_address(address)
+    if stored_address is None:
         return None
-    version, number = found
+    version, number = stored_address
     written_bits = _V6_BITS if ":" in address else _V4_BITS
     if not slash:
         return version, 0, number
@@ -75,7 +75,7 @@ def _check(text: str) -> str | None:
 
 
 def _compile(values: tuple[str, ...], negated: bool, _: bool) -> ValueTest:  # noqa: FBT001  # the shape of every family
-    ranges = [found for found in map(_find_range, values) if found is not None]
+    ranges = [entry for entry in map(_find_range, values) if entry is not None]
 
     def matches(value: str, _: Context) -> bool:
         address = _find_address(value)

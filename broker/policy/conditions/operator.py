@@ -93,9 +93,9 @@ def parse_operator(text: str) -> Operator:
     Raises:
         ValueError: there is no such operator; the text says what to write.
     """
-    found = _PARSED.get(text)
-    if found is not None:
-        return found
+    operator = _PARSED.get(text)
+    if operator is not None:
+        return operator
     prefix, colon, name = text.partition(":")
     if not colon:
         raise ValueError(_suggestion(text))

@@ -23,11 +23,11 @@ def _equals(values: tuple[str, ...], negated: bool, variables: bool) -> ValueTes
         return lambda value, _: (value in literals) is not negated
 
     def matches(value: str, context: Context) -> bool:
-        found = value in literals
+        match = value in literals
         for template in templates:
             tokens = resolve_template(template, context)
-            found = found or (tokens is not None and find_literal(tokens) == value)
-        return found is not negated
+            match = match or (tokens is not None and find_literal(tokens) == value)
+        return match is not negated
 
     return matches
 
@@ -42,13 +42,13 @@ def _equals_ignore_case(
 
     def matches(value: str, context: Context) -> bool:
         value = value.lower()
-        found = value in lowered
+        match = value in lowered
         for template in templates:
             tokens = resolve_template(template, context)
-            found = found or (
+            match = match or (
                 tokens is not None and (find_literal(tokens) or "").lower() == value
             )
-        return found is not negated
+        return match is not negated
 
     return matches
 
@@ -72,13 +72,13 @@ def _like(values: tuple[str, ...], negated: bool, variables: bool) -> ValueTest:
     starts = tuple(prefixes)
 
     def matches(value: str, context: Context) -> bool:
-        found = (
+        match = (
             value in exact
             or value.startswith(starts)
             or any(test(value) for test in static)
             or any(_fits(template, value, context) for template in dynamic)
         )
-        return found is not negated
+        return match is not negated
 
     return matches
 

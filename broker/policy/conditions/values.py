@@ -54,13 +54,13 @@ def comparing(
         negated: bool,  # noqa: FBT001  # the shape of every family
         _: bool,  # noqa: FBT001  # the shape of every family
     ) -> ValueTest:
-        parsed = [one for one in map(parse, values) if one is not None]
+        parsed = [entry for entry in map(parse, values) if entry is not None]
 
         def matches(value: str, _: Context) -> bool:
-            found = parse(value)
-            if found is None:
+            match = parse(value)
+            if match is None:
                 return False
-            return any(compare(found, one) for one in parsed) is not negated
+            return any(compare(match, entry) for entry in parsed) is not negated
 
         return matches
 
@@ -183,11 +183,11 @@ def _describe_binary_fault(text: str) -> str | None:
 
 def _compile_binary(values: tuple[str, ...], _negated: bool, _: bool) -> ValueTest:  # noqa: FBT001  # the shape of every family
     # IAM has no negated BinaryEquals.
-    accepted = {found for found in map(_find_bytes, values) if found is not None}
+    accepted = {entry for entry in map(_find_bytes, values) if entry is not None}
 
     def matches(value: str, _: Context) -> bool:
-        found = _find_bytes(value)
-        return found is not None and found in accepted
+        stored_bytes = _find_bytes(value)
+        return stored_bytes is not None and stored_bytes in accepted
 
     return matches
 

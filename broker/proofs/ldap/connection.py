@@ -135,7 +135,10 @@ class LdapConnection:
         return BindAnswer(
             int(last.result.result_code),
             last.result.diagnostics_message,
-            tuple((one.control_type, one.value or b"") for one in last.controls),
+            tuple(
+                (control.control_type, control.value or b"")
+                for control in last.controls
+            ),
         )
 
     async def search(
@@ -152,7 +155,7 @@ class LdapConnection:
         Raises:
             LdapUnavailableError: the server did not answer, or refused to search.
         """
-        found: list[Entry] = []
+        entries: list[Entry] = []
         cookie = b""
         elements = _ELEMENTS + _ELEMENTS_OF_ATTRIBUTE * len(attributes)
         while True:
@@ -170,12 +173,12 @@ class LdapConnection:
                 attributes=attributes,
                 controls=controls,
             )
-            cookie = await self._collect(found, most, elements, paged=paged)
-            if not cookie or len(found) > most:
-                return tuple(found[: most + 1])
+            cookie = await self._collect(entries, most, elements, paged=paged)
+            if not cookie or len(entries) > most:
+                return tuple(entries[: most + 1])
 
     async def _collect(
-        self, found: list[Entry], most: int, elements: int, *, paged: bool
+        self, entries: list[Entry], most: int, elements: int, *, paged: bool
     ) -> bytes:
         """Add a page's entries; returns the cookie of the next page, if there is one."""
         *messages, last = await self._exchange(
@@ -183,10 +186,13 @@ class LdapConnection:
         )
         if not isinstance(last, SearchResultDone):
             raise LdapUnavailableError(SEARCH, f"{self.server} answered something else")
-        found.extend(
+        entries.extend(
             Entry.of(
                 message.object_name,
-                ((one.name, one.values) for one in message.attributes),
+                (
+                    (attribute.name, attribute.values)
+                    for attribute in message.attributes
+                ),
             )
             for message in messages
             if isinstance(message, SearchResultEntry)
@@ -194,9 +200,9 @@ class LdapConnection:
         if paged and last.result.result_code in _LIMITS:
             raise UnusableEntriesError(
                 f"{self.server} answers {last.result.result_code.name} after"
-                f" {len(found)} entries"
+                f" {len(entries)} entries"
             )
-        self._require_found(last, len(found), most)
+        self._require_found(last, len(entries), most)
         for control in last.controls:
             if isinstance(control, PagedResultControl):
                 return control.cookie
@@ -242,16 +248,18 @@ class LdapConnection:
                 self._writer.write(self._session.data_to_send())
                 await self._writer.drain()
             while not messages or not isinstance(messages[-1], _LAST):
-                found = _take(self._session, received, self.server, stage, elements_max)
-                if found is None:
+                message = _take(
+                    self._session, received, self.server, stage, elements_max
+                )
+                if message is None:
                     async with asyncio.timeout(self._timeout_seconds):
                         data = await self._reader.read(_READ_BYTES)
                     if not data:
                         raise LdapUnavailableError(stage, f"{self.server} hung up")
                     received += data
                     continue
-                messages.append(found)
-                if isinstance(found, SearchResultEntry):
+                messages.append(message)
+                if isinstance(message, SearchResultEntry):
                     entries_max -= 1
                 else:
                     others_left -= 1
@@ -360,11 +368,11 @@ class Dialler:
 
     async def _connect(self, server: LdapServer) -> socket.socket:
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(
+        results = await loop.run_in_executor(
             self._resolver, _resolve, server.host, server.port
         )
         problem: OSError = OSError(f"{server.host} has no address")
-        for family, _, _, _, address in found:
+        for family, _, _, _, address in results:
             sock = socket.socket(family, socket.SOCK_STREAM)
             sock.setblocking(False)  # noqa: FBT003  # the standard library's signature
             try:

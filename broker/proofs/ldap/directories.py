@@ -129,10 +129,10 @@ def _group_filter(template: str) -> str:
 
 
 def _existing(path: Path, info: ValidationInfo) -> Path:
-    found = Path((info.context or {}).get("folder", "")) / path
-    if not found.is_file():
-        raise ValueError(f"there is no file {found}")
-    return found
+    stored_path = Path((info.context or {}).get("folder", "")) / path
+    if not stored_path.is_file():
+        raise ValueError(f"there is no file {stored_path}")
+    return stored_path
 
 
 def _provider_arn(arn: str) -> str:
@@ -190,18 +190,21 @@ class LdapDirectory(_Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _fill(cls, given: Any) -> Any:  # noqa: ANN401  # whatever the file has
+    def _fill(cls, params: Any) -> Any:  # noqa: ANN401  # whatever the file has
         """Fill in what follows from the kind."""
-        if not isinstance(given, dict):
-            return given
+        if not isinstance(params, dict):
+            return params
         try:
-            kind = DirectoryKind(str(given.get("Kind")))
+            kind = DirectoryKind(str(params.get("Kind")))
         except ValueError:
-            return given  # refused by the member's own check
+            return params  # refused by the member's own check
         names = {to_pascal(name): text for name, text in _DEFAULTS[kind].items()}
-        if kind is DirectoryKind.ACTIVE_DIRECTORY and given.get("NestedGroups") is True:
+        if (
+            kind is DirectoryKind.ACTIVE_DIRECTORY
+            and params.get("NestedGroups") is True
+        ):
             names["GroupFilter"] = NESTED_IN_ACTIVE_DIRECTORY
-        return {**names, **given}
+        return {**names, **params}
 
     @model_validator(mode="after")
     def _require_tls(self) -> Self:
@@ -266,7 +269,7 @@ def parse_directories(data: object, folder: Path = Path()) -> DirectoriesFile:
         ValueError: a line for each thing that is wrong: where, and how to write it.
     """
     try:
-        found = DirectoriesFile.model_validate(data, context={"folder": folder})
+        file = DirectoriesFile.model_validate(data, context={"folder": folder})
     except ValidationError as error:
         raise ValueError(
             "; ".join(
@@ -276,12 +279,12 @@ def parse_directories(data: object, folder: Path = Path()) -> DirectoriesFile:
                 for problem in error.errors(include_url=False, include_input=False)
             )
         ) from None
-    for name in found.directories:
+    for name in file.directories:
         if not _NAME.fullmatch(name):
             raise ValueError(
                 f"{name!r} is not a name: lower-case letters, digits and hyphens"
             )
-    return found
+    return file
 
 
 NO_DIRECTORIES = DirectoriesFile(directories={})

@@ -90,12 +90,12 @@ class LdapDryRun:
 
     async def _try_server(self, server: LdapServer) -> None:
         failed = ""
-        found = ""
+        text = ""
         try:
             await self._people.try_server(server)
         except LdapUnavailableError as error:
-            failed, found = error.stage, str(error)
-        self.checks += _server_checks(server, failed, found)
+            failed, text = error.stage, str(error)
+        self.checks += _server_checks(server, failed, text)
 
     async def _find(self, username: str) -> Entry | None:
         try:
@@ -162,11 +162,11 @@ class LdapDryRun:
     def _hold(self, title: str) -> None:
         self.checks.append(Check(title, State.HELD))
 
-    def _fail(self, title: str, found: str) -> None:
-        self.checks.append(Check(title, State.FAILED, found, _ADVICE[title]))
+    def _fail(self, title: str, text: str) -> None:
+        self.checks.append(Check(title, State.FAILED, text, _ADVICE[title]))
 
 
-def _server_checks(server: LdapServer, failed: str, found: str) -> Iterator[Check]:
+def _server_checks(server: LdapServer, failed: str, text: str) -> Iterator[Check]:
     is_over = False
     for stage, (words, advice) in _STAGES.items():
         title = f"{server} {words}"
@@ -174,6 +174,6 @@ def _server_checks(server: LdapServer, failed: str, found: str) -> Iterator[Chec
             yield Check(title, State.NOT_REACHED)
         elif stage == failed:
             is_over = True
-            yield Check(title, State.FAILED, found, advice)
+            yield Check(title, State.FAILED, text, advice)
         else:
             yield Check(title, State.HELD)

@@ -116,9 +116,9 @@ class LdapPeople:
         _require_plausible(username, password)
         entry = await self.find_entry(username)
         async with attempt(self.subject_of(entry) if entry is not None else ""):
-            found = await self.try_password(entry, password)
+            stored_entry = await self.try_password(entry, password)
         # Read again, after the bind: it may have lifted a lock whose time was over.
-        subject = self.subject_of(found)
+        subject = self.subject_of(stored_entry)
         return await self.get_current(subject, now, signs_in=True)
 
     async def try_password(self, entry: Entry | None, password: Secret) -> Entry:
@@ -198,7 +198,7 @@ class LdapPeople:
             over[subject] = _GONE
             with suppress(ValueError):
                 filters.append(equals(attribute, subject_value(subject, attribute)))
-        found = (
+        entries = (
             await connection.search(
                 self._directory.base,
                 any_of(filters),
@@ -208,7 +208,7 @@ class LdapPeople:
             if filters
             else ()
         )
-        if len(found) > len(filters):
+        if len(entries) > len(filters):
             # The rest was cut off, and who is in it has not left: ask about fewer, down
             # to the one of several entries, of whom nobody can tell.
             if len(subjects) == 1:
@@ -223,7 +223,7 @@ class LdapPeople:
                 **await self._find_over(connection, subjects=subjects[:half], now=now),
                 **await self._find_over(connection, subjects=subjects[half:], now=now),
             }
-        for entry in found:
+        for entry in entries:
             subject = read_subject(entry, attribute)
             state = state_of_entry(entry, now)
             if subject in over and not state.is_over:
@@ -258,17 +258,17 @@ class LdapPeople:
             PersonRefusedError: more than one has it.
         """
         directory = self._directory
-        found = await connection.search(
+        entries = await connection.search(
             directory.base,
             fill_filter(directory.filter, {"username": username.encode()}),
             self._attributes,
             most=1,
         )
-        if len(found) > 1:
+        if len(entries) > 1:
             raise PersonRefusedError(
                 AccountState.WRONG, "more than one entry has this name"
             )
-        return found[0] if found else None
+        return entries[0] if entries else None
 
     async def _get_entry(self, connection: LdapConnection, subject: str) -> Entry:
         attribute = self._directory.subject
@@ -278,16 +278,16 @@ class LdapPeople:
             raise PersonRefusedError(
                 AccountState.WRONG, f"{subject} is no {attribute}", is_gone=True
             ) from None
-        found = await connection.search(
+        entries = await connection.search(
             self._directory.base, equals(attribute, value), self._attributes, most=1
         )
-        if len(found) != 1:
+        if len(entries) != 1:
             raise PersonRefusedError(
                 AccountState.WRONG,
-                f"{len(found) or 'no'} entries with {attribute} {subject}",
-                is_gone=not found,
+                f"{len(entries) or 'no'} entries with {attribute} {subject}",
+                is_gone=not entries,
             )
-        return found[0]
+        return entries[0]
 
     async def _read(
         self, connection: LdapConnection, subject: str, now: datetime, *, signs_in: bool

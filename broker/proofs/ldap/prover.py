@@ -70,13 +70,13 @@ class LdapProver:
         Raises:
             IdpCommunicationError: the operator's file no longer has it.
         """
-        found = self._directories.get(provider.directory)
-        if found is None:
+        people = self._directories.get(provider.directory)
+        if people is None:
             raise IdpCommunicationError(
                 _UNREACHABLE,
                 detail=f"BROKER_DIRECTORIES_FILE has no {provider.directory}",
             )
-        return found
+        return people
 
     async def prove(
         self,

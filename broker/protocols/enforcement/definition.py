@@ -161,9 +161,9 @@ def parse_definition(text: str, name: str) -> ServiceDefinition:
     try:
         definition = ServiceDefinition.model_validate_json(text)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)[:PROBLEMS_MAX]
+        results = error.errors(include_url=False, include_input=False)[:PROBLEMS_MAX]
         raise DefinitionRejected(
-            *((".".join(map(str, one["loc"])), one["msg"]) for one in found)
+            *((".".join(map(str, entry["loc"])), entry["msg"]) for entry in results)
         ) from None
     _check(definition, name)
     return definition
@@ -201,7 +201,7 @@ def captures(path: str) -> dict[str, bool]:
     """
     if not path.startswith("/") or "//" in path:
         raise ValueError("must begin with a slash and have no empty segment")
-    found: dict[str, bool] = {}
+    results: dict[str, bool] = {}
     segments = path[1:].split("/")
     for number, segment in enumerate(segments):
         if "{" not in segment and "}" not in segment:
@@ -213,10 +213,10 @@ def captures(path: str) -> dict[str, bool]:
             )
         if match[2] and number != len(segments) - 1:
             raise ValueError(f"{segment} must be the last segment")
-        if match[1] in found:
+        if match[1] in results:
             raise ValueError(f"{{{match[1]}}} comes twice")
-        found[match[1]] = bool(match[2])
-    return found
+        results[match[1]] = bool(match[2])
+    return results
 
 
 def placeholders(pattern: str) -> tuple[str, ...]:
@@ -305,7 +305,7 @@ def _check_route(definition: ServiceDefinition, route: Route, place: str) -> Non
     except ValueError as error:
         raise DefinitionRejected((place, str(error))) from None
     pattern = "" if type_name is None else definition.resource_types[type_name]
-    missing = [one for one in placeholders(pattern) if one not in caught]
+    missing = [text for text in placeholders(pattern) if text not in caught]
     if missing:
         message = f"the path does not catch {{{missing[0]}}} of {type_name}"
         raise DefinitionRejected((place, message))

@@ -136,35 +136,35 @@ def read_forwarded(headers: Headers) -> ClientRequest:
     Raises:
         RequestAmbiguous: something is missing, or described twice or in two ways.
     """
-    found: dict[bytes, bytes] = {}
+    results: dict[bytes, bytes] = {}
     rest: list[tuple[bytes, bytes]] = []
     for header in headers:
         name = header[0]
         if name in _DESCRIPTION:
-            if name in found and name != _FOR:
+            if name in results and name != _FOR:
                 raise RequestAmbiguous(f"{name.decode()} was sent twice.")
-            found[name] = header[1]
+            results[name] = header[1]
         elif name not in _OF_THE_SUBREQUEST:
             rest.append(header)
-    method_name, uri_name = _family(found)
-    method = found[method_name].decode("latin-1")
+    method_name, uri_name = _family(results)
+    method = results[method_name].decode("latin-1")
     if not (method.isascii() and method.isalpha() and len(method) <= _METHOD_LENGTH):
         raise RequestAmbiguous(f"{method_name.decode()} is not a method.")
-    if not found.get(_HOST):
+    if not results.get(_HOST):
         raise RequestAmbiguous(f"{_HOST.decode()} is missing.")
-    raw_path, _, query = found[uri_name].partition(b"?")
-    length = found.get(_LENGTH, b"")
-    secure = found.get(_PROTO, b"").lower()
+    raw_path, _, query = results[uri_name].partition(b"?")
+    length = results.get(_LENGTH, b"")
+    secure = results.get(_PROTO, b"").lower()
     return ClientRequest(
         method=method,
         raw_path=raw_path,
         query=query,
         headers=(
-            (b"host", found[_HOST]),
+            (b"host", results[_HOST]),
             *rest,
-            *_signed_of_the_connection(rest, found[uri_name], length),
+            *_signed_of_the_connection(rest, results[uri_name], length),
         ),
-        source_ip=last_address(found.get(_FOR, b"")),
+        source_ip=last_address(results.get(_FOR, b"")),
         secure=None if not secure else secure == b"https",
         content_length=_content_length(length),
     )
@@ -242,14 +242,14 @@ def _is_target(url: bytes, target: bytes, headers: Headers) -> bool:
     return url in {target, *(b"%b://%b%b" % (s, host, target) for s in _SCHEMES)}
 
 
-def _family(found: dict[bytes, bytes]) -> tuple[bytes, bytes]:
-    sent = [names for names in _FAMILIES if names[0] in found or names[1] in found]
+def _family(results: dict[bytes, bytes]) -> tuple[bytes, bytes]:
+    sent = [names for names in _FAMILIES if names[0] in results or names[1] in results]
     if len(sent) > 1:
         raise RequestAmbiguous(
             "The request has both X-Forwarded and X-Original headers; a proxy must"
             " send one kind and remove the other."
         )
-    if not sent or sent[0][0] not in found or sent[0][1] not in found:
+    if not sent or sent[0][0] not in results or sent[0][1] not in results:
         raise RequestAmbiguous("The proxy does not send the request's method and URI.")
     return sent[0]
 

@@ -62,8 +62,8 @@ class CompiledService:
         self.scopes = tuple(definition.scopes) or (self.prefix,)
         self._arn = f"arn:aws:{self.prefix}:{self.region}:{account}:"
         self._actions = {
-            f"{self.prefix}:{one}".lower(): f"{self.prefix}:{one}"
-            for one in definition.actions or (INVOKE,)
+            f"{self.prefix}:{action}".lower(): f"{self.prefix}:{action}"
+            for action in definition.actions or (INVOKE,)
         }
         keys = definition.condition_keys.items()
         self._keys = {key.lower(): kind for key, kind in keys}
@@ -146,13 +146,13 @@ class CompiledService:
 
     def find_type(self, arn: str) -> str | None:
         """The declared type of a resource: of those that fit, the most specific."""
-        best, found = -1, None
+        best, text = -1, None
         for name, pattern in self.resource_patterns.items():
             literals = _RESOURCE.sub("\0", pattern).split("\0")
             size = sum(map(len, literals))
             if size > best and _fits(literals, arn):
-                best, found = size, name
-        return found
+                best, text = size, name
+        return text
 
     def may_bring(self, key: str) -> bool:
         """Whether the service may tell the value of a condition key.
@@ -209,8 +209,8 @@ def _fits(literals: list[str], arn: str) -> bool:
         return False
     at = len(first)
     for part in rest[:-1]:
-        found = arn.find(part, at + 1)
-        if found < 0:
+        match = arn.find(part, at + 1)
+        if match < 0:
             return False
-        at = found + len(part)
+        at = match + len(part)
     return arn.endswith(rest[-1]) and at < len(arn) - len(rest[-1])

@@ -128,10 +128,10 @@ def read_s3_request(
 
     ``query`` is what follows the question mark, as it was sent.
     """
-    given = _read_query(query)
-    if given is None:
+    params = _read_query(query)
+    if params is None:
         return None
-    subresources = [name for name in given if name in _SUBRESOURCES]
+    subresources = [name for name in params if name in _SUBRESOURCES]
     sub = subresources[0] if subresources else ""
     if not bucket:
         is_list = method == "GET" and not (key or sub)
@@ -139,10 +139,10 @@ def read_s3_request(
     action = (_OBJECT if key else _BUCKET).get((method, sub))
     if action is None or len(subresources) > 1:
         return None
-    if key and given.get("versionId"):
+    if key and params.get("versionId"):
         action = _VERSIONED.get(action, action)
     resource = f"arn:aws:s3:::{bucket}/{key}" if key else f"arn:aws:s3:::{bucket}"
-    context = {f"s3:{name}": (given[name],) for name in _KEYS if name in given}
+    context = {f"s3:{name}": (params[name],) for name in _KEYS if name in params}
     return ActionOnResource(f"s3:{action}", resource), context
 
 
@@ -154,9 +154,9 @@ def _read_query(query: str) -> dict[str, str] | None:
         )
     except ValueError:
         return None
-    given = dict(pairs)
+    params = dict(pairs)
     is_known = all(
         name in _SUBRESOURCES or name in _PLAIN or name.startswith(_PLAIN_PREFIXES)
-        for name in given
+        for name in params
     )
-    return given if is_known and len(given) == len(pairs) else None
+    return params if is_known and len(params) == len(pairs) else None

@@ -99,7 +99,7 @@ class RestService:
         return reader
 
     def read_given(
-        self, operation: str, given: Mapping[str, object]
+        self, operation: str, params: Mapping[str, object]
     ) -> Mapping[str, object]:
         """What a page gives an operation, as JSON has it, held to the model.
 
@@ -116,7 +116,7 @@ class RestService:
             lambda to: compile_document(shapes, to["shape"]),
         )
         violations = Violations(Wording())
-        result = read_members(members, given, "", violations)
+        result = read_members(members, params, "", violations)
         violations.refuse()
         return result
 
@@ -156,11 +156,11 @@ class RestService:
             if queries:
                 result.update(read_members(queries, call.query, "", violations))
             if headers:
-                given = {
+                params = {
                     wire: call.raw.find_header(wire.lower().encode("ascii"))
                     for wire in headers
                 }
-                result.update(read_members(headers, given, "", violations))
+                result.update(read_members(headers, params, "", violations))
             if documents:
                 document = parse_document(call.raw.body)
                 result.update(read_members(documents, document, "", violations))
@@ -241,7 +241,7 @@ def _http(model: ServiceModel, operation: str) -> HttpModel:
 
 def _routes(model: ServiceModel) -> Mapping[str, tuple[_Route, ...]]:
     """By method; the more a route asks for, the earlier it is tried."""
-    found: dict[str, list[_Route]] = {}
+    results: dict[str, list[_Route]] = {}
     for operation in model["operations"]:
         http = _http(model, operation)
         path, _, query = http["requestUri"].partition("?")
@@ -255,19 +255,19 @@ def _routes(model: ServiceModel) -> Mapping[str, tuple[_Route, ...]]:
             path=re.compile(pattern),
             query=frozenset(parse_qsl(query, keep_blank_values=True)),
         )
-        found.setdefault(http["method"], []).append(route)
+        results.setdefault(http["method"], []).append(route)
     return {
         method: tuple(
-            sorted(routes, key=lambda one: (-len(one.query), one.path.groups))
+            sorted(routes, key=lambda entry: (-len(entry.query), entry.path.groups))
         )
-        for method, routes in found.items()
+        for method, routes in results.items()
     }
 
 
 def _parse_query(query: bytes) -> Mapping[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    results: dict[str, list[str]] = {}
     if not query:
-        return found
+        return results
     try:
         text = query.decode("ascii")
         if _BROKEN_ESCAPE.search(text):
@@ -278,8 +278,8 @@ def _parse_query(query: bytes) -> Mapping[str, list[str]]:
     except ValueError as error:
         raise _malformed() from error
     for name, value in pairs:
-        found.setdefault(name, []).append(value)
-    return found
+        results.setdefault(name, []).append(value)
+    return results
 
 
 def _decode(text: str) -> str:

@@ -30,20 +30,20 @@ class Entry:
     def of(cls, dn: str, attributes: Iterable[tuple[str, Iterable[bytes]]]) -> "Entry":
         """From what the server sent; options such as ``;binary`` are left out."""
         values: dict[str, tuple[bytes, ...]] = {}
-        for name, found in attributes:
+        for name, match in attributes:
             key = name.partition(";")[0].lower()
-            values[key] = (*values.get(key, ()), *found)
+            values[key] = (*values.get(key, ()), *match)
         return cls(dn, values)
 
     def texts(self, attribute: str) -> tuple[str, ...]:
         """The values that are UTF-8."""
-        found = []
+        results = []
         for raw in self.values.get(attribute.lower(), ()):
             try:
-                found.append(raw.decode())
+                results.append(raw.decode())
             except UnicodeDecodeError:
                 continue
-        return tuple(found)
+        return tuple(results)
 
     def text(self, attribute: str) -> str:
         """The first of them; empty when there is none."""
@@ -177,9 +177,9 @@ def state_of_bind(
         return AccountState.DISABLED
     if said is not None:
         return said
-    found = _SUB_CODE.search(text)
-    if found is not None:
-        return _SUB_CODES.get(found[1], AccountState.WRONG)
+    match = _SUB_CODE.search(text)
+    if match is not None:
+        return _SUB_CODES.get(match[1], AccountState.WRONG)
     if "retry limit" in text:
         return AccountState.LOCKED
     return AccountState.WRONG
@@ -261,10 +261,10 @@ def _number(entry: Entry, attribute: str) -> int | None:
 
 
 def _time(entry: Entry, attribute: str) -> datetime | None:
-    found = _GENERALIZED_TIME.fullmatch(entry.text(attribute))
-    if found is None:
+    match = _GENERALIZED_TIME.fullmatch(entry.text(attribute))
+    if match is None:
         return None
     try:
-        return datetime.strptime(found[1], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+        return datetime.strptime(match[1], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
     except ValueError:
         return None

@@ -26,11 +26,11 @@ def require_filter(template: str, places: frozenset[str]) -> str:
     Raises:
         ValueError: it is not a filter, or has none of the places, or another one.
     """
-    found = set(_PLACE.findall(template))
-    if not found or not found <= places:
+    results = set(_PLACE.findall(template))
+    if not results or not results <= places:
         named = " or ".join(sorted(f"{{{place}}}" for place in places))
         raise ValueError(f"the filter {template!r} must have {named}, and no other")
-    fill_filter(template, dict.fromkeys(found, b"x"))
+    fill_filter(template, dict.fromkeys(results, b"x"))
     return template
 
 

@@ -165,26 +165,26 @@ def read_values(claims: Mapping[str, Any], name: str) -> tuple[str, ...]:
     Raises:
         OidcRejected: BAD_CLAIM.
     """
-    found = claims.get(name)
-    if type(found) is str and len(found) <= CHARACTERS_MAX:
-        return (found,)  # what most claims are
+    match = claims.get(name)
+    if type(match) is str and len(match) <= CHARACTERS_MAX:
+        return (match,)  # what most claims are
     if name not in claims:
-        found = _descend(claims, name)
-    members = found if isinstance(found, list) else [] if found is None else [found]
+        match = _descend(claims, name)
+    members = match if isinstance(match, list) else [] if match is None else [match]
     if len(members) > VALUES_MAX:
         raise _bad(name, f"has {len(members)} values, {VALUES_MAX} are read")
-    if isinstance(found, list) and not all(isinstance(m, str) for m in members):
+    if isinstance(match, list) and not all(isinstance(m, str) for m in members):
         raise _bad(name, "is a list of something else than texts")
     return tuple(_text(member, name) for member in members)
 
 
 def _descend(claims: Mapping[str, Any], name: str) -> object:
-    found: object = claims
+    stored_claims: object = claims
     for step in name.split("/"):
-        if not isinstance(found, dict):  # as JSON has it
+        if not isinstance(stored_claims, dict):  # as JSON has it
             return None
-        found = found.get(step)
-    return found
+        stored_claims = stored_claims.get(step)
+    return stored_claims
 
 
 def _text(value: object, name: str) -> str:

@@ -47,8 +47,8 @@ def parse_discovery(data: bytes, issuer: str) -> Discovery:
         raise _rejected(f"not a JSON object: {error}") from error
     if document.get("issuer") != issuer:
         # Source: Discovery 4.3: the issuer MUST be exactly the one asked for.
-        found = repr(document.get("issuer"))[:200]
-        raise _rejected(f"issuer is {found}, expected {issuer!r}")
+        text = repr(document.get("issuer"))[:200]
+        raise _rejected(f"issuer is {text}, expected {issuer!r}")
     jwks_uri = _read_url(document, "jwks_uri")
     if not jwks_uri:
         raise _rejected("jwks_uri is missing")

@@ -127,13 +127,13 @@ def _decode(text: str) -> str:
     more memory than the text itself; urllib's makes an object of every escape.
     """
     raw = text.encode()
-    found = a2b_qp(raw.translate(_QUOTED))
-    if found.count(_IN_NO_TEXT) == raw.count(b"="):
-        found = found.translate(_EQUALS)
-    return found.decode()
+    match = a2b_qp(raw.translate(_QUOTED))
+    if match.count(_IN_NO_TEXT) == raw.count(b"="):
+        match = match.translate(_EQUALS)
+    return match.decode()
 
 
-def flatten(given: Mapping[str, object]) -> dict[str, str]:
+def flatten(params: Mapping[str, object]) -> dict[str, str]:
     """The parameters of an input; members that are None are not sent.
 
     A mapping is a structure; the few maps there are must be lists of entries.
@@ -143,11 +143,11 @@ def flatten(given: Mapping[str, object]) -> dict[str, str]:
 
     Source: captured requests (CAP).
     """
-    return dict(_members(given, ""))
+    return dict(_members(params, ""))
 
 
-def _members(given: Mapping[str, object], prefix: str) -> Iterator[tuple[str, str]]:
-    for name, value in given.items():
+def _members(params: Mapping[str, object], prefix: str) -> Iterator[tuple[str, str]]:
+    for name, value in params.items():
         if value is not None:
             yield from _value(f"{prefix}{name}", value)
 
@@ -169,7 +169,7 @@ def _value(path: str, value: object) -> Iterator[tuple[str, str]]:
         case Sequence() if not value:
             yield path, ""
         case Sequence():
-            for number, one in enumerate(value, 1):
-                yield from _value(f"{path}.member.{number}", one)
+            for number, entry in enumerate(value, 1):
+                yield from _value(f"{path}.member.{number}", entry)
         case _:
             raise TypeError(f"{path} has a {type(value).__name__}")

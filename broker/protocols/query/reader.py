@@ -46,10 +46,10 @@ def compile_reader(shapes: Shapes, name: str | None, wording: Wording) -> Reader
 
     def read(params: Mapping[str, str]) -> dict[str, object]:
         violations = Violations(wording)
-        given: Mapping[str, Node] = params
+        parameters: Mapping[str, Node] = params
         if aggregates and "." in " ".join(params):
-            given = _fold(params, aggregates)
-        result = read_members(members, given, "", violations)
+            parameters = _fold(params, aggregates)
+        result = read_members(members, parameters, "", violations)
         violations.refuse()
         return result
 
@@ -172,9 +172,9 @@ def _compile_string_list(shape: ShapeModel, element: ShapeModel) -> Read:
             wrong.append(violations.wording.element(path, constraints or broken[0]))
         if wrong:
             listed = "[" + ", ".join(values)[:SHOWN_CHARACTERS] + "]"
-            shown = "" if sensitive else f" '{listed}'"
+            label = "" if sensitive else f" '{listed}'"
             for text in wrong:
-                violations.add(shown, path, text)
+                violations.add(label, path, text)
         return values
 
     def check(value: str) -> tuple[str, ...]:

@@ -157,35 +157,35 @@ class _Structure:
                 self._strings.add(member)
         self._layouts: dict[tuple[str, ...], _Layout] = {}
 
-    def write(self, given: Mapping[str, Any]) -> str:
+    def write(self, params: Mapping[str, Any]) -> str:
         """As each member would be written by itself, with a prepared text."""
         text, pick_strings, pick_all, others = self._layouts.get(
-            tuple(given)
-        ) or self._lay_out(given)
-        strings, values = pick_strings(given), pick_all(given)
+            tuple(params)
+        ) or self._lay_out(params)
+        strings, values = pick_strings(params), pick_all(params)
         if None in values or "" in strings:
-            return self._write_each(given)
+            return self._write_each(params)
         joined = "".join(strings)
         # Most of an answer comes by here, and most of the time nothing is escaped.
         if not joined.isprintable() or "&" in joined or "<" in joined or ">" in joined:
-            return self._write_each(given)
+            return self._write_each(params)
         if others:
             values = [*values]
             for place, write_other in others:
                 values[place] = write_other(values[place])
         return text % tuple(values)
 
-    def _write_each(self, given: Mapping[str, Any]) -> str:
+    def _write_each(self, params: Mapping[str, Any]) -> str:
         text = "".join(
             write(content)
             for member, write in self._members.items()
-            if (content := given.get(member)) is not None
+            if (content := params.get(member)) is not None
         )
         return f"{self._opening}{text}{self._closing}" if text else self._empty
 
-    def _lay_out(self, given: Mapping[str, Any]) -> _Layout:
-        refuse_unknown_members(self._name, self._shape, given)
-        present = [member for member in self._members if member in given]
+    def _lay_out(self, params: Mapping[str, Any]) -> _Layout:
+        refuse_unknown_members(self._name, self._shape, params)
+        present = [member for member in self._members if member in params]
         text = "".join(
             f"{self._indent}<{member}>%s</{member}>\n"
             if member in self._strings
@@ -204,7 +204,7 @@ class _Structure:
             tuple(others),
         )
         if len(self._layouts) < _LAYOUTS_MAX:
-            self._layouts[tuple(given)] = layout
+            self._layouts[tuple(params)] = layout
         return layout
 
 
@@ -212,7 +212,7 @@ def _pick(names: Sequence[str]) -> _Pick:
     """The values of several members at once."""
     if len(names) > 1:
         return itemgetter(*names)
-    return lambda given: [given[name] for name in names]
+    return lambda params: [params[name] for name in names]
 
 
 def _compile_list(shapes: Shapes, shape: ShapeModel, tag: str, depth: int) -> Write:

@@ -118,10 +118,10 @@ def require_conditions(
 
     Source: SAML 2.0 Core 2.5.1.
     """
-    found = children_named(assertion, CONDITIONS)
-    if len(found) != 1:
-        raise SamlRejected(SamlReason.STRUCTURE, f"{len(found)} Conditions, not one")
-    conditions = found[0]
+    elements = children_named(assertion, CONDITIONS)
+    if len(elements) != 1:
+        raise SamlRejected(SamlReason.STRUCTURE, f"{len(elements)} Conditions, not one")
+    conditions = elements[0]
     is_strict = expected.options.profile is Profile.STRICT
     not_on_or_after = _require_window(conditions, "Conditions", expected)
     restrictions, once = 0, set(_ONCE)
@@ -223,12 +223,12 @@ def find_session_end(
 def _require_confirmation(
     confirmation: _Element, expected: AssertionExpectations
 ) -> Confirmation:
-    found = children_named(confirmation, SUBJECT_CONFIRMATION_DATA)
-    if len(found) != 1:
+    elements = children_named(confirmation, SUBJECT_CONFIRMATION_DATA)
+    if len(elements) != 1:
         raise SamlRejected(
-            SamlReason.CONFIRMATION, f"{len(found)} SubjectConfirmationData, not one"
+            SamlReason.CONFIRMATION, f"{len(elements)} SubjectConfirmationData, not one"
         )
-    data = found[0]
+    data = elements[0]
     recipient = data.get("Recipient")
     if not recipient:
         raise SamlRejected(SamlReason.CONFIRMATION, "there is no Recipient")

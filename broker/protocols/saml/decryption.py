@@ -146,15 +146,15 @@ def _get_parts(encrypted: _Element) -> tuple[_Element, _Element]:
     data = _only(encrypted, _ENCRYPTED_DATA)
     if data.get("Type", _ELEMENT_TYPE) != _ELEMENT_TYPE:
         raise _failed("EncryptedData is not of type Element")
-    found = list(encrypted.iter(_ENCRYPTED_KEY))
-    if len(found) != 1:
-        raise _failed(f"{len(found)} encrypted keys, exactly one is taken")
-    parent = found[0].getparent()
+    elements = list(encrypted.iter(_ENCRYPTED_KEY))
+    if len(elements) != 1:
+        raise _failed(f"{len(elements)} encrypted keys, exactly one is taken")
+    parent = elements[0].getparent()
     if parent is not encrypted and (
         parent is None or parent.tag != _KEY_INFO or parent.getparent() is not data
     ):
         raise _failed("the encrypted key stands in the wrong place")
-    return data, found[0]
+    return data, elements[0]
 
 
 def _oaep_parameters(method: _Element) -> str:
@@ -190,10 +190,10 @@ def _cipher_value(element: _Element) -> str:
 
 
 def _only(element: _Element, tag: str) -> _Element:
-    found = element.findall(tag)
-    if len(found) != 1:
-        raise _failed(f"{len(found)} elements {etree.QName(tag).localname}, not one")
-    return found[0]
+    elements = element.findall(tag)
+    if len(elements) != 1:
+        raise _failed(f"{len(elements)} elements {etree.QName(tag).localname}, not one")
+    return elements[0]
 
 
 def _failed(detail: str) -> SamlRejected:

@@ -185,13 +185,13 @@ def find_entities(root: _Element) -> list[_Element]:
         return [root]
     if root.tag != _ENTITIES:
         raise _rejected(MetadataReason.UNPARSABLE, _UNPARSABLE, "another root element")
-    found: list[_Element] = []
+    elements: list[_Element] = []
     groups = [root]
     while groups:
         group = groups.pop()
-        found.extend(group.findall(_ENTITY))
+        elements.extend(group.findall(_ENTITY))
         groups.extend(group.findall(_ENTITIES))
-    return found
+    return elements
 
 
 def find_valid_until(elements: Iterable[_Element]) -> datetime | None:

@@ -79,14 +79,14 @@ def read_published_metadata(
         root = _verified(root, signers)
     entities = []
     for entity_id in sorted(entity_ids):
-        found = [e for e in find_entities(root) if e.get("entityID") == entity_id]
-        if len(found) != 1:
+        elements = [e for e in find_entities(root) if e.get("entityID") == entity_id]
+        if len(elements) != 1:
             raise MetadataRejected(
                 MetadataReason.OTHER_ENTITY,
                 f"The published metadata has the entity {entity_id[:300]}"
-                f" {len(found)} times; it must have it once.",
+                f" {len(elements)} times; it must have it once.",
             )
-        entities += found
+        entities += elements
     kept = _document(entities)
     return PublishedMetadata(
         text=kept,
@@ -116,9 +116,9 @@ def parse_signers(pem: str) -> tuple[SigningKey, ...]:
     )
 
 
-def is_equivalent(one: IdpMetadata, other: IdpMetadata) -> bool:
+def is_equivalent(metadata: IdpMetadata, other: IdpMetadata) -> bool:
     """Whether nothing differs that counts: keys, their ends, endpoints, validity."""
-    return one == other and _ends(one) == _ends(other)
+    return metadata == other and _ends(metadata) == _ends(other)
 
 
 def is_newer(published: IdpMetadata, known: IdpMetadata) -> bool:
@@ -200,14 +200,14 @@ def _document(entities: Sequence[_Element]) -> str:
 
 def _cache_duration(entities: Sequence[_Element]) -> timedelta | None:
     """The shortest that the entities or the groups around them ask for."""
-    found = []
+    timedeltas = []
     for element in chain.from_iterable(
         (entity, *entity.iterancestors()) for entity in entities
     ):
         text = element.get("cacheDuration")
         if text is not None:
-            found.append(_parse_duration(text))
-    return min(found, default=None)
+            timedeltas.append(_parse_duration(text))
+    return min(timedeltas, default=None)
 
 
 def _parse_duration(text: str) -> timedelta:

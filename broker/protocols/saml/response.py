@@ -105,12 +105,12 @@ def _require_success(root: _Element, statuses: list[_Element]) -> None:
 
 def _only_assertion(root: _Element, children: Mapping[str, list[_Element]]) -> _Element:
     # Anywhere and in any namespace: a second one has no honest reason to be there.
-    found = list(root.iterdescendants("{*}Assertion", "{*}EncryptedAssertion"))
+    elements = list(root.iterdescendants("{*}Assertion", "{*}EncryptedAssertion"))
     direct = [child for tag in _ASSERTIONS for child in children.get(tag, ())]
-    if len(found) != 1 or len(direct) != 1:
+    if len(elements) != 1 or len(direct) != 1:
         raise SamlRejected(
             SamlReason.ASSERTION_COUNT,
-            f"{len(found)} assertions, {len(direct)} of them where they belong; "
+            f"{len(elements)} assertions, {len(direct)} of them where they belong; "
             "exactly one is taken",
         )
     for tag in children:

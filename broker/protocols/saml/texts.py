@@ -34,16 +34,16 @@ def decode_response(response_text: str) -> str:
             f"{len(response_text)} characters, at most {CHARACTERS_MAX} are taken",
         )
     try:
-        given = response_text.encode("ascii")
-        raw = a2b_base64(given)
+        values = response_text.encode("ascii")
+        raw = a2b_base64(values)
     except ValueError as error:
         raise SamlRejected(SamlReason.NOT_BASE64, "the text is not base64") from error
     # The decoder ignores unknown characters. Accept the canonical form only: nothing
     # foreign, no stray final bits, nothing after the padding.
     canonical = b2a_base64(raw, newline=False)
-    if canonical != given:
-        given = given.translate(None, _WHITE_SPACE)
-    if not raw or canonical != given:
+    if canonical != values:
+        values = values.translate(None, _WHITE_SPACE)
+    if not raw or canonical != values:
         raise SamlRejected(
             SamlReason.NOT_BASE64, "the base64 is empty or not canonical"
         )

@@ -271,10 +271,10 @@ def _require_signatures(root: _Element, *known: _Element | None) -> None:
 
 
 def _only_child(root: _Element, tag: str) -> _Element:
-    found = children_named(root, tag)
-    if len(found) != 1:
+    elements = children_named(root, tag)
+    if len(elements) != 1:
         raise SamlRejected(SamlReason.ASSERTION_COUNT, "not exactly one assertion")
-    return found[0]
+    return elements[0]
 
 
 def _unverified_issuer(assertion: _Element) -> str:
@@ -369,10 +369,10 @@ def _check_envelope(
 
 
 def _only_subject(assertion: _Element) -> _Element:
-    found = children_named(assertion, SUBJECT)
-    if len(found) != 1:
-        raise SamlRejected(SamlReason.SUBJECT, f"{len(found)} subjects, not one")
-    return found[0]
+    elements = children_named(assertion, SUBJECT)
+    if len(elements) != 1:
+        raise SamlRejected(SamlReason.SUBJECT, f"{len(elements)} subjects, not one")
+    return elements[0]
 
 
 def _read_name_id(subject: _Element) -> tuple[str, str]:

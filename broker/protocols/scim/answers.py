@@ -61,15 +61,15 @@ def show_user(
     resource.meta = _meta(user, "User", f"{base}/Users/{user.user_id}")
     whole = _projected(resource, listing)
     if listing.shows("groups"):
-        shown = [
+        rows = [
             {
-                "value": one.group_id,
-                "$ref": f"{base}/Groups/{one.group_id}",
-                "display": one.group_name,
+                "value": membership.group_id,
+                "$ref": f"{base}/Groups/{membership.group_id}",
+                "display": membership.group_name,
             }
-            for one in groups
+            for membership in groups
         ]
-        whole = {**whole, **({"groups": shown} if shown else {})}
+        whole = {**whole, **({"groups": rows} if rows else {})}
     return whole
 
 
@@ -89,11 +89,11 @@ def show_group(
     whole = _projected(resource, listing)
     if listing.shows("members"):
         # Built by hand: a model for each of thousands of members takes too long.
-        shown = [
-            {"value": one.user_id, "$ref": f"{base}/Users/{one.user_id}"}
-            for one in members
+        rows = [
+            {"value": membership.user_id, "$ref": f"{base}/Users/{membership.user_id}"}
+            for membership in members
         ]
-        whole = {**whole, **({"members": shown} if shown else {})}
+        whole = {**whole, **({"members": rows} if rows else {})}
     return whole
 
 
@@ -128,21 +128,21 @@ def show_discovery(base: str, path: str) -> Answer | None:
     }
     if name not in documents:
         return None
-    found = documents[name](base)
+    results = documents[name](base)
     if name == "ServiceProviderConfig":
-        return None if rest else found[0]
+        return None if rest else results[0]
     if rest:
-        return next((one for one in found if one["id"] == rest), None)
-    return show_list(found, len(found), 1)
+        return next((entry for entry in results if entry["id"] == rest), None)
+    return show_list(results, len(results), 1)
 
 
-def _meta(one: ProvisionedUser | ProvisionedGroup, kind: str, location: str) -> Meta:
+def _meta(entry: ProvisionedUser | ProvisionedGroup, kind: str, location: str) -> Meta:
     return Meta(
         resource_type=kind,
-        created=one.created_at,
-        last_modified=one.updated_at,
+        created=entry.created_at,
+        last_modified=entry.updated_at,
         location=location,
-        version=etag(one.version),
+        version=etag(entry.version),
     )
 
 
@@ -178,23 +178,26 @@ def _config(base: str) -> list[Answer]:
 
 
 def _resource_types(base: str) -> list[Answer]:
-    found = []
+    results = []
     for kind in _TYPES:
-        one = ResourceType.from_resource(kind)
-        one.meta = Meta(
-            resource_type="ResourceType", location=f"{base}/ResourceTypes/{one.id}"
+        resource_type = ResourceType.from_resource(kind)
+        resource_type.meta = Meta(
+            resource_type="ResourceType",
+            location=f"{base}/ResourceTypes/{resource_type.id}",
         )
-        found.append(_dumped(one))
-    return found
+        results.append(_dumped(resource_type))
+    return results
 
 
 def _schemas(base: str) -> list[Answer]:
-    found = []
+    results = []
     for kind in _TYPES:
-        one = kind.to_schema()
-        one.meta = Meta(resource_type="Schema", location=f"{base}/Schemas/{one.id}")
-        found.append(_dumped(one))
-    return found
+        schema = kind.to_schema()
+        schema.meta = Meta(
+            resource_type="Schema", location=f"{base}/Schemas/{schema.id}"
+        )
+        results.append(_dumped(schema))
+    return results
 
 
 def _dumped(resource: Resource[Any]) -> Answer:

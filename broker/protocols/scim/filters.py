@@ -65,12 +65,12 @@ def read_filter(text: str, kind: type[Resource[Any]]) -> tuple[FilterCondition, 
         )
     bound: Any = ScimFilter[kind]  # type: ignore[valid-type]
     node: FilterNode = bound(text).ast
-    found = tuple(_conditions(node, kind))
-    if len({one.attribute for one in found}) < len(found):
+    conditions = tuple(_conditions(node, kind))
+    if len({condition.attribute for condition in conditions}) < len(conditions):
         raise ScimRejected(
             "A filter may name each attribute only once.", "invalidFilter"
         )
-    return found
+    return conditions
 
 
 def _conditions(

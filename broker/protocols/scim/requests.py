@@ -73,9 +73,9 @@ class Listing:
             return True
         asked = self.projection.attributes
         if asked:
-            return name in {_attribute(one) for one in asked}
+            return name in {_attribute(path) for path in asked}
         excluded = self.projection.excluded_attributes or ()
-        return name not in {_attribute(one) for one in excluded}
+        return name not in {_attribute(path) for path in excluded}
 
 
 def _attribute(path: object) -> str:
@@ -143,10 +143,10 @@ def read_user_patch(body: bytes, user_id: str = "") -> PatchOp[User]:
     Raises:
         ScimRejected: it is malformed.
     """
-    given = _patch_body(body, user_id)
+    params = _patch_body(body, user_id)
     with rejecting():
         return PatchOp[User].model_validate(
-            given, scim_ctx=Context.RESOURCE_PATCH_REQUEST
+            params, scim_ctx=Context.RESOURCE_PATCH_REQUEST
         )
 
 
@@ -187,10 +187,10 @@ def read_group_patch(body: bytes, group_id: str = "") -> GroupPatch:
     Raises:
         ScimRejected: it is malformed.
     """
-    given = _patch_body(body, group_id)
+    params = _patch_body(body, group_id)
     with rejecting():
         patch = PatchOp[Group].model_validate(
-            given, scim_ctx=Context.RESOURCE_PATCH_REQUEST
+            params, scim_ctx=Context.RESOURCE_PATCH_REQUEST
         )
     rest: list[Any] = []
     steps: list[tuple[tuple[str, ...], tuple[str, ...] | None]] = []
@@ -244,41 +244,41 @@ def read_listing(query: bytes, kind: type[AnyResource]) -> Listing:
         )
     except ValueError:
         raise ScimRejected("The query cannot be read.") from None
-    given = {name.lower(): value for name, value in pairs}
-    if len(given) != len(pairs):
+    params = {name.lower(): value for name, value in pairs}
+    if len(params) != len(pairs):
         raise ScimRejected("A parameter is repeated.")
-    text = given.get("filter", "")
+    text = params.get("filter", "")
     with rejecting():
         conditions = read_filter(text, kind) if text else ()
     return Listing(
         conditions=conditions,
-        start=max(1, _number(given, "startindex", 1)),
-        count=max(0, min(PAGE_MAX, _number(given, "count", PAGE_MAX))),
-        projection=_projection(given, kind),
+        start=max(1, _number(params, "startindex", 1)),
+        count=max(0, min(PAGE_MAX, _number(params, "count", PAGE_MAX))),
+        projection=_projection(params, kind),
     )
 
 
 def _read(kind: type[AnyResource], body: bytes, *, replaces: bool) -> AnyResource:
-    given = {
+    params = {
         name: value
         for name, value in _object(body).items()
         if name.lower() not in _ASSIGNED
     }
-    _check_members(given)
+    _check_members(params)
     context = (
         Context.RESOURCE_REPLACEMENT_REQUEST
         if replaces
         else Context.RESOURCE_CREATION_REQUEST
     )
     with rejecting():
-        resource = kind.model_validate(given, scim_ctx=context)
+        resource = kind.model_validate(params, scim_ctx=context)
     resource.schemas = [str(kind.__schema__)]
     return resource
 
 
 def _patch_body(body: bytes, resource_id: str) -> Mapping[str, Any]:
-    given = _object(body)
-    for name, value in given.items():
+    params = _object(body)
+    for name, value in params.items():
         if name.lower() != "operations" or not isinstance(value, list):
             continue
         if len(value) > OPERATIONS_MAX:
@@ -289,7 +289,7 @@ def _patch_body(body: bytes, resource_id: str) -> Mapping[str, Any]:
             if isinstance(operation, dict):
                 _check_path(operation)
                 _drop_repeated_id(operation, resource_id)
-    return given
+    return params
 
 
 def _check_path(operation: Mapping[str, Any]) -> None:
@@ -321,12 +321,12 @@ def _object(body: bytes) -> dict[str, Any]:
             f"The body has more than {_VALUES_MAX} values; send several.", "tooMany"
         )
     try:
-        given = parse_value(body)
+        value = parse_value(body)
     except ValueError:
         raise ScimRejected("The body is not JSON.", "invalidSyntax") from None
-    if not isinstance(given, dict):
+    if not isinstance(value, dict):
         raise ScimRejected("The body is not a JSON object.", "invalidSyntax")
-    return given
+    return value
 
 
 def _member_step(
@@ -365,20 +365,20 @@ def _selected_ids(path: str) -> tuple[str, ...]:
 def _member_ids(members: list[Any]) -> tuple[str, ...]:
     ids = []
     for member in members:
-        found: object = None
+        value: object = None
         if isinstance(member, Member):
-            found = member.value
+            value = member.value
         elif isinstance(member, Mapping):
-            found = next((v for n, v in member.items() if n.lower() == "value"), None)
-        if not isinstance(found, str) or not found or not is_text(found):
+            value = next((v for n, v in member.items() if n.lower() == "value"), None)
+        if not isinstance(value, str) or not value or not is_text(value):
             raise ScimRejected("A member has no value: a user's id.", "invalidValue")
-        ids.append(found)
+        ids.append(value)
     return tuple(dict.fromkeys(ids))
 
 
-def _check_members(given: Mapping[str, Any]) -> None:
+def _check_members(params: Mapping[str, Any]) -> None:
     """Refuse too many members before they are looked at one by one."""
-    for name, value in given.items():
+    for name, value in params.items():
         if name.lower() == "members" and isinstance(value, list):
             _require_few(len(value))
 
@@ -392,12 +392,12 @@ def _require_few(members: int) -> None:
 
 
 def _projection(
-    given: Mapping[str, str], kind: type[Resource[Any]]
+    params: Mapping[str, str], kind: type[Resource[Any]]
 ) -> ResponseParameters[Any] | None:
     names = {
         name: text
         for name in ("attributes", "excludedAttributes")
-        if (text := given.get(name.lower(), ""))
+        if (text := params.get(name.lower(), ""))
     }
     if not names:
         return None
@@ -410,8 +410,8 @@ def _projection(
     return read
 
 
-def _number(given: Mapping[str, str], name: str, default: int) -> int:
-    text = given.get(name, "")
+def _number(params: Mapping[str, str], name: str, default: int) -> int:
+    text = params.get(name, "")
     if not text:
         return default
     if not _NUMBER.fullmatch(text):

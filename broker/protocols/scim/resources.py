@@ -119,8 +119,10 @@ class User(Resource[Any]):
     def address(self) -> str:
         """The address that is compared: the primary one, else the first for work."""
         emails = self.emails or []
-        ranked = sorted(emails, key=lambda one: (not one.primary, one.type != "work"))
-        return next((one.value for one in ranked if one.value), "")
+        ranked = sorted(
+            emails, key=lambda email: (not email.primary, email.type != "work")
+        )
+        return next((email.value for email in ranked if email.value), "")
 
     @property
     def label(self) -> str:

@@ -40,14 +40,14 @@ def to_document(shapes: Shapes, name: str, value: object) -> object:
     shape = shapes[name]
     match shape["type"]:
         case "structure":
-            given = cast("Mapping[str, object]", value)
-            refuse_unknown_members(name, shape, given)
+            params = cast("Mapping[str, object]", value)
+            refuse_unknown_members(name, shape, params)
             return {
                 reference.get("locationName", member): to_document(
-                    shapes, reference["shape"], given[member]
+                    shapes, reference["shape"], params[member]
                 )
                 for member, reference in shape["members"].items()
-                if given.get(member) is not None
+                if params.get(member) is not None
             }
         case "list":
             element = shape["member"]["shape"]

@@ -20,7 +20,7 @@ class Members(dict[str, _Member]):
 
     def __init__(self, members: Iterable[tuple[str, _Member]]) -> None:
         super().__init__(members)
-        self.required = frozenset(wire for wire, one in self.items() if one[2])
+        self.required = frozenset(wire for wire, entry in self.items() if entry[2])
 
 
 def compile_members(
@@ -49,15 +49,15 @@ def compile_members(
 
 
 def read_members(
-    members: Members, given: Mapping[str, Any], path: str, violations: Violations
+    members: Members, params: Mapping[str, Any], path: str, violations: Violations
 ) -> dict[str, object]:
     """Those that are there; a node that is None is not."""
     result = {}
-    whole = members.required <= given.keys()
+    whole = members.required <= params.keys()
     # Of many members few are sent.
-    for wire in filter(given.__contains__, members) if whole else members:
+    for wire in filter(params.__contains__, members) if whole else members:
         member, label, required, read, null = members[wire]
-        node = given.get(wire)
+        node = params.get(wire)
         if node is not None:
             value = read(node, path + label, violations)
             if value is not ABSENT:

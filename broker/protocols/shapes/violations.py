@@ -59,14 +59,14 @@ class Violations:
         self._sentence: str | None = None
         self.wording = wording
 
-    def add(self, shown: str, path: str, constraint: str) -> None:
-        """Note that the value (``shown`` with a leading space) breaks a constraint."""
+    def add(self, text: str, path: str, constraint: str) -> None:
+        """Note that the value (``text`` with a leading space) breaks a constraint."""
         if self._sentence is None:
             self._sentence = self.wording.sentence(path, constraint)
         if not self.wording.shows_values:
-            shown = ""
+            text = ""
         self._found.append(
-            f"Value{shown} at '{path}' failed to satisfy constraint: "
+            f"Value{text} at '{path}' failed to satisfy constraint: "
             + self.wording.constraint(constraint)
         )
         self._length += len(self._found[-1])
@@ -110,9 +110,9 @@ def compile_string_check(shape: ShapeModel) -> StringCheck:
             and (allowed is None or value in allowed)
         ):
             return value
-        shown = "" if sensitive else f" '{value[:SHOWN_CHARACTERS]}'"
+        text = "" if sensitive else f" '{value[:SHOWN_CHARACTERS]}'"
         for violation in string_violations(shape, matches, value):
-            violations.add(shown, path, violation)
+            violations.add(text, path, violation)
         return value
 
     return check

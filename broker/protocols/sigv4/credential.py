@@ -145,7 +145,7 @@ def _parse_header_form(
     *,
     rules: SignatureRules,
 ) -> SignedRequest:
-    algorithm, found = parse_authorization(
+    algorithm, results = parse_authorization(
         _text(headers[b"authorization"]),
         rules.algorithms,
         dated=b"x-amz-date" in headers or b"date" in headers,
@@ -162,9 +162,9 @@ def _parse_header_form(
         repeated=repeated,
         pairs=pairs,
         algorithm=algorithm,
-        credential=found["Credential"],
-        signed_headers=found["SignedHeaders"],
-        signature=found["Signature"],
+        credential=results["Credential"],
+        signed_headers=results["SignedHeaders"],
+        signature=results["Signature"],
         presigned=False,
         timestamp=timestamp,
         signed_at=signed_at,
@@ -284,7 +284,7 @@ def _finish(
 
 def _amz_parameters(pairs: Sequence[Pair]) -> dict[bytes, bytes]:
     """The ``X-Amz-*`` parameters by exact name, each once in any spelling."""
-    found: dict[bytes, bytes] = {}
+    results: dict[bytes, bytes] = {}
     seen: set[bytes] = set()
     for name, value in pairs:
         lower = name.lower()
@@ -296,8 +296,8 @@ def _amz_parameters(pairs: Sequence[Pair]) -> dict[bytes, bytes]:
                 "repeated or spelled differently. " + RE_EXAMINE
             )
         seen.add(lower)
-        found[name] = value
-    return found
+        results[name] = value
+    return results
 
 
 def _verify_coverage(

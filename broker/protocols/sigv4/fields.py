@@ -47,7 +47,7 @@ def parse_authorization(
             f"Unsupported AWS 'algorithm': '{shown(algorithm)}' "
             f"(only {' or '.join(algorithms)} for now). ",
         )
-    found: dict[str, str] = {}
+    results: dict[str, str] = {}
     for piece in rest.replace(",", " ").split():
         name, equals, value = piece.partition("=")
         if not equals:
@@ -56,19 +56,19 @@ def parse_authorization(
                 "Invalid key=value pair (missing equal-sign) in Authorization header "
                 f"(hashed with SHA-256 and encoded with Base64): '{hashed(text)}'.",
             )
-        if name in found or name not in _FIELDS:
+        if name in results or name not in _FIELDS:
             raise SigV4Rejected(
                 SignatureReason.INCOMPLETE,
                 NONCONFORMING,
                 f"the Authorization header repeats or invents '{shown(name)}'",
             )
-        found[name] = value
-    if dated and len(found) == len(_FIELDS) and all(found.values()):
-        return algorithm, found
+        results[name] = value
+    if dated and len(results) == len(_FIELDS) and all(results.values()):
+        return algorithm, results
     wrong = "".join(
         f"Authorization header requires '{name}' parameter. "
         for name in _FIELDS
-        if not found.get(name)
+        if not results.get(name)
     )
     if not dated:
         wrong += (

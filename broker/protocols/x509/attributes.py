@@ -58,16 +58,16 @@ def read_attributes(
     Raises:
         CertificateRejected: an extension cannot be read.
     """
-    found: dict[str, str] = {}
+    results: dict[str, str] = {}
     for name, place in (
         (certificate.subject, "x509Subject"),
         (certificate.issuer, "x509Issuer"),
     ):
-        found.update(_of_name(name, place, mappings.get(place, ())))
+        results.update(_of_name(name, place, mappings.get(place, ())))
     wanted = mappings.get("x509SAN", ())
     if wanted:
-        found.update(_of_alternative_names(certificate, wanted))
-    return found
+        results.update(_of_alternative_names(certificate, wanted))
+    return results
 
 
 def find_common_name(certificate: x509.Certificate) -> str | None:
@@ -121,18 +121,18 @@ def _of_alternative_names(
         )
     except x509.ExtensionNotFound:
         return {}
-    found: dict[str, str] = {}
+    results: dict[str, str] = {}
     has_directory_name = False
     for name in names:
         if isinstance(name, x509.DNSName) and "DNS" in wanted:
-            found.setdefault("x509SAN/DNS", name.value)
+            results.setdefault("x509SAN/DNS", name.value)
         elif isinstance(name, x509.UniformResourceIdentifier) and "URI" in wanted:
-            found.setdefault("x509SAN/URI", name.value)
+            results.setdefault("x509SAN/URI", name.value)
         elif isinstance(name, x509.DirectoryName) and not has_directory_name:
             has_directory_name = True
-            parts = {one.removeprefix("Name/") for one in wanted} & SPECIFIERS
-            found.update(_of_name(name.value, "x509SAN/Name", parts))
-    return found
+            parts = {text.removeprefix("Name/") for text in wanted} & SPECIFIERS
+            results.update(_of_name(name.value, "x509SAN/Name", parts))
+    return results
 
 
 def _text(value: str | bytes) -> str:

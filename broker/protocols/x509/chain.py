@@ -94,8 +94,10 @@ class VerifiedChain(Struct, frozen=True, kw_only=True):
     def holds_at(self, moment: datetime) -> bool:
         """Whether all its certificates are valid then; the rest holds at any time."""
         return all(
-            one.not_valid_before_utc <= moment <= one.not_valid_after_utc
-            for one in self.certificates
+            certificate.not_valid_before_utc
+            <= moment
+            <= certificate.not_valid_after_utc
+            for certificate in self.certificates
         )
 
 
@@ -106,14 +108,14 @@ def parse_anchors(pem: str) -> Anchors:
         CertificateRejected: one cannot be read or is none of a certificate authority.
     """
     try:
-        found = tuple(x509.load_pem_x509_certificates(pem.encode("utf-8")))
-        if len(found) > ANCHORS_MAX:
+        certificates = tuple(x509.load_pem_x509_certificates(pem.encode("utf-8")))
+        if len(certificates) > ANCHORS_MAX:
             raise CertificateRejected(
                 f"A trust anchor can have at most {ANCHORS_MAX} certificates."
             )
-        for certificate in found:
+        for certificate in certificates:
             _require_authority(certificate)
-        subjects = Counter(certificate.subject for certificate in found)
+        subjects = Counter(certificate.subject for certificate in certificates)
         if any(count > NAMESAKES_MAX for count in subjects.values()):
             raise CertificateRejected(
                 f"A trust anchor can have {NAMESAKES_MAX} certificates with one subject"
@@ -124,8 +126,12 @@ def parse_anchors(pem: str) -> Anchors:
             "Incorrect certificate data: give X.509 certificates in PEM.",
             f"{type(error).__name__}: {error}",
         ) from error
-    encoded = frozenset(certificate.public_bytes(Encoding.DER) for certificate in found)
-    return Anchors(certificates=found, encoded=encoded, store=Store(list(found)))
+    encoded = frozenset(
+        certificate.public_bytes(Encoding.DER) for certificate in certificates
+    )
+    return Anchors(
+        certificates=certificates, encoded=encoded, store=Store(list(certificates))
+    )
 
 
 def find_issued(
@@ -139,28 +145,28 @@ def find_issued(
     Raises:
         CertificateRejected: the end entity's certificate is not among what they issued.
     """
-    left, found, forged = [leaf, *chain], [], 0
+    left, certificates, forged = [leaf, *chain], [], 0
     issuers = list(anchors.certificates)
     while issuers and forged < FORGED_MAX:
         issuer = issuers.pop()
-        for one in tuple(left):
+        for certificate in tuple(left):
             try:
-                one.verify_directly_issued_by(issuer)
+                certificate.verify_directly_issued_by(issuer)
             except InvalidSignature:
                 forged += 1
             except (TypeError, *UNREADABLE):
                 continue  # another issuer is named, or another kind of key
             else:
-                left.remove(one)
-                if one is not leaf:
-                    _require_sound(one)
-                    found.append(one)
-                    issuers.append(one)
+                left.remove(certificate)
+                if certificate is not leaf:
+                    _require_sound(certificate)
+                    certificates.append(certificate)
+                    issuers.append(certificate)
     if leaf in left:
         raise CertificateRejected(
             _UNTRUSTED, "no valid path leads from the certificate to the trust anchor"
         )
-    return tuple(found)
+    return tuple(certificates)
 
 
 def verify_chain(
@@ -336,10 +342,12 @@ def _require_known_constraints(
     has_address = bool(leaf.subject.get_attributes_for_oid(NameOID.EMAIL_ADDRESS))
     for authority in authorities:
         try:
-            found = authority.extensions.get_extension_for_class(x509.NameConstraints)
+            extension = authority.extensions.get_extension_for_class(
+                x509.NameConstraints
+            )
         except x509.ExtensionNotFound:
             continue
-        limits = found.value
+        limits = extension.value
         for name in (
             *(limits.permitted_subtrees or ()),
             *(limits.excluded_subtrees or ()),
@@ -356,10 +364,12 @@ def _require_known_constraints(
 
 def _is_authority(certificate: x509.Certificate) -> bool:
     try:
-        found = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
+        extension = certificate.extensions.get_extension_for_class(
+            x509.BasicConstraints
+        )
     except x509.ExtensionNotFound:
         return False
-    return found.value.ca
+    return extension.value.ca
 
 
 def _find_usage(certificate: x509.Certificate) -> x509.KeyUsage | None:

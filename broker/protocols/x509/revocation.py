@@ -86,20 +86,26 @@ def parse_revocation_lists(data: bytes) -> tuple[RevocationList, ...]:
     blocks = _BLOCK.findall(data)
     if len(blocks) < count:
         raise CertificateRejected("The revocation list cannot be read: it has no end.")
-    return tuple(_parse(one, x509.load_pem_x509_crl) for one in blocks)
+    return tuple(_parse(block, x509.load_pem_x509_crl) for block in blocks)
 
 
 def _parse(
     data: bytes, load: Callable[[bytes], x509.CertificateRevocationList]
 ) -> RevocationList:
     try:
-        found = load(data)
-        foreign = [one.oid for one in found.extensions if one.oid not in _UNDERSTOOD]
+        stored_list = load(data)
+        foreign = [
+            extension.oid
+            for extension in stored_list.extensions
+            if extension.oid not in _UNDERSTOOD
+        ]
         serials = []
-        for entry in found:
+        for entry in stored_list:
             serials.append(entry.serial_number)
-            foreign += [one.oid for one in entry.extensions if one.critical]
-        issuer, expires_at = found.issuer, found.next_update_utc
+            foreign += [
+                extension.oid for extension in entry.extensions if extension.critical
+            ]
+        issuer, expires_at = stored_list.issuer, stored_list.next_update_utc
     except UNREADABLE as error:
         raise CertificateRejected(
             "The revocation list cannot be read: give an X.509 list in PEM or DER.",
@@ -111,7 +117,7 @@ def _parse(
             f" {foreign[0].dotted_string}."
         )
     return RevocationList(
-        unverified=found,
+        unverified=stored_list,
         issuer=issuer,
         serials=frozenset(serials),
         expires_at=expires_at,
@@ -135,13 +141,26 @@ def verify_not_revoked(
     for certificate, issuer in zip(
         chain.certificates, chain.certificates[1:], strict=False
     ):
-        named = [one for one in known if one.issuer == certificate.issuer]
-        signed = [one for one in named if one.is_signed_by(issuer)]
-        if any(certificate.serial_number in one.serials for one in signed):
+        named = [
+            revocation_list
+            for revocation_list in known
+            if revocation_list.issuer == certificate.issuer
+        ]
+        signed = [
+            revocation_list
+            for revocation_list in named
+            if revocation_list.is_signed_by(issuer)
+        ]
+        if any(
+            certificate.serial_number in revocation_list.serials
+            for revocation_list in signed
+        ):
             raise CertificateRejected(
                 "Certificate revoked.", f"serial number {serial_number(certificate)}"
             )
-        if named and not any(_is_current(one, now) for one in signed):
+        if named and not any(
+            _is_current(revocation_list, now) for revocation_list in signed
+        ):
             raise CertificateRejected(
                 "The revocation list of the certificate's issuer is out of date or not"
                 " signed by it.",
@@ -149,5 +168,5 @@ def verify_not_revoked(
             )
 
 
-def _is_current(one: RevocationList, now: datetime) -> bool:
-    return one.expires_at is None or now < one.expires_at
+def _is_current(revocation_list: RevocationList, now: datetime) -> bool:
+    return revocation_list.expires_at is None or now < revocation_list.expires_at

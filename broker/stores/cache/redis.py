@@ -96,9 +96,9 @@ class RedisCache:
             if marked < hour:
                 after = ""
             hour = max(hour, marked)
-        found: list[SessionRecord] = []
+        records: list[SessionRecord] = []
         while hour <= last:
-            want = page.limit - len(found)
+            want = page.limit - len(records)
             index = self._index(account, hour)
             first = f"({after}" if after else "-"
             ids = await self._send(
@@ -106,13 +106,13 @@ class RedisCache:
             )
             names = [i.decode() for i in ids] if isinstance(ids, list) else []
             if names and want <= 0:
-                return Page(tuple(found), f"{hour}:{after}")
+                return Page(tuple(records), f"{hour}:{after}")
             if not names:
                 hour, after = hour + 1, ""
                 continue
-            found += await self._read_sessions(names)
+            records += await self._read_sessions(names)
             after = names[-1]
-        return Page(tuple(found), None)
+        return Page(tuple(records), None)
 
     async def put(
         self, space: str, key: bytes, value: bytes, *, expires_at: datetime

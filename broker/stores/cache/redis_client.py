@@ -101,13 +101,13 @@ class RedisLink:
             return
         known = [(node.host, int(node.port)) for node in former.get_nodes()]
         hosts = list(dict.fromkeys([*self._location.hosts, *known]))
-        found = self._connect_cluster(hosts)
+        cluster = self._connect_cluster(hosts)
         try:
-            await found.initialize()
+            await cluster.initialize()
         except BaseException:
-            await _end(found)
+            await _end(cluster)
             raise
-        self.client = found
+        self.client = cluster
         try:
             # Calls under way there have ended by then.
             await asyncio.sleep(2 * self._timeout_seconds)

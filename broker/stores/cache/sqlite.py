@@ -155,12 +155,12 @@ class SqliteCache:
         await asyncio.shield(self._write_waiting())
         after = (account, int(page.marker or 0), self._seconds(), page.limit + 1)
         rows = self._rows(_LIST_SESSIONS, after)
-        shown = rows[: page.limit]
-        records = [decode_session(body) for _, body in shown]
-        more = len(rows) > page.limit and bool(shown)
+        listed_rows = rows[: page.limit]
+        records = [decode_session(body) for _, body in listed_rows]
+        more = len(rows) > page.limit and bool(listed_rows)
         return Page(
             tuple(record for record in records if record is not None),
-            str(shown[-1][0]) if more else None,
+            str(listed_rows[-1][0]) if more else None,
         )
 
     async def put(

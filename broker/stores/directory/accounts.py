@@ -29,9 +29,9 @@ async def list_everywhere(
 ) -> list[Entity]:
     """All of a kind in all accounts, account by account."""
     return [
-        one
+        entity
         for account in await list_accounts(directory)
-        for one in await directory.all_of(kind, account.account_id)
+        for entity in await directory.all_of(kind, account.account_id)
     ]
 
 

@@ -302,7 +302,7 @@ class Freshness:
         for place in places:
             known = (self._young, self._old, self._loads)
             # A read that is on its way may have begun before the change.
-            if any([one.pop(place, _MISS) is not _MISS for one in known]):  # noqa: C419  # of all
+            if any([entity.pop(place, _MISS) is not _MISS for entity in known]):  # noqa: C419  # of all
                 self._outdated[cast("_Place", place)] = None
 
     def _read_again(self) -> None:
@@ -382,7 +382,7 @@ class Freshness:
         while self._unloaded:
             waiting, self._unloaded = self._unloaded, {}
             try:
-                found = await self._directory.generations(tuple(waiting))
+                results = await self._directory.generations(tuple(waiting))
             except Exception as error:  # noqa: BLE001  # no caller may wait forever
                 for loaded in waiting.values():
                     loaded.set_exception(error)
@@ -391,7 +391,7 @@ class Freshness:
             for account, loaded in waiting.items():
                 if account not in self._accounts:
                     version = next(self._versions)
-                    self._accounts[account] = _Account(found.get(account, 0), version)
+                    self._accounts[account] = _Account(results.get(account, 0), version)
                 loaded.set_result(None)
         self._generation_load = None
 
@@ -417,14 +417,16 @@ class Freshness:
 
     async def _read_changes(self) -> None:
         began = self._monotonic()
-        before = {account: one.generation for account, one in self._accounts.items()}
+        before = {
+            account: entry.generation for account, entry in self._accounts.items()
+        }
         try:
             async with SteppedTimeout(TRUST_SECONDS):
-                found = await self._directory.generations(tuple(before))
+                results = await self._directory.generations(tuple(before))
                 changes = await self._directory.changes(
                     {
                         account: before[account]
-                        for account, generation in found.items()
+                        for account, generation in results.items()
                         if generation > before[account]
                     }
                 )
@@ -436,15 +438,15 @@ class Freshness:
         self._away_until = float("-inf")
         for account, changed in changes.items():
             known = self._accounts.get(account)
-            if known is None or known.generation >= found[account]:
+            if known is None or known.generation >= results[account]:
                 continue
-            new = [n for n in changed if known.generation < n <= found[account]]
-            if len(new) == found[account] - known.generation:
+            new = [n for n in changed if known.generation < n <= results[account]]
+            if len(new) == results[account] - known.generation:
                 for number in new:
                     self._outdate(account, changed[number])
             else:
                 self._outdate(account, None)
-            known.generation = found[account]
+            known.generation = results[account]
         self._checked_at = max(self._checked_at, began)
         self._read_again()
 
@@ -471,7 +473,9 @@ class Freshness:
 def _is_long(place: tuple[Any, ...]) -> bool:
     key = place[2] if isinstance(place[1], Reading) else place[1]
     parts = key if isinstance(key, tuple) else (key,)
-    return any(isinstance(one, str) and len(one) > KEY_CHARACTERS_MAX for one in parts)
+    return any(
+        isinstance(part, str) and len(part) > KEY_CHARACTERS_MAX for part in parts
+    )
 
 
 def _note_failure(task: asyncio.Task[Any]) -> None:

@@ -130,14 +130,18 @@ class EntityTable(Generic[Entity]):
         named_key = {"name_key": key_of_name} if "name_key" in table.c else {}
         self._derived = named_key if derived is None else derived
         self._parts = parts or {}
-        named = {one.name: one.name for one in fields(kind)} | dict(columns or {})
-        columns_of = {one: named[one] for one in named if one not in self._parts}
+        named = {field.name: field.name for field in fields(kind)} | dict(columns or {})
+        columns_of = {text: named[text] for text in named if text not in self._parts}
         self._fields = tuple(columns_of)
         hints = get_type_hints(kind)
         known = {
-            one: formats.get(one) or _find_format(hints[one]) for one in columns_of
+            text: formats.get(text) or _find_format(hints[text]) for text in columns_of
         }
-        self._formats = {name: one for name, one in known.items() if one is not None}
+        self._formats = {
+            name: column_format
+            for name, column_format in known.items()
+            if column_format is not None
+        }
         self._read = attrgetter(*columns_of.values())
         self._written = {
             name: column for name, column in columns_of.items() if name not in counted

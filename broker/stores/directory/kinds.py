@@ -339,7 +339,7 @@ REPORT = Kind(
     stored=EntityTable(schema.REPORTS, Report), key="report_id", label="report"
 )
 _OF_ACCOUNTS: tuple[Kind[Any], ...] = tuple(
-    one for one in list(vars().values()) if isinstance(one, Kind)
+    entity for entity in list(vars().values()) if isinstance(entity, Kind)
 )
 """All of the above."""
 

@@ -69,7 +69,7 @@ async def _overviews(
     keys = await _keys(directory, account, ids)
     changed = await _password_changes(directory, account, ids)
     with_mfa = await _with_mfa(directory, account, ids)
-    owners = {one: one for one in ids}
+    owners = {value: value for value in ids}
     for owner, own in keys.items():
         owners |= dict.fromkeys((key.access_key_id for key in own), owner)
     active = await _last_active(directory, account, owners)
@@ -151,15 +151,15 @@ async def _last_active(
     directory: DirectoryReader, account: AccountId, owners: Mapping[str, str]
 ) -> dict[str, datetime]:
     """By owner; ``owners`` are the users of ids and keys that uses are of."""
-    found: dict[str, datetime] = {}
+    results: dict[str, datetime] = {}
     for row in await directory.rows(
         select(USES.c.subject, func.max(USES.c.at).label("latest"))
         .where(USES.c.account == account, USES.c.subject.in_(list(owners)))
         .group_by(USES.c.subject)
     ):
         at, owner = from_micros(row.latest), owners[row.subject]
-        found[owner] = max(at, found.get(owner, at))
-    return found
+        results[owner] = max(at, results.get(owner, at))
+    return results
 
 
 _SERVICE_ROLES = "/aws-service-role/%"
@@ -237,8 +237,10 @@ async def list_ending_credentials(
         certificates.name,
         certificates.expires_at,
     ).where(certificates.account == account, certificates.expires_at < end)
-    found = union_all(of_users, of_servers).subquery()
-    rows = await directory.rows(select(found).order_by(found.c.expires_at).limit(limit))
+    subquery = union_all(of_users, of_servers).subquery()
+    rows = await directory.rows(
+        select(subquery).order_by(subquery.c.expires_at).limit(limit)
+    )
     return tuple(
         EndingCredential(row.kind, row.id, row.name, from_micros(row.expires_at))
         for row in rows
@@ -264,13 +266,16 @@ async def list_policy_texts(
         .order_by(managed.name_key)
         .limit(limit)
     )
-    found = [
+    texts = [
         PolicyText("policy", f"{row.path}{row.name}"[1:], "", row.document)
         for row in rows
     ]
-    if len(found) < limit:
-        found += [one async for one in _inline(directory, account, limit - len(found))]
-    return tuple(found)
+    if len(texts) < limit:
+        texts += [
+            policy_text
+            async for policy_text in _inline(directory, account, limit - len(texts))
+        ]
+    return tuple(texts)
 
 
 async def _inline(

@@ -101,8 +101,8 @@ async def list_attachments(
     directory: DirectoryReader, account: AccountId, owner_id: str
 ) -> tuple[str, ...]:
     """ARNs of the managed policies attached to a user or role, by name."""
-    found = await list_attachments_of(directory, account, (owner_id,))
-    return found.get(owner_id, ())
+    attachments_of = await list_attachments_of(directory, account, (owner_id,))
+    return attachments_of.get(owner_id, ())
 
 
 async def list_attached_owners(
@@ -294,14 +294,14 @@ async def find_owners(
     directory: DirectoryReader, account: AccountId, unique_ids: Collection[str]
 ) -> tuple[User | Role | Group, ...]:
     """The users, roles and groups with these unique ids, in no order."""
-    found: list[User | Role | Group] = []
+    results: list[User | Role | Group] = []
     kinds: tuple[Kind[Any], ...] = (USER, ROLE, GROUP)
     for kind in kinds:
         every = select(kind.table).where(kind.table.c.account == account)
-        found += await list_entities_of(
+        results += await list_entities_of(
             directory, kind.stored, every, kind.table.c[kind.key], unique_ids
         )
-    return tuple(found)
+    return tuple(results)
 
 
 async def list_inline_policies(

@@ -87,10 +87,10 @@ class DirectoryReader(RevocationReads, Protocol):
         """All whose columns have these values, in the order of their kind."""
         if has_nul(where.values()):
             return ()
-        given = {name: one for name, one in where.items() if one is not None}
-        absent = tuple(name for name in where if name not in given)
-        statement = select_all(kind, ("account", *given), absent)
-        rows = await self.rows(statement, {"account": account, **given})
+        params = {name: entity for name, entity in where.items() if entity is not None}
+        absent = tuple(name for name in where if name not in params)
+        statement = select_all(kind, ("account", *params), absent)
+        rows = await self.rows(statement, {"account": account, **params})
         return tuple(map(kind.stored.read, rows))
 
     async def page_of(
@@ -183,7 +183,7 @@ class DirectoryChange(DirectoryReader, RevocationWrites, Protocol):
             AlreadyExistsError: its new name is taken.
         """
         values = kind.stored.values(entity)
-        key = {one: values[one] for one in ("account", kind.key)}
+        key = {text: values[text] for text in ("account", kind.key)}
         for name in kind.kept:
             del values[name]
         if kind.name == "name_key":

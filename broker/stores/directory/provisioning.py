@@ -105,7 +105,7 @@ async def provisioned_user_ids(
     ids: Collection[str],
 ) -> frozenset[str]:
     """Those of the ids that users of the provider have."""
-    found: set[str] = set()
+    results: set[str] = set()
     for some in batches(ids):
         rows = await directory.rows(
             select(_USERS.user_id).where(
@@ -115,8 +115,8 @@ async def provisioned_user_ids(
                 _USERS.user_id.in_(some),
             )
         )
-        found.update(row.user_id for row in rows)
-    return frozenset(found)
+        results.update(row.user_id for row in rows)
+    return frozenset(results)
 
 
 async def list_provisioned_people(
@@ -185,7 +185,7 @@ async def _some(
     total = await directory.number(counted)
     if not query.limit or query.offset >= total:
         return (), total
-    found = await directory.list_entities(
+    entities = await directory.list_entities(
         stored,
         select(stored.table)
         .where(*where)
@@ -193,7 +193,7 @@ async def _some(
         .offset(query.offset)
         .limit(query.limit),
     )
-    return found, total
+    return entities, total
 
 
 async def list_provisioned_memberships(
@@ -212,7 +212,7 @@ async def list_provisioned_memberships(
     within = [_MEMBERS.account == account]
     if user_ids and group_ids:
         within.append(_MEMBERS.group_id.in_(list(group_ids)))
-    found: list[Membership] = []
+    memberships: list[Membership] = []
     for some in batches(user_ids or group_ids):
         rows = await directory.rows(
             select(
@@ -221,9 +221,9 @@ async def list_provisioned_memberships(
             .join(PROVISIONED_GROUPS, _GROUPS.group_id == _MEMBERS.group_id)
             .where(*within, column.in_(some))
             .order_by(_MEMBERS.group_id, _MEMBERS.user_id)
-            .limit(max(0, limit - len(found)))
+            .limit(max(0, limit - len(memberships)))
         )
-        found += (
+        memberships += (
             Membership(
                 group_id=row.group_id,
                 group_name=row.name,
@@ -232,7 +232,7 @@ async def list_provisioned_memberships(
             )
             for row in rows
         )
-    return found
+    return memberships
 
 
 async def count_provisioned_members(

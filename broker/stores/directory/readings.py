@@ -79,7 +79,9 @@ def _by_digest(kind: Kind[Any]) -> Reading[Mapping[bytes, BearerToken]]:
     async def load(
         directory: DirectoryReader, account: AccountId, _: Key
     ) -> Mapping[bytes, BearerToken]:
-        return {one.digest: one for one in await directory.all_of(kind, account)}
+        return {
+            entity.digest: entity for entity in await directory.all_of(kind, account)
+        }
 
     return Reading(load, {kind.table: ()})
 
@@ -186,7 +188,7 @@ READINGS: tuple[Reading[Any], ...] = (
 
 
 def _columns_of(table: Table) -> tuple[Column[Any], ...]:
-    columns = [one for reading in READINGS for one in reading.rows.get(table, ())]
+    columns = [column for reading in READINGS for column in reading.rows.get(table, ())]
     return tuple(dict.fromkeys(columns))
 
 
@@ -236,7 +238,7 @@ class ChangedRows:
 
     def outdated(self) -> AbstractSet[tuple[Reading[Any], Key | None]]:
         """The readings that depend on them, with the key; None for every key."""
-        return {found for table in self._rows for found in self._of_table(table)}
+        return {entry for table in self._rows for entry in self._of_table(table)}
 
     def _of_table(self, table: str) -> Iterator[tuple[Reading[Any], Key | None]]:
         rows = self._rows[table]

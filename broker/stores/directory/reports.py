@@ -63,10 +63,10 @@ async def list_uses(
     )
     if subjects is None:
         return await directory.list_entities(_USE_TABLE, statement)
-    found = await list_entities_of(
+    uses = await list_entities_of(
         directory, _USE_TABLE, statement, USES.c.subject, subjects
     )
-    return tuple(sorted(found, key=lambda use: use.at, reverse=True))
+    return tuple(sorted(uses, key=lambda use: use.at, reverse=True))
 
 
 async def put_report(change: DirectoryChange, report: Report) -> None:
@@ -89,11 +89,11 @@ async def count_sealed(
 
     Of all accounts.
     """
-    found: Counter[bytes] = Counter()
+    counter: Counter[bytes] = Counter()
     for column in SEALED:
         head = func.substr(column, 1, head_bytes, type_=LargeBinary)
         counted = select(head.label("head"), func.count().label("number"))
         shared = counted.where(column.is_not(None)).group_by(head)
         for row in await directory.rows(shared):
-            found[bytes(row.head)] += row.number
-    return found
+            counter[bytes(row.head)] += row.number
+    return counter

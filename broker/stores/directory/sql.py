@@ -82,7 +82,9 @@ class SqlDirectory(Directory):
     async def changes(
         self, after: Mapping[AccountId, int]
     ) -> Mapping[AccountId, Mapping[int, ChangedRows]]:
-        found: dict[AccountId, dict[int, ChangedRows]] = {one: {} for one in after}
+        results: dict[AccountId, dict[int, ChangedRows]] = {
+            account_id: {} for account_id in after
+        }
         rest = [
             (CHANGES.c.account == account) & (CHANGES.c.generation > generation)
             for account, generation in after.items()
@@ -90,8 +92,8 @@ class SqlDirectory(Directory):
         for start in range(0, len(rest), _CHANGED_A_QUERY):
             some = rest[start : start + _CHANGED_A_QUERY]
             for row in await self.watched_rows(select(CHANGES).where(or_(*some))):
-                found[row.account][row.generation] = ChangedRows.load(row.rows)
-        return found
+                results[row.account][row.generation] = ChangedRows.load(row.rows)
+        return results
 
     @asynccontextmanager
     async def change(self, account: AccountId) -> AsyncIterator["SqlChange"]:

@@ -81,11 +81,11 @@ class Reads(Protocol):
             statement = statement.where(order > _read_marker(page.marker))
         statement = statement.order_by(order).limit(page.limit + 1)
         rows = await self.rows(statement.add_columns(order.label("page_key")))
-        shown = rows[: page.limit]
-        more = len(rows) > page.limit and bool(shown)
+        listed_rows = rows[: page.limit]
+        more = len(rows) > page.limit and bool(listed_rows)
         return Page(
-            tuple(read(row) for row in shown),
-            _make_marker(shown[-1].page_key) if more else None,
+            tuple(read(row) for row in listed_rows),
+            _make_marker(listed_rows[-1].page_key) if more else None,
         )
 
 
@@ -97,12 +97,12 @@ async def list_entities_of(
     values: Collection[str],
 ) -> tuple[Entity, ...]:
     """The entities of the rows in which a column has one of these values."""
-    found: list[Entity] = []
+    entities: list[Entity] = []
     for some in batches(values):
-        found += await directory.list_entities(
+        entities += await directory.list_entities(
             stored, statement.where(column.in_(some))
         )
-    return tuple(found)
+    return tuple(entities)
 
 
 async def grouped(
@@ -113,12 +113,12 @@ async def grouped(
     read: Callable[[AnyRow], Item],
 ) -> Mapping[str, tuple[Item, ...]]:
     """What rows hold, by the value that a column has; values without are left out."""
-    found: dict[str, list[Item]] = {}
+    results: dict[str, list[Item]] = {}
     for some in batches(values):
         wanted = statement.add_columns(column.label("of_value"))
         for row in await directory.rows(wanted.where(column.in_(some))):
-            found.setdefault(row.of_value, []).append(read(row))
-    return {value: tuple(items) for value, items in found.items()}
+            results.setdefault(row.of_value, []).append(read(row))
+    return {value: tuple(items) for value, items in results.items()}
 
 
 class Writes(Reads, Protocol):

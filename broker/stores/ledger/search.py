@@ -150,12 +150,12 @@ class Search:
         account = ("account", filters.account)
         if self._by_decision:
             return [
-                _Range((account, ("decision", one)), ("decision <> 'allowed'",))
-                for one in dict.fromkeys(filters.decisions)
+                _Range((account, ("decision", outcome)), ("decision <> 'allowed'",))
+                for outcome in dict.fromkeys(filters.decisions)
             ]
         return [
-            _Range((account, ("kind", one)))
-            for one in dict.fromkeys(filters.kinds or RecordKind)
+            _Range((account, ("kind", kind)))
+            for kind in dict.fromkeys(filters.kinds or RecordKind)
         ]
 
     @property
@@ -205,15 +205,15 @@ class Search:
     ) -> Page[AuditRecord]:
         """The page of a statement's rows, of a window that ended there."""
         limit = self.page.limit
-        shown = rows[:limit]
+        listed_rows = rows[:limit]
         marker: str | None = None
-        if len(rows) > limit and shown:
-            marker = f"{shown[-1][2]}.{shown[-1][0]}"
+        if len(rows) > limit and listed_rows:
+            marker = f"{listed_rows[-1][2]}.{listed_rows[-1][0]}"
         elif end is not None:
             marker = f"{end[0]}.{end[1]}"
         records = (
             decode_audit(event_id, at, account, body)
-            for _, event_id, at, account, body in shown
+            for _, event_id, at, account, body in listed_rows
         )
         return Page(tuple(filter(self._is_of_session, records)), marker)
 

@@ -73,14 +73,14 @@ async def find_revision(location: DatabaseLocation) -> str | None:
 def _require_revision(revision: str, name: object) -> str:
     if _OLDEST <= revision <= HEAD:
         return revision
-    found = f"{name} is at revision {revision!r}"
+    text = f"{name} is at revision {revision!r}"
     if revision > HEAD:
         raise SchemaRevisionError(
-            f"{found}, and broker {version('federation-broker')} knows {HEAD!r}: start"
+            f"{text}, and broker {version('federation-broker')} knows {HEAD!r}: start"
             " the newer version that was started on it"
         )
     raise SchemaRevisionError(
-        f"{found}, this broker upgrades from {_OLDEST!r}: start once the last commit"
+        f"{text}, this broker upgrades from {_OLDEST!r}: start once the last commit"
         " that has broker/stores/migrations/versions/0012_upstreams.py"
     )
 
@@ -116,8 +116,8 @@ def _migrate_sqlite(path: Path) -> None:
     from sqlalchemy import create_engine  # noqa: PLC0415  # off the start path
 
     with _hold_lock_file(path):
-        found = _find_sqlite_revision(path)
-        if found == HEAD:
+        revision = _find_sqlite_revision(path)
+        if revision == HEAD:
             return
         # Private to the owner; SQLite gives its side files the same mode.
         path.touch(mode=0o600)
@@ -132,7 +132,7 @@ def _migrate_sqlite(path: Path) -> None:
                 # Python's driver begins no transaction before DDL; a start that is
                 # killed half-way must leave no half schema behind.
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
-                _upgrade(connection, found)
+                _upgrade(connection, revision)
         finally:
             engine.dispose()
 
@@ -165,9 +165,9 @@ async def _migrate_postgresql(location: PostgresqlLocation) -> None:
                     f"SELECT pg_advisory_lock({_ADVISORY_LOCK})"
                 )
                 await connection.commit()
-                found = await _find_postgresql_revision(location)
-                if found != HEAD:
-                    await connection.run_sync(_upgrade, found)
+                revision = await _find_postgresql_revision(location)
+                if revision != HEAD:
+                    await connection.run_sync(_upgrade, revision)
     finally:
         await engine.dispose()
 
@@ -193,7 +193,7 @@ def _upgrade(connection: "Connection", revision: str | None) -> None:
             connection.execute(CreateTable(table))
             # In one order everywhere: PostgreSQL's choice between two that would cost
             # the same depends on it.
-            for index in sorted(table.indexes, key=lambda one: str(one.name)):
+            for index in sorted(table.indexes, key=lambda entry: str(entry.name)):
                 connection.execute(CreateIndex(index))
         command.stamp(config, "head")
     connection.commit()

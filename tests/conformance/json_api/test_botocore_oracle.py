@@ -92,8 +92,8 @@ def values(  # noqa: PLR0911  # one for each type
         case _:
             # An empty label or header is not a value on the wire.
             size = max(least, 1) if where in {"uri", "header"} else least
-            found = TEXTS if where != "header" else st.text("abc-~", min_size=1)
-            return found.filter(bool).map(
+            strategy = TEXTS if where != "header" else st.text("abc-~", min_size=1)
+            return strategy.filter(bool).map(
                 lambda text: (text * (size // len(text) + 1))[: min(most, size + 8)]
             )
 
@@ -119,7 +119,7 @@ def is_recursive(model: dict[str, Any], name: str, seen: tuple[str, ...] = ()) -
     shape = model["shapes"][name]
     below = [to["shape"] for to in shape.get("members", {}).values()]
     below += [shape[part]["shape"] for part in ("member", "value") if part in shape]
-    return any(is_recursive(model, one, (*seen, name)) for one in below)
+    return any(is_recursive(model, entry, (*seen, name)) for entry in below)
 
 
 def sent(name: str, operation: str, values: dict[str, Any]) -> Any:
@@ -204,8 +204,8 @@ def test_every_fault_is_understood_by_botocore(name: str) -> None:
         headers = {"x-amzn-errortype": fault.code} if name in REST else {}
         body = fault.render("no") if name in REST else fault.render_typed("no")
         answer = {"status_code": fault.status, "headers": headers, "body": body}
-        found = parser.parse(answer, None)["Error"]
-        assert found["Code"] == fault.code
+        error = parser.parse(answer, None)["Error"]
+        assert error["Code"] == fault.code
         if "error" in fault.members:
             parsed = parser.parse(answer, theirs.shape_for(fault.code))
             assert (parsed["error_description"], parsed["error"]) == (
@@ -213,7 +213,7 @@ def test_every_fault_is_understood_by_botocore(name: str) -> None:
                 fault.oauth_name,
             )
         else:
-            assert found["Message"] == "no"
+            assert error["Message"] == "no"
 
 
 @rows("name", WHOLE)

@@ -20,9 +20,9 @@ def example(  # noqa: PLR0911  # one for each type
     shape = shapes[name]
     match shape["type"]:
         case "structure":
-            given = structure(shapes, name, full=full)
+            params = structure(shapes, name, full=full)
             # the protocol has no way to say "empty structure"
-            return given or structure(shapes, name, full=True)
+            return params or structure(shapes, name, full=True)
         case "list":
             target = shape["member"]["shape"]
             count = max(2 if full else 1, shape.get("min", 0))
@@ -69,7 +69,7 @@ def text(shape: dict) -> str:
         value = BY_PATTERN[pattern]
     else:
         value = next(
-            (found for start, found in BY_FIRST_CLASS if pattern.startswith(start)),
+            (match for start, match in BY_FIRST_CLASS if pattern.startswith(start)),
             "Example",
         )
     least, most = shape.get("min", 0), shape.get("max", 10**6)

@@ -64,12 +64,12 @@ def forms() -> list[Any]:
     ]
 
 
-def serialized(theirs: ServiceModel, operation: str, given: dict) -> tuple:
+def serialized(theirs: ServiceModel, operation: str, params: dict) -> tuple:
     operation_model = theirs.operation_model(operation)
     if operation_model.input_shape is not None:
-        report = ParamValidator().validate(given, operation_model.input_shape)
+        report = ParamValidator().validate(params, operation_model.input_shape)
         assert not report.has_errors(), report.generate_report()
-    request = SERIALIZER.serialize_to_request(given, operation_model)
+    request = SERIALIZER.serialize_to_request(params, operation_model)
     prepared = AWSRequest(
         method=request["method"],
         url="http://127.0.0.1/",
@@ -85,8 +85,8 @@ def serialized(theirs: ServiceModel, operation: str, given: dict) -> tuple:
 def test_what_botocore_serialises_is_read_as_it_was_given(
     *, api: Api, operation: str, full: bool
 ) -> None:
-    given = api.example(operation, "input", full=full)
-    body, headers, params = serialized(api.theirs, operation, given)
+    parameters = api.example(operation, "input", full=full)
+    body, headers, params = serialized(api.theirs, operation, parameters)
     for raw in (
         raw_request(body=body, headers=headers),
         raw_request(method="GET", query=urlencode(params).encode()),
@@ -94,7 +94,7 @@ def test_what_botocore_serialises_is_read_as_it_was_given(
         call = parse_call(raw)
         assert (call.action, call.version) == (operation, api.theirs.api_version)
         assert select_service([api.ours], call) is api.ours
-        assert api.ours.reader(operation)(call.params) == given
+        assert api.ours.reader(operation)(call.params) == parameters
 
 
 @rows("api,operation,full", forms)
@@ -148,8 +148,8 @@ def test_every_modelled_error_reaches_botocore_as_its_class(
         assert parsed["Error"]["Code"] == shape.error_code
         assert parsed["Error"]["Message"] == "a <b> & c"
         assert parsed["ResponseMetadata"]["RequestId"] == REQUEST_ID
-        found = api.theirs.shape_for_error_code(parsed["Error"]["Code"])
-        assert found.name == shape.name
+        match = api.theirs.shape_for_error_code(parsed["Error"]["Code"])
+        assert match.name == shape.name
 
 
 def test_both_models_are_whole() -> None:

@@ -91,8 +91,10 @@ def postgresql_location(
 @pytest.fixture(params=["sqlite", "postgresql"])
 def location(request: pytest.FixtureRequest) -> DatabaseLocation:
     """A migrated database of its own for the test."""
-    found: DatabaseLocation = request.getfixturevalue(f"{request.param}_location")
-    return found
+    stored_location: DatabaseLocation = request.getfixturevalue(
+        f"{request.param}_location"
+    )
+    return stored_location
 
 
 @pytest.fixture

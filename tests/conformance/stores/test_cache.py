@@ -73,9 +73,9 @@ async def test_a_session_put_again_is_replaced_and_a_dropped_one_is_gone(
     record = make_session(clock, "ASIA1")
     await cache.put_session(record)
     await cache.put_session(structs.replace(record, kind="other"))
-    found = await cache.find_session("ASIA1")
-    assert found is not None
-    assert found.kind == "other"
+    session_record = await cache.find_session("ASIA1")
+    assert session_record is not None
+    assert session_record.kind == "other"
     await cache.drop_session("ASIA1")
     await cache.drop_session("ASIA1")
     assert await cache.find_session("ASIA1") is None
@@ -135,7 +135,10 @@ async def test_a_counter_is_shared_and_ends_when_its_first_count_said(
     later = clock.now() + timedelta(hours=1)
     assert await cache.count("tries", b"k", 1, expires_at=first) == 1
     totals = await asyncio.gather(
-        *(one.count("tries", b"k", 2, expires_at=later) for one in (cache, other_cache))
+        *(
+            entry.count("tries", b"k", 2, expires_at=later)
+            for entry in (cache, other_cache)
+        )
     )
     assert sorted(totals) == [3, 5]
     assert await cache.count("tries", b"k", -1, expires_at=later) == 4

@@ -94,8 +94,8 @@ def make_record(name: str) -> AuditRecord:
 
 
 async def names_of(directory: SqlDirectory, names: str) -> str:
-    found = [await directory.named(USER, ACCOUNT, name) for name in names]
-    return "".join(user.name for user in found if user is not None)
+    users = [await directory.named(USER, ACCOUNT, name) for name in names]
+    return "".join(user.name for user in users if user is not None)
 
 
 async def generation_of(directory: SqlDirectory) -> int:
@@ -283,9 +283,9 @@ async def test_the_longer_commits_take_the_more_changes_share_one(
     seconds = 0.0
 
     def slow(real: Callable[..., Any]) -> Callable[..., Any]:
-        async def end(*given: object) -> None:
+        async def end(*params: object) -> None:
             nonlocal seconds
-            await real(*given)
+            await real(*params)
             seconds += 60
 
         return end

@@ -28,7 +28,7 @@ AT = datetime(2026, 3, 1, 12, 30, 15, 123457, tzinfo=UTC)
 
 
 def device(name: str, **more: object) -> MfaDevice:
-    given: dict[str, object] = {
+    params: dict[str, object] = {
         "account": ACCOUNT,
         "serial": f"arn:aws:iam::{ACCOUNT}:mfa/{name}",
         "virtual": True,
@@ -36,7 +36,7 @@ def device(name: str, **more: object) -> MfaDevice:
         "created_at": AT,
         **more,
     }
-    return MfaDevice(**given)  # type: ignore[arg-type]  # fields by name
+    return MfaDevice(**params)  # type: ignore[arg-type]  # fields by name
 
 
 def credential(number: int, kind: CredentialKind, user: str) -> UserCredential:
@@ -74,9 +74,9 @@ async def test_a_state_is_replaced_once_and_leaves_the_generation(
     new = MfaState(last_step=7, drift=-1, failures=2, locked_until=AT)
     assert await directory.replace_mfa_state(made, new)
     assert not await other_directory.replace_mfa_state(made, new)
-    found = await other_directory.named(MFA_DEVICE, ACCOUNT, made.serial)
-    assert found == replace(made, state=new)
-    stranger = replace(found, user_id="AIDA2")
+    mfa_device = await other_directory.named(MFA_DEVICE, ACCOUNT, made.serial)
+    assert mfa_device == replace(made, state=new)
+    stranger = replace(mfa_device, user_id="AIDA2")
     assert not await other_directory.replace_mfa_state(stranger, MfaState())
     assert await directory.generations([ACCOUNT]) == before
 
@@ -95,13 +95,17 @@ async def test_credentials_are_listed_by_kind_and_user_in_order_of_age(
             await change.insert(USER_CREDENTIAL, made)
     kind = CredentialKind.SSH_PUBLIC_KEY
     assert await directory.all_of(USER_CREDENTIAL, ACCOUNT, kind=kind) == tuple(keys)
-    found = await directory.all_of(USER_CREDENTIAL, ACCOUNT, kind=kind, user_id="AIDA1")
+    credentials = await directory.all_of(
+        USER_CREDENTIAL, ACCOUNT, kind=kind, user_id="AIDA1"
+    )
     several = await list_credentials_of(directory, ACCOUNT, ["AIDA1"])
-    assert sorted(one.credential_id for one in several) == sorted(
-        one.credential_id for one in (*found, other)
+    assert sorted(
+        user_credential.credential_id for user_credential in several
+    ) == sorted(
+        user_credential.credential_id for user_credential in (*credentials, other)
     )
     assert await list_credentials_of(directory, ACCOUNT, ["AIDAX"]) == ()
-    assert found == (keys[0], keys[2])
+    assert credentials == (keys[0], keys[2])
     changed = replace(keys[0], status=CredentialStatus.INACTIVE, expires_at=None)
     async with directory.change(ACCOUNT) as change:
         await change.update(USER_CREDENTIAL, changed)
@@ -113,7 +117,7 @@ async def test_credentials_are_listed_by_kind_and_user_in_order_of_age(
 
 
 def passkey(name: str, number: int = 1, **more: object) -> Passkey:
-    given: dict[str, object] = {
+    params: dict[str, object] = {
         "account": ACCOUNT,
         "serial": f"arn:aws:iam::{ACCOUNT}:u2f/user/{name}",
         "user_id": "AIDA1",
@@ -122,7 +126,7 @@ def passkey(name: str, number: int = 1, **more: object) -> Passkey:
         "enabled_at": AT,
         **more,
     }
-    return Passkey(**given)  # type: ignore[arg-type]  # fields by name
+    return Passkey(**params)  # type: ignore[arg-type]  # fields by name
 
 
 async def test_a_passkeys_use_is_noted_once_and_leaves_the_generation(

@@ -220,8 +220,8 @@ async def test_roles_are_found_by_a_text_of_their_trust_policy(
         await insert_account(change, make_account(OTHER))
         other = replace(make_role("other"), account=OTHER, trust_policy="100%_of")
         await change.insert(ROLE, other)
-    found = await list_roles_naming(directory, ACCOUNT, "100%_of", 9)
-    assert [role.name for role in found] == ["amy", "Zed"]
+    naming = await list_roles_naming(directory, ACCOUNT, "100%_of", 9)
+    assert [role.name for role in naming] == ["amy", "Zed"]
     assert len(await list_roles_naming(directory, ACCOUNT, "100%_of", 1)) == 1
 
 
@@ -350,8 +350,8 @@ async def test_managed_policies_count_their_uses(directory: SqlDirectory) -> Non
         assert await attach_policy(change, ACCOUNT, "AIDA1", policy.arn)
         aws = "arn:aws:iam::aws:policy/ReadOnlyAccess"
         assert await attach_policy(change, ACCOUNT, "AIDA1", aws)
-    found = await directory.named(MANAGED_POLICY, ACCOUNT, "read")
-    assert found == replace(policy, attachment_count=2, boundary_count=1)
+    managed_policy = await directory.named(MANAGED_POLICY, ACCOUNT, "read")
+    assert managed_policy == replace(policy, attachment_count=2, boundary_count=1)
     counts = await count_attached_owners(directory, ACCOUNT, [policy.arn, "arn:none"])
     owners = await list_attached_owners(directory, ACCOUNT, policy.arn)
     assert counts == {policy.arn: len(owners)}
@@ -386,13 +386,13 @@ async def test_a_policy_shows_the_version_in_force(directory: SqlDirectory) -> N
             MANAGED_POLICY, replace(policy, default_version=versions[1])
         )
         await delete_policy_version(change, policy, "v1")
-    found = await directory.named(MANAGED_POLICY, ACCOUNT, "Read")
-    assert found is not None
-    assert found.default_version == versions[1]
+    managed_policy = await directory.named(MANAGED_POLICY, ACCOUNT, "Read")
+    assert managed_policy is not None
+    assert managed_policy.default_version == versions[1]
     listed = await list_policy_versions(directory, ACCOUNT, policy.policy_id)
     assert listed == (versions[1], versions[0])
     async with directory.change(ACCOUNT) as change:
-        await change.remove(MANAGED_POLICY, found)
+        await change.remove(MANAGED_POLICY, managed_policy)
     assert await list_policy_versions(directory, ACCOUNT, policy.policy_id) == ()
 
 
@@ -514,14 +514,14 @@ async def test_revocations_last_until_their_expiry_and_only_widen(
         await change.revoke(make("ASIA2", None, 10))
         await change.revoke(make("AROA1", 500, 60))
         await change.revoke(make("AROA1", 400, 10))
-    found = await directory.revocations(ACCOUNT)
-    assert found.access_key_ids == {"ASIA1", "ASIA2"}
-    assert found.not_before_ms == {"AROA1": 500}
+    revocations = await directory.revocations(ACCOUNT)
+    assert revocations.access_key_ids == {"ASIA1", "ASIA2"}
+    assert revocations.not_before_ms == {"AROA1": 500}
     assert (await directory.revocations(OTHER)).access_key_ids == frozenset()
     clock.step(20)  # type: ignore[attr-defined] # the stepping clock
-    found = await directory.revocations(ACCOUNT)
-    assert found.access_key_ids == {"ASIA1"}
-    assert found.not_before_ms == {"AROA1": 500}
+    revocations = await directory.revocations(ACCOUNT)
+    assert revocations.access_key_ids == {"ASIA1"}
+    assert revocations.not_before_ms == {"AROA1": 500}
 
 
 async def test_a_deleted_provider_leaves_a_mark_that_ends_what_it_vouched_for(
@@ -537,9 +537,9 @@ async def test_a_deleted_provider_leaves_a_mark_that_ends_what_it_vouched_for(
         await change.remove(SAML_PROVIDER, saml)
         await change.remove(OIDC_PROVIDER, oidc)
     now_ms = int(directory._clock.now().timestamp() * 1000)
-    found = await directory.revocations(ACCOUNT)
+    revocations = await directory.revocations(ACCOUNT)
     life_ms = int(REVOCATION_LIFE.total_seconds() * 1000)
-    assert found.not_before_ms == {
+    assert revocations.not_before_ms == {
         # Another may get the ARN; the id has no bounds, also for workers' clocks.
         **dict.fromkeys((saml.arn, oidc.arn), now_ms + 1),
         **dict.fromkeys((saml.uuid, oidc.unique_id), now_ms + life_ms),

@@ -91,6 +91,6 @@ async def test_owners_of_any_kind_are_found_together_by_their_ids(
     directory: SqlDirectory,
 ) -> None:
     await fill(directory)
-    found = await find_owners(directory, ACCOUNT, ["AGPAZEBRA", "AIDABOB", "AIDANONE"])
-    assert set(map(repr, found)) == {repr(make_user("Bob")), repr(make_group("Zebra"))}
+    owners = await find_owners(directory, ACCOUNT, ["AGPAZEBRA", "AIDABOB", "AIDANONE"])
+    assert set(map(repr, owners)) == {repr(make_user("Bob")), repr(make_group("Zebra"))}
     assert await find_owners(directory, AccountId("000000000002"), ["AIDABOB"]) == ()

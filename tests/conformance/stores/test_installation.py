@@ -76,8 +76,8 @@ async def test_the_first_keys_are_made_once(database: Database) -> None:
     assert len(set(claims)) == 1
     assert await claim("late") == claims[0]
     assert await read_sealing_keys(database) == claims[0]
-    found = await read_installation(database, now=NOW)
-    assert found.identity == claims[0][0].master
+    installation = await read_installation(database, now=NOW)
+    assert installation.identity == claims[0][0].master
 
 
 async def test_keys_read_back_as_they_were_changed(database: Database) -> None:
@@ -109,8 +109,8 @@ async def test_changes_at_the_same_time_lose_no_key(
         *(change_sealing_keys(each, add, now=NOW) for each in [database, other] * 4)
     )
     await other.close()
-    found = await read_sealing_keys(database)
-    assert [key.number for key in found] == list(range(1, 9))
+    sealing_keys = await read_sealing_keys(database)
+    assert [key.number for key in sealing_keys] == list(range(1, 9))
 
 
 async def test_a_change_that_fails_changes_nothing(database: Database) -> None:
@@ -127,8 +127,8 @@ async def test_marks_are_kept_beside_each_other(database: Database) -> None:
         *(set_mark(database, f"mark{n}", n, now=NOW) for n in range(5))
     )
     await set_mark(database, "demo", value=True, now=NOW)
-    found = await read_installation(database, now=NOW)
-    assert found.marks == {"demo": True} | {f"mark{n}": n for n in range(5)}
+    installation = await read_installation(database, now=NOW)
+    assert installation.marks == {"demo": True} | {f"mark{n}": n for n in range(5)}
 
 
 async def test_many_starters_migrate_postgresql_once(

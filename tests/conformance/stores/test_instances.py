@@ -19,7 +19,7 @@ ALL = PageRequest(None, 100)
 
 
 def instance(number: int, **changed: object) -> Instance:
-    given = {
+    params = {
         "account": FIRST,
         "instance_id": f"i-{number:017x}",
         "region": "eu-west-3",
@@ -28,7 +28,7 @@ def instance(number: int, **changed: object) -> Instance:
         "registered_by": "someone",
         "profile_id": "AIPA1",
     }
-    return Instance(**{**given, **changed})  # type: ignore[arg-type]
+    return Instance(**{**params, **changed})  # type: ignore[arg-type]
 
 
 def vouched_for(number: int, subject: str = "subject/a", **more: object) -> Instance:
@@ -39,7 +39,7 @@ def vouched_for(number: int, subject: str = "subject/a", **more: object) -> Inst
 
 async def ids(directory: SqlDirectory, account: AccountId = FIRST) -> list[int]:
     page = await directory.page_of(INSTANCE, account, ALL)
-    return [int(one.instance_id.removeprefix("i-"), 16) for one in page.items]
+    return [int(item.instance_id.removeprefix("i-"), 16) for item in page.items]
 
 
 @pytest.mark.parametrize(

@@ -90,18 +90,18 @@ def value_of(hint: Any, name: str, number: int) -> Any:
 def make(entity: Any, number: int, *, whole: bool = True) -> Any:
     """One of them, with every field or with those alone that have no default."""
     hints = typing.get_type_hints(entity)
-    given = {
+    params = {
         field.name: value_of(hints[field.name], field.name, number)
         for field in dataclasses.fields(entity)
         if whole
         or (field.default is field.default_factory is dataclasses.MISSING)
         or field.name == "next_version"
     }
-    if "account" in given:
-        given["account"] = FIRST
-    if "access_key_id" in given:
-        given["access_key_id"] = format_access_key_id("AKIA", FIRST, number)
-    return entity(**given)
+    if "account" in params:
+        params["account"] = FIRST
+    if "access_key_id" in params:
+        params["access_key_id"] = format_access_key_id("AKIA", FIRST, number)
+    return entity(**params)
 
 
 def of(kind: Kind[Any], number: int, *, whole: bool = True) -> Any:
@@ -118,8 +118,8 @@ async def insert(change: Any, kind: Kind[Any], *entities: Any) -> None:
 
 def column(kind: Kind[Any], entity: Any, name: str) -> str:
     """As the row has it."""
-    found: str = kind.stored.values(entity)[name]
-    return found
+    text: str = kind.stored.values(entity)[name]
+    return text
 
 
 def changed(kind: Kind[Any], entity: Any) -> Any:
@@ -127,8 +127,8 @@ def changed(kind: Kind[Any], entity: Any) -> Any:
     other, fields = of(kind, 3), dataclasses.fields(entity)
     stay = {"account", kind.key, *kind.kept, "serial", "arn", "default_version"}
     stay |= {"state", "next_version"} | {f"{kind.key.removesuffix('_key')}"}
-    given = {f.name: getattr(other, f.name) for f in fields if f.name not in stay}
-    return replace(entity, **given)
+    params = {f.name: getattr(other, f.name) for f in fields if f.name not in stay}
+    return replace(entity, **params)
 
 
 def unique_fields(kind: Kind[Any]) -> list[str]:
@@ -208,8 +208,8 @@ async def test_a_name(directory: SqlDirectory, kind: Kind[Any]) -> None:
                 first = replace(first, name=first.name.swapcase())
                 await change.update(kind, first)
     assert await directory.named(kind, FIRST, name) == first
-    found = await directory.named(kind, FIRST, name.swapcase())
-    assert found == (None if has_case else first)
+    entity = await directory.named(kind, FIRST, name.swapcase())
+    assert entity == (None if has_case else first)
     assert await directory.named(kind, SECOND, name) is None
 
 
@@ -275,10 +275,10 @@ async def test_what_is_put_again_keeps_the_time_of_its_making(
 
 def test_no_repr_shows_what_proves_something() -> None:
     for kind in OF_ACCOUNTS:
-        shown = repr(of(kind, 1))
+        text = repr(of(kind, 1))
         for field in dataclasses.fields(kind.stored.entity):
             if "digest" in field.name or "sealed" in field.name:
-                assert f"{field.name}=" not in shown, kind.label
+                assert f"{field.name}=" not in text, kind.label
 
 
 async def test_things_are_found_by_what_else_they_have(
@@ -308,8 +308,8 @@ async def test_things_are_found_by_what_else_they_have(
         await insert(change, kinds.SCIM_TOKEN, token)
     roles = [profile.role_id, "none"]
     for account, is_there in ((FIRST, True), (SECOND, False)):
-        found = await find_instance_by_key(directory, account, machine.public_key)
-        assert found == (machine if is_there else None)
+        instance = await find_instance_by_key(directory, account, machine.public_key)
+        assert instance == (machine if is_there else None)
         admits = await find_join_token(directory, account, join.digest)
         assert admits == (join if is_there else None)
         arns = await resource_policy_arns(directory, account)

@@ -39,8 +39,8 @@ async def database(
 
 
 async def due(sign_ins: LdapSignIns, now: datetime, most: int = 100) -> set[str]:
-    found = await sign_ins.take_due(now, before=now - PAUSE, most=most)
-    return {one.subject for one in found}
+    ldap_sign_ins = await sign_ins.take_due(now, before=now - PAUSE, most=most)
+    return {ldap_sign_in.subject for ldap_sign_in in ldap_sign_ins}
 
 
 async def test_each_is_asked_about_in_turn(
@@ -60,14 +60,16 @@ async def test_each_is_asked_about_in_turn(
 
 
 async def test_no_two_workers_ask_about_the_same(database: Database) -> None:
-    one, other = LdapSignIns(database), LdapSignIns(database)
+    ldap_sign_ins, other = LdapSignIns(database), LdapSignIns(database)
     names = {f"s{number:03d}" for number in range(60)}
     for name in names:
-        await one.note(person(name), AT)
+        await ldap_sign_ins.note(person(name), AT)
     later = AT + timedelta(minutes=1)
-    found = await asyncio.gather(*(due(each, later, 20) for each in (one, other) * 4))
-    assert sum(map(len, found)) == len(names)
-    assert set().union(*found) == names
+    results = await asyncio.gather(
+        *(due(each, later, 20) for each in (ldap_sign_ins, other) * 4)
+    )
+    assert sum(map(len, results)) == len(names)
+    assert set().union(*results) == names
 
 
 async def test_a_new_sign_in_is_kept_for_longer_and_asked_about_as_before(
@@ -88,8 +90,8 @@ async def test_who_may_have_left_comes_first(database: Database) -> None:
     await sign_ins.note(person("a"), AT)
     await sign_ins.note(person("a", "LDAPP2"), AT)
     await sign_ins.ask_soon("LDAPP2", "a")
-    (found,) = await sign_ins.take_due(AT, before=AT - PAUSE, most=9)
-    assert found == person("a", "LDAPP2")
+    (ldap_sign_in,) = await sign_ins.take_due(AT, before=AT - PAUSE, most=9)
+    assert ldap_sign_in == person("a", "LDAPP2")
 
 
 async def test_who_left_is_forgotten_and_noted_again(database: Database) -> None:
@@ -105,17 +107,17 @@ async def test_who_left_is_forgotten_and_noted_again(database: Database) -> None
 
 async def test_whom_another_worker_forgot_is_noted_again(database: Database) -> None:
     """It found them to be gone, and a moment later they are back."""
-    one, other = LdapSignIns(database), LdapSignIns(database)
-    await one.note(person("a"), AT)
+    ldap_sign_ins, other = LdapSignIns(database), LdapSignIns(database)
+    await ldap_sign_ins.note(person("a"), AT)
     await other.forget([person("a")], AT)
-    await one.note(person("a"), AT)
+    await ldap_sign_ins.note(person("a"), AT)
     assert await due(other, AT + timedelta(minutes=1)) == {"a"}
 
 
 async def test_providers_are_kept_and_their_end_is_marked(
     directory: SqlDirectory,
 ) -> None:
-    given = LdapProvider(
+    provider = LdapProvider(
         account=ACCOUNT,
         unique_id="LDAPP1",
         name="corp",
@@ -124,11 +126,11 @@ async def test_providers_are_kept_and_their_end_is_marked(
         options={"SignIn": True},
     )
     async with directory.change(ACCOUNT) as change:
-        await change.insert(LDAP_PROVIDER, given)
+        await change.insert(LDAP_PROVIDER, provider)
         assert await change.count(LDAP_PROVIDER, ACCOUNT) == 1
-    assert await directory.named(LDAP_PROVIDER, ACCOUNT, "corp") == given
+    assert await directory.named(LDAP_PROVIDER, ACCOUNT, "corp") == provider
     assert await directory.named(LDAP_PROVIDER, ACCOUNT, "Corp") is None
-    changed = replace(given, options={})
+    changed = replace(provider, options={})
     async with directory.change(ACCOUNT) as change:
         await change.update(LDAP_PROVIDER, changed)
     assert await directory.all_of(LDAP_PROVIDER, ACCOUNT) == (changed,)
@@ -136,4 +138,4 @@ async def test_providers_are_kept_and_their_end_is_marked(
         await change.remove(LDAP_PROVIDER, changed)
     assert await directory.all_of(LDAP_PROVIDER, ACCOUNT) == ()
     revocations = await directory.revocations(ACCOUNT)
-    assert given.arn in revocations.not_before_ms
+    assert provider.arn in revocations.not_before_ms

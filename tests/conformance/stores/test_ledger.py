@@ -75,9 +75,9 @@ def make_mark(text: str, mint_id: str) -> ReplayMark:
 async def wait_for(ledger: Ledger, event_id: str) -> AuditRecord:
     async with asyncio.timeout(5):
         while True:
-            found = await ledger.find(event_id)
-            if found is not None:
-                return found
+            record = await ledger.find(event_id)
+            if record is not None:
+                return record
             await asyncio.sleep(0.02)
 
 
@@ -532,8 +532,8 @@ async def count_all(ledger: Ledger) -> None:
 async def counted(
     ledger: Ledger, since: datetime, bucket_hours: int = 1
 ) -> list[tuple[datetime, str, str, int]]:
-    found = await ledger.counts(ACCOUNT, since, bucket_hours=bucket_hours)
-    return sorted((c.hour, c.measure, c.name, c.count) for c in found.counts)
+    counts = await ledger.counts(ACCOUNT, since, bucket_hours=bucket_hours)
+    return sorted((c.hour, c.measure, c.name, c.count) for c in counts.counts)
 
 
 @pytest.fixture
@@ -585,8 +585,8 @@ async def test_the_counts_agree_with_the_records(ledger: Ledger) -> None:
     days = await counted(ledger, first, bucket_hours=24)
     assert sum(number for *_, number in days) == sum(expected.values())
     assert await counted(ledger, first + timedelta(hours=6)) == []
-    found = await ledger.counts(ACCOUNT, first, bucket_hours=1)
-    assert found.counted_until == AT + timedelta(minutes=220)
+    counts = await ledger.counts(ACCOUNT, first, bucket_hours=1)
+    assert counts.counted_until == AT + timedelta(minutes=220)
 
 
 @pytest.mark.usefixtures("settled")

@@ -373,8 +373,8 @@ async def test_a_change_of_more_rows_than_are_named_counts_for_all(
         await memories.change(lambda to, key=key: insert_access_key(to, key))
     deleted = ACCESS_KEYS.delete().where(ACCESS_KEYS.c.account == ACCOUNT)
     await memories.change(lambda to: to.run(deleted))  # type: ignore[attr-defined]
-    (found,) = (await noted(memories, after=4)).values()
-    assert json.loads(found.dump()) == {"access_keys": None}
+    (rows,) = (await noted(memories, after=4)).values()
+    assert json.loads(rows.dump()) == {"access_keys": None}
     await memories.other.check()
     for fresh in (memories.fresh, memories.others):
         assert await find_access_key(fresh, KEY.access_key_id) is None

@@ -611,8 +611,8 @@ async def test_a_record_refused_while_the_spool_is_emptied_is_not_lost(
     await ledger.start()
     await is_emptied(spool)
     page = await ledger.search(AuditFilter(), PageRequest(limit=5000))
-    found = [r.event_id for r in page.items if r.event_id.startswith("again-")]
-    assert sorted(found) == sorted(f"again-{n}" for n in range(301))
+    results = [r.event_id for r in page.items if r.event_id.startswith("again-")]
+    assert sorted(results) == sorted(f"again-{n}" for n in range(301))
     await ledger.close()
 
 
@@ -677,10 +677,10 @@ async def test_closing_during_an_outage_keeps_every_record(tmp_path: Path) -> No
 async def owner_of(ledger: Ledger, mint_id: str) -> str | None:
     assert isinstance(ledger, PostgresqlLedger)
     async with ledger._reads() as connection:
-        found: str | None = await connection.fetchval(
+        text: str | None = await connection.fetchval(
             "SELECT mint_id FROM replay_marks WHERE key = $1", make_mark(mint_id).key
         )
-    return found
+    return text
 
 
 @pytest.fixture

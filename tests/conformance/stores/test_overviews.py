@@ -135,7 +135,7 @@ async def test_a_user_comes_with_all_that_is_theirs(
     await uses.flush()
     await database.close()
     page = await list_user_overviews(directory, ACCOUNT, "/", "", PageRequest(None, 2))
-    shown = UserOverview(
+    overview = UserOverview(
         user=ann,
         groups=("admins", "Zebra"),
         keys=(
@@ -146,13 +146,15 @@ async def test_a_user_comes_with_all_that_is_theirs(
         has_mfa=True,
         last_active_at=later.replace(microsecond=0),
     )
-    assert page.items[0] == shown
+    assert page.items[0] == overview
     assert page.items[1].user.name == "b_b"
     assert not page.items[1].has_mfa
     rest = await list_user_overviews(
         directory, ACCOUNT, "/", "", PageRequest(page.marker, 2)
     )
-    assert [(one.user.name, one.has_mfa) for one in rest.items] == [
+    assert [
+        (user_overview.user.name, user_overview.has_mfa) for user_overview in rest.items
+    ] == [
         ("Bob", True),
         ("cleo", False),
     ]
@@ -167,7 +169,7 @@ async def test_users_are_found_by_a_part_of_their_name_and_a_path(
 
     async def names(part: str, path: str = "/") -> list[str]:
         page = await list_user_overviews(directory, ACCOUNT, path, part, PageRequest())
-        return [one.user.name for one in page.items]
+        return [overview.user.name for overview in page.items]
 
     assert await names("B") == ["b_b", "Bob"]
     assert await names("_") == ["b_b"]

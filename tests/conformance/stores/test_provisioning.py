@@ -47,7 +47,7 @@ def query(**more: Any) -> ProvisionedQuery:
 
 
 def token(number: int, **more: Any) -> ScimToken:
-    given: dict[str, Any] = {
+    params: dict[str, Any] = {
         "account": ACCOUNT,
         "token_id": f"ASCT{number}",
         "owner_id": PROVIDER,
@@ -57,7 +57,7 @@ def token(number: int, **more: Any) -> ScimToken:
         "expires_at": LATER,
         "addresses": ("10.0.0.0/8",),
     }
-    return ScimToken(**{**given, **more})
+    return ScimToken(**{**params, **more})
 
 
 async def test_people(directory: SqlDirectory) -> None:
@@ -74,7 +74,7 @@ async def test_people(directory: SqlDirectory) -> None:
         )
         with pytest.raises(AlreadyExistsError):
             await update_provisioned_user(change, replace(bob, user_name="aLICE"))
-    for wanted, found in (
+    for wanted, provisioned_users in (
         ({}, [alice, bob]),
         ({"offset": 1}, [bob]),
         ({"limit": 1}, [alice]),
@@ -88,7 +88,7 @@ async def test_people(directory: SqlDirectory) -> None:
         ({"entity_id": "SCMU4"}, []),
     ):
         users, _ = await list_provisioned_users(directory, query(**wanted))
-        assert list(users) == found
+        assert list(users) == provisioned_users
     assert (await list_provisioned_users(directory, query(limit=1)))[1] == 2
     counts = await provisioning_counts(directory, ACCOUNT, PROVIDER)
     assert counts == ProvisioningCounts(users=2, inactive=1, groups=0)
@@ -147,10 +147,12 @@ async def test_groups_and_members(directory: SqlDirectory) -> None:
     assert await count_provisioned_members(directory, ACCOUNT, "SCMG1") == 2
 
     async def pairs(**of: Any) -> list[tuple[str, str]]:
-        found = await list_provisioned_memberships(
+        memberships = await list_provisioned_memberships(
             directory, ACCOUNT, **{"limit": 10, **of}
         )
-        return [(one.group_name, one.user_id) for one in found]
+        return [
+            (membership.group_name, membership.user_id) for membership in memberships
+        ]
 
     assert await pairs(group_ids=["SCMG1"]) == [
         ("Admins", "SCMU1"),
@@ -159,7 +161,7 @@ async def test_groups_and_members(directory: SqlDirectory) -> None:
     assert await pairs(user_ids=["SCMU1"]) == [("Admins", "SCMU1"), ("Staff", "SCMU1")]
     assert await pairs(user_ids=["SCMU1"], group_ids=["SCMG2"]) == [("Staff", "SCMU1")]
     assert await pairs(group_ids=["SCMG1"], limit=1) == [("Admins", "SCMU1")]
-    for wanted, found in (
+    for wanted, provisioned_groups in (
         ({"member_id": "SCMU1"}, [admins, staff]),
         ({"member_id": "SCMU2"}, [admins]),
         ({"name": "STAFF"}, [staff]),
@@ -167,7 +169,7 @@ async def test_groups_and_members(directory: SqlDirectory) -> None:
         ({"entity_id": "SCMG2", "member_id": "SCMU2"}, []),
     ):
         groups, total = await list_provisioned_groups(directory, query(**wanted))
-        assert (list(groups), total) == (found, len(found))
+        assert (list(groups), total) == (provisioned_groups, len(provisioned_groups))
     async with directory.change(ACCOUNT) as change:
         await remove_provisioned_members(change, admins, ["SCMU2"])
         await remove_from_provisioned_groups(change, person("SCMU1", "1"))
@@ -205,6 +207,7 @@ async def test_a_deleted_provider_takes_all_of_it_along(
     counts = await provisioning_counts(directory, ACCOUNT, PROVIDER)
     assert counts == ProvisioningCounts(users=0, inactive=0, groups=0)
     assert (await provisioning_counts(directory, ACCOUNT, "OIDCP1")).users == 1
-    assert [one.token_id for one in await directory.all_of(SCIM_TOKEN, ACCOUNT)] == [
-        "ASCT2"
-    ]
+    assert [
+        scim_token.token_id
+        for scim_token in await directory.all_of(SCIM_TOKEN, ACCOUNT)
+    ] == ["ASCT2"]

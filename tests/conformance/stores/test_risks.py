@@ -143,12 +143,12 @@ async def fill(location: DatabaseLocation, directory: SqlDirectory) -> None:
             await insert_access_key(change, replace(off, status=KeyStatus.INACTIVE))
             await insert_access_key(change, key("old", 200, user.user_id, account))
             await insert_access_key(change, key("new", 5, user.user_id, account))
-            for one in (
+            for user_credential in (
                 credential("soon", 3, user),
                 credential("later", 90, user),
                 credential("never", None, user),
             ):
-                await change.insert(USER_CREDENTIAL, one)
+                await change.insert(USER_CREDENTIAL, user_credential)
             await change.insert(SERVER_CERTIFICATE, certificate("tls", -1, account))
             await change.insert(SERVER_CERTIFICATE, certificate("fine", 99, account))
             await insert_policy(change, policy("Second", '{"b":1}', account))
@@ -177,12 +177,14 @@ async def test_roles_that_nobody_uses(
     location: DatabaseLocation, directory: SqlDirectory
 ) -> None:
     await fill(location, directory)
-    found = await list_unused_roles(directory, ACCOUNT, AT - 90 * DAY, 10)
-    assert [(one.role.name, one.last_used_at) for one in found] == [
+    roles = await list_unused_roles(directory, ACCOUNT, AT - 90 * DAY, 10)
+    assert [
+        (unused_role.role.name, unused_role.last_used_at) for unused_role in roles
+    ] == [
         ("Gone", AT - 100 * DAY),
         ("Never", None),
     ]
-    assert {one.role.account for one in found} == {ACCOUNT}
+    assert {unused_role.role.account for unused_role in roles} == {ACCOUNT}
     assert len(await list_unused_roles(directory, ACCOUNT, AT - 90 * DAY, 1)) == 1
 
 
@@ -190,8 +192,8 @@ async def test_keys_that_are_old(
     location: DatabaseLocation, directory: SqlDirectory
 ) -> None:
     await fill(location, directory)
-    found = await list_old_keys(directory, ACCOUNT, AT - 90 * DAY, 10)
-    assert [(one.user_name, one.created_at) for one in found] == [
+    old_keys = await list_old_keys(directory, ACCOUNT, AT - 90 * DAY, 10)
+    assert [(old_key.user_name, old_key.created_at) for old_key in old_keys] == [
         ("root", AT - 300 * DAY),
         ("ann", AT - 200 * DAY),
     ]
@@ -202,8 +204,11 @@ async def test_credentials_that_end(
     location: DatabaseLocation, directory: SqlDirectory
 ) -> None:
     await fill(location, directory)
-    found = await list_ending_credentials(directory, ACCOUNT, AT + 30 * DAY, 10)
-    assert [(one.kind, one.name, one.expires_at) for one in found] == [
+    credentials = await list_ending_credentials(directory, ACCOUNT, AT + 30 * DAY, 10)
+    assert [
+        (ending_credential.kind, ending_credential.name, ending_credential.expires_at)
+        for ending_credential in credentials
+    ] == [
         ("server-certificate", "tls", AT - DAY),
         (CredentialKind.SERVICE_SPECIFIC, "ann", AT + 3 * DAY),
     ]
@@ -213,8 +218,11 @@ async def test_the_texts_of_policies(
     location: DatabaseLocation, directory: SqlDirectory
 ) -> None:
     await fill(location, directory)
-    found = await list_policy_texts(directory, ACCOUNT, 10)
-    assert [(one.kind, one.name, one.owner, one.document) for one in found] == [
+    texts = await list_policy_texts(directory, ACCOUNT, 10)
+    assert [
+        (policy_text.kind, policy_text.name, policy_text.owner, policy_text.document)
+        for policy_text in texts
+    ] == [
         ("policy", "team/first", "", '{"a":1}'),
         ("policy", "team/Second", "", '{"b":1}'),
         ("user", "Own", "ann", '{"c":1}'),

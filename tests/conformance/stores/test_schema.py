@@ -61,11 +61,11 @@ def described_sqlite(path: Path) -> dict[str, Any]:
             return [(name, down, order) for _, _, name, down, order, key in told if key]
 
         texts = dict(ask("SELECT name, sql FROM sqlite_master WHERE type = 'index'"))
-        found = {}
+        results = {}
         for _, table, kind, columns, without_rowid, strict in ask("PRAGMA table_list"):
             if table.startswith("sqlite_") or table == _MIGRATIONS_OWN:
                 continue
-            found[table] = (
+            results[table] = (
                 (kind, columns, without_rowid, strict),
                 sorted(row[1:] for row in ask(f"PRAGMA table_xinfo({table})")),
                 sorted(
@@ -73,8 +73,8 @@ def described_sqlite(path: Path) -> dict[str, Any]:
                     for _, name, *rest in ask(f"PRAGMA index_list({table})")
                 ),
             )
-    assert found
-    return found
+    assert results
+    return results
 
 
 async def test_on_postgresql(postgresql_server: PostgresqlServer) -> None:
@@ -95,9 +95,9 @@ async def described_postgresql(url: str) -> list[list[tuple[Any, ...]]]:
         answers = [await connection.fetch(statement) for statement in _POSTGRESQL]
     finally:
         await connection.close()
-    found = [
+    results = [
         sorted((tuple(row) for row in rows if row[0] != _MIGRATIONS_OWN), key=repr)
         for rows in answers
     ]
-    assert all(found)
-    return found
+    assert all(results)
+    return results

@@ -35,13 +35,13 @@ async def test_the_latest_use_counts_anyone_who_writes_first(
     location: DatabaseLocation, directory: SqlDirectory
 ) -> None:
     database = Database(location)
-    one, other = UseBuffer(database), UseBuffer(database)
+    buffer, other = UseBuffer(database), UseBuffer(database)
     later = AT + timedelta(hours=1)
-    one.note(ACCOUNT, "AIDA1", "iam", "GetUser", AT, "us-east-1")
-    one.note(ACCOUNT, "AIDA1", "iam", "GetUser", later, "eu-west-3")
-    one.note(ACCOUNT, "AIDA2", "iam", "ListUsers", AT, "us-east-1")
-    one.note(OTHER, "AIDA1", "iam", "GetUser", AT, "us-east-1")
-    await one.flush()
+    buffer.note(ACCOUNT, "AIDA1", "iam", "GetUser", AT, "us-east-1")
+    buffer.note(ACCOUNT, "AIDA1", "iam", "GetUser", later, "eu-west-3")
+    buffer.note(ACCOUNT, "AIDA2", "iam", "ListUsers", AT, "us-east-1")
+    buffer.note(OTHER, "AIDA1", "iam", "GetUser", AT, "us-east-1")
+    await buffer.flush()
     other.note(ACCOUNT, "AIDA1", "iam", "GetUser", AT, "us-east-1")
     await other.flush()
     assert await list_uses(directory, ACCOUNT) == (
@@ -96,9 +96,9 @@ async def test_many_subjects_are_written_and_read_together(
         at = AT.replace(microsecond=5)
         buffer.note(ACCOUNT, subject, "iam", "GetUser", at, "eu-west-3")
     await buffer.flush()
-    found = await list_uses(directory, ACCOUNT, subjects)
-    assert len(found) == count
-    assert {one.at for one in found} == {AT}
+    uses = await list_uses(directory, ACCOUNT, subjects)
+    assert len(uses) == count
+    assert {entry.at for entry in uses} == {AT}
     await database.close()
 
 
@@ -115,8 +115,8 @@ async def test_a_report_replaces_the_one_before_and_old_ones_go(
     async with directory.change(ACCOUNT) as change:
         await put_report(change, report("new", AT + timedelta(hours=25), "c"))
     assert await directory.find(REPORT, ACCOUNT, "old") is None
-    found = await directory.find(REPORT, ACCOUNT, "new")
-    assert found == report("new", AT + timedelta(hours=25), "c")
+    stored_report = await directory.find(REPORT, ACCOUNT, "new")
+    assert stored_report == report("new", AT + timedelta(hours=25), "c")
     assert await directory.find(REPORT, OTHER, "new") is None
 
 
@@ -138,5 +138,5 @@ async def test_the_end_waits_for_what_is_being_written(
         buffer.note(ACCOUNT, "AIDA1", "iam", "GetUser", AT, "us-east-1")
         await begun.wait()
     await database.close()
-    (found,) = await list_uses(directory, ACCOUNT, ["AIDA1"])
-    assert found == use("AIDA1", "GetUser", AT, "us-east-1")
+    (stored_use,) = await list_uses(directory, ACCOUNT, ["AIDA1"])
+    assert stored_use == use("AIDA1", "GetUser", AT, "us-east-1")

@@ -212,14 +212,14 @@ def test_an_iam_user_signs_in_with_the_password_that_the_page_shows(
     browser.sign_in_as_dana(demo)
     assert browser.url == f"{demo.broker}/console/"
     assert "dana" in browser.page
-    for path, shown in (
+    for path, text in (
         ("/console/roles", "Analyst"),
         ("/console/users", "portal"),
         ("/console/security", "You have no MFA device"),
         ("/console/security/services", "SSH"),
     ):
         browser.open(f"{demo.broker}{path}")
-        assert shown in browser.page
+        assert text in browser.page
         assert "is not authorized" not in browser.page
 
 

@@ -92,13 +92,13 @@ def credentials(browser: httpx.Client) -> Key:
     home = browser.get("/console/")
     (form,) = html.fromstring(home.text).xpath("//form[@action='/console/credentials']")
     fields = {f.get("name"): f.get("value") for f in form.xpath(".//input")}
-    shown = browser.post("/console/credentials", data=fields, headers=SAME).text
-    text = html.fromstring(shown).text_content()
-    found = dict(re.findall(r"export (AWS_[A-Z_]+)=(\S+)", text))
+    label = browser.post("/console/credentials", data=fields, headers=SAME).text
+    text = html.fromstring(label).text_content()
+    results = dict(re.findall(r"export (AWS_[A-Z_]+)=(\S+)", text))
     return Key(
-        found["AWS_ACCESS_KEY_ID"],
-        found["AWS_SECRET_ACCESS_KEY"],
-        found["AWS_SESSION_TOKEN"],
+        results["AWS_ACCESS_KEY_ID"],
+        results["AWS_SECRET_ACCESS_KEY"],
+        results["AWS_SESSION_TOKEN"],
     )
 
 
@@ -188,10 +188,10 @@ class Person:
         self, browser: httpx.Client, page: httpx.Response, **typed: str
     ) -> httpx.Response:
         (form,) = html.fromstring(page.text).xpath("//form[@method='post']")
-        given = {f.get("name"): f.get("value") for f in form.xpath(".//input")}
+        params = {f.get("name"): f.get("value") for f in form.xpath(".//input")}
         return browser.post(
             urljoin(str(page.url), form.get("action")),
-            data={**given, **typed},
+            data={**params, **typed},
             headers={"origin": self.broker.url},
         )
 
@@ -234,9 +234,9 @@ def test_aws_sso_login_with_a_directorys_password_ends_with_the_account(
 def test_apply_looks_at_a_new_directory_and_doctor_at_all(
     broker: RunningBroker, tmp_path: Path
 ) -> None:
-    given = {"LDAPProviders": [{"Name": "second", "Directory": "corp"}]}
+    params = {"LDAPProviders": [{"Name": "second", "Directory": "corp"}]}
     path = tmp_path / "second.yaml"
-    path.write_text(json.dumps({"Accounts": {"210987654321": given}}))
+    path.write_text(json.dumps({"Accounts": {"210987654321": params}}))
     done = run_forked(("apply", str(path)), broker.environment)
     assert "+ 210987654321 LDAP provider second" in done.stdout
     assert "✓ directory corp: 1 server can be queried" in done.stderr
@@ -246,10 +246,10 @@ def test_apply_looks_at_a_new_directory_and_doctor_at_all(
 def test_broker_providers_test_says_what_fails(
     broker: RunningBroker, tmp_path: Path
 ) -> None:
-    given = tmp_path / "password"
-    given.write_text(f"{PASSWORD}\n")
+    path = tmp_path / "password"
+    path.write_text(f"{PASSWORD}\n")
     said = broker.command(
-        "providers", "test", PROVIDER, "--user", "bob", "--password-file", str(given)
+        "providers", "test", PROVIDER, "--user", "bob", "--password-file", str(path)
     )
     assert "ok   The password is right" in said
     assert "corp:groups = admins, staff" in said

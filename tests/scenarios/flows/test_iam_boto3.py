@@ -66,11 +66,11 @@ def test_conditions_see_tags_of_the_entity_and_of_the_request(
     document = json.dumps({"Version": "2012-10-17", "Statement": statements})
     iam.put_user_policy(UserName="tagger", PolicyName="P", PolicyDocument=document)
     tagger = broker.client("iam", key)
-    given = {"RoleName": "T", "AssumeRolePolicyDocument": trust(ACCOUNT)}
+    params = {"RoleName": "T", "AssumeRolePolicyDocument": trust(ACCOUNT)}
     blue = [{"Key": "team", "Value": "blue"}]
-    assert refused(tagger.create_role, Path="/app/", **given).code == "AccessDenied"
-    assert refused(tagger.create_role, Tags=blue, **given).code == "AccessDenied"
-    tagger.create_role(Path="/app/", Tags=blue, **given)
+    assert refused(tagger.create_role, Path="/app/", **params).code == "AccessDenied"
+    assert refused(tagger.create_role, Tags=blue, **params).code == "AccessDenied"
+    tagger.create_role(Path="/app/", Tags=blue, **params)
     iam.untag_role(RoleName="T", TagKeys=["team"])
     assert refused(tagger.delete_role, RoleName="T").code == "AccessDenied"
     iam.tag_role(RoleName="T", Tags=blue)
@@ -95,8 +95,8 @@ def test_a_user_made_again_is_not_trusted_by_the_old_ones_role(
     iam.create_user(UserName="twin")
     with pytest.raises(ClientError, match="AccessDenied"):
         assume()
-    shown = iam.get_role(RoleName="Twin")["Role"]["AssumeRolePolicyDocument"]
-    assert shown["Statement"][0]["Principal"]["AWS"].startswith("AIDA")
+    document = iam.get_role(RoleName="Twin")["Role"]["AssumeRolePolicyDocument"]
+    assert document["Statement"][0]["Principal"]["AWS"].startswith("AIDA")
 
 
 def test_paginators_see_everything_once(iam: Any) -> None:

@@ -102,10 +102,14 @@ def test_the_portal_lists_all_roles_and_asks_for_none(world: OidcWorld) -> None:
             **client_of(device),
         )["accessToken"]
         sso = unsigned("sso", f"{world.broker.url}/sso")
-        given = sso.get_role_credentials(
+        credentials = sso.get_role_credentials(
             roleName="Admin", accountId=ACCOUNT, accessToken=token
         )["roleCredentials"]
-        key = Key(given["accessKeyId"], given["secretAccessKey"], given["sessionToken"])
+        key = Key(
+            credentials["accessKeyId"],
+            credentials["secretAccessKey"],
+            credentials["sessionToken"],
+        )
         arn = world.broker.client("sts", key).get_caller_identity()["Arn"]
         assert arn.endswith("assumed-role/Admin/admin@example.com")
 
@@ -144,11 +148,15 @@ def test_an_organisation_asks_each_members_own_provider(world: OidcWorld) -> Non
         )["accessToken"]
         sso = unsigned("sso", f"{world.broker.url}/sso")
         accounts = sso.list_accounts(accessToken=token)["accountList"]
-        assert [one["accountId"] for one in accounts] == [ACCOUNT, MEMBER]
-        given = sso.get_role_credentials(
+        assert [account["accountId"] for account in accounts] == [ACCOUNT, MEMBER]
+        credentials = sso.get_role_credentials(
             roleName="Admin", accountId=MEMBER, accessToken=token
         )["roleCredentials"]
-        key = Key(given["accessKeyId"], given["secretAccessKey"], given["sessionToken"])
+        key = Key(
+            credentials["accessKeyId"],
+            credentials["secretAccessKey"],
+            credentials["sessionToken"],
+        )
         arn = world.broker.client("sts", key).get_caller_identity()["Arn"]
         assert arn == (f"arn:aws:sts::{MEMBER}:assumed-role/Admin/admin@example.com")
         with pytest.raises(ClientError, match="ForbiddenException"):
@@ -165,8 +173,8 @@ def test_an_organisation_knows_no_provider_that_is_not_listed(world: OidcWorld) 
         page = browser.submit(browser.submit(login, login="admin", password="any"))
         assert browser.url == f"{world.broker.url}/portal/mixed"
         forms = "//form[@action='/portal/mixed/console']//input[@name='role']/@value"
-        found = html.fromstring(page.text).xpath(forms)
-        assert found == [f"arn:aws:iam::{MEMBER}:role/Admin"]
+        match = html.fromstring(page.text).xpath(forms)
+        assert match == [f"arn:aws:iam::{MEMBER}:role/Admin"]
     told = world.broker.command(
         *("audit", "--json", "--action", "sso:Authenticate", "--limit", "1")
     )
@@ -290,8 +298,8 @@ def test_a_mobile_app_signs_in_exchanges_and_renews(world: OidcWorld) -> None:
     keys = set()
     for _ in range(2):  # signing in, and renewing
         token = id_token(world, "alice")
-        found = mobile.exchange(world.broker.url, role_arn("Staff"), token)
-        key = Key(found["access_key"], found["secret_key"], found["token"])
+        match = mobile.exchange(world.broker.url, role_arn("Staff"), token)
+        key = Key(match["access_key"], match["secret_key"], match["token"])
         caller = world.broker.client("sts", key).get_caller_identity()
         assert caller["Arn"].endswith("assumed-role/Staff/mobile")
         keys.add(key.access_key_id)
@@ -325,14 +333,14 @@ def test_the_mobile_sample_runs_as_it_is(world: OidcWorld) -> None:
 def id_token(world: OidcWorld, name: str, scope: str = "openid groups") -> str:
     """Of the public client, without the broker's part."""
     mobile = SimpleNamespace(**runpy.run_path(str(SAMPLES / "mobile.py")))
-    given = SimpleNamespace(
+    namespace = SimpleNamespace(
         issuer=world.issuer, client_id="app", port=find_free_port(), scope=scope
     )
 
     def open_page(url: str) -> None:
         threading.Thread(target=visit, args=(name, url), daemon=True).start()
 
-    token: str = mobile.sign_in(given, open_page)
+    token: str = mobile.sign_in(namespace, open_page)
     return token
 
 
@@ -386,12 +394,12 @@ def test_other_roles_stay_with_their_trust_policy(world: OidcWorld) -> None:
         ("admin", "openid groups", "Admin"),
         ("alice", "openid", "App"),  # which no group is mapped to
     ):
-        given = sts.assume_role_with_web_identity(
+        params = sts.assume_role_with_web_identity(
             RoleArn=role_arn(role),
             RoleSessionName="api",
             WebIdentityToken=id_token(world, name, scope),
         )
-        assert given["AssumedRoleUser"]["Arn"].endswith(f"assumed-role/{role}/api")
+        assert params["AssumedRoleUser"]["Arn"].endswith(f"assumed-role/{role}/api")
 
 
 def test_a_client_secret_can_be_sealed_again(world: OidcWorld) -> None:

@@ -68,9 +68,11 @@ def iam(broker: RunningBroker) -> Any:
     return broker.client("iam", broker.create_account(alias="example"))
 
 
-def send(browser: httpx.Client, shown: httpx.Response, **typed: str) -> httpx.Response:
+def send(
+    browser: httpx.Client, response: httpx.Response, **typed: str
+) -> httpx.Response:
     """Fill in the form of a page and send it; redirects are followed."""
-    (form,) = html.fromstring(shown.text).xpath("//form[@method='post']")
+    (form,) = html.fromstring(response.text).xpath("//form[@method='post']")
     fields = {
         field.get("name"): field.get("value")
         for field in form.xpath(".//input[@type='hidden']")
@@ -83,12 +85,12 @@ def credentials(browser: httpx.Client) -> Key:
     home = browser.get("/console/")
     (form,) = html.fromstring(home.text).xpath("//form[@action='/console/credentials']")
     fields = {f.get("name"): f.get("value") for f in form.xpath(".//input")}
-    shown = browser.post("/console/credentials", data=fields, headers=SAME).text
-    found = dict(re.findall(r"export (AWS_[A-Z_]+)=(\S+)", html_text(shown)))
+    text = browser.post("/console/credentials", data=fields, headers=SAME).text
+    results = dict(re.findall(r"export (AWS_[A-Z_]+)=(\S+)", html_text(text)))
     return Key(
-        found["AWS_ACCESS_KEY_ID"],
-        found["AWS_SECRET_ACCESS_KEY"],
-        found["AWS_SESSION_TOKEN"],
+        results["AWS_ACCESS_KEY_ID"],
+        results["AWS_SECRET_ACCESS_KEY"],
+        results["AWS_SESSION_TOKEN"],
     )
 
 

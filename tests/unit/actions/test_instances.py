@@ -48,8 +48,8 @@ async def test_credentials_last_six_hours_whatever_the_role_allows(
     fleet: Fleet,
 ) -> None:
     machine = await fleet.machine()
-    for given, seconds in (({}, 6 * 3600), ({"DurationSeconds": 900}, 900)):
-        reply = await machine.ask("GetInstanceCredentials", **given)
+    for params, seconds in (({}, 6 * 3600), ({"DurationSeconds": 900}, 900)):
+        reply = await machine.ask("GetInstanceCredentials", **params)
         answer = reply.parsed("broker", "GetInstanceCredentials")
         left = answer["Credentials"]["Expiration"] - fleet.broker.clock.now()
         assert seconds - 60 < left.total_seconds() <= seconds
@@ -99,7 +99,9 @@ async def test_the_roles_trust_policy_decides(fleet: Fleet) -> None:
 async def test_a_join_token_admits_one_machine(fleet: Fleet) -> None:
     token = await fleet.token()
     first, second = Machine(fleet.broker), Machine(fleet.broker)
-    replies = await asyncio.gather(*(one.join(token) for one in (first, second)))
+    replies = await asyncio.gather(
+        *(machine.join(token) for machine in (first, second))
+    )
     assert sorted(reply.status for reply in replies) == [200, 403]
     admitted = first if first.arn else second
     refused = second if first.arn else first
@@ -304,10 +306,10 @@ async def test_a_replaced_profile_counts_at_once(fleet: Fleet) -> None:
 async def test_another_role_in_the_profile_is_another_association(fleet: Fleet) -> None:
     machine = await fleet.machine()
     before = await machine.association()
-    given = {"InstanceProfileName": "web", "RoleName": "web"}
-    await fleet.iam("RemoveRoleFromInstanceProfile", **given)
+    params = {"InstanceProfileName": "web", "RoleName": "web"}
+    await fleet.iam("RemoveRoleFromInstanceProfile", **params)
     assert (await machine.ask("GetInstanceCredentials")).code == "NoSuchEntity"
-    await fleet.iam("AddRoleToInstanceProfile", **given | {"RoleName": "db"})
+    await fleet.iam("AddRoleToInstanceProfile", **params | {"RoleName": "db"})
     after = await machine.association()
     assert after["RoleName"] == "db"
     assert before["AssociationId"] != after["AssociationId"]
@@ -371,8 +373,8 @@ async def test_handing_out_a_role_needs_the_permission_to_pass_it(fleet: Fleet) 
 
     async def codes() -> list[str]:
         return [
-            (await fleet.broker.call("broker", name, ops, **given)).code
-            for name, given in calls
+            (await fleet.broker.call("broker", name, ops, **params)).code
+            for name, params in calls
         ]
 
     def policy(*statements: dict[str, Any]) -> str:
@@ -410,7 +412,7 @@ PROFILE = f"arn:aws:iam::{ACCOUNT}:instance-profile/nodes"
 def vouched(**changed: Any) -> FederatedIdentity:
     """What a token of the provider proved."""
     account = AccountId(ACCOUNT)
-    given: dict[str, Any] = {
+    params: dict[str, Any] = {
         "principal": Principal.from_provider(
             PrincipalType.WEB_IDENTITY, account, provider=PROVIDER, subject="node-1"
         ),
@@ -420,7 +422,7 @@ def vouched(**changed: Any) -> FederatedIdentity:
         "issuer": "https://issuer.example",
         "subject": "node-1",
     }
-    return FederatedIdentity(**{**given, **changed})
+    return FederatedIdentity(**{**params, **changed})
 
 
 @pytest.fixture

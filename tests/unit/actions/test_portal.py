@@ -71,8 +71,8 @@ async def credentials_of(
 ) -> dict[str, Any]:
     answer = await terminal.role(tokens["accessToken"], *role)
     assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()["roleCredentials"]
-    return found
+    credentials: dict[str, Any] = answer.json()["roleCredentials"]
+    return credentials
 
 
 async def add_role(world: SignInWorld, name: str, principal: object) -> None:
@@ -166,7 +166,7 @@ async def test_a_user_takes_the_roles_that_both_policies_open(
     listed = await terminal.ask(
         "assignment/roles", tokens["accessToken"], account_id=ACCOUNT
     )
-    names = [one["roleName"] for one in listed.json()["roleList"]]
+    names = [entry["roleName"] for entry in listed.json()["roleList"]]
     assert names == ["Mine", "Naming"]
     refused = await terminal.role(tokens["accessToken"], "Untrusting")
     assert refused.headers["x-amzn-errortype"] == "ForbiddenException"
@@ -231,21 +231,21 @@ async def test_a_sign_in_reaches_every_account_that_its_providers_vouch_for(
         world, pair("Reader"), pair("Reader", OTHER), pair("Admin", OTHER)
     )
     listed = await terminal.ask("assignment/accounts", tokens["accessToken"])
-    assert [one["accountId"] for one in listed.json()["accountList"]] == [
+    assert [entry["accountId"] for entry in listed.json()["accountList"]] == [
         ACCOUNT,
         OTHER,
     ]
     page = await terminal.ask(
         "assignment/roles", tokens["accessToken"], account_id=OTHER, max_result=1
     )
-    assert [one["roleName"] for one in page.json()["roleList"]] == ["Admin"]
+    assert [entry["roleName"] for entry in page.json()["roleList"]] == ["Admin"]
     rest = await terminal.ask(
         "assignment/roles",
         tokens["accessToken"],
         account_id=OTHER,
         next_token=page.json()["nextToken"],
     )
-    assert [one["roleName"] for one in rest.json()["roleList"]] == ["Reader"]
+    assert [entry["roleName"] for entry in rest.json()["roleList"]] == ["Reader"]
     assert "nextToken" not in rest.json()
     here = await credentials_of(terminal, tokens)
     there = await credentials_of(terminal, tokens, "Reader", OTHER)
@@ -263,7 +263,7 @@ async def test_a_sign_in_reaches_every_account_that_its_providers_vouch_for(
     async with directory.change(OTHER) as change:
         await change.remove(SAML_PROVIDER, provider)
     listed = await terminal.ask("assignment/accounts", tokens["accessToken"])
-    assert [one["accountId"] for one in listed.json()["accountList"]] == [ACCOUNT]
+    assert [entry["accountId"] for entry in listed.json()["accountList"]] == [ACCOUNT]
     refused = await terminal.role(tokens["accessToken"], "Reader", OTHER)
     assert refused.headers["x-amzn-errortype"] == "ForbiddenException"
 
@@ -496,7 +496,7 @@ async def test_roles_that_belong_to_aws_are_not_listed_or_given(
     _, terminal, tokens = await logged_in(world, pair("Reader"), pair(name))
     token = tokens["accessToken"]
     listed = await terminal.ask("assignment/roles", token, account_id=ACCOUNT)
-    assert [one["roleName"] for one in listed.json()["roleList"]] == ["Reader"]
+    assert [entry["roleName"] for entry in listed.json()["roleList"]] == ["Reader"]
     refused = await terminal.role(token, name)
     assert refused.headers["x-amzn-errortype"] == "ForbiddenException"
 
@@ -511,7 +511,7 @@ async def test_a_list_decides_about_so_many_roles_and_so_long(
         answer = await terminal.ask(
             "assignment/roles", tokens["accessToken"], account_id=ACCOUNT
         )
-        return [one["roleName"] for one in answer.json()["roleList"]]
+        return [entry["roleName"] for entry in answer.json()["roleList"]]
 
     assert await listed() == ["Admin", "Reader"]
     monkeypatch.setattr(role_choices, bound, value)

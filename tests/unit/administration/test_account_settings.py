@@ -15,8 +15,8 @@ PASSWORDS = "/console/settings/passwords"
 
 
 def part(page: object, name: str) -> str:
-    (found,) = html.fromstring(page.text).xpath(f"//section[@id='{name}']")  # type: ignore[attr-defined]
-    return " ".join(found.text_content().split())
+    (match,) = html.fromstring(page.text).xpath(f"//section[@id='{name}']")  # type: ignore[attr-defined]
+    return " ".join(match.text_content().split())
 
 
 async def test_the_alias_is_changed_and_deleted(admin: Administrator) -> None:

@@ -69,8 +69,8 @@ async def test_deleting_a_group_leaves_its_members(admin: Administrator) -> None
     await make(admin, "Readers")
     page = await admin.see(GROUP, name="Readers")
     await admin.do(page, GROUP, do="add", users="ann")
-    found = await admin.see(ATTACH, name="Readers", q="SecurityAudit")
-    page = await admin.do(found, ATTACH, arn=AUDIT)
+    response = await admin.see(ATTACH, name="Readers", q="SecurityAudit")
+    page = await admin.do(response, ATTACH, arn=AUDIT)
     assert "Permissions boundary" not in text_of(page)
     page = await admin.see(DELETE, name="Readers")
     text = text_of(page)
@@ -84,9 +84,9 @@ async def test_deleting_a_group_leaves_its_members(admin: Administrator) -> None
 
 async def test_a_group_has_no_boundary(admin: Administrator) -> None:
     await make(admin, "Readers")
-    found = await admin.see(
+    response = await admin.see(
         ATTACH, **{"name": "Readers", "q": "SecurityAudit", "as": "boundary"}
     )
-    page = await admin.do(found, ATTACH, arn=AUDIT)
+    page = await admin.do(response, ATTACH, arn=AUDIT)
     assert "Attached policies" in text_of(page)
     assert AUDIT in text_of(page)

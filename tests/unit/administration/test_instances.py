@@ -19,7 +19,7 @@ from tests.support.machines import TRUST
 from tests.support.signin import ACCOUNT, SignInWorld, open_world, text_of
 
 LIST, NEW = "/console/instances", "/console/instances/join"
-ONE = "/console/instances/instance"
+DETAIL = "/console/instances/instance"
 TOKEN_FORM = f"{NEW}#secret"
 
 
@@ -37,10 +37,10 @@ async def add_profiles(admin: Administrator, *names: str) -> None:
             work = Work(
                 change=change, account=ACCOUNT, region="", now=world.clock.now(), by=""
             )
-            given = {"RoleName": name, "AssumeRolePolicyDocument": TRUST}
-            role = await create(ROLES, given, work)
-            given = {"InstanceProfileName": name}
-            profile = await create(INSTANCE_PROFILES, given, work)
+            params = {"RoleName": name, "AssumeRolePolicyDocument": TRUST}
+            role = await create(ROLES, params, work)
+            params = {"InstanceProfileName": name}
+            profile = await create(INSTANCE_PROFILES, params, work)
             await add_role(change, profile, role)
 
 
@@ -95,8 +95,8 @@ async def test_a_machine_is_admitted_given_another_profile_and_ended(
     listed = text_of(await admin.see(LIST))
     assert name in listed
     assert "Unused join tokens None" in " ".join(listed.split())
-    here = f"{ONE}?id={name}"
-    page = await admin.see(ONE, id=name)
+    here = f"{DETAIL}?id={name}"
+    page = await admin.see(DETAIL, id=name)
     assert ":instance-profile/web" in text_of(page)
     page = await admin.do(page, here, profile="db", do="associate")
     assert ":instance-profile/db" in text_of(page)
@@ -111,8 +111,8 @@ async def test_lists_are_searched(admin: Administrator) -> None:
     await add_profiles(admin, "web", "db")
     web = await join(admin, await make_token(admin))
     db = await join(admin, await make_token(admin, profile="db"))
-    assert web in text_of(found := await admin.see(LIST, q="/web"))
-    assert db not in text_of(found)
+    assert web in text_of(response := await admin.see(LIST, q="/web"))
+    assert db not in text_of(response)
     assert db in text_of(await admin.see(LIST, q=db[4:10]))
     assert "No matching instances" in text_of(await admin.see(LIST, q="nothing"))
 
@@ -155,10 +155,10 @@ async def test_pages_of_someone_who_may_not(world: SignInWorld) -> None:
     await grant(world, "broker:ListInstances")
     admin = await enter(world)
     await add_profiles(admin, "web")
-    shown = text_of(await admin.see(LIST))
-    assert "broker:ListJoinTokens" in shown
-    shown = text_of(await admin.see(NEW))
-    assert "iam:ListInstanceProfiles" in shown
+    text = text_of(await admin.see(LIST))
+    assert "broker:ListJoinTokens" in text
+    text = text_of(await admin.see(NEW))
+    assert "iam:ListInstanceProfiles" in text
 
 
 async def test_passing_a_role_is_asked_for(world: SignInWorld) -> None:

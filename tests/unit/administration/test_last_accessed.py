@@ -61,8 +61,8 @@ async def test_an_arn_of_something_else_is_refused(
 
 
 async def test_a_missing_report_is_said_to_be_missing(admin: Administrator) -> None:
-    given = {"arn": role_arn("Admin"), "job": "0" * 36}
-    page = await admin.browser.get(ACCESS, params=given)
+    params = {"arn": role_arn("Admin"), "job": "0" * 36}
+    page = await admin.browser.get(ACCESS, params=params)
     assert page.status_code == 404
     gone = await admin.see(ACCESS, arn=role_arn("Nobody"))
     answer = await admin.send(gone, ACCESS)

@@ -23,7 +23,7 @@ from tests.support.slapd import Slapd, dn_of, group, person, start_slapd
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1", "::1"])
 
 LIST = "/console/providers"
-ONE = "/console/providers/provider"
+DETAIL = "/console/providers/provider"
 GROUPS = {"staff": ["Staff"], "<b>admins": ["Staff", "Chief"]}
 
 
@@ -53,14 +53,14 @@ async def test_both_pages_tell_when_people_came_in(
         await send_password(world.browser(), "ann", "wrong")
         await world.services.uses.flush()
         assert "Never" not in row_of((await admin.see(LIST)).text, NAME)
-        assert "Never" not in text_of(await admin.see(ONE, arn=PROVIDER))
+        assert "Never" not in text_of(await admin.see(DETAIL, arn=PROVIDER))
 
 
 async def test_one_says_what_it_gives_and_how_it_is_tried(world: SignInWorld) -> None:
     await trust_directory(world, ACCOUNT, GROUPS)
     await grant(world, "iam:ListRoles", "broker:ListLDAPProviders")
     admin = await enter(world)
-    page = await admin.see(ONE, arn=PROVIDER)
+    page = await admin.see(DETAIL, arn=PROVIDER)
     text = text_of(page)
     for wanted in (
         PROVIDER,
@@ -75,20 +75,22 @@ async def test_one_says_what_it_gives_and_how_it_is_tried(world: SignInWorld) ->
     ):
         assert wanted in text, wanted
     trusting = html.fromstring(page.text).xpath("//section[h2/@id='roles']//li/a/@href")
-    assert {one.rpartition("=")[2] for one in trusting} == {"Chief", "Staff"}
-    assert not html.fromstring(page.text).xpath(f"//main//form[@action='{ONE}']")
+    assert {entry.rpartition("=")[2] for entry in trusting} == {"Chief", "Staff"}
+    assert not html.fromstring(page.text).xpath(f"//main//form[@action='{DETAIL}']")
 
 
 async def test_nothing_posted_changes_one(world: SignInWorld) -> None:
     await trust_directory(world, ACCOUNT, GROUPS)
     await grant(world, "*")
     admin = await enter(world)
-    page = await admin.see(ONE, arn=PROVIDER)
+    page = await admin.see(DETAIL, arn=PROVIDER)
     for do in ("delete", "check", "tag", "metadata"):
-        answer = await admin.post(page, ONE, arn=PROVIDER, do=do, sure=NAME, tags="a=b")
+        answer = await admin.post(
+            page, DETAIL, arn=PROVIDER, do=do, sure=NAME, tags="a=b"
+        )
         assert answer.status_code == 400, do
-    found = await world.services.stores.directory.all_of(LDAP_PROVIDER, ACCOUNT)
-    assert [one.name for one in found] == [NAME]
+    providers = await world.services.stores.directory.all_of(LDAP_PROVIDER, ACCOUNT)
+    assert [provider.name for provider in providers] == [NAME]
 
 
 async def test_who_may_not_list_them_sees_none(world: SignInWorld) -> None:
@@ -98,7 +100,7 @@ async def test_who_may_not_list_them_sees_none(world: SignInWorld) -> None:
     listed = await admin.see(LIST)
     assert PROVIDER not in listed.text
     assert "broker:ListLDAPProviders" in text_of(listed)
-    refused = await admin.browser.get(ONE, params={"arn": PROVIDER})
+    refused = await admin.browser.get(DETAIL, params={"arn": PROVIDER})
     assert refused.status_code == 403
     assert "broker:ListLDAPProviders" in text_of(refused)
 
@@ -110,8 +112,8 @@ async def test_who_may_list_only_them_sees_only_them(world: SignInWorld) -> None
     page = await admin.see(LIST)
     assert "corp Directory" in row_of(page.text, NAME)
     assert "iam:ListSAMLProviders" in text_of(page)
-    one = await admin.see(ONE, arn=PROVIDER)
-    assert "iam:ListRoles" in text_of(one)
+    response = await admin.see(DETAIL, arn=PROVIDER)
+    assert "iam:ListRoles" in text_of(response)
 
 
 async def test_anothers_is_not_there(world: SignInWorld) -> None:
@@ -121,7 +123,7 @@ async def test_anothers_is_not_there(world: SignInWorld) -> None:
     assert "ldap-provider" not in (await admin.see(LIST)).text
     for account in (ACCOUNT, OTHER):
         arn = f"arn:aws:iam::{account}:ldap-provider/corp"
-        assert (await admin.browser.get(ONE, params={"arn": arn})).status_code == 404
+        assert (await admin.browser.get(DETAIL, params={"arn": arn})).status_code == 404
 
 
 async def test_proofs_of_directories_are_not_diagnosed_here(world: SignInWorld) -> None:

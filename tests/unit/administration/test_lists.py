@@ -54,12 +54,12 @@ async def test_a_column_sorts_either_way(admin: Administrator, path: str) -> Non
         "//th/a[starts-with(., 'Created')]/@href"
     )
     page = await admin.see(str(link))
-    shown = [name for name in rows(page) if name in added]
-    assert shown == ["charlie", "alpha", "bravo"]
+    listed_rows = [name for name in rows(page) if name in added]
+    assert listed_rows == ["charlie", "alpha", "bravo"]
     heads = html.fromstring(page.text).xpath("//th[@aria-sort]")
     assert [head.get("aria-sort") for head in heads] == ["ascending"]
     page = await admin.see(str(heads[0].xpath("a/@href")[0]))
-    assert [name for name in rows(page) if name in added] == shown[::-1]
+    assert [name for name in rows(page) if name in added] == listed_rows[::-1]
 
 
 async def test_a_list_says_how_many_and_goes_both_ways(admin: Administrator) -> None:

@@ -31,14 +31,14 @@ async def count_records(world: SignInWorld) -> None:
 
 def card(page: Any, name: str) -> Any:
     tree = html.fromstring(page.text)
-    (found,) = tree.xpath(f"//section[@aria-labelledby='{name}']")
-    return found
+    (match,) = tree.xpath(f"//section[@aria-labelledby='{name}']")
+    return match
 
 
-def numbers(found: Any) -> dict[str, int]:
+def numbers(match: Any) -> dict[str, int]:
     return {
         item.xpath("string(./a)"): int(item.xpath("string(./span[@class='count'])"))
-        for item in found.xpath(".//ul[@class='counts']/li")
+        for item in match.xpath(".//ul[@class='counts']/li")
     }
 
 

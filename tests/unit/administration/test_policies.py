@@ -16,7 +16,7 @@ from tests.support.rows import cases
 from tests.support.signin import ACCOUNT, SignInWorld, form_fields, text_of
 
 LIST, NEW = "/console/policies", "/console/policies/new"
-ONE, EDIT = "/console/policies/policy", "/console/policies/edit"
+DETAIL, EDIT = "/console/policies/policy", "/console/policies/edit"
 LAMBDA = "arn:aws:iam::aws:policy/AWSLambda_FullAccess"
 READ = {
     "s0__actions": "s3:GetObject\ns3:ListBucket",
@@ -49,8 +49,8 @@ async def test_a_policy_is_made_with_the_form(admin: Administrator) -> None:
         admin, "ReadFiles", path="/team/", description="Read", tags="team=blue"
     )
     text = text_of(page)
-    for shown in ("ReadFiles", "Limited: List, Read", "v1", "team", "blue", "Read"):
-        assert shown in text
+    for entry in ("ReadFiles", "Limited: List, Read", "v1", "team", "blue", "Read"):
+        assert entry in text
     policy = await stored(admin, "ReadFiles")
     assert (policy.path, policy.description) == ("/team/", "Read")
     assert json.loads(policy.default_version.document) == {
@@ -262,7 +262,13 @@ async def test_no_version_goes_for_a_document_that_is_refused(
     policy = await stored(admin, "P")
     directory = admin.world.services.stores.directory
     versions = await list_policy_versions(directory, ACCOUNT, policy.policy_id)
-    assert {one.version_id for one in versions} == {"v1", "v2", "v3", "v4", "v5"}
+    assert {version.version_id for version in versions} == {
+        "v1",
+        "v2",
+        "v3",
+        "v4",
+        "v5",
+    }
 
 
 async def test_the_sixth_version_asks_which_one_goes(admin: Administrator) -> None:
@@ -328,7 +334,7 @@ async def test_the_list_is_searched_and_filtered(admin: Administrator) -> None:
 
 
 async def test_aws_policies_are_not_to_be_changed(admin: Administrator) -> None:
-    page = await admin.see(ONE, arn=LAMBDA)
+    page = await admin.see(DETAIL, arn=LAMBDA)
     assert not html.fromstring(page.text).xpath("//button[@value='delete']")
     refused = await admin.browser.get(EDIT, params={"arn": LAMBDA})
     assert refused.status_code == 400
@@ -339,7 +345,7 @@ async def test_parts_that_may_not_be_seen_do_not_end_the_page(
 ) -> None:
     await grant(world, "iam:GetPolicy")
     some = await enter(world)
-    text = text_of(await some.see(ONE, arn=LAMBDA))
+    text = text_of(await some.see(DETAIL, arn=LAMBDA))
     assert text.count("Not shown:") == 3
 
 
@@ -361,7 +367,7 @@ async def test_markup_stays_text(admin: Administrator) -> None:
         )
         assert "<script>x" not in page.text
     await follow(admin, await press(admin, page, "save", name="M"))
-    assert "<script>x" not in (await admin.see(ONE, arn=arn("M"))).text
+    assert "<script>x" not in (await admin.see(DETAIL, arn=arn("M"))).text
 
 
 async def test_an_inline_policy_of_a_user_has_the_editor_too(

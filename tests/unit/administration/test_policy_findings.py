@@ -40,20 +40,20 @@ def test_what_is_narrow_needs_no_advice(statement: Any) -> None:
 
 
 def test_advice_says_which_statement_it_is_about() -> None:
-    found = advice(PolicyKind.IDENTITY, allow("s3:GetObject"), allow("s3:Nothing"))
-    assert [statement for _, statement in found] == [1]
+    results = advice(PolicyKind.IDENTITY, allow("s3:GetObject"), allow("s3:Nothing"))
+    assert [statement for _, statement in results] == [1]
 
 
 def test_the_old_version_has_no_variables() -> None:
-    found = advice(PolicyKind.IDENTITY, allow("s3:GetObject"), version="2008-10-17")
-    assert "plain text" in found[0][0]
+    results = advice(PolicyKind.IDENTITY, allow("s3:GetObject"), version="2008-10-17")
+    assert "plain text" in results[0][0]
 
 
 @rows("statement, said")
 def test_trust_that_is_too_wide_is_said(statement: Any, said: list[str]) -> None:
-    found = advice(PolicyKind.TRUST, statement)
-    assert len(found) == len(said)
-    for (text, _), words in zip(found, said, strict=True):
+    results = advice(PolicyKind.TRUST, statement)
+    assert len(results) == len(said)
+    for (text, _), words in zip(results, said, strict=True):
         assert words in text
 
 

@@ -13,7 +13,7 @@ from broker.stores.directory.kinds import OIDC_PROVIDER, SAML_PROVIDER
 from tests.support.administrator import Administrator, enter, grant
 from tests.support.signin import ACCOUNT, SignInWorld, provider_arn, role_arn, text_of
 
-PAGE, ONE = "/console/providers/options", "/console/providers/provider"
+PAGE, DETAIL = "/console/providers/options", "/console/providers/provider"
 CORP = provider_arn()
 ISSUER = f"arn:aws:iam::{ACCOUNT}:oidc-provider/issuer.example.com"
 GROUPS = f'{{"Engineers": ["{role_arn("Reader")}"]}}'
@@ -46,13 +46,13 @@ async def add_issuer(world: SignInWorld) -> None:
 async def options_of(world: SignInWorld, arn: str = CORP) -> dict[str, Any]:
     directory = world.services.stores.directory
     name = arn.partition("-provider/")[2]
-    found = (
+    provider = (
         await directory.named(OIDC_PROVIDER, ACCOUNT, name)
         if arn == ISSUER
         else await directory.named(SAML_PROVIDER, ACCOUNT, name)
     )
-    assert found is not None
-    return dict(found.options)
+    assert provider is not None
+    return dict(provider.options)
 
 
 async def save(admin: Administrator, arn: str = CORP, **typed: str) -> Any:
@@ -68,10 +68,10 @@ async def test_only_the_operator_sets_them_unless_he_lets_the_account(
 ) -> None:
     await grant(world, "iam:*")
     admin = await enter(world)
-    assert "SetProviderOptionsInConsole" in text_of(await admin.see(ONE, arn=CORP))
+    assert "SetProviderOptionsInConsole" in text_of(await admin.see(DETAIL, arn=CORP))
     page = await admin.browser.get(PAGE, params={"arn": CORP})
     assert page.status_code == 403
-    home = await admin.see(ONE, arn=CORP)
+    home = await admin.see(DETAIL, arn=CORP)
     token = html.fromstring(home.text).xpath("//input[@name='csrf']/@value")[0]
     sent = await admin.browser.post(
         PAGE,
@@ -103,7 +103,7 @@ async def test_saml_options_are_set_changed_and_removed(world: SignInWorld) -> N
     }
     record = await world.recorded("signin:SetProviderOptions")
     assert record.parameters["Options"]["MetadataUrl"] == url
-    assert "Options saved." in text_of(await admin.see(ONE, arn=CORP))
+    assert "Options saved." in text_of(await admin.see(DETAIL, arn=CORP))
     await save(admin, Profile="aws", MetadataUrl="", GroupRoles="", GroupAttribute="")
     assert await options_of(world) == {"SignIn": True, "Profile": "aws"}
 

@@ -34,16 +34,16 @@ async def test_it_is_off_until_the_option_is_set(
     world: SignInWorld, admin: Administrator
 ) -> None:
     page = await admin.see(PATH, arn=ARN)
-    shown = text_of(page)
-    assert "SCIMoff" in shown.replace(" ", "")
-    assert f"broker providers set {ARN} ScimSubject=userName" in shown
-    assert f"{ORIGIN}/scim/v2/{ACCOUNT}" in shown
-    assert "New token" not in shown
+    text = text_of(page)
+    assert "SCIMoff" in text.replace(" ", "")
+    assert f"broker providers set {ARN} ScimSubject=userName" in text
+    assert f"{ORIGIN}/scim/v2/{ACCOUNT}" in text
+    assert "New token" not in text
     await set_options(world, ScimSubject="userName")
-    shown = text_of(await admin.see(PATH, arn=ARN))
-    assert "SCIMon" in shown.replace(" ", "")
-    assert "userName and the NameID Groups" in shown
-    assert "no one can sign in with this provider" in shown
+    text = text_of(await admin.see(PATH, arn=ARN))
+    assert "SCIMon" in text.replace(" ", "")
+    assert "userName and the NameID Groups" in text
+    assert "no one can sign in with this provider" in text
 
 
 async def test_a_token_is_made_used_and_revoked(
@@ -81,8 +81,8 @@ async def test_people_and_groups_are_shown(
         world.clock.move(1)
         await corp.user(f"person-{number:02d}", active=number != 7)
     admins = await corp.group("Admins", externalId="g-1")
-    found = (await corp.send("GET", '/Users?filter=userName eq "person-07"')).json()
-    member = found["Resources"][0]["id"]
+    match = (await corp.send("GET", '/Users?filter=userName eq "person-07"')).json()
+    member = match["Resources"][0]["id"]
     await corp.patch(
         f"/Groups/{admins}",
         {"op": "add", "path": "members", "value": [{"value": member}]},
@@ -103,10 +103,10 @@ async def test_people_and_groups_are_shown(
     assert await people(state="inactive") == ["person-07"]
     assert await people(q="PERSON-03") == ["person-03"]
     assert await people(q="person") == []
-    shown = text_of(await admin.see(PATH, arn=ARN, state="inactive"))
-    assert "52, 1 inactive" in shown
-    assert "person-07 inactive None Admins" in shown
-    assert "g-1" in shown
+    text = text_of(await admin.see(PATH, arn=ARN, state="inactive"))
+    assert "52, 1 inactive" in text
+    assert "person-07 inactive None Admins" in text
+    assert "g-1" in text
 
 
 async def test_permissions(world: SignInWorld) -> None:

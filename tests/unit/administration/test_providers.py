@@ -28,7 +28,7 @@ from tests.support.signin import (
 )
 
 LIST = "/console/providers"
-ONE = "/console/providers/provider"
+DETAIL = "/console/providers/provider"
 DELETE = {"do": "delete"}
 PAGE_BYTES_MAX = 60_000
 CORP = provider_arn()
@@ -56,9 +56,9 @@ async def frame(tmp_path: Path, issuer: IssuerServer) -> AsyncIterator[Administr
 
 
 async def saml(world: SignInWorld, name: str = "Corp") -> SamlProvider:
-    found = await world.services.stores.directory.named(SAML_PROVIDER, ACCOUNT, name)
-    assert found is not None
-    return found
+    provider = await world.services.stores.directory.named(SAML_PROVIDER, ACCOUNT, name)
+    assert provider is not None
+    return provider
 
 
 async def test_the_list_tells_how_each_does(
@@ -114,7 +114,7 @@ async def test_who_may_only_list_sees_names(world: SignInWorld) -> None:
 async def test_one_provider_shows_what_to_set_up_there(
     world: SignInWorld, admin: Administrator
 ) -> None:
-    page = await admin.see(ONE, arn=CORP)
+    page = await admin.see(DETAIL, arn=CORP)
     text = text_of(page)
     uuid = (await saml(world)).uuid
     for wanted in (
@@ -137,7 +137,7 @@ async def test_one_provider_shows_what_to_set_up_there(
 
 async def test_another_accounts_provider_is_not_there(admin: Administrator) -> None:
     for arn in (provider_arn(OTHER), provider_arn(name="None"), "x", ""):
-        page = await admin.browser.get(ONE, params={"arn": arn})
+        page = await admin.browser.get(DETAIL, params={"arn": arn})
         assert page.status_code in {400, 404}, arn
 
 
@@ -161,8 +161,8 @@ async def test_a_saml_provider_is_made_from_metadata(
         wrong, path, name="New", metadata=metadata_xml(), tags="team=blue"
     )
     assert "New" in text_of(made)
-    found = await saml(world, "New")
-    assert found.tags == {"team": "blue"}
+    provider = await saml(world, "New")
+    assert provider.tags == {"team": "blue"}
     record = await world.recorded("iam:CreateSAMLProvider")
     assert record.door == "console"
 
@@ -223,12 +223,12 @@ async def test_a_new_saml_provider_is_compared_with_others(
 async def test_metadata_is_replaced_and_downloaded(
     world: SignInWorld, admin: Administrator
 ) -> None:
-    page = await admin.see(ONE, arn=CORP)
+    page = await admin.see(DETAIL, arn=CORP)
     newer = metadata_xml(key_pair("new"))
-    bad = await admin.send(page, ONE, do="metadata", metadata="x" * 1000, arn=CORP)
+    bad = await admin.send(page, DETAIL, do="metadata", metadata="x" * 1000, arn=CORP)
     assert bad.status_code == 400
     assert (await saml(world)).metadata != newer
-    await admin.do(page, ONE, do="metadata", metadata=newer, arn=CORP)
+    await admin.do(page, DETAIL, do="metadata", metadata=newer, arn=CORP)
     assert (await saml(world)).metadata == newer.strip()
     got = await admin.see(f"{LIST}/metadata", arn=CORP)
     assert got.text == newer.strip()
@@ -244,8 +244,8 @@ async def test_what_a_browser_sends_is_kept_with_a_files_line_ends(
     path = f"{LIST}/new/saml"
     await admin.do(await admin.see(path), path, name="New", metadata=sent)
     assert (await saml(world, "New")).metadata == lines
-    page = await admin.see(ONE, arn=CORP)
-    await admin.do(page, ONE, do="metadata", metadata=sent, arn=CORP)
+    page = await admin.see(DETAIL, arn=CORP)
+    await admin.do(page, DETAIL, do="metadata", metadata=sent, arn=CORP)
     assert (await saml(world)).metadata == lines
 
 
@@ -253,40 +253,40 @@ async def test_private_keys_and_encryption(
     world: SignInWorld, admin: Administrator
 ) -> None:
     pem = key_pair("sp").private_pem.decode()
-    page = await admin.see(ONE, arn=CORP)
-    bad = await admin.send(page, ONE, do="mode", mode="Required", arn=CORP)
+    page = await admin.see(DETAIL, arn=CORP)
+    bad = await admin.send(page, DETAIL, do="mode", mode="Required", arn=CORP)
     assert "no private key" in text_of(bad)
-    wrong = await admin.send(page, ONE, do="add-key", pem=f"{pem[:-90]}x", arn=CORP)
+    wrong = await admin.send(page, DETAIL, do="add-key", pem=f"{pem[:-90]}x", arn=CORP)
     assert wrong.status_code == 400
     assert pem[:60] not in wrong.text
-    page = await admin.do(page, ONE, do="add-key", pem=pem, arn=CORP)
+    page = await admin.do(page, DETAIL, do="add-key", pem=pem, arn=CORP)
     (key,) = (await saml(world)).private_keys
     assert key.key_id in text_of(page)
-    await admin.do(page, ONE, do="mode", mode="Required", arn=CORP)
+    await admin.do(page, DETAIL, do="mode", mode="Required", arn=CORP)
     assert (await saml(world)).encryption_mode == "Required"
-    page = await admin.do(page, ONE, do="mode", mode="Allowed", arn=CORP)
-    await admin.do(page, ONE, do="remove-key", arn=CORP, key=key.key_id)
+    page = await admin.do(page, DETAIL, do="mode", mode="Allowed", arn=CORP)
+    await admin.do(page, DETAIL, do="remove-key", arn=CORP, key=key.key_id)
     assert (await saml(world)).private_keys == ()
     record = await world.recorded("iam:UpdateSAMLProvider")
     assert pem[:60] not in str(record)
 
 
 async def test_tags_come_and_go(world: SignInWorld, admin: Administrator) -> None:
-    page = await admin.see(ONE, arn=CORP)
-    page = await admin.do(page, ONE, do="tag", tags="a=1\nb=2", arn=CORP)
+    page = await admin.see(DETAIL, arn=CORP)
+    page = await admin.do(page, DETAIL, do="tag", tags="a=1\nb=2", arn=CORP)
     assert (await saml(world)).tags == {"a": "1", "b": "2"}
-    await admin.do(page, ONE, do="untag", key="a", arn=CORP)
+    await admin.do(page, DETAIL, do="untag", key="a", arn=CORP)
     assert (await saml(world)).tags == {"b": "2"}
 
 
 async def test_deletion_wants_the_name(
     world: SignInWorld, admin: Administrator
 ) -> None:
-    page = await admin.see(ONE, arn=CORP)
-    kept = await admin.send(page, ONE, **DELETE, sure="corp", arn=CORP)
+    page = await admin.see(DETAIL, arn=CORP)
+    kept = await admin.send(page, DETAIL, **DELETE, sure="corp", arn=CORP)
     assert kept.status_code == 400
     assert await saml(world)
-    gone = await admin.send(page, ONE, **DELETE, sure="Corp", arn=CORP)
+    gone = await admin.send(page, DETAIL, **DELETE, sure="Corp", arn=CORP)
     assert gone.status_code == 303
     directory = world.services.stores.directory
     assert await directory.named(SAML_PROVIDER, ACCOUNT, "Corp") is None
@@ -296,9 +296,9 @@ async def test_deletion_wants_the_name(
 
 
 async def test_an_unknown_button_is_refused(admin: Administrator) -> None:
-    page = await admin.see(ONE, arn=CORP)
+    page = await admin.see(DETAIL, arn=CORP)
     for do in ("add-client", "explode", ""):
-        assert (await admin.send(page, ONE, do=do, arn=CORP)).status_code == 400
+        assert (await admin.send(page, DETAIL, do=do, arn=CORP)).status_code == 400
 
 
 async def test_options_are_shown_and_not_set(
@@ -312,7 +312,7 @@ async def test_options_are_shown_and_not_set(
                 options={"Profile": "aws", "AllowSha1": True, "SignIn": True},
             ),
         )
-    text = text_of(await admin.see(ONE, arn=CORP))
+    text = text_of(await admin.see(DETAIL, arn=CORP))
     assert "AllowSha1" in text
     assert f"broker providers set {CORP}" in text
     uuid = (await saml(world)).uuid
@@ -340,21 +340,25 @@ class TestOpenIdConnect:
         assert "Good" in text
         assert issuer.issuer.url in text
         arn = f"arn:aws:iam::{ACCOUNT}:oidc-provider/127.0.0.1:{issuer.port}/idp"
-        page = await frame.do(page, ONE, do="check", arn=arn)
+        page = await frame.do(page, DETAIL, do="check", arn=arn)
         assert "without problems" in text_of(page)
         assert "key-1" in text_of(page)
-        page = await frame.do(page, ONE, do="add-client", client="third", arn=arn)
-        page = await frame.do(page, ONE, do="remove-client", client="client-2", arn=arn)
+        page = await frame.do(page, DETAIL, do="add-client", client="third", arn=arn)
+        page = await frame.do(
+            page, DETAIL, do="remove-client", client="client-2", arn=arn
+        )
         directory = frame.world.services.stores.directory
-        (found,) = await directory.all_of(OIDC_PROVIDER, ACCOUNT)
-        assert found.client_ids == ("client-1", "third")
+        (provider,) = await directory.all_of(OIDC_PROVIDER, ACCOUNT)
+        assert provider.client_ids == ("client-1", "third")
         prints = f"{'a' * 40}\n{'b' * 40}"
-        page = await frame.do(page, ONE, do="thumbprints", thumbprints=prints, arn=arn)
-        page = await frame.do(page, ONE, do="tag", tags="a=1", arn=arn)
-        (found,) = await directory.all_of(OIDC_PROVIDER, ACCOUNT)
-        assert found.thumbprints == ("a" * 40, "b" * 40)
-        assert found.tags == {"a": "1"}
-        await frame.do(page, ONE, **DELETE, sure=found.host_and_path, arn=arn)
+        page = await frame.do(
+            page, DETAIL, do="thumbprints", thumbprints=prints, arn=arn
+        )
+        page = await frame.do(page, DETAIL, do="tag", tags="a=1", arn=arn)
+        (provider,) = await directory.all_of(OIDC_PROVIDER, ACCOUNT)
+        assert provider.thumbprints == ("a" * 40, "b" * 40)
+        assert provider.tags == {"a": "1"}
+        await frame.do(page, DETAIL, **DELETE, sure=provider.host_and_path, arn=arn)
         assert await directory.all_of(OIDC_PROVIDER, ACCOUNT) == ()
 
     async def test_a_look_that_fails_says_why(self, frame: Administrator) -> None:
@@ -363,7 +367,7 @@ class TestOpenIdConnect:
             await frame.see(path), path, url="https://idp.invalid", clients="a"
         )
         arn = f"arn:aws:iam::{ACCOUNT}:oidc-provider/idp.invalid"
-        failed = await frame.send(page, ONE, do="check", arn=arn)
+        failed = await frame.send(page, DETAIL, do="check", arn=arn)
         assert failed.status_code == 400
         assert "idp.invalid" in text_of(failed)
         assert "Problem" in text_of(await frame.see(LIST))
@@ -467,8 +471,8 @@ class TestDiagnosis:
             ("x", {"at": "yesterday"}),
             ("x", {"arn": provider_arn(OTHER)}),
         ):
-            given = {"arn": CORP, "proof": proof, **more}
-            answer = await admin.send(form, self.PAGE, **given)
+            params = {"arn": CORP, "proof": proof, **more}
+            answer = await admin.send(form, self.PAGE, **params)
             assert answer.status_code in {400, 404}, (proof[:9], more)
             assert 'role="alert"' in answer.text
         huge = await admin.send(form, self.PAGE, arn=CORP, proof="x" * 600_000)

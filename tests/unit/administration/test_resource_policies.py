@@ -18,7 +18,7 @@ from tests.support.signin import ACCOUNT, SignInWorld, text_of
 LIST, NEW = "/console/resource-policies", "/console/resource-policies/new"
 EDIT = "/console/resource-policies/edit"
 ORDER = f"arn:aws:orders:us-east-1:{ACCOUNT}:order/7"
-HERE = f"{EDIT}?arn=arn%3Aaws%3Aorders%3Aus-east-1%3A{ACCOUNT}%3Aorder%2F7"
+PAGE = f"{EDIT}?arn=arn%3Aaws%3Aorders%3Aus-east-1%3A{ACCOUNT}%3Aorder%2F7"
 ANN = f"arn:aws:iam::{ACCOUNT}:user/ann"
 
 
@@ -51,13 +51,13 @@ def document(*statements: dict[str, Any]) -> str:
 
 async def put(admin: Administrator, text: str, arn: str = ORDER, **typed: str) -> Any:
     page = await admin.see(NEW)
-    given = {"arn": arn, "do": "save", "view": "json", "text": text, **typed}
-    return await admin.post(page, NEW, **given)
+    params = {"arn": arn, "do": "save", "view": "json", "text": text, **typed}
+    return await admin.post(page, NEW, **params)
 
 
 def field(page: Any, name: str) -> str:
-    (found,) = html.fromstring(page.text).xpath(f"//*[@name='{name}']")
-    return str(found.get("value") or found.text_content().strip())
+    (match,) = html.fromstring(page.text).xpath(f"//*[@name='{name}']")
+    return str(match.get("value") or match.text_content().strip())
 
 
 async def simulated(admin: Administrator) -> str:
@@ -90,11 +90,11 @@ async def test_a_policy_is_put_edited_found_and_deleted(admin: Administrator) ->
     assert field(edit, "s0.resources") == ""
     fields = form_of(edit)
     denied = await admin.browser.post(
-        HERE, data={**fields, "s0.effect": "Deny", "do": "save"}, headers=SAME
+        PAGE, data={**fields, "s0.effect": "Deny", "do": "save"}, headers=SAME
     )
     assert denied.status_code == 303, text_of(denied)
     assert "Denied by a statement" in await simulated(admin)
-    page = await admin.do(await admin.see(link), HERE, do="delete")
+    page = await admin.do(await admin.see(link), PAGE, do="delete")
     assert "No resource has a policy yet" in text_of(page)
     assert "Not allowed" in await simulated(admin)
     assert (await admin.browser.get(link)).status_code == 404
@@ -124,10 +124,10 @@ async def test_the_form_keeps_what_a_statement_says(admin: Administrator) -> Non
     assert (await put(admin, text)).status_code == 303
     edit = await admin.see(EDIT, arn=ORDER)
     assert "JSON only" in text_of(edit)
-    shown = await admin.browser.post(
-        HERE, data={**form_of(edit), "do": "show-json"}, headers=SAME
+    response = await admin.browser.post(
+        PAGE, data={**form_of(edit), "do": "show-json"}, headers=SAME
     )
-    assert json.loads(field(shown, "text")) == json.loads(text)
+    assert json.loads(field(response, "text")) == json.loads(text)
 
 
 @cases("arn, text, said")
@@ -205,7 +205,7 @@ async def test_who_may_not_list_services_edits_without_them(
     assert "orders" not in services
     await admin.see(LIST)
     await world.recorded("broker:ListResourcePolicies")
-    assert "broker:ListServices" not in {one.action for one in await world.audit()}
+    assert "broker:ListServices" not in {entry.action for entry in await world.audit()}
 
 
 @pytest.mark.parametrize(

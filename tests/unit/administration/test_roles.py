@@ -28,7 +28,7 @@ from tests.support.signin import (
 )
 
 LIST, NEW = "/console/roles", "/console/roles/new"
-ONE, WHO = "/console/roles/role", "/console/roles/who"
+DETAIL, ASSUMERS = "/console/roles/role", "/console/roles/who"
 TRUST, INLINE = "/console/roles/trust", "/console/inline"
 READ_ONLY = "arn:aws:iam::aws:policy/ReadOnlyAccess"
 PAGE_BYTES_MAX = 60_000
@@ -75,20 +75,20 @@ async def test_the_list_is_searched_and_tells_the_last_use(
     admin: Administrator,
 ) -> None:
     await admin.world.services.uses.flush()
-    shown = text_of(await admin.see(LIST))
+    label = text_of(await admin.see(LIST))
     for text in ("Admin", "Brief", "Reader", "Last used", "Never"):
-        assert text in shown
-    found = text_of(await admin.see(LIST, q="rIe"))
-    assert "Brief" in found
+        assert text in label
+    value = text_of(await admin.see(LIST, q="rIe"))
+    assert "Brief" in value
     assert "No matching roles" in text_of(await admin.see(LIST, q="nothing"))
 
 
 async def test_anyone_who_may_only_list_roles_sees_no_uses(world: SignInWorld) -> None:
     await grant(world, "iam:ListRoles")
     some = await enter(world)
-    shown = text_of(await some.see(LIST))
-    assert "Brief" in shown
-    assert "Last used" not in shown
+    text = text_of(await some.see(LIST))
+    assert "Brief" in text
+    assert "Last used" not in text
     assert "Brief" in text_of(await some.see(LIST, q="brie"))
 
 
@@ -106,8 +106,8 @@ async def test_a_role_for_a_saml_provider(admin: Administrator) -> None:
         value="persistent",
     )
     text = text_of(await follow(admin, answer))
-    for shown in ("People", "through Corp (SAML)", "ReadOnlyAccess", "120 minutes"):
-        assert shown in text
+    for entry in ("People", "through Corp (SAML)", "ReadOnlyAccess", "120 minutes"):
+        assert entry in text
     role = await stored(admin, "People")
     (statement,) = json.loads(role.trust_policy)["Statement"]
     assert statement["Principal"] == {"Federated": provider_arn()}
@@ -200,19 +200,19 @@ async def test_what_is_wrong_is_said_and_nothing_typed_is_lost(
     admin: Administrator, typed: dict[str, str]
 ) -> None:
     page = await admin.see(NEW, **{"for": "service"})
-    given = {"name": "Kept", "service": "ec2", "description": "Still", **typed}
-    refused = await press(admin, page, "save", **given)
+    params = {"name": "Kept", "service": "ec2", "description": "Still", **typed}
+    refused = await press(admin, page, "save", **params)
     assert refused.status_code in {400, 404}
     tree = html.fromstring(refused.text)
     assert tree.xpath("//*[@role='alert']")
     for field in ("name", "description", *typed):
         (control,) = tree.xpath(f"//*[@name='{field}']")
-        shown = control.text if control.tag == "textarea" else control.get("value")
-        assert (shown or "") in {given[field], "60"}
+        text = control.text if control.tag == "textarea" else control.get("value")
+        assert (text or "") in {params[field], "60"}
 
 
 async def test_policies_are_attached_and_detached(admin: Administrator) -> None:
-    page = await admin.see(ONE, name="Brief")
+    page = await admin.see(DETAIL, name="Brief")
     page = await follow(admin, await press(admin, page, "attach", policy=READ_ONLY))
     assert "ReadOnlyAccess" in text_of(page)
     missing = await press(admin, page, "attach", policy="Missing")
@@ -222,7 +222,7 @@ async def test_policies_are_attached_and_detached(admin: Administrator) -> None:
 
 
 async def test_a_boundary_is_set_and_taken_away(admin: Administrator) -> None:
-    page = await admin.see(ONE, name="Brief")
+    page = await admin.see(DETAIL, name="Brief")
     page = await follow(admin, await press(admin, page, "boundary", boundary=READ_ONLY))
     assert (await stored(admin, "Brief")).boundary_arn == READ_ONLY
     await follow(admin, await press(admin, page, "boundary", boundary=""))
@@ -230,7 +230,7 @@ async def test_a_boundary_is_set_and_taken_away(admin: Administrator) -> None:
 
 
 async def test_description_and_session_length_change(admin: Administrator) -> None:
-    page = await admin.see(ONE, name="Brief")
+    page = await admin.see(DETAIL, name="Brief")
     page = await follow(
         admin, await press(admin, page, "settings", description="New", minutes="90")
     )
@@ -260,9 +260,9 @@ async def test_an_inline_policy_is_made_changed_and_deleted(
 async def test_no_one_overwrites_anothers_inline_policy(admin: Administrator) -> None:
     mine = await admin.see(INLINE, kind="role", name="Brief")
     theirs = await admin.see(INLINE, kind="role", name="Brief")
-    given = {"policy": "Same", "s0__resources": "*"}
-    await follow(admin, await press(admin, theirs, "save", s0__actions="a:b", **given))
-    refused = await press(admin, mine, "save", s0__actions="c:d", **given)
+    params = {"policy": "Same", "s0__resources": "*"}
+    await follow(admin, await press(admin, theirs, "save", s0__actions="a:b", **params))
+    refused = await press(admin, mine, "save", s0__actions="c:d", **params)
     assert refused.status_code == 409
     assert "a:b" in refused.text
     assert "c:d" in refused.text
@@ -316,7 +316,7 @@ async def test_who_can_and_who_did(admin: Administrator) -> None:
     await follow(admin, saved)
     reader = await enter(admin.world, "Reader")
     assert reader is not None
-    text = text_of(await admin.see(WHO, name="Reader"))
+    text = text_of(await admin.see(ASSUMERS, name="Reader"))
     assert "user/able" in text
     assert "user/other" not in text
     assert "assumed-role/Reader/alice@example.com" in text
@@ -325,7 +325,7 @@ async def test_who_can_and_who_did(admin: Administrator) -> None:
 
 async def test_live_sessions_are_listed_and_ended(admin: Administrator) -> None:
     reader = await enter(admin.world, "Reader")
-    page = await admin.see(ONE, name="Reader")
+    page = await admin.see(DETAIL, name="Reader")
     assert "alice@example.com" in text_of(page)
     for button in html.fromstring(page.text).xpath("//button[@aria-label]"):
         # Who says what stands on a button presses it (WCAG 2.5.3).
@@ -342,7 +342,7 @@ async def test_older_sessions_are_revoked_as_awss_console_does(
     reader = await enter(admin.world, "Reader")
     await reader.see(LIST)
     admin.world.clock.move(2)
-    page = await admin.see(ONE, name="Reader")
+    page = await admin.see(DETAIL, name="Reader")
     page = await follow(admin, await press(admin, page, "revoke-older"))
     assert "AWSRevokeOlderSessions" in text_of(page)
     assert (await reader.browser.get(LIST)).status_code == 403
@@ -352,7 +352,7 @@ async def test_older_sessions_are_revoked_as_awss_console_does(
 
 
 async def test_a_role_is_deleted_with_what_hangs_on_it(admin: Administrator) -> None:
-    page = await admin.see(ONE, name="Brief")
+    page = await admin.see(DETAIL, name="Brief")
     page = await follow(admin, await press(admin, page, "attach", policy=READ_ONLY))
     inline = await admin.see(INLINE, kind="role", name="Brief")
     await press(admin, inline, "save", policy="I", s0__actions="a:b", s0__resources="*")
@@ -378,7 +378,7 @@ async def test_a_service_linked_role_offers_what_it_allows(
             description=None,
             now=world.clock.now(),
         )
-    page = await admin.see(ONE, name=name)
+    page = await admin.see(DETAIL, name=name)
     offered = set(html.fromstring(page.text).xpath("//button[@name='do']/@value"))
     assert offered == {"settings", "tag", "delete"}
     assert "Edit trust policy" not in page.text
@@ -387,7 +387,7 @@ async def test_a_service_linked_role_offers_what_it_allows(
     changed = await stored(admin, name)
     assert (changed.description, changed.max_session_duration_seconds) == ("Ours", 3600)
     await follow(admin, await press(admin, page, "tag", tags="cost=low"))
-    page = await admin.see(ONE, name=name)
+    page = await admin.see(DETAIL, name=name)
     directory = world.services.stores.directory
     uses = UseBuffer(directory._database)
     at = world.clock.now() - timedelta(seconds=3500)
@@ -403,14 +403,14 @@ async def test_a_service_linked_role_offers_what_it_allows(
 
 
 async def test_tags_of_a_role(admin: Administrator) -> None:
-    page = await admin.see(ONE, name="Brief")
+    page = await admin.see(DETAIL, name="Brief")
     page = await follow(admin, await press(admin, page, "tag", tags="cost=low"))
     await follow(admin, await press(admin, page, "untag", key="team"))
     assert (await stored(admin, "Brief")).tags == {"cost": "low"}
 
 
 async def test_a_role_that_is_not_there(admin: Administrator) -> None:
-    page = await admin.browser.get(ONE, params={"name": "Missing"})
+    page = await admin.browser.get(DETAIL, params={"name": "Missing"})
     assert page.status_code == 404
 
 
@@ -429,7 +429,7 @@ async def test_role_pages_stay_small(admin: Administrator) -> None:
     page = await press(admin, page, "show-form", text=text)
     assert len(page.content) < PAGE_BYTES_MAX
     await follow(admin, await press(admin, page, "save"))
-    assert len((await admin.see(ONE, name="Brief")).content) < PAGE_BYTES_MAX
+    assert len((await admin.see(DETAIL, name="Brief")).content) < PAGE_BYTES_MAX
 
 
 async def test_of_two_inline_saves_at_once_one_wins(admin: Administrator) -> None:
@@ -471,7 +471,7 @@ async def test_no_one_is_looked_at_whom_the_trust_cannot_mean(
     admin: Administrator,
 ) -> None:
     await make_user(admin, "able", "sts:AssumeRole")
-    assert "names none of them" in text_of(await admin.see(WHO, name="Brief"))
+    assert "names none of them" in text_of(await admin.see(ASSUMERS, name="Brief"))
     page = await admin.see(TRUST, name="Brief")
     saved = await press(
         admin,
@@ -482,7 +482,7 @@ async def test_no_one_is_looked_at_whom_the_trust_cannot_mean(
         s0__actions="sts:AssumeRole",
     )
     await follow(admin, saved)
-    text = text_of(await admin.see(WHO, name="Brief"))
+    text = text_of(await admin.see(ASSUMERS, name="Brief"))
     assert "user/able" in text
     assert "1 user or role was checked." in text
 
@@ -512,11 +512,11 @@ async def test_in_a_large_account_not_everyone_is_looked_at(
         s0__actions="sts:AssumeRole",
     )
     await follow(admin, saved)
-    assert "; there are more." in text_of(await admin.see(WHO, name="Brief"))
+    assert "; there are more." in text_of(await admin.see(ASSUMERS, name="Brief"))
 
 
 async def test_what_a_role_may_do_by_service(admin: Administrator) -> None:
-    page = await admin.see(ONE, name="Brief")
+    page = await admin.see(DETAIL, name="Brief")
     page = await follow(
         admin,
         await press(
@@ -558,8 +558,8 @@ async def test_a_search_finds_the_last_of_a_thousand_roles(
             await change.insert(
                 ROLE, replace(brief, name=f"R{number:04}", role_id=f"AROA{number:0>17}")
             )
-    found = await admin.see(LIST, q="r099")
-    names = html.fromstring(found.text).xpath("//tbody/tr/th/a/text()")
+    response = await admin.see(LIST, q="r099")
+    names = html.fromstring(response.text).xpath("//tbody/tr/th/a/text()")
     assert names == [f"R099{n}" for n in range(10)]
     first = await admin.see(LIST)
     assert len(first.content) < PAGE_BYTES_MAX
@@ -585,14 +585,14 @@ async def test_the_trust_policy_is_shown_as_the_form_stands(
     """What the script asks for while one types, and the button without it."""
     page = await admin.see(NEW, **{"for": "oidc"})
     page = await admin.send(page, NEW, do="preview")
-    (shown,) = html.fromstring(page.text).xpath("//section[@id='preview']")
-    assert "Choose the identity provider." in shown.text_content()
+    (view,) = html.fromstring(page.text).xpath("//section[@id='preview']")
+    assert "Choose the identity provider." in view.text_content()
     page = await admin.see(NEW, **{"for": "account"})
     page = await admin.send(page, NEW, do="preview", account=OTHER, external_id="x-1")
-    (shown,) = html.fromstring(page.text).xpath("//section[@id='preview']")
-    assert f"Users and roles of account {OTHER}" in shown.text_content()
-    assert "sts:ExternalId is x-1" in shown.text_content()
-    assert f'"AWS": "arn:aws:iam::{OTHER}:root"' in shown.text_content()
+    (view,) = html.fromstring(page.text).xpath("//section[@id='preview']")
+    assert f"Users and roles of account {OTHER}" in view.text_content()
+    assert "sts:ExternalId is x-1" in view.text_content()
+    assert f'"AWS": "arn:aws:iam::{OTHER}:root"' in view.text_content()
     assert await admin.world.services.fresh.named(ROLE, ACCOUNT, "") is None
 
 
@@ -605,7 +605,7 @@ async def test_policies_are_found_by_name_and_the_chosen_ones_stay(
     )
     tree = html.fromstring(page.text)
     assert tree.xpath("//input[@name='chosen'][@checked]/@value") == [READ_ONLY]
-    found = tree.xpath("//input[@name='chosen'][not(@checked)]/@value")
-    assert found == ["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"]
+    match = tree.xpath("//input[@name='chosen'][not(@checked)]/@value")
+    assert match == ["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"]
     page = await admin.send(page, NEW, do="preview", find="<none>", chosen=[READ_ONLY])
     assert "has this in its name" in text_of(page)

@@ -17,8 +17,8 @@ from tests.support.rows import of_file
 from tests.support.signin import ACCOUNT, SignInWorld, text_of
 
 LIST, NEW = "/console/services", "/console/services/new"
-EDIT, ONE = "/console/services/edit?name=orders", "/console/services/service"
-HERE = f"{ONE}?name=orders"
+EDIT, DETAIL = "/console/services/edit?name=orders", "/console/services/service"
+PAGE = f"{DETAIL}?name=orders"
 ORDERS = """\
 # Comments are not kept.
 Hosts: [orders.example.com]
@@ -36,7 +36,7 @@ Routes:
 HOSTS = "Hosts: [orders.example.com]"
 USER = f"arn:aws:iam::{ACCOUNT}:user/ann"
 ORDER = f"arn:aws:orders:us-east-1:{ACCOUNT}:order/"
-TOKEN_FORM = f"{HERE}#secret"
+TOKEN_FORM = f"{PAGE}#secret"
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ async def register(admin: Administrator, text: str = ORDERS) -> Any:
 
 async def make_token(admin: Administrator, **typed: str) -> str:
     made = await admin.send(
-        await admin.see(ONE, name="orders"), TOKEN_FORM, do="make-token", **typed
+        await admin.see(DETAIL, name="orders"), TOKEN_FORM, do="make-token", **typed
     )
     assert made.status_code == 200, text_of(made)
     (token,) = html.fromstring(made.text).xpath("//pre[@id='token']//text()")
@@ -69,15 +69,15 @@ async def ask(world: SignInWorld, token: str, action: str = "orders:GetOrder") -
 
 def rows(page: Any, section: str) -> list[str]:
     tree = html.fromstring(page.text)
-    found = tree.xpath(f"//section[@id='{section}']//tbody/tr")
-    return [cells(row) for row in found]
+    match = tree.xpath(f"//section[@id='{section}']//tbody/tr")
+    return [cells(row) for row in match]
 
 
 def cells(row: Any) -> str:
     for line_break in row.xpath(".//br"):
         line_break.tail = f" {line_break.tail or ''}"
-    found = (cell.text_content() for cell in row.xpath("./td | ./th"))
-    return " ".join(" ".join(found).split())
+    generator = (cell.text_content() for cell in row.xpath("./td | ./th"))
+    return " ".join(" ".join(generator).split())
 
 
 async def test_a_service_is_registered_shown_and_edited(admin: Administrator) -> None:
@@ -97,10 +97,10 @@ async def test_a_service_is_registered_shown_and_edited(admin: Administrator) ->
     assert cells(row).startswith("orders 2 2 None ")
     edit = await admin.see("/console/services/edit", name="orders")
     (area,) = html.fromstring(edit.text).xpath("//textarea[@name='definition']")
-    shown = area.text_content().lstrip("\n")
-    assert "orders:Priority: String" in shown
+    view = area.text_content().lstrip("\n")
+    assert "orders:Priority: String" in view
     page = await admin.do(
-        edit, EDIT, definition=shown.replace("Read", "Write"), do="save"
+        edit, EDIT, definition=view.replace("Read", "Write"), do="save"
     )
     assert "orders:GetOrder Write order" in rows(page, "actions")
 
@@ -145,7 +145,7 @@ async def test_what_the_action_refuses_is_shown_with_what_was_typed(
     again = await admin.send(page, NEW, name="orders", definition=HOSTS, do="save")
     assert again.status_code == 409
     assert "A service named orders already exists" in text_of(again)
-    assert "orders:GetOrder" in text_of(await admin.see(ONE, name="orders"))
+    assert "orders:GetOrder" in text_of(await admin.see(DETAIL, name="orders"))
 
 
 async def test_of_two_who_edit_the_second_is_told(admin: Administrator) -> None:
@@ -175,20 +175,20 @@ async def test_a_token_is_shown_once_and_revoked(
     await register(admin)
     token = await make_token(admin, days="30", addresses="127.0.0.1, 10.0.0.0/8")
     assert (await ask(world, token)).status_code == 200
-    page = await admin.see(ONE, name="orders")
+    page = await admin.see(DETAIL, name="orders")
     assert token not in page.text
     (row,) = rows(page, "tokens")
     assert "127.0.0.1/32, 10.0.0.0/8" in row
     token_id = row.split()[0]
-    await admin.do(page, HERE, do="revoke", token=token_id)
+    await admin.do(page, PAGE, do="revoke", token=token_id)
     assert (await ask(world, token)).status_code == 403
-    page = await admin.see(ONE, name="orders")
+    page = await admin.see(DETAIL, name="orders")
     for days, addresses in (("367", ""), ("x", ""), ("", "nowhere")):
         wrong = await admin.send(
             page, TOKEN_FORM, do="make-token", days=days, addresses=addresses
         )
         assert wrong.status_code == 400
-    assert rows(await admin.see(ONE, name="orders"), "tokens") == []
+    assert rows(await admin.see(DETAIL, name="orders"), "tokens") == []
 
 
 async def test_tokens_that_end_soon_are_told(
@@ -205,8 +205,8 @@ async def test_tokens_that_end_soon_are_told(
     overview = html.fromstring((await admin.see("/console/overview")).text)
     card = overview.xpath("string(//section[@aria-labelledby='services'])")
     assert f"a token ends {ends}" in card
-    shown = " ".join(rows(await admin.see(ONE, name="orders"), "tokens"))
-    assert shown.count("expired") == shown.count("soon") == 1
+    text = " ".join(rows(await admin.see(DETAIL, name="orders"), "tokens"))
+    assert text.count("expired") == text.count("soon") == 1
 
 
 async def test_decisions_are_shown_with_their_reasons(
@@ -219,7 +219,7 @@ async def test_decisions_are_shown_with_their_reasons(
         console="none",
     )
     await register(admin)
-    page = await admin.see(ONE, name="orders")
+    page = await admin.see(DETAIL, name="orders")
     assert "No decision is in the audit log yet" in text_of(page)
     token = await make_token(admin)
     assert not (await ask(world, token)).json()["Allowed"]
@@ -231,13 +231,13 @@ async def test_decisions_are_shown_with_their_reasons(
     await world.recorded("broker:CountDecisions")
     while await world.services.stores.ledger.count(name_reason):
         pass
-    page = await admin.see(ONE, name="orders")
+    page = await admin.see(DETAIL, name="orders")
     assert ": 0 allowed requests, 2 refusals" in text_of(page)
     table = html.fromstring(page.text).xpath(
         "//*[@aria-label='Last recorded decisions']//tbody/tr"
     )
-    shown = [cells(row) for row in table]
-    denied, unknown = sorted(shown, key=lambda row: "No action" in row)
+    listed_rows = [cells(row) for row in table]
+    denied, unknown = sorted(listed_rows, key=lambda row: "No action" in row)
     assert "orders:GetOrder order/7 user/ann denied" in denied
     assert "No identity-based policy allows" in denied
     assert "has no user annx" in unknown
@@ -246,7 +246,7 @@ async def test_decisions_are_shown_with_their_reasons(
     actions = {"Get": {"AccessLevel": "Read"}}
     other = json.dumps({"Hosts": ["a.example.com"], "Actions": actions})
     await admin.do(await admin.see(NEW), NEW, name="order", definition=other, do="save")
-    page = await admin.see(ONE, name="order")
+    page = await admin.see(DETAIL, name="order")
     assert "No decision is in the audit log yet" in text_of(page)
 
 
@@ -281,7 +281,7 @@ async def test_a_gateway_that_is_refused_is_shown(
     )
     rows: list[Any] = []
     while not rows:  # records are written behind the answers
-        page = await admin.see(ONE, name="s3")
+        page = await admin.see(DETAIL, name="s3")
         rows = html.fromstring(page.text).xpath(
             "//*[@aria-label='Last recorded decisions']//tbody/tr"
         )
@@ -297,9 +297,9 @@ async def test_decisions_of_services_without_actions_are_told_apart(
         await admin.do(
             await admin.see(NEW), NEW, name=name, definition=HOSTS, do="save"
         )
-        path = f"{ONE}?name={name}#secret"
+        path = f"{DETAIL}?name={name}#secret"
         made = await admin.send(
-            await admin.see(ONE, name=name), path, do="make-token", days="1"
+            await admin.see(DETAIL, name=name), path, do="make-token", days="1"
         )
         (token,) = html.fromstring(made.text).xpath("//pre[@id='token']//text()")
         arn = f"arn:aws:execute-api:us-east-1:{ACCOUNT}:{name}/$default/GET/a"
@@ -315,7 +315,7 @@ async def test_decisions_of_services_without_actions_are_told_apart(
     while sum(r.action == "execute-api:Invoke" for r in await world.audit()) < 2:  # noqa: ASYNC110  # a database is asked
         await asyncio.sleep(0.02)
     for name in ("web", "webdav"):
-        page = await admin.see(ONE, name=name)
+        page = await admin.see(DETAIL, name=name)
         (row,) = html.fromstring(page.text).xpath(
             "//*[@aria-label='Last recorded decisions']//tbody/tr"
         )
@@ -333,13 +333,13 @@ async def test_without_the_audit_log_decisions_are_not_shown(
     )
     assert "Decisions, 24 hours" not in text_of(await admin.see(LIST))
     await grant(world, "broker:ListServiceTokens", effect="Deny")
-    page = await admin.see(ONE, name="orders")
+    page = await admin.see(DETAIL, name="orders")
     assert "broker:ListServiceTokens" in text_of(page)
 
 
 async def test_a_service_is_deleted_by_its_name(admin: Administrator) -> None:
     page = await register(admin)
-    assert (await admin.send(page, HERE, do="delete", sure="order")).status_code == 400
-    page = await admin.do(page, HERE, do="delete", sure="orders")
+    assert (await admin.send(page, PAGE, do="delete", sure="order")).status_code == 400
+    page = await admin.do(page, PAGE, do="delete", sure="orders")
     assert "No service is registered yet" in text_of(page)
-    assert (await admin.browser.get(HERE)).status_code == 404
+    assert (await admin.browser.get(PAGE)).status_code == 404

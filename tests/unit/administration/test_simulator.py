@@ -36,13 +36,16 @@ READ = policy(
 
 
 async def give(world: SignInWorld, role: str, document: str) -> None:
-    found = await world.services.fresh.named(ROLE, ACCOUNT, role)
-    assert found is not None
+    stored_role = await world.services.fresh.named(ROLE, ACCOUNT, role)
+    assert stored_role is not None
     async with world.services.stores.directory.change(ACCOUNT) as change:
         await put_inline_policy(
             change,
             InlinePolicy(
-                account=ACCOUNT, owner_id=found.role_id, name="P", document=document
+                account=ACCOUNT,
+                owner_id=stored_role.role_id,
+                name="P",
+                document=document,
             ),
         )
 
@@ -148,8 +151,8 @@ async def test_a_resource_policy_lets_its_caller_in(admin: Administrator) -> Non
         resources="arn:aws:s3:::files/a",
     )
     assert answers(page)[0][0] == "Allowed"
-    (shown,) = html.fromstring(page.text).xpath("//article//pre/text()")
-    assert json.loads(shown) == granting
+    (view,) = html.fromstring(page.text).xpath("//article//pre/text()")
+    assert json.loads(view) == granting
 
 
 async def test_a_single_statement_without_a_list_is_shown_whole(
@@ -165,8 +168,8 @@ async def test_a_single_statement_without_a_list_is_shown_whole(
         policy0=json.dumps({"Version": "2012-10-17", "Statement": statement}, indent=1),
         actions="s3:GetObject",
     )
-    (shown,) = html.fromstring(page.text).xpath("//article//pre/text()")
-    assert json.loads(shown) == statement
+    (view,) = html.fromstring(page.text).xpath("//article//pre/text()")
+    assert json.loads(view) == statement
 
 
 async def test_actions_are_picked_from_the_catalogue(admin: Administrator) -> None:
@@ -203,12 +206,12 @@ async def test_the_page_begins_with_the_principal_of_a_link(
 async def test_what_cannot_be_asked_is_said_and_nothing_typed_is_lost(
     admin: Administrator, typed: dict[str, str], said: str
 ) -> None:
-    given = {"kind": "role", "name": "Brief", "actions": "s3:GetObject", **typed}
-    page = await ask(admin, **given)
+    params = {"kind": "role", "name": "Brief", "actions": "s3:GetObject", **typed}
+    page = await ask(admin, **params)
     assert page.status_code in {400, 404}
     assert said in text_of(page)
     (area,) = html.fromstring(page.text).xpath("//textarea[@name='actions']")
-    assert (area.text or "").strip() == given["actions"].strip()
+    assert (area.text or "").strip() == params["actions"].strip()
 
 
 async def test_who_may_not_read_policies_sees_decisions_only(
@@ -272,13 +275,13 @@ async def test_registered_services_are_offered(world: SignInWorld) -> None:
     asked = {"kind": "role", "name": "Brief", "actions": "orders:GetOrder"}
     page = await press(admin, await admin.see(PATH), "find-keys", **asked)
     tree = html.fromstring(page.text)
-    found = {
+    results = {
         tree.xpath(f"//*[@name='k{n}.name']/@value")[0]: tree.xpath(
             f"//select[@name='k{n}.type']/option[@selected]/text()"
         )[0]
         for n in range(2)
     }
-    assert found == {"orders:From": "ip", "orders:Large": "boolean"}
+    assert results == {"orders:From": "ip", "orders:Large": "boolean"}
     assert not tree.xpath("//*[@name='k2.name']")
     arn = f"arn:aws:orders:us-east-1:{ACCOUNT}:"
     assert f"{arn}order/{{id}}" in page.text

@@ -68,9 +68,9 @@ async def test_a_definition_that_cannot_be_read_is_shown_as_one(
     await put(world, "newer", "Other")
     directory = world.services.stores.directory
     async with directory.change(ACCOUNT) as change:
-        found = await change.find(UPSTREAM, ACCOUNT, "newer")
-        assert found is not None
-        await change.put(UPSTREAM, replace(found, definition='{"New": 1}'))
+        upstream = await change.find(UPSTREAM, ACCOUNT, "newer")
+        assert upstream is not None
+        await change.put(UPSTREAM, replace(upstream, definition='{"New": 1}'))
     page = text_of(await admin.see(LIST))
     assert "Its definition cannot be read." in page.partition("newer")[2]
     assert THERE in page

@@ -35,8 +35,8 @@ async def carla(admin: Administrator) -> str:
 
 
 def secrets_on(page: object) -> dict[str, str]:
-    found = html.fromstring(page.text).xpath("//pre[@id]")  # type: ignore[attr-defined]
-    return {node.get("id"): node.text_content() for node in found}
+    match = html.fromstring(page.text).xpath("//pre[@id]")  # type: ignore[attr-defined]
+    return {node.get("id"): node.text_content() for node in match}
 
 
 async def test_a_user_gets_another_name_and_path(
@@ -64,8 +64,8 @@ async def test_any_name_that_iam_takes_has_its_pages(
     (link,) = html.fromstring(listed.text).xpath("//tbody//a/@href")
     page = await admin.see(link)
     for tab in html.fromstring(page.text).xpath("//nav[@aria-label='User']/a/@href"):
-        shown = html.fromstring((await admin.see(tab)).text)
-        assert shown.xpath("//h1")[0].text_content() == name
+        element = html.fromstring((await admin.see(tab)).text)
+        assert element.xpath("//h1")[0].text_content() == name
 
 
 async def test_a_user_is_put_into_groups_and_taken_out(
@@ -84,8 +84,8 @@ async def test_tags_become_what_was_typed(admin: Administrator, carla: str) -> N
     page = await admin.see(TAGS, name=carla)
     page = await admin.do(page, TAGS, tags="team=blue\nlevel=1")
     page = await admin.do(page, TAGS, tags="level=2\nempty=")
-    shown = html.fromstring(page.text).xpath("//textarea")[0].text_content()
-    assert sorted(shown.split()) == ["empty=", "level=2"]
+    view = html.fromstring(page.text).xpath("//textarea")[0].text_content()
+    assert sorted(view.split()) == ["empty=", "level=2"]
     wrong = await admin.send(page, TAGS, tags="no tag")
     assert wrong.status_code == 400
     assert "no tag" in html.fromstring(wrong.text).xpath("//textarea")[0].text_content()
@@ -221,20 +221,22 @@ async def test_devices_go_with_a_deleted_user(admin: Administrator, carla: str) 
 async def test_policies_are_attached_and_detached(
     admin: Administrator, carla: str
 ) -> None:
-    found = await admin.see(ATTACH, name=carla, q="securityaud")
-    page = await admin.do(found, ATTACH, arn=AUDIT)
+    response = await admin.see(ATTACH, name=carla, q="securityaud")
+    page = await admin.do(response, ATTACH, arn=AUDIT)
     assert AUDIT in text_of(page)
     page = await admin.do(page, PERMISSIONS, do="detach", arn=AUDIT)
     assert AUDIT not in text_of(page)
     gone = await admin.post(
-        found, ATTACH, name=carla, arn="arn:aws:iam::aws:policy/Nothing"
+        response, ATTACH, name=carla, arn="arn:aws:iam::aws:policy/Nothing"
     )
     assert gone.status_code == 404
 
 
 async def test_a_boundary_is_set_and_removed(admin: Administrator, carla: str) -> None:
-    found = await admin.see(ATTACH, **{"name": carla, "q": "audit", "as": "boundary"})
-    page = await admin.do(found, ATTACH, arn=AUDIT)
+    response = await admin.see(
+        ATTACH, **{"name": carla, "q": "audit", "as": "boundary"}
+    )
+    page = await admin.do(response, ATTACH, arn=AUDIT)
     assert "Policies grant only what the boundary also allows" in text_of(page)
     page = await admin.do(page, PERMISSIONS, do="unbound")
     assert "None." in text_of(page)
@@ -275,8 +277,8 @@ async def test_an_inline_policy_is_written_in_the_editor_and_deleted(
 async def test_deleting_a_user_shows_and_takes_all_that_goes_with_it(
     admin: Administrator, carla: str
 ) -> None:
-    found = await admin.see(ATTACH, name=carla, q="SecurityAudit")
-    await admin.do(found, ATTACH, arn=AUDIT)
+    response = await admin.see(ATTACH, name=carla, q="SecurityAudit")
+    await admin.do(response, ATTACH, arn=AUDIT)
     page = await admin.see(DELETE, name=carla)
     text = text_of(page)
     for what in (

@@ -44,11 +44,11 @@ async def test_a_user_is_made_with_all_that_they_need(admin: Administrator) -> N
     assert made.status_code == 200
     assert "Some steps failed" not in text
     tree = html.fromstring(made.text)
-    shown = {node.get("id"): node.text_content() for node in tree.xpath("//pre[@id]")}
-    assert shown["user-name"] == "carla"
-    assert len(shown["password"]) == 20
-    assert shown["access-key-id"].startswith("AKIA")
-    assert len(shown["secret-access-key"]) == 40
+    view = {node.get("id"): node.text_content() for node in tree.xpath("//pre[@id]")}
+    assert view["user-name"] == "carla"
+    assert len(view["password"]) == 20
+    assert view["access-key-id"].startswith("AKIA")
+    assert len(view["secret-access-key"]) == 40
     directory = admin.world.services.stores.directory
     user = await directory.named(USER, ACCOUNT, "carla")
     assert user is not None
@@ -62,11 +62,11 @@ async def test_a_user_is_made_with_all_that_they_need(admin: Administrator) -> N
     assert overview.groups == ("Builders",)
     # Nothing of it is ever shown again, nor on any record.
     page = await admin.see("/console/users/credentials", name="carla")
-    assert shown["access-key-id"] in page.text
+    assert view["access-key-id"] in page.text
     for secret in ("password", "secret-access-key"):
-        assert shown[secret] not in page.text
+        assert view[secret] not in page.text
         assert all(
-            shown[secret] not in str(record.parameters)
+            view[secret] not in str(record.parameters)
             for record in await admin.world.audit()
         )
 
@@ -128,8 +128,8 @@ async def test_a_name_that_is_taken_is_refused(admin: Administrator) -> None:
 async def test_the_list_is_searched_by_name_and_path(admin: Administrator) -> None:
     for number in range(3):
         await make(admin, f"user-{number}", path="/odd/" if number % 2 else "/even/")
-    found = await admin.see(USERS, q="R-", path="/even/")
-    assert names_on(found) == ["user-0", "user-2"]
+    response = await admin.see(USERS, q="R-", path="/even/")
+    assert names_on(response) == ["user-0", "user-2"]
     assert names_on(await admin.see(USERS, q="%")) == []
 
 

@@ -21,11 +21,11 @@ ROLE = "arn:aws:iam::111122223333:role/web"
 
 
 def files(folder: Path, pem: str, key: str, chain: str = "") -> IdentitySettings:
-    given = {"certificate_file": pem, "private_key_file": key, "chain_file": chain}
-    for name, text in given.items():
+    params = {"certificate_file": pem, "private_key_file": key, "chain_file": chain}
+    for name, text in params.items():
         (folder / name).write_text(text)
     return IdentitySettings(
-        **{name: folder / name for name, text in given.items() if text},
+        **{name: folder / name for name, text in params.items() if text},
         trust_anchor_arn=ANCHOR,
         profile_arn="arn:aws:rolesanywhere:eu-west-1:111122223333:profile/1-a",
         role_arn=ROLE,
@@ -89,9 +89,9 @@ def ask(folder: Path, status: int, kind: str, body: object) -> str:
         identity=files(folder, leaf.pem, leaf.key_pem),
     )
     machine = CertificateIdentity(settings, Broker(status, kind, body))
-    found, grant = machine.get_credentials("2.0")
+    credentials, grant = machine.get_credentials("2.0")
     assert grant.role_arn == ROLE
-    return found.access_key_id
+    return credentials.access_key_id
 
 
 def test_credentials(tmp_path: Path) -> None:

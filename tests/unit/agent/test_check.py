@@ -42,7 +42,7 @@ def refuse(*_given: object, **_more: object) -> None:
 
 
 def faults(config: Path) -> list[str]:
-    return [one.text for one in check(config) if not one.is_good]
+    return [finding.text for finding in check(config) if not finding.is_good]
 
 
 def test_a_machine_without_a_token(config: Path) -> None:
@@ -60,8 +60,10 @@ def test_a_machine_with_one(config: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert "the broker does not answer" in only
     monkeypatch.setattr(BrokerApi, "call", refuse)
     assert faults(config) == []
-    assert "the broker answers at 127.0.0.1:1" in {one.text for one in check(config)}
-    assert sorted(one.name for one in config.parent.iterdir()) == [
+    assert "the broker answers at 127.0.0.1:1" in {
+        finding.text for finding in check(config)
+    }
+    assert sorted(path.name for path in config.parent.iterdir()) == [
         "agent.toml",
         "join-token",
     ]
@@ -74,8 +76,8 @@ def test_files_of_another_user(config: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(module, "is_private", denied)
     monkeypatch.setattr("os.access", lambda *_: False)
-    found = faults(config)
-    assert any("join-token cannot be read by this user" in one for one in found)
+    results = faults(config)
+    assert any("join-token cannot be read by this user" in text for text in results)
 
 
 def test_tokens_that_others_hand_out_may_be_open(config: Path) -> None:
@@ -168,7 +170,7 @@ def test_a_folder_that_is_not_there(config: Path) -> None:
     register(config.parent)
     text = config.read_text()
     config.write_text(f'{text}[file]\npath = "{config.parent}/no/credentials"\n')
-    assert any("no is not there" in one for one in faults(config))
+    assert any("no is not there" in text for text in faults(config))
 
 
 def test_authorities_that_cannot_be_read(config: Path) -> None:

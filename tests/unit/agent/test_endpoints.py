@@ -104,8 +104,8 @@ class Client:
 
     async def get(self, path: str, *headers: str, **more: Any) -> tuple[int, str]:
         _, token = await self.token()
-        shown = f"X-aws-ec2-metadata-token: {token}"
-        return await self.ask(path, shown, *headers, **more)
+        text = f"X-aws-ec2-metadata-token: {token}"
+        return await self.ask(path, text, *headers, **more)
 
 
 @pytest.fixture
@@ -193,10 +193,10 @@ async def test_a_token_is_for_its_time_and_this_agent(kept: Kept) -> None:
     async for client in made:
         status, token = await client.token("21600")
         assert status == 200
-        shown = f"X-aws-ec2-metadata-token: {token}"
-        assert (await client.ask(ROLE, shown))[0] == 200
+        text = f"X-aws-ec2-metadata-token: {token}"
+        assert (await client.ask(ROLE, text))[0] == 200
         async for stranger in other:
-            assert (await stranger.ask(ROLE, shown))[0] == 401
+            assert (await stranger.ask(ROLE, text))[0] == 401
         for changed in (
             token[:-4] + "AAA=",
             token[4:],
@@ -212,7 +212,7 @@ async def test_a_token_is_for_its_time_and_this_agent(kept: Kept) -> None:
             wrong = f"X-aws-ec2-metadata-token: {changed}"
             assert (await client.ask(ROLE, wrong))[0] == 401, changed
         now[0] += 21_601
-        assert (await client.ask(ROLE, shown))[0] == 401
+        assert (await client.ask(ROLE, text))[0] == 401
 
 
 async def test_version_1_is_off(metadata: Client) -> None:
@@ -286,7 +286,7 @@ async def test_names_that_are_this_machines(kept: Kept, host: str) -> None:
         ),
         (
             b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-            + b"".join(b"X%d: x\r\n" % one for one in range(100))
+            + b"".join(b"X%d: x\r\n" % entry for entry in range(100))
             + b"\r\n",
             400,
         ),
@@ -317,7 +317,7 @@ async def test_odd_requests(metadata: Client, raw: bytes, status: int) -> None:
 
 
 ENDLESS = {
-    "trailers": b"0\r\n" + b"".join(b"X%d: x\r\n" % one for one in range(5000)),
+    "trailers": b"0\r\n" + b"".join(b"X%d: x\r\n" % entry for entry in range(5000)),
     "one trailer": b"0\r\nX: " + b"x" * 100_000,
     "a chunk's extension": b"1;" + b"x" * 100_000,
 }
@@ -356,10 +356,10 @@ async def test_slashes_at_the_start_are_one(metadata: Client) -> None:
         f"/{TOKEN}", "X-aws-ec2-metadata-token-ttl-seconds: 60", method="PUT"
     )
     assert status == 200
-    shown = f"X-aws-ec2-metadata-token: {token}"
-    assert await metadata.ask(f"/{ROLE}", shown) == await metadata.get(ROLE)
+    text = f"X-aws-ec2-metadata-token: {token}"
+    assert await metadata.ask(f"/{ROLE}", text) == await metadata.get(ROLE)
     names = f"/{ROLE.removesuffix('web')}"
-    assert await metadata.ask(names, shown) == (200, "web")
+    assert await metadata.ask(names, text) == (200, "web")
 
 
 async def test_one_connection_serves_in_turn(metadata: Client) -> None:

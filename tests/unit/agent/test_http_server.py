@@ -77,8 +77,8 @@ async def test_an_address_has_its_share(server: tuple[Server, int]) -> None:
     made, port = server
     others = [await ask(port, f"127.0.0.{number}") for number in range(2, 6)]
     await silent(port, "127.0.0.1", CONNECTIONS_MAX + 20)
-    for one in others:
-        await again(*one)
+    for other in others:
+        await again(*other)
     assert len(made.connections) == CONNECTIONS_MAX
 
 

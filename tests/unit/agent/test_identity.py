@@ -38,18 +38,18 @@ class Broker(BrokerApi):
         self.keys: list[str] = []
         self.audiences: list[str] = []
 
-    def call(self, action: str, given: Mapping[str, str], **_more: Any) -> Any:
+    def call(self, action: str, params: Mapping[str, str], **_more: Any) -> Any:
         if self.fault is not None:
             raise self.fault
         if action.startswith("Register"):
-            self.keys.append(given["PublicKey"])
+            self.keys.append(params["PublicKey"])
             if self.loses_answers:
                 raise BrokerAwayError("the answer was lost")
         else:
             raw = base64.b64decode(self.keys[-1])
             key = Ed25519PublicKey.from_public_bytes(raw)
             claims = jwt.decode(
-                given["InstanceProof"],
+                params["InstanceProof"],
                 key,
                 algorithms=["EdDSA"],
                 audience=f"broker:{action}",
@@ -62,12 +62,12 @@ class Broker(BrokerApi):
             "SessionToken": "token",
             "Expiration": 1.8e9,
         } | self.credentials
-        found = {
+        results = {
             "InstanceArn": ARN,
             "AssociationId": "a",
             "RoleName": "web",
         } | self.found
-        return {"InstanceAssociation": found, "Credentials": credentials}
+        return {"InstanceAssociation": results, "Credentials": credentials}
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def broker() -> Broker:
     return Broker()
 
 
-def identity(folder: Path, broker: Broker, **given: Any) -> InstanceIdentity:
+def identity(folder: Path, broker: Broker, **params: Any) -> InstanceIdentity:
     token = folder / "join-token"
     if not token.exists():
         token.write_text("token-1\n")
@@ -83,21 +83,21 @@ def identity(folder: Path, broker: Broker, **given: Any) -> InstanceIdentity:
         endpoint="http://127.0.0.1:1",
         region="eu-west-3",
         state_dir=folder,
-        identity=IdentitySettings(**(given or {"join_token_file": token})),
+        identity=IdentitySettings(**(params or {"join_token_file": token})),
     )
     return InstanceIdentity(settings, broker)
 
 
 def state(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "instance.json").read_text())
-    return found
+    results: dict[str, Any] = json.loads((folder / "instance.json").read_text())
+    return results
 
 
 def test_it_registers_once_and_keeps_its_key(tmp_path: Path, broker: Broker) -> None:
     first = identity(tmp_path, broker)
     assert first.get_grant().role_name == "web"
-    found, _ = first.get_credentials(V2)
-    assert found.access_key_id == "ASIAEXAMPLE"
+    credentials, _ = first.get_credentials(V2)
+    assert credentials.access_key_id == "ASIAEXAMPLE"
     assert (tmp_path / "instance.json").stat().st_mode & 0o777 == 0o600
     (tmp_path / "join-token").unlink()
     assert identity(tmp_path, broker).get_grant().instance_arn == ARN
@@ -164,33 +164,35 @@ def test_a_key_that_another_token_admitted_is_given_up(
 def test_malformed_answers_about_an_instance(
     tmp_path: Path, broker: Broker, credentials: dict[str, Any], found: dict[str, Any]
 ) -> None:
-    one = identity(tmp_path, broker)
-    assert one.get_grant().poll_seconds >= 1
+    instance_identity = identity(tmp_path, broker)
+    assert instance_identity.get_grant().poll_seconds >= 1
     broker.credentials, broker.found = credentials, found
     with pytest.raises(BrokerAwayError):
-        one.get_credentials(V2)
+        instance_identity.get_credentials(V2)
 
 
 def test_two_processes_register_one_machine(tmp_path: Path) -> None:
     """The agent starts, and a program asks for `broker agent process`."""
-    found: list[str] = []
+    results: list[str] = []
 
     class Slow(Broker):
         """While it registers the first, the second has time to register, too."""
 
-        def call(self, action: str, given: Mapping[str, str], **more: Any) -> Any:
+        def call(self, action: str, params: Mapping[str, str], **more: Any) -> Any:
             if action.startswith("Register") and not second.is_alive():
                 second.start()
                 second.join(0.3)
-            return super().call(action, given, **more)
+            return super().call(action, params, **more)
 
     broker = Slow()
     second = threading.Thread(
-        target=lambda: found.append(identity(tmp_path, broker).get_grant().instance_arn)
+        target=lambda: results.append(
+            identity(tmp_path, broker).get_grant().instance_arn
+        )
     )
     assert identity(tmp_path, broker).get_grant().instance_arn == ARN
     second.join(20)
-    assert found == [ARN]
+    assert results == [ARN]
     assert len(broker.keys) == 1
 
 
@@ -198,8 +200,8 @@ def test_two_processes_register_one_machine(tmp_path: Path) -> None:
 def test_an_end_is_one_although_the_disk_is_full(
     tmp_path: Path, broker: Broker, monkeypatch: pytest.MonkeyPatch, is_deleted: bool
 ) -> None:
-    one = identity(tmp_path, broker)
-    one.get_grant()
+    instance_identity = identity(tmp_path, broker)
+    instance_identity.get_grant()
     broker.fault = BrokerRefusedError("InvalidClientTokenId", "gone")
 
     def full(_path: Path, _text: str) -> None:
@@ -209,33 +211,33 @@ def test_an_end_is_one_although_the_disk_is_full(
         patched.setattr(module, "write_private", full)
         for _ in range(2):
             with pytest.raises(IdentityEndedError):
-                one.get_grant()
+                instance_identity.get_grant()
     with pytest.raises(IdentityEndedError):
-        one.get_grant()
+        instance_identity.get_grant()
     assert state(tmp_path)["IsEnded"]
     broker.fault = None
     if is_deleted:
         (tmp_path / "instance.json").unlink()
-        assert one.get_grant().instance_arn == ARN
+        assert instance_identity.get_grant().instance_arn == ARN
     else:
         with pytest.raises(IdentityEndedError):
-            one.get_grant()
+            instance_identity.get_grant()
 
 
 def test_an_ended_instance_stays_so_until_there_is_another_token(
     tmp_path: Path, broker: Broker
 ) -> None:
-    one = identity(tmp_path, broker)
-    one.get_grant()
+    instance_identity = identity(tmp_path, broker)
+    instance_identity.get_grant()
     broker.fault = BrokerRefusedError("InvalidClientTokenId", "gone")
     with pytest.raises(IdentityEndedError):
-        one.get_grant()
+        instance_identity.get_grant()
     broker.fault = None
-    for each in (one, identity(tmp_path, broker)):
+    for each in (instance_identity, identity(tmp_path, broker)):
         with pytest.raises(IdentityEndedError):
             each.get_grant()
     (tmp_path / "join-token").write_text("token-2")
-    assert one.get_grant().instance_arn == ARN
+    assert instance_identity.get_grant().instance_arn == ARN
     assert len(set(broker.keys)) == 2, "another instance has another key"
 
 
@@ -243,29 +245,29 @@ def test_with_a_web_identity_token_until_the_state_is_deleted(
     tmp_path: Path, broker: Broker
 ) -> None:
     token = tmp_path / "join-token"
-    given = {
+    params = {
         "web_identity_token_file": token,
         "instance_profile_arn": "arn:aws:iam::111122223333:instance-profile/web",
     }
-    one = identity(tmp_path, broker, **given)
-    one.get_grant()
+    instance_identity = identity(tmp_path, broker, **params)
+    instance_identity.get_grant()
     broker.fault = BrokerRefusedError("InvalidClientTokenId", "gone")
     with pytest.raises(IdentityEndedError):
-        one.get_grant()
+        instance_identity.get_grant()
     broker.fault = None
     token.write_text("token-2")  # such tokens change all the time
     with pytest.raises(IdentityEndedError):
-        one.get_grant()
+        instance_identity.get_grant()
     (tmp_path / "instance.json").unlink()
-    assert identity(tmp_path, broker, **given).get_grant().instance_arn == ARN
+    assert identity(tmp_path, broker, **params).get_grant().instance_arn == ARN
 
 
 def test_another_refusal_ends_nothing(tmp_path: Path, broker: Broker) -> None:
-    one = identity(tmp_path, broker)
-    one.get_grant()
+    instance_identity = identity(tmp_path, broker)
+    instance_identity.get_grant()
     broker.fault = BrokerRefusedError("AccessDenied", "not now")
     with pytest.raises(BrokerRefusedError):
-        one.get_credentials(V2)
+        instance_identity.get_credentials(V2)
     assert not state(tmp_path)["IsEnded"]
 
 
@@ -278,10 +280,10 @@ def test_an_unreadable_state(tmp_path: Path, broker: Broker, text: str) -> None:
 
 
 def test_no_token_and_no_state(tmp_path: Path, broker: Broker) -> None:
-    one = identity(tmp_path, broker)
+    instance_identity = identity(tmp_path, broker)
     (tmp_path / "join-token").unlink()
     with pytest.raises(IdentityUnusableError, match="not registered"):
-        one.get_grant()
+        instance_identity.get_grant()
 
 
 def test_a_hosts_name_as_a_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,7 +293,7 @@ def test_a_hosts_name_as_a_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
         "a": "a-",
         "x" * 80: "x" * 64,
     }.items():
-        monkeypatch.setattr("socket.gethostname", lambda found=host: found)
+        monkeypatch.setattr("socket.gethostname", lambda match=host: match)
         assert session_name() == name
 
 

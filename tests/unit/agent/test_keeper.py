@@ -68,10 +68,10 @@ class Told:
         )
         return made, self.grant
 
-    def is_live(self, found: Credentials) -> bool:
+    def is_live(self, credentials: Credentials) -> bool:
         if self.fault is not None:
             raise self.fault
-        return found.access_key_id not in self.ended
+        return credentials.access_key_id not in self.ended
 
 
 @pytest.fixture
@@ -94,8 +94,8 @@ async def keeping(
         await task
 
 
-def key(found: Credentials | None) -> str:
-    return found.access_key_id if found is not None else ""
+def key(credentials: Credentials | None) -> str:
+    return credentials.access_key_id if credentials is not None else ""
 
 
 async def test_the_first_request_waits_for_the_first_credentials(told: Told) -> None:
@@ -111,7 +111,9 @@ async def test_what_was_ended_is_replaced(
     monkeypatch.setattr(module, "CHECK_SECONDS", 0.02)
     told.grant = replace(WEB, poll_seconds=0)
     changes: list[str] = []
-    async with keeping(told, lambda found: changes.append(key(found))) as keeper:
+    async with keeping(
+        told, lambda credentials: changes.append(key(credentials))
+    ) as keeper:
         first = await keeper.wait_for()
         await asyncio.sleep(0.1)
         assert keeper.find() is first
@@ -275,14 +277,16 @@ async def test_what_another_identity_was_about_to_get_is_not_kept(told: Told) ->
             assert gate.wait(20)
             return super().get_credentials(delivery)
 
-    shown: list[str] = []
-    async with keeping(Slow(), lambda found: shown.append(key(found))) as keeper:
+    rows: list[str] = []
+    async with keeping(
+        Slow(), lambda credentials: rows.append(key(credentials))
+    ) as keeper:
         assert await asyncio.to_thread(asked.wait, 20)
         told.made = 100
         keeper.replace_identity(told)
         gate.set()
         await until(lambda: key(keeper.find()) == "web-2.0-101")
-    assert shown == ["web-2.0-101"]
+    assert rows == ["web-2.0-101"]
 
 
 async def test_the_role_that_another_identity_had_is_not_noted(told: Told) -> None:

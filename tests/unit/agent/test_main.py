@@ -42,6 +42,6 @@ def test_a_strangers_text_does_not_steer_the_terminal(
     for what in ("check", "process"):
         assert run([what, "--config", f"{tmp_path}/\x1b]0;title\x07\n"]) == 1
         written = capsys.readouterr()
-        shown = written.out + written.err
-        assert "/?]0;title??: No such file" in shown
-        assert shown.count("\n") == 1
+        text = written.out + written.err
+        assert "/?]0;title??: No such file" in text
+        assert text.count("\n") == 1

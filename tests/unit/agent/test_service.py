@@ -40,15 +40,15 @@ def agent(tmp_path: Path) -> Iterator[Agent]:
     config.write_text(settings(tmp_path))
     made = Agent(config)
     now = datetime.now(UTC)
-    found = Credentials(
+    credentials = Credentials(
         access_key_id="ASIA1",
         secret_access_key="secret",
         session_token="token",
         expires_at=now + timedelta(hours=1),
         updated_at=now,
     )
-    made.keeper._held[V2] = found
-    made._changed(found)
+    made.keeper._held[V2] = credentials
+    made._changed(credentials)
     yield made
     made.keeper.close()
 

@@ -39,20 +39,20 @@ async def test_a_named_request_is_certainly_in_the_count(ledger: Ledger) -> None
     named, now = new_request_id(), datetime.now(UTC)
     await count(ledger, now, new_request_id(), more=3)
     await count(ledger, now, named)
-    found = await find_counted(ledger, named, ACCOUNT)
-    assert found is not None
-    assert found.is_certain
-    assert found.sentence.startswith("This request was one of 1 failures in a burst")
+    failure = await find_counted(ledger, named, ACCOUNT)
+    assert failure is not None
+    assert failure.is_certain
+    assert failure.sentence.startswith("This request was one of 1 failures in a burst")
     assert await find_counted(ledger, named, OTHER) is None
 
 
 async def test_another_of_that_second_may_be(ledger: Ledger) -> None:
     unnamed, now = new_request_id(), datetime.now(UTC)
     await count(ledger, now, new_request_id(), more=3)
-    found = await find_counted(ledger, unnamed)
-    assert found is not None
-    assert not found.is_certain
-    assert "may have been one of 4 failures" in found.sentence
+    failure = await find_counted(ledger, unnamed)
+    assert failure is not None
+    assert not failure.is_certain
+    assert "may have been one of 4 failures" in failure.sentence
 
 
 async def test_no_other_request_is(ledger: Ledger) -> None:

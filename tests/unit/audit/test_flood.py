@@ -11,7 +11,7 @@ from broker.model.account import AccountId
 
 AT = datetime(2026, 7, 27, 12, tzinfo=UTC)
 DOOR = "decisions", None
-ONE = Failure("192.0.2.1", AccountId("111111111111"), "refused")
+FAILURE = Failure("192.0.2.1", AccountId("111111111111"), "refused")
 
 
 def admit(counter: FailureCounter, failure: Failure, now: float) -> bool:
@@ -24,7 +24,7 @@ def counts(counter: FailureCounter, now: float) -> list[tuple[Failure, int]]:
 
 def test_a_source_is_recorded_in_full_up_to_its_rate() -> None:
     counter = FailureCounter(per_second=3)
-    admitted = [admit(counter, ONE, 10.0) for _ in range(5)]
+    admitted = [admit(counter, FAILURE, 10.0) for _ in range(5)]
     assert admitted == [True] * 3 + [False] * 2
     assert admit(counter, Failure("192.0.2.2"), 10.5)
 
@@ -32,31 +32,31 @@ def test_a_source_is_recorded_in_full_up_to_its_rate() -> None:
 def test_the_rest_comes_back_as_a_count_when_the_second_is_over() -> None:
     counter = FailureCounter(per_second=3)
     for _ in range(5):
-        admit(counter, ONE, 10.0)
+        admit(counter, FAILURE, 10.0)
     assert counts(counter, 10.9) == []
-    assert counts(counter, 11.0) == [(ONE, 2)]
+    assert counts(counter, 11.0) == [(FAILURE, 2)]
     assert counts(counter, 12.0) == []
 
 
 def test_a_count_knows_its_account_its_outcome_its_times_and_its_requests() -> None:
     counter = FailureCounter(per_second=0)
-    other = Failure(ONE.source, None, "error")
+    other = Failure(FAILURE.source, None, "error")
     for number in range(NAMED_MAX + 5):
         at = AT + timedelta(milliseconds=number)
-        counter.admit(ONE, DOOR, f"one-{number}", at, 10.0)
+        counter.admit(FAILURE, DOOR, f"one-{number}", at, 10.0)
     counter.admit(other, DOOR, "other", AT, 10.0)
-    one, last = counter.drain(11.0)
-    assert (one.failure, one.count) == (ONE, NAMED_MAX + 5)
-    assert one.request_ids == [f"one-{number}" for number in range(NAMED_MAX)]
-    assert (one.first, one.last) == (AT, AT + timedelta(milliseconds=NAMED_MAX + 4))
+    burst, last = counter.drain(11.0)
+    assert (burst.failure, burst.count) == (FAILURE, NAMED_MAX + 5)
+    assert burst.request_ids == [f"one-{number}" for number in range(NAMED_MAX)]
+    assert (burst.first, burst.last) == (AT, AT + timedelta(milliseconds=NAMED_MAX + 4))
     assert (last.failure, last.request_ids) == (other, ["other"])
 
 
 def test_a_new_second_begins_again() -> None:
     counter = FailureCounter(per_second=1)
-    assert admit(counter, ONE, 10.0)
+    assert admit(counter, FAILURE, 10.0)
     list(counter.drain(11.0))
-    assert admit(counter, ONE, 11.0)
+    assert admit(counter, FAILURE, 11.0)
 
 
 def test_too_many_sources_share_one_count() -> None:

@@ -12,15 +12,15 @@ IAM = f"arn:aws:iam::{ACCOUNT}"
 
 
 def event(**changed: Any) -> dict[str, Any]:
-    given: dict[str, Any] = {
+    params: dict[str, Any] = {
         "event_id": "an-id",
         "at": datetime(2026, 11, 27, 7, 30, tzinfo=UTC),
         "account": ACCOUNT,
         "action": "sts:AssumeRole",
         **changed,
     }
-    found: dict[str, Any] = json.loads(trail_event(AuditRecord(**given)))
-    return found
+    results: dict[str, Any] = json.loads(trail_event(AuditRecord(**params)))
+    return results
 
 
 @rows("arn, type_, more")

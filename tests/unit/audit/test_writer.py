@@ -135,8 +135,8 @@ async def test_what_came_of_a_failed_call_can_be_searched(
         page = await ledger.search(
             AuditFilter(decisions=(wanted,)), PageRequest(limit=9)
         )
-        found = [record for record in page.items if record.event_id != "marker"]
-        assert len(found) == (wanted == outcome), wanted
+        items = [record for record in page.items if record.event_id != "marker"]
+        assert len(items) == (wanted == outcome), wanted
 
 
 @pytest.mark.parametrize(

@@ -48,9 +48,9 @@ def test_an_account_id_has_twelve_digits(cli: CommandLine, account_id: str) -> N
 def test_a_new_root_key_retires_the_old_one(cli: CommandLine, account: Any) -> None:
     renewed = cli.json("account", "root-key", ACCOUNT, "--new")
     assert renewed["AccessKeyId"] != account["AccessKeyId"]
-    found = cli("doctor")
-    assert renewed["AccessKeyId"] in found
-    assert account["AccessKeyId"] not in found
+    text = cli("doctor")
+    assert renewed["AccessKeyId"] in text
+    assert account["AccessKeyId"] not in text
 
 
 @pytest.mark.usefixtures("account")

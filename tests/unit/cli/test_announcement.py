@@ -23,9 +23,9 @@ AWAY = "redis://user:secret@127.0.0.1:1"
 
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        yield one
+    with socket.socket() as entry:
+        entry.bind(("127.0.0.1", 0))
+        yield entry
 
 
 async def said(

@@ -117,11 +117,11 @@ def test_a_summary_counts_what_the_records_say(cli: CommandLine) -> None:
 @pytest.mark.usefixtures("cli")
 def test_following_shows_each_new_record_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audit, "_FOLLOW_SECONDS", 0.01)
-    shown: list[str] = []
+    rows: list[str] = []
 
     async def work(installation: Installation) -> None:
         def show(records: list[AuditRecord]) -> None:
-            shown.extend(record.event_id for record in records)
+            rows.extend(record.event_id for record in records)
             came.set()
 
         came = asyncio.Event()
@@ -140,7 +140,7 @@ def test_following_shows_each_new_record_once(monkeypatch: pytest.MonkeyPatch) -
         following.cancel()
 
     with_installation(work)
-    assert shown == ["0", "1", "2"]
+    assert rows == ["0", "1", "2"]
 
 
 @pytest.mark.usefixtures("cli")
@@ -148,7 +148,7 @@ def test_what_the_limit_left_out_is_not_followed_as_new(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(audit, "_FOLLOW_SECONDS", 0.01)
-    shown: list[str] = []
+    rows: list[str] = []
     now = datetime.now(UTC)
     write(
         *(
@@ -159,7 +159,7 @@ def test_what_the_limit_left_out_is_not_followed_as_new(
 
     async def work(installation: Installation) -> None:
         def show(records: list[AuditRecord]) -> None:
-            shown.extend(record.event_id for record in records)
+            rows.extend(record.event_id for record in records)
             came.set()
 
         came = asyncio.Event()
@@ -170,24 +170,24 @@ def test_what_the_limit_left_out_is_not_followed_as_new(
         await asyncio.wait_for(came.wait(), 10)
         came.clear()
         many = [record(event_id=f"new-{n:03}", at=now) for n in range(600)]
-        for one in many:
-            await installation.stores.ledger.append(one)
+        for audit_record in many:
+            await installation.stores.ledger.append(audit_record)
         await installation.stores.ledger.mint(record(event_id="last", at=now), None)
         async with asyncio.timeout(10):
-            while "last" not in shown:
+            while "last" not in rows:
                 await came.wait()
                 came.clear()
         following.cancel()
 
     with_installation(work)
-    assert shown[:2] == ["3", "2"]
-    assert len(shown) == len(set(shown)) == 2 + 600 + 1
+    assert rows[:2] == ["3", "2"]
+    assert len(rows) == len(set(rows)) == 2 + 600 + 1
 
 
 def write(*records: AuditRecord) -> None:
     async def work(installation: Installation) -> None:
-        for one in records:
-            await installation.stores.ledger.mint(one, None)
+        for audit_record in records:
+            await installation.stores.ledger.mint(audit_record, None)
 
     with_installation(work)
 

@@ -51,7 +51,7 @@ def start(*words: str, **environment: str) -> tuple[str, set[str]]:
         (("export", ACCOUNT), SERVES | {"httpx2", "alembic"}, 1000),
         (("keys", "list"), SERVES | CLIENT | {"lxml", "alembic"}, 720),
     ],
-    ids=lambda given: " ".join(given) if isinstance(given, tuple) else "",
+    ids=lambda params: " ".join(params) if isinstance(params, tuple) else "",
 )
 def test_a_command_imports_little(
     words: tuple[str, ...], unused: set[str], most: int
@@ -62,15 +62,15 @@ def test_a_command_imports_little(
 
 
 def lazy_commands(group: Any, *path: str) -> list[tuple[str, LazyCommand]]:
-    found = []
+    results = []
     for name, command in group.commands.items():
         is_lazy = isinstance(command, LazyCommand)
         loaded = command.load() if is_lazy else command
         if is_lazy:
-            found.append((" ".join((*path, name)), command))
+            results.append((" ".join((*path, name)), command))
         if hasattr(loaded, "commands"):
-            found += lazy_commands(loaded, *path, name)
-    return found
+            results += lazy_commands(loaded, *path, name)
+    return results
 
 
 def test_a_summary_is_the_first_line_of_the_help() -> None:

@@ -20,22 +20,22 @@ RECIPES = SAMPLES.parent / "docs" / "recipes"
 
 def findings(cli: CommandLine, *, fails: bool = False) -> dict[str, list[str]]:
     """The texts of the findings, by level."""
-    found: dict[str, list[str]] = {"ok": [], "warning": [], "problem": []}
+    results: dict[str, list[str]] = {"ok": [], "warning": [], "problem": []}
     text = cli("doctor", "--json", fails=fails)
     for line in cli.parse(text):
-        found[line["level"]].append(f"{line['subject']}: {line['text']}")
+        results[line["level"]].append(f"{line['subject']}: {line['text']}")
         assert bool(line["remedy"]) is (line["level"] != "ok")
-    return found
+    return results
 
 
 def test_a_fresh_installation_has_no_problem(
     cli: CommandLine, account: dict[str, str]
 ) -> None:
-    found = findings(cli)
-    assert found["problem"] == []
-    assert any(account["AccessKeyId"] in text for text in found["warning"])
-    assert any("share a folder" in text for text in found["warning"])
-    assert "clock: in sync" in found["ok"]
+    results = findings(cli)
+    assert results["problem"] == []
+    assert any(account["AccessKeyId"] in text for text in results["warning"])
+    assert any("share a folder" in text for text in results["warning"])
+    assert "clock: in sync" in results["ok"]
 
 
 @pytest.mark.usefixtures("account")
@@ -58,8 +58,8 @@ def test_aliases_are_told_with_what_they_are_good_for(
     names = "sts.amazonaws.com, sts.eu-west-1.amazonaws.com, signin.aws.amazon.com, b"
     monkeypatch.setenv("BROKER_HOST_ALIASES", names)
     monkeypatch.setenv("BROKER_REGIONS", "us-east-1, eu-west-3")
-    found = findings(cli)
-    assert [text for text in found["ok"] if "also answers" in text] == [
+    results = findings(cli)
+    assert [text for text in results["ok"] if "also answers" in text] == [
         "settings: also answers as sts.amazonaws.com, only for signatures for us-east-1",
         (
             "settings: also answers as sts.eu-west-1.amazonaws.com, only for"
@@ -72,14 +72,14 @@ def test_aliases_are_told_with_what_they_are_good_for(
         ),
         "settings: also answers as b",
     ]
-    (told,) = (text for text in found["warning"] if "BROKER_REGIONS" in text)
+    (told,) = (text for text in results["warning"] if "BROKER_REGIONS" in text)
     assert "sts.eu-west-1.amazonaws.com" in told
     monkeypatch.setenv("BROKER_REGIONS", "*")
     recipient = "https://signin.aws.amazon.com/saml"
     monkeypatch.setenv("BROKER_SAML_RECIPIENTS", recipient)
-    found = findings(cli)
-    assert "settings: also answers as signin.aws.amazon.com" in found["ok"]
-    assert not any("BROKER_REGIONS" in text for text in found["warning"])
+    results = findings(cli)
+    assert "settings: also answers as signin.aws.amazon.com" in results["ok"]
+    assert not any("BROKER_REGIONS" in text for text in results["warning"])
 
 
 ISSUER = f"""
@@ -201,9 +201,9 @@ def test_an_open_keyring_and_folder_are_told(cli: CommandLine) -> None:
     data = cli.folder / "data"
     data.chmod(0o755)
     (data / "keyring.json").chmod(0o644)
-    found = findings(cli, fails=True)
-    assert "mode 0644" in " ".join(found["problem"])
-    assert "other users can read" in " ".join(found["warning"])
+    results = findings(cli, fails=True)
+    assert "mode 0644" in " ".join(results["problem"])
+    assert "other users can read" in " ".join(results["warning"])
 
 
 def test_every_wrong_setting_is_named(
@@ -240,9 +240,9 @@ def test_providers_are_looked_at(cli: CommandLine) -> None:
     template = (SAMPLES / "account.yaml").read_text()
     template = template.replace("token.actions.githubusercontent.com", "idp.invalid")
     cli("apply", "-", stdin=template.replace("Profile: strict", "AllowSha1: true"))
-    found = findings(cli, fails=True)
-    assert any("AllowSha1=true" in text for text in found["warning"])
-    assert any("its keys cannot be read" in text for text in found["problem"])
+    results = findings(cli, fails=True)
+    assert any("AllowSha1=true" in text for text in results["warning"])
+    assert any("its keys cannot be read" in text for text in results["problem"])
 
 
 @cases("settings")
@@ -261,13 +261,13 @@ def test_exceptions_are_told_with_how_to_remove_them_and_nothing_else(
     )
 
     def told() -> list[Any]:
-        found = cli.parse(cli("doctor", "--json", fails=True))
-        return [f for f in found if f["subject"] == arn and "exception" in f["text"]]
+        results = cli.parse(cli("doctor", "--json", fails=True))
+        return [f for f in results if f["subject"] == arn and "exception" in f["text"]]
 
-    (one,) = told()
+    (entry,) = told()
     for setting in settings[settings[0].startswith("Scim") :]:
-        assert setting.lower() in one["text"].lower()
-    command = one["remedy"].partition(", once")[0].removeprefix("broker ")
+        assert setting.lower() in entry["text"].lower()
+    command = entry["remedy"].partition(", once")[0].removeprefix("broker ")
     left = cli.json(*command.split())
     assert left.items() >= {"SignIn": True, "MetadataUrl": "https://a.invalid"}.items()
     assert told() == []
@@ -369,8 +369,8 @@ def test_findings_of_a_kind_are_a_line_with_their_number(cli: CommandLine) -> No
         "000000000003:saml-provider/Corp and 2 more: metadata is in order"
     )
     # Programs get each of them.
-    found = cli.parse(cli("doctor", "--json"))
-    assert sum(one["text"] == "is active" for one in found) == len(numbers)
+    results = cli.parse(cli("doctor", "--json"))
+    assert sum(entry["text"] == "is active" for entry in results) == len(numbers)
 
 
 TRUST = """
@@ -490,8 +490,8 @@ def test_trust_anchors_and_lists_that_end_are_told(cli: CommandLine) -> None:
     path = cli.folder / "anchors.json"
     path.write_text(json.dumps({"Accounts": {ACCOUNT: described}}))
     cli("apply", str(path))
-    found = findings(cli)
-    assert "roles anywhere: 3 trust anchors" in found["ok"]
-    ends, due = sorted(text for text in found["warning"] if "anywhere" in text)
+    results = findings(cli)
+    assert "roles anywhere: 3 trust anchors" in results["ok"]
+    ends, due = sorted(text for text in results["warning"] if "anywhere" in text)
     assert "CN=Soon" in ends
     assert "the revocation list due" in due

@@ -117,7 +117,7 @@ def test_who_has_a_password_waits_no_more(cli: CommandLine) -> None:
 
     with_installation(give_password)
     assert cli.json("init", "--json")["AccountId"] != made["AccountId"]
-    waiting = [one["WaitingForPassword"] for one in cli.lines("accounts", "--json")]
+    waiting = [entry["WaitingForPassword"] for entry in cli.lines("accounts", "--json")]
     assert sorted(waiting) == [[], ["admin"]]
 
 

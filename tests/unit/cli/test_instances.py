@@ -43,8 +43,8 @@ async def _register(token: str) -> str:
     async with open_services(load_settings()) as services:
         action = services.registry.get("broker", "RegisterInstance")
         request = services.pipeline.receive(RAW, "test", Door.API)
-        given = {"JoinToken": token, "PublicKey": PUBLIC_KEY}
-        answer = await services.pipeline.perform(request, action, lambda: given)
+        params = {"JoinToken": token, "PublicKey": PUBLIC_KEY}
+        answer = await services.pipeline.perform(request, action, lambda: params)
         name: str = answer["InstanceAssociation"]["InstanceId"]
         return name
 

@@ -110,9 +110,9 @@ def test_a_secret_whose_key_was_revoked_is_named(
 @pytest.mark.usefixtures("account")
 def test_revoking_takes_over_with_a_new_key_and_is_audited(cli: CommandLine) -> None:
     assert "Key 1 (session) was revoked" in cli("keys", "revoke", "1")
-    found = uses(cli)
-    assert found[1] == ("session", "refused")
-    assert found[3] == ("session", "seals and opens")
+    results = uses(cli)
+    assert results[1] == ("session", "refused")
+    assert results[3] == ("session", "seals and opens")
     (record,) = cli.audit("broker:RevokeKey")
     assert record["parameters"] == {"Key": 1, "Kind": "session"}
 
@@ -143,11 +143,11 @@ def test_an_issuers_keys_are_sealed_again(cli: CommandLine) -> None:
     async def switch_on(services: Services) -> None:
         number, vault, now = AccountId(ACCOUNT), services.vault, services.clock.now()
         async with services.stores.directory.change(number) as change:
-            found = await change.find(kinds.ACCOUNT, number)
-            assert found is not None
+            account = await change.find(kinds.ACCOUNT, number)
+            assert account is not None
             keys = first_keys(number, vault, now)
             outbound = Outbound(enabled=True, keys=keys)
-            await update_account(change, with_outbound(found, outbound))
+            await update_account(change, with_outbound(account, outbound))
 
     with_services(switch_on)
     cli("account", "rotate-issuer-keys", ACCOUNT)

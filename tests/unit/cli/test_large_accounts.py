@@ -64,8 +64,8 @@ async def read_sealed(services: Services) -> None:
 
 async def check_sealed(services: Services) -> None:
     stores, clock = services.stores, services.clock
-    (found,) = await check_sealed_values(services.keyring, stores, clock)
-    assert found.level is Level.GOOD
+    (finding,) = await check_sealed_values(services.keyring, stores, clock)
+    assert finding.level is Level.GOOD
 
 
 @pytest.mark.parametrize(
@@ -85,11 +85,11 @@ async def test_more_users_take_no_more_queries(
         asked = 0
         rows = database.rows
 
-        async def counted(*given: Any, **more: Any) -> Any:
+        async def counted(*params: Any, **more: Any) -> Any:
             nonlocal asked
-            found = await rows(*given, **more)
-            asked += count(found)
-            return found
+            match = await rows(*params, **more)
+            asked += count(match)
+            return match
 
         monkeypatch.setattr(database, "rows", counted)
         await hire(services, 0, 2)
@@ -114,11 +114,11 @@ async def test_an_export_reads_and_tells_some_users_at_a_time(
         database: Any = services.stores.database
         rows, most = database.rows, 0
 
-        async def counted(*given: Any, **more: Any) -> Any:
+        async def counted(*params: Any, **more: Any) -> Any:
             nonlocal most
-            found = await rows(*given, **more)
-            most = max(most, len(found))
-            return found
+            match = await rows(*params, **more)
+            most = max(most, len(match))
+            return match
 
         monkeypatch.setattr(database, "rows", counted)
         monkeypatch.setattr("broker.kinds.template.section.PAGE", 10)

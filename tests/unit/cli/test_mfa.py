@@ -27,8 +27,8 @@ def devices() -> dict[str, str | None]:
 
     async def read(services: Services) -> dict[str, str | None]:
         directory = services.stores.directory
-        found = await directory.all_of(MFA_DEVICE, AccountId(ACCOUNT))
-        return {device.serial: device.user_id for device in found}
+        mfa_devices = await directory.all_of(MFA_DEVICE, AccountId(ACCOUNT))
+        return {device.serial: device.user_id for device in mfa_devices}
 
     return with_services(read)
 

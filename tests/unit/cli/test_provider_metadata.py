@@ -160,8 +160,8 @@ def test_a_template_outlives_the_certificate_it_began_with(
     cli("providers", "refresh", SAML)
     gone = make_key_pair(not_after=TODAY - timedelta(days=1))
     old, alone = (
-        one.replace(OLD.certificate_base64, gone.certificate_base64)
-        for one in (text, template())
+        value.replace(OLD.certificate_base64, gone.certificate_base64)
+        for value in (text, template())
     )
     assert old != text
     cli("apply", "-", stdin=old)

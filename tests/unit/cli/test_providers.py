@@ -124,9 +124,9 @@ def test_a_strangers_text_does_not_steer_the_terminal(
     cli("providers", "set", OIDC, f"StaticJwks={KEYS}")
     token = tmp_path / "token"
     token.write_text(issuer.token(email="a\x1b[2J\x9bb[/]"))
-    shown = cli("providers", "test", OIDC, "--token", str(token))
-    assert r"email = a\x1b[2J\x9bb[/]" in shown
-    assert not set("\x1b\x9b") & set(shown)
+    text = cli("providers", "test", OIDC, "--token", str(token))
+    assert r"email = a\x1b[2J\x9bb[/]" in text
+    assert not set("\x1b\x9b") & set(text)
 
 
 def test_an_unknown_provider_is_named(cli: CommandLine) -> None:
@@ -135,7 +135,7 @@ def test_an_unknown_provider_is_named(cli: CommandLine) -> None:
 
 
 def test_what_an_identity_provider_must_be_told_is_shown(cli: CommandLine) -> None:
-    shown = cli("get", "provider", SAML)
+    text = cli("get", "provider", SAML)
     told = cli.json("get", "provider", SAML, "--json")
     identifier = told["AcsUrl"][0].rpartition("/")[2]
     for wanted in (
@@ -148,7 +148,7 @@ def test_what_an_identity_provider_must_be_told_is_shown(cli: CommandLine) -> No
         "Lasso",
         "any, with a Format",
     ):
-        assert wanted in shown, wanted
+        assert wanted in text, wanted
     assert told["EntityId"] == "http://127.0.0.1:8080/saml"
 
 

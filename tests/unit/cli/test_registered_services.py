@@ -64,8 +64,8 @@ def test_a_service_is_registered_shown_changed_and_deleted(
     }
     assert "execute-api" in cli("services", "list")
     cli("services", "set", "orders", file, "--account", ACCOUNT)
-    shown = cli.json("services", "show", "orders", "--account", ACCOUNT)
-    assert shown["Definition"]["Routes"][0]["Action"] == "GetOrder"
+    view = cli.json("services", "show", "orders", "--account", ACCOUNT)
+    assert view["Definition"]["Routes"][0]["Action"] == "GetOrder"
     (second, first) = cli.audit("broker:PutService")
     assert first["resources"] == second["resources"] == [ARN]
     cli("services", "set", "orders", "--delete", "--account", ACCOUNT)
@@ -87,8 +87,8 @@ def test_a_token_is_printed_once_and_kept_as_a_hash(cli: CommandLine) -> None:
     words = ("services", "token", "orders", "--account", ACCOUNT)
     made = cli.json(*words, "--days", "3", "--address", "10.0.0.0/8")
     assert made["Token"].startswith(f"bst.{ACCOUNT}.")
-    shown = cli("services", "show", "orders", "--account", ACCOUNT)
-    assert json.loads(shown)["Tokens"] == [
+    text = cli("services", "show", "orders", "--account", ACCOUNT)
+    assert json.loads(text)["Tokens"] == [
         {
             "TokenId": made["TokenId"],
             "Expires": made["Expires"],
@@ -96,7 +96,7 @@ def test_a_token_is_printed_once_and_kept_as_a_hash(cli: CommandLine) -> None:
         }
     ]
     secret = made["Token"].rpartition(".")[2]
-    assert secret not in shown + cli("audit", "--json")
+    assert secret not in text + cli("audit", "--json")
     stored = b"".join(p.read_bytes() for p in cli.folder.rglob("broker.db*"))
     assert secret.encode() not in stored
     cli(*words, "--revoke", made["TokenId"])
@@ -185,8 +185,8 @@ def test_a_definition_is_a_file_or_hosts(cli: CommandLine, file: str) -> None:
     with pytest.raises(InvalidInput, match="Hosts: is required"):
         cli(*words)
     cli(*words, *HOST, "--host", "b.example.com:8443")
-    shown = cli.json("services", "show", "orders", "--account", ACCOUNT)
-    assert shown["Definition"]["Hosts"] == ["orders.example.com", "b.example.com:8443"]
+    view = cli.json("services", "show", "orders", "--account", ACCOUNT)
+    assert view["Definition"]["Hosts"] == ["orders.example.com", "b.example.com:8443"]
 
 
 def test_doctor_tells_of_tokens_that_expire_soon(cli: CommandLine) -> None:

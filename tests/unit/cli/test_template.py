@@ -46,7 +46,10 @@ def test_profiles_of_one_name_are_listed_and_fit_no_template(
     applied(template)
     with sqlite3.connect(cli.folder / "data" / "broker.db") as database:
         database.execute("UPDATE certificate_profiles SET name = 'a'")
-    assert [one["Name"] for one in cli.lines("get", "Profiles", "--json")] == ["a", "a"]
+    assert [profile["Name"] for profile in cli.lines("get", "Profiles", "--json")] == [
+        "a",
+        "a",
+    ]
     with pytest.raises(OperatorError, match="several profiles have this name"):
         cli("export", ACCOUNT)
     cli("apply", "-", stdin=template, fails=True)

@@ -30,7 +30,7 @@ def is_harmless(printed: str) -> bool:
 
 
 def record(**more: object) -> AuditRecord:
-    given = {
+    params = {
         "event_id": "hostile",
         "at": datetime.now(UTC),
         "account": AccountId(ACCOUNT),
@@ -44,13 +44,13 @@ def record(**more: object) -> AuditRecord:
         "parameters": {HOSTILE: HOSTILE},
         **more,
     }
-    return AuditRecord(**given)  # type: ignore[arg-type]
+    return AuditRecord(**params)  # type: ignore[arg-type]
 
 
 def stored(*records: AuditRecord) -> None:
     async def append(services: Services) -> None:
-        for one in records:
-            await services.stores.ledger.append(one)
+        for audit_record in records:
+            await services.stores.ledger.append(audit_record)
 
     with_services(append)
 

@@ -22,11 +22,11 @@ def record(code: str, detail: str, *resources: str) -> AuditRecord:
 
 @rows("code, detail, there, to_do")
 def test_both_sides_are_told(code: str, detail: str, there: str, to_do: str) -> None:
-    lines, found = explain_upstream(record(code, detail, ROLE))
+    lines, results = explain_upstream(record(code, detail, ROLE))
     assert ROLE in lines[0]
     assert lines[1] == f"There: {there}"
     assert to_do in lines[2]
-    assert found["there"] == there
+    assert results["there"] == there
 
 
 def test_a_record_without_a_role_is_explained() -> None:

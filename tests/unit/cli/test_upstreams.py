@@ -19,7 +19,7 @@ from tests.support.upstream import fake_sts, key_id
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
 
 AWS = "arn:aws:iam::999988887777:role"
-HERE = ("--account", ACCOUNT)
+OF_ACCOUNT = ("--account", ACCOUNT)
 ROLE = f"""
 Accounts:
   "{ACCOUNT}":
@@ -47,7 +47,7 @@ def upstream(
         }
         file = tmp_path / f"{name}.json"
         file.write_text(json.dumps(definition))
-        cli("upstreams", "set", name, *HERE, str(file))
+        cli("upstreams", "set", name, *OF_ACCOUNT, str(file))
 
     return set_it
 
@@ -58,19 +58,27 @@ def test_a_test_is_for_a_role_of_the_upstream(
     upstream("aws", "ReadOnly")
     upstream("ceph", "Other")
     with pytest.raises(NoSuchEntity, match="ceph does not cover the role ReadOnly"):
-        cli("upstreams", "test", "ceph", *HERE, "--role", "ReadOnly")
+        cli("upstreams", "test", "ceph", *OF_ACCOUNT, "--role", "ReadOnly")
     with pytest.raises(NoSuchEntity, match="has no role Other"):
-        cli("upstreams", "test", "ceph", *HERE, "--role", "Other")
+        cli("upstreams", "test", "ceph", *OF_ACCOUNT, "--role", "Other")
 
 
 def test_a_test_says_what_failed_and_what_to_do(
     cli: CommandLine, upstream: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tries = ("upstreams", "test", "aws", *HERE, "--role", "ReadOnly")
+    tries = ("upstreams", "test", "aws", *OF_ACCOUNT, "--role", "ReadOnly")
     with fake_sts() as there:
         monkeypatch.setenv("BROKER_INTERNAL_ISSUERS", f"127.0.0.1:{there.port}")
         upstream("aws", "ReadOnly", Method="AssumeRole", Endpoint=there.url)
-        cli("upstreams", "set", "aws", *HERE, "--access-key-id", "AKIA", stdin="s\n")
+        cli(
+            "upstreams",
+            "set",
+            "aws",
+            *OF_ACCOUNT,
+            "--access-key-id",
+            "AKIA",
+            stdin="s\n",
+        )
         assert json.loads(cli(*tries))["AccessKeyId"] == key_id(1)
         there.status, there.minutes_ahead = 403, 10
         there.body = (
@@ -93,14 +101,14 @@ def test_a_key_pair_is_given_and_taken_away(
     cli: CommandLine, upstream: Callable[..., None]
 ) -> None:
     upstream("aws", "ReadOnly", Method="AssumeRole")
-    given = ("upstreams", "set", "aws", *HERE, "--access-key-id", "AKIATHERE")
-    cli(*given, stdin="\n", fails=True)
+    values = ("upstreams", "set", "aws", *OF_ACCOUNT, "--access-key-id", "AKIATHERE")
+    cli(*values, stdin="\n", fails=True)
     assert "on standard input" in cli.stderr
-    cli(*given, stdin="secret-of-the-pair\n")
+    cli(*values, stdin="secret-of-the-pair\n")
     listed = cli("upstreams", "list", "--json")
     assert json.loads(listed)["AccessKeyId"] == "AKIATHERE"
     assert "secret-of-the-pair" not in listed
-    cli("upstreams", "set", "aws", *HERE, "--no-key")
+    cli("upstreams", "set", "aws", *OF_ACCOUNT, "--no-key")
     assert cli.json("upstreams", "list", "--json")["AccessKeyId"] == ""
     (taken, put) = cli.audit("broker:PutUpstreamKeyPair")
     assert "secret-of-the-pair" not in str([taken, put])
@@ -112,7 +120,15 @@ def test_what_is_not_an_access_key_id(
 ) -> None:
     upstream("aws", "ReadOnly", Method="AssumeRole")
     with pytest.raises(InvalidInput, match="is not an access key ID"):
-        cli("upstreams", "set", "aws", *HERE, "--access-key-id", key_id, stdin="s\n")
+        cli(
+            "upstreams",
+            "set",
+            "aws",
+            *OF_ACCOUNT,
+            "--access-key-id",
+            key_id,
+            stdin="s\n",
+        )
     assert cli.json("upstreams", "list", "--json")["AccessKeyId"] == ""
 
 
@@ -143,16 +159,18 @@ def test_a_definition_that_cannot_be_read_is_named(
             open_services(load_settings()) as services,
             services.stores.directory.change(AccountId(ACCOUNT)) as change,
         ):
-            found = await change.find(UPSTREAM, AccountId(ACCOUNT), "newer")
-            assert found is not None
-            await change.put(UPSTREAM, replace(found, definition='{"New": 1}'))
+            stored_upstream = await change.find(UPSTREAM, AccountId(ACCOUNT), "newer")
+            assert stored_upstream is not None
+            await change.put(
+                UPSTREAM, replace(stored_upstream, definition='{"New": 1}')
+            )
 
     asyncio.run(store())
     said = cli("upstreams", "list")
     assert "cannot be read: Endpoint" in said
     assert "https://127.0.0.1:1" in said
     assert [
-        one["UpstreamName"] for one in cli.lines("upstreams", "list", "--json")
+        entry["UpstreamName"] for entry in cli.lines("upstreams", "list", "--json")
     ] == ["aws", "newer"]
     assert f"newer of {ACCOUNT} cannot be read" in cli("doctor", fails=True)
     said = cli("sessions", "revoke", ACCOUNT)
@@ -172,10 +190,10 @@ def test_one_thing_is_set_at_a_time(
 ) -> None:
     upstream("aws", "ReadOnly")
     for options in ((), ("--delete", "--no-key")):
-        cli("upstreams", "set", "aws", *HERE, *options, fails=True)
+        cli("upstreams", "set", "aws", *OF_ACCOUNT, *options, fails=True)
         assert "pass one of" in cli.stderr
     assert cli.lines("upstreams", "list", "--json")
-    cli("upstreams", "set", "aws", *HERE, "--delete")
+    cli("upstreams", "set", "aws", *OF_ACCOUNT, "--delete")
     assert not cli.lines("upstreams", "list", "--json")
 
 

@@ -186,11 +186,11 @@ def test_anything_but_a_plain_yes_is_a_refusal(
     broker: FakeBroker, reply: dict[str, Any], refusal: Refusal | None
 ) -> None:
     broker.reply = reply
-    found = broker.client().decide(REQUEST).refusal
-    assert found is not None
+    stored_refusal = broker.client().decide(REQUEST).refusal
+    assert stored_refusal is not None
     if refusal is None:
         refusal = Refusal(403, "AccessDenied", "The request is not allowed.", "r-1")
-    assert found == refusal
+    assert stored_refusal == refusal
 
 
 @pytest.mark.parametrize(
@@ -366,6 +366,6 @@ def test_why_a_request_is_refused_is_in_the_log(
     broker.status, broker.reply = 403, b'{"message":"no such token"}'
     with pytest.raises(BrokerAway):
         broker.client().decide(REQUEST)
-    (record,) = [one for one in caplog.records if one.name == "broker.client"]
+    (record,) = [record for record in caplog.records if record.name == "broker.client"]
     assert "403" in record.getMessage()
     assert "no such token" in record.getMessage()

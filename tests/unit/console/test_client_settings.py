@@ -38,17 +38,17 @@ BLOCKS = [*read_blocks()]
 def test_variables_are_complete() -> None:
     seen, wrong = 0, []
     for name, block in BLOCKS:
-        found = dict(_VARIABLE.findall(block))
-        origin = found.get("AWS_ENDPOINT_URL_STS") or found.get("AWS_ENDPOINT_URL")
+        results = dict(_VARIABLE.findall(block))
+        origin = results.get("AWS_ENDPOINT_URL_STS") or results.get("AWS_ENDPOINT_URL")
         if origin:
             seen += 1
-            wanted = client_variables(origin, found.get("AWS_REGION", "none"))
+            wanted = client_variables(origin, results.get("AWS_REGION", "none"))
             if any(
-                found.get(variable) != value
+                results.get(variable) != value
                 for variable, value in wanted.items()
                 if variable not in ELSEWHERE.get(name, ())
             ):
-                wrong.append((name, found))
+                wrong.append((name, results))
     assert wrong == []
     assert seen > 10
 
@@ -59,12 +59,12 @@ def test_profiles_have_a_section_with_every_service() -> None:
         # A profile's own endpoint_url does not reach STS in Go's credential chain.
         assert not re.search("^endpoint_url", block, re.MULTILINE), name
         for section in _SECTION.findall(block):
-            found = dict(_SERVICE.findall(section))
-            origin = found.get("sts", "")
+            results = dict(_SERVICE.findall(section))
+            origin = results.get("sts", "")
             if origin in BROKERS:
                 seen += 1
                 wanted = {each: f"{origin}{path}" for each, path in SERVICES.items()}
-                assert {each: found.get(each) for each in wanted} == wanted, name
+                assert {each: results.get(each) for each in wanted} == wanted, name
     assert seen > 2
 
 
@@ -85,5 +85,5 @@ def test_pages_and_commands_print_the_one_place() -> None:
 
 @pytest.mark.parametrize("origin", BROKERS)
 def test_a_section_is_read_back(origin: str) -> None:
-    found = dict(_SERVICE.findall(services_section("broker", origin)))
-    assert found == {each: f"{origin}{path}" for each, path in SERVICES.items()}
+    results = dict(_SERVICE.findall(services_section("broker", origin)))
+    assert results == {each: f"{origin}{path}" for each, path in SERVICES.items()}

@@ -30,9 +30,9 @@ async def test_a_shared_link_opens_the_console_once_and_for_less_long(
     url = link_of(await make_link(browser, "30"))
     guest = world.browser()
     assert (await guest.get(url)).status_code == 302
-    shown = text_of(await guest.get("/console/"))
-    assert "alice@example.com" in shown
-    assert "29 min" in shown or "30 min" in shown
+    text = text_of(await guest.get("/console/"))
+    assert "alice@example.com" in text
+    assert "29 min" in text or "30 min" in text
     again = await world.browser().get(url)
     assert again.status_code == 400
     world.clock.move(1801)

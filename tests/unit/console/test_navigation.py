@@ -31,14 +31,14 @@ async def labels(world: SignInWorld) -> list[str]:
 
 
 def test_the_menu_of_no_one_has_what_is_for_everyone() -> None:
-    shown = menu(())
-    assert [section.label for section in shown] == ["You", "More"]
-    assert not any(entry.action for section in shown for entry in section.entries)
+    sections = menu(())
+    assert [section.label for section in sections] == ["You", "More"]
+    assert not any(entry.action for section in sections for entry in section.entries)
 
 
 def test_the_menu_of_an_administrator_has_everything() -> None:
-    shown = [entry for section in menu(ACTIONS) for entry in section.entries]
-    assert shown == [entry for section in SECTIONS for entry in section.entries]
+    entries = [entry for section in menu(ACTIONS) for entry in section.entries]
+    assert entries == [entry for section in SECTIONS for entry in section.entries]
 
 
 def test_no_two_entries_are_alike() -> None:
@@ -53,9 +53,9 @@ async def test_pages_that_someone_may_not_use_are_not_in_their_menu(
 ) -> None:
     assert "Audit log" not in await labels(world)
     await grant(world, "cloudtrail:LookupEvents")
-    shown = await labels(world)
-    assert "Audit log" in shown
-    assert "Live sessions" not in shown
+    rows = await labels(world)
+    assert "Audit log" in rows
+    assert "Live sessions" not in rows
 
 
 async def test_the_menu_is_asked_for_without_a_trace(world: SignInWorld) -> None:

@@ -113,9 +113,9 @@ async def by_password(world: SignInWorld, patch: Any) -> Any:
     phone = await give_device(world, user.user_id)
     browser = world.browser()
     await world.sign_in(browser)
-    shown = await send_password(browser)
+    response = await send_password(browser)
     asked = await send_step(
-        browser, shown, "factor", factor="code", code=phone.code(world)
+        browser, response, "factor", factor="code", code=phone.code(world)
     )
     fields = form_fields(asked, "/signin/continue")
     origin = {"origin": world.services.settings.public_origin}
@@ -274,9 +274,12 @@ async def test_a_switched_session_ends_with_the_one_it_came_from(
     first, second = [await world.mint(SessionKind.SAML) for _ in range(2)]
 
     async def open_session(minted: Any, origin: SessionOrigin) -> str:
-        given = minted.credentials
+        credentials = minted.credentials
         return await scene.context.sessions.open(
-            given.access_key_id, given.session_token.reveal(), given.expiration, origin
+            credentials.access_key_id,
+            credentials.session_token.reveal(),
+            credentials.expiration,
+            origin,
         )
 
     cookie = await open_session(first, SessionOrigin(door="saml"))

@@ -21,12 +21,12 @@ def hour(hours_ago: int) -> datetime:
     return bucket_start(NOW, 1) - timedelta(hours=hours_ago)
 
 
-def counts(*found: tuple[int, str, str, int]) -> ActivityCounts:
+def counts(*results: tuple[int, str, str, int]) -> ActivityCounts:
     return ActivityCounts(
         counted_until=NOW,
         counts=tuple(
             HourlyCount(hour=hour(hours_ago), measure=measure, name=name, count=count)
-            for hours_ago, measure, name, count in found
+            for hours_ago, measure, name, count in results
         ),
     )
 
@@ -46,25 +46,29 @@ def test_every_count_is_in_one_half_and_in_its_stretch() -> None:
         (0, Outcome.REFUSED, "y", 7),
         (0, RecordKind.CHANGE, "a", 9),  # of another kind
     )
-    found = count_over_time(activity, SINCE, NOW, 1)
-    assert found.passed == Course(before=7, since=5)
-    assert found.refused == Course(before=0, since=9)
-    assert (found.passed.total, found.begins, found.middle) == (12, SINCE, hour(12))
-    assert found.stretches == (
+    over_time = count_over_time(activity, SINCE, NOW, 1)
+    assert over_time.passed == Course(before=7, since=5)
+    assert over_time.refused == Course(before=0, since=9)
+    assert (over_time.passed.total, over_time.begins, over_time.middle) == (
+        12,
+        SINCE,
+        hour(12),
+    )
+    assert over_time.stretches == (
         Stretch(hour(24), hour(23), 3, 0),
         Stretch(hour(13), hour(12), 4, 0),
         Stretch(hour(12), hour(11), 5, 2),
         Stretch(hour(0), hour(-1), 0, 7),
     )
     # Of two with the same number it is the newer.
-    assert found.busiest == found.stretches[-1]
+    assert over_time.busiest == over_time.stretches[-1]
     alone = count_over_time(activity, SINCE, NOW, 1, name="b")
     assert (alone.passed.total, alone.refused.total) == (5, 0)
 
 
 def test_nothing_has_no_busiest_stretch() -> None:
-    found = count_over_time(counts(), SINCE, NOW, 1)
-    assert (found.busiest, found.passed.trend) == (None, "steady")
+    over_time = count_over_time(counts(), SINCE, NOW, 1)
+    assert (over_time.busiest, over_time.passed.trend) == (None, "steady")
 
 
 def test_the_largest_come_first_and_then_by_name() -> None:

@@ -61,8 +61,8 @@ def test_a_console_session_lasts_no_longer_than_here(
 ) -> None:
     """Not beyond the role's maximum, nor beyond the end of the sign-in."""
     ends_by = minutes_left and int(NOW.timestamp()) + 60 * minutes_left
-    found = session(ends_by, "AIDAALICE")
-    assert found.console_seconds(requested, NOW) == seconds
+    upstream_session = session(ends_by, "AIDAALICE")
+    assert upstream_session.console_seconds(requested, NOW) == seconds
 
 
 @pytest.mark.parametrize(

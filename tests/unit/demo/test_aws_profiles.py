@@ -23,7 +23,7 @@ def test_credentials_that_the_cli_keeps_are_not_taken_for_another_demos(
     tmp_path: Path,
 ) -> None:
     """The CLI finds them by the profile's words, role and session name among them."""
-    one = session_names(tmp_path, "AKIAQ3EGSIBKWAAAAAAA")
+    entry = session_names(tmp_path, "AKIAQ3EGSIBKWAAAAAAA")
     other = session_names(tmp_path, "AKIAQ3EGSIBKWBBBBBBB")
-    assert one == session_names(tmp_path, "AKIAQ3EGSIBKWAAAAAAA")
-    assert not set(one) & set(other)
+    assert entry == session_names(tmp_path, "AKIAQ3EGSIBKWAAAAAAA")
+    assert not set(entry) & set(other)

@@ -109,8 +109,8 @@ async def test_every_folder_has_its_own_password_and_keeps_it(tmp_path: Path) ->
 async def test_a_password_that_she_chose_is_not_taken_from_her(tmp_path: Path) -> None:
     async with started(tmp_path) as (services, password):
         await choose(services, NEW)
-    async with started(tmp_path) as (services, shown):
-        assert shown == password
+    async with started(tmp_path) as (services, text):
+        assert text == password
         assert await state_of(services, NEW) is PasswordState.GOOD
 
 
@@ -118,9 +118,9 @@ async def test_without_the_file_there_is_a_new_password(tmp_path: Path) -> None:
     async with started(tmp_path) as (services, password):
         await choose(services, NEW)
     (tmp_path / PASSWORD_FILE).unlink()
-    async with started(tmp_path) as (services, shown):
-        assert shown != password
-        assert await state_of(services, shown) is PasswordState.GOOD
+    async with started(tmp_path) as (services, text):
+        assert text != password
+        assert await state_of(services, text) is PasswordState.GOOD
         assert await state_of(services, NEW) is None
 
 
@@ -133,6 +133,6 @@ async def test_a_password_that_was_taken_away_comes_back(tmp_path: Path) -> None
             assert profile is not None
             await change.remove(LOGIN_PROFILE, profile)
         assert await state_of(services, password) is None
-    async with started(tmp_path) as (services, shown):
-        assert shown == password
-        assert await state_of(services, shown) is PasswordState.GOOD
+    async with started(tmp_path) as (services, text):
+        assert text == password
+        assert await state_of(services, text) is PasswordState.GOOD

@@ -37,8 +37,8 @@ def test_its_tokens_and_documents_verify_each_other(tmp_path: Path) -> None:
     assert verified.subject == "alice"
     independent = jwt.decode(token, KeySet.import_key_set(signer.jwks()))
     assert independent.claims["sub"] == "alice"
-    found = parse_discovery(json.dumps(signer.discovery()).encode(), URL)
-    assert found.jwks_uri == f"{URL}/jwks"
+    discovery = parse_discovery(json.dumps(signer.discovery()).encode(), URL)
+    assert discovery.jwks_uri == f"{URL}/jwks"
 
 
 def test_a_file_that_holds_another_key_is_named(tmp_path: Path) -> None:

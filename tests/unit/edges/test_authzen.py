@@ -90,9 +90,9 @@ async def test_the_scenarios_decisions(face: Face) -> None:
 
 
 async def test_a_batch_is_answered_in_its_order(face: Face) -> None:
-    asked = [one for one, _ in DECISIONS]
+    asked = [entry for entry, _ in DECISIONS]
     answer = await face.ask("evaluations", {"evaluations": asked})
-    decided = [one["decision"] for one in answer["evaluations"]]
+    decided = [entry["decision"] for entry in answer["evaluations"]]
     assert decided == [expected for _, expected in DECISIONS]
 
 
@@ -128,8 +128,8 @@ async def test_defaults_are_replaced_whole(face: Face) -> None:
             ],
         },
     )
-    found = [one["decision"] for one in answer["evaluations"]]
-    assert found == [True, False, False, True]
+    results = [entry["decision"] for entry in answer["evaluations"]]
+    assert results == [True, False, False, True]
     assert answer["evaluations"][2]["context"]["error"]["status"] == 400
 
 
@@ -156,24 +156,27 @@ async def test_each_resource_of_a_batch_has_its_own_answer(face: Face) -> None:
         ],
     }
     answer = await face.ask("evaluations", asked)
-    got = [one["decision"] for one in answer["evaluations"]]
+    got = [entry["decision"] for entry in answer["evaluations"]]
     # fmt: off
     assert got == [
         True, False, True, False, True, False, True, False, False, True, False, True,
     ]
     # fmt: on
-    told = [one.get("context") is not None for one in answer["evaluations"]]
-    assert told == [not one for one in got]
+    told = [entry.get("context") is not None for entry in answer["evaluations"]]
+    assert told == [not entry for entry in got]
     unknown = {**asked, "subject": {"type": "user", "id": "nobody"}}
     answer = await face.ask("evaluations", unknown)
-    assert not any(one["decision"] for one in answer["evaluations"])
+    assert not any(entry["decision"] for entry in answer["evaluations"])
     assert len(answer["evaluations"]) == len(got)
 
 
 async def test_an_id_that_could_name_another_resource_is_denied(face: Face) -> None:
     for name, reason in (
-        *((one, "no /, :, * or ?") for one in ("a/b", "a:b", "*", "https://a.example")),
-        *((one, "has a wildcard") for one in ("a*", "a?")),
+        *(
+            (entry, "no /, :, * or ?")
+            for entry in ("a/b", "a:b", "*", "https://a.example")
+        ),
+        *((entry, "has a wildcard") for entry in ("a*", "a?")),
     ):
         answer = await face.ask("evaluation", evaluation("alice", "read", name))
         assert answer["decision"] is False
@@ -221,11 +224,11 @@ async def _check_semantic(face: Face, semantic: str, expected: list[bool]) -> No
         "evaluations": [read, write, {}, read],
     }
     answer = await face.ask("evaluations", asked)
-    assert [one["decision"] for one in answer["evaluations"]] == expected
+    assert [entry["decision"] for entry in answer["evaluations"]] == expected
     asked["evaluations"] = [{}, read]
     answer = await face.ask("evaluations", asked)
-    found = [one["decision"] for one in answer["evaluations"]]
-    assert found == ([False] if semantic == "deny_on_first_deny" else [False, True])
+    results = [entry["decision"] for entry in answer["evaluations"]]
+    assert results == ([False] if semantic == "deny_on_first_deny" else [False, True])
 
 
 async def test_a_session_needs_its_token(own: Face) -> None:
@@ -235,8 +238,8 @@ async def test_a_session_needs_its_token(own: Face) -> None:
     asked = evaluation("", "read", "record-1")
 
     def subject(name: str, **properties: object) -> dict[str, Any]:
-        given = {"type": "aws", "id": name, "properties": properties}
-        return {**asked, "subject": given}
+        params = {"type": "aws", "id": name, "properties": properties}
+        return {**asked, "subject": params}
 
     assert await own.decide(subject(key.access_key_id))
     assert not await own.decide(subject(session.access_key_id))
@@ -364,7 +367,7 @@ async def test_a_body_is_one_bounded_object(face: Face) -> None:
 async def test_a_batch_is_bounded(face: Face) -> None:
     asked = DECISIONS[0][0]
     full = await face.ask("evaluations", {**asked, "evaluations": [{}] * 100})
-    assert [one["decision"] for one in full["evaluations"]] == [True] * 100
+    assert [entry["decision"] for entry in full["evaluations"]] == [True] * 100
     assert (await face.post("evaluations", {"evaluations": [{}] * 101})).status == 400
     for wrong in ([{}] * 101, [1], "x", {"a": 1}):
         reply = await face.post("evaluations", {**asked, "evaluations": wrong})

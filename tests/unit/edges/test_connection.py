@@ -489,6 +489,6 @@ def test_connections_stay_below_the_limit_of_open_files(
     no_more_files(files)
     watch = Watch(Limits(), Loop())  # type: ignore[arg-type] # what it needs of one
     all_of_them = [Waiting() for _ in range(most + 10)]
-    for one in all_of_them:
-        assert watch.admit(one)  # type: ignore[arg-type] # what it needs of one
-    assert [one.gone for one in all_of_them] == [True] * 10 + [False] * most
+    for entry in all_of_them:
+        assert watch.admit(entry)  # type: ignore[arg-type] # what it needs of one
+    assert [item.gone for item in all_of_them] == [True] * 10 + [False] * most

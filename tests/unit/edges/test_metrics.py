@@ -176,10 +176,10 @@ def test_ready_means_that_credentials_verify(
     answer: tuple[str, str, str, str],
 ) -> None:
     with client(freshness, cache, ledger) as asked:
-        found = asked.get("/readyz")
-    assert found.status_code == status
+        response = asked.get("/readyz")
+    assert response.status_code == status
     overall, database, kept, written = answer
-    assert found.json() == {
+    assert response.json() == {
         "status": overall,
         "components": {"database": database, "cache": kept, "ledger": written},
     }

@@ -43,8 +43,8 @@ class World:
         )
         return Reply(answer.status_code, answer.headers, answer.content)
 
-    async def ask(self, store: str, given: object) -> bool:
-        reply = await self.post(store, {"input": given})
+    async def ask(self, store: str, params: object) -> bool:
+        reply = await self.post(store, {"input": params})
         assert reply.status == 200, reply.body
         (allowed,) = json.loads(reply.body).values()
         assert isinstance(allowed, bool)
@@ -71,7 +71,7 @@ def ceph(
     For what is about no bucket, or one that is not there yet, ``bucket_info`` is absent.
     """
     path = f"/{bucket}/{key}" if key else f"/{bucket}"
-    given: dict[str, Any] = {
+    parameters: dict[str, Any] = {
         "method": method,
         "relative_uri": path,
         "decoded_uri": path,
@@ -87,8 +87,8 @@ def ceph(
     }
     if bucket:
         owned = {"bucket": {"name": bucket, "tenant": ""}, "owner": user}
-        given["bucket_info"] = owned
-    return {name: v for name, v in (given | more).items() if v is not None}
+        parameters["bucket_info"] = owned
+    return {name: v for name, v in (parameters | more).items() if v is not None}
 
 
 def minio(
@@ -182,7 +182,7 @@ async def test_a_bucket_that_is_not_there_yet_is_named_by_the_path(
 
 
 async def test_the_documented_request_of_ceph(world: World) -> None:
-    given = {
+    params = {
         "method": "GET",
         "user_info": {"user_id": "alice", "display_name": "Alice"},
         "bucket_info": {
@@ -190,8 +190,8 @@ async def test_the_documented_request_of_ceph(world: World) -> None:
             "owner": "alice",
         },
     }
-    assert not await world.ask("ceph", given)
-    assert await world.ask("ceph", {**given, "params": "prefix=2026/"})
+    assert not await world.ask("ceph", params)
+    assert await world.ask("ceph", {**params, "params": "prefix=2026/"})
 
 
 async def test_a_stores_user_is_a_user_of_the_account(world: World) -> None:
@@ -289,9 +289,9 @@ async def test_minio_sends_a_version_in_two_spellings(world: World) -> None:
 
 
 async def test_what_a_store_says_of_a_user_makes_no_one_more(world: World) -> None:
-    given = {**minio("s3:DeleteObject", "a"), "owner": True, "denyOnly": True}
+    params = {**minio("s3:DeleteObject", "a"), "owner": True, "denyOnly": True}
     claims = {"sub": f"arn:aws:iam::{ACCOUNT}:root", "parent": "root"}
-    assert not await world.ask("minio", {**given, "claims": claims, "groups": ["a"]})
+    assert not await world.ask("minio", {**params, "claims": claims, "groups": ["a"]})
 
 
 @pytest.mark.parametrize("store", ["ceph", "minio"])
@@ -350,10 +350,10 @@ async def test_a_store_that_is_away_is_no_yes(
     for lost in (kinds.ACCOUNT.by_key, TOKENS[kinds.SERVICE_TOKEN], kinds.USER.by_name):
         with monkeypatch.context() as patch:
             lose(patch, world.service.broker.services.fresh, lost)
-            for store, given in (
+            for store, params in (
                 ("ceph", ceph("GET", "a")),
                 ("minio", minio("s3:GetObject", "a")),
             ):
-                reply = await world.post(store, {"input": given})
+                reply = await world.post(store, {"input": params})
                 assert reply.status == 503
                 assert json.loads(reply.body)["result"] is False

@@ -59,7 +59,7 @@ async def test_little_of_what_a_device_calls_itself_is_kept(world: SignInWorld) 
 async def test_an_address_begins_only_so_much(world: SignInWorld, path: str) -> None:
     terminal = await Terminal(world).register(device=True)
     world.clock.move(2)
-    given = {
+    params = {
         "client/register": {
             "clientName": "x",
             "clientType": "public",
@@ -70,8 +70,8 @@ async def test_an_address_begins_only_so_much(world: SignInWorld, path: str) -> 
             "startUrl": f"{ORIGIN}/portal/{ACCOUNT}",
         },
     }[path]
-    answers = [await terminal.post(path, **given) for _ in range(PER_ADDRESS + 1)]
-    assert [one.status_code for one in answers] == [*[200] * PER_ADDRESS, 400]
+    answers = [await terminal.post(path, **params) for _ in range(PER_ADDRESS + 1)]
+    assert [response.status_code for response in answers] == [*[200] * PER_ADDRESS, 400]
     assert answers[-1].headers["x-amzn-errortype"] == "SlowDownException"
 
 

@@ -61,13 +61,13 @@ async def test_a_user_from_creation_to_deletion(
     made = await corp.send("POST", "/Users", json=ALICE)
     assert made.status_code == 201
     assert made.headers["content-type"] == "application/scim+json"
-    shown = made.json()
-    here = f"{BASE}/Users/{shown['id']}"
-    assert made.headers["location"] == shown["meta"]["location"] == here
-    assert made.headers["etag"] == shown["meta"]["version"] == 'W/"1"'
-    assert {name: shown[name] for name in ALICE} == ALICE
-    path = f"/Users/{shown['id']}"
-    assert (await corp.send("GET", path)).json() == shown
+    view = made.json()
+    here = f"{BASE}/Users/{view['id']}"
+    assert made.headers["location"] == view["meta"]["location"] == here
+    assert made.headers["etag"] == view["meta"]["version"] == 'W/"1"'
+    assert {name: view[name] for name in ALICE} == ALICE
+    path = f"/Users/{view['id']}"
+    assert (await corp.send("GET", path)).json() == view
     tag = {"if-none-match": 'W/"1"'}
     assert (await corp.send("GET", path, headers=tag)).status_code == 304
 
@@ -85,7 +85,7 @@ async def test_a_user_from_creation_to_deletion(
         refused = await corp.send(method, path, json=changed, headers=stale)
         assert refused.status_code == 412
     record = await world.recorded("scim:DeleteUser")
-    assert record.parameters == {"Id": shown["id"]}
+    assert record.parameters == {"Id": view["id"]}
     assert record.resources == (f"arn:aws:iam::{ACCOUNT}:saml-provider/Corp",)
     fresh = {"if-match": 'W/"2"'}
     assert (await corp.send("DELETE", path, headers=fresh)).status_code == 204
@@ -94,7 +94,7 @@ async def test_a_user_from_creation_to_deletion(
         assert gone.status_code == 404
         assert gone.json()["schemas"] == ["urn:ietf:params:scim:api:messages:2.0:Error"]
     again = await corp.send("POST", "/Users", json=ALICE)
-    assert again.json()["id"] != shown["id"]
+    assert again.json()["id"] != view["id"]
 
 
 async def test_changes_are_on_record_without_what_they_say_of_people(
@@ -136,7 +136,7 @@ async def test_lists_of_users(
     answer = await corp.send("GET", f"/Users{query}")
     assert answer.status_code == 200, answer.text
     listed = answer.json()
-    assert sorted(one["userName"] for one in listed["Resources"]) == names
+    assert sorted(resource["userName"] for resource in listed["Resources"]) == names
     assert listed["itemsPerPage"] == len(names)
     if "filter" in query:
         assert listed["totalResults"] == len(names)
@@ -150,14 +150,14 @@ async def test_groups_and_their_members(corp: InProcess) -> None:
     path = f"/Groups/{admins}"
 
     async def members() -> list[str]:
-        shown = (await corp.send("GET", path)).json()
-        return sorted(one["value"] for one in shown.get("members", []))
+        details = (await corp.send("GET", path)).json()
+        return sorted(member["value"] for member in details.get("members", []))
 
     assert await members() == [alice]
     await corp.patch(path, {"op": "Add", "path": "members", "value": [{"value": bob}]})
     assert await members() == sorted([alice, bob])
-    shown = (await corp.send("GET", f"/Users/{bob}")).json()
-    assert shown["groups"] == [
+    view = (await corp.send("GET", f"/Users/{bob}")).json()
+    assert view["groups"] == [
         {"value": admins, "$ref": f"{BASE}{path}", "display": "Admins"}
     ]
     removed = [{"value": alice}]
@@ -175,12 +175,12 @@ async def test_groups_and_their_members(corp: InProcess) -> None:
     assert await members() == []
     await corp.patch(path, {"op": "replace", "value": {"members": [{"value": bob}]}})
     assert await members() == [bob]
-    found = await corp.send(
+    response = await corp.send(
         "GET", f'/Groups?filter=id eq "{admins}" and members eq "{bob}"'
     )
-    assert found.json()["totalResults"] == 1
-    found = await corp.send("GET", "/Groups?excludedAttributes=members")
-    assert "members" not in found.json()["Resources"][0]
+    assert response.json()["totalResults"] == 1
+    response = await corp.send("GET", "/Groups?excludedAttributes=members")
+    assert "members" not in response.json()["Resources"][0]
     await corp.send("DELETE", f"/Users/{bob}")
     assert await members() == []
     assert (await corp.send("DELETE", path)).status_code == 204

@@ -21,7 +21,7 @@ from broker.stores.directory.accounts import update_account
 from broker.stores.errors import StoreUnavailableError
 from tests.support import versitygw
 from tests.support.broker import Key
-from tests.support.decisions import ACCOUNT, HERE, REGION, AskingService
+from tests.support.decisions import ACCOUNT, HOME, REGION, AskingService
 from tests.support.in_process import ORIGIN, in_process
 from tests.support.lost_readings import lose
 from tests.support.rows import of_file
@@ -117,7 +117,7 @@ class World:
 def may_ask(*actions: str) -> dict[str, Any]:
     statement = {
         "Effect": "Allow",
-        "Action": [f"broker:{one}" for one in actions],
+        "Action": [f"broker:{action}" for action in actions],
         "Resource": f"arn:aws:broker::{ACCOUNT}:service/s3",
     }
     return {"Version": "2012-10-17", "Statement": statement}
@@ -201,7 +201,7 @@ async def test_the_first_key_for_a_principal_and_day_is_on_record(world: World) 
     for asked in (today, today, yesterday, today):
         await world.post("derive-signing-key", asked)
     kept = await records(world.service, "broker:DeriveSigningKey")
-    assert [one.parameters["Date"] for one in kept] == [
+    assert [record.parameters["Date"] for record in kept] == [
         today["date"],
         yesterday["date"],
     ]
@@ -243,15 +243,15 @@ async def test_a_refused_gateway_is_named(world: World) -> None:
         )
     services = broker.services
     await records(world.service, "broker:DeriveSigningKey")
-    found = [
+    results = [
         finding.text
         for finding in await check_services(
             services.settings, services.stores, services.clock
         )
         if "was refused" in finding.text
     ]
-    assert len(found) == 2
-    denied, region = sorted(found, key=lambda text: "region" in text)
+    assert len(results) == 2
+    denied, region = sorted(results, key=lambda text: "region" in text)
     assert "user/poor was refused broker:DeriveSigningKey for" in denied
     assert "user/gateway was refused" in region
     assert f"The service's region is {REGION}." in region
@@ -259,13 +259,13 @@ async def test_a_refused_gateway_is_named(world: World) -> None:
 
 async def test_a_day_to_come_has_no_key_yet(world: World) -> None:
     now = world.service.broker.clock.now()
-    for days, given in ((-7, True), (-1, True), (-8, False), (1, False)):
+    for days, is_given in ((-7, True), (-1, True), (-8, False), (1, False)):
         date = (now + timedelta(days=days)).strftime("%Y%m%d")
         longer = world.scope(world.alice, date=f"{date}T")
         with pytest.raises(Refused):
             await world.post("derive-signing-key", longer)
         asked = world.scope(world.alice, date=date)
-        if given:
+        if is_given:
             assert await world.post("derive-signing-key", asked)
             continue
         with pytest.raises(Refused):
@@ -446,8 +446,8 @@ async def test_a_gateways_grant_does_not_pass_a_control_policy(world: World) -> 
     options = {
         ControlKind.SERVICE.value: option_value([ControlPolicy("Bounds", document)])
     }
-    async with world.service.broker.services.stores.directory.change(HERE) as change:
-        account = await require_account(change, HERE)
+    async with world.service.broker.services.stores.directory.change(HOME) as change:
+        account = await require_account(change, HOME)
         await update_account(change, replace(account, options=options))
     answer = await world.evaluate(world.alice, "s3:GetObject", "s3:PutObject")
     assert answer["decisions"] == [["allow", "deny"]]
@@ -467,10 +467,10 @@ async def allow_put(world: World, principal: str) -> None:
         },
     }
     broker = world.service.broker
-    async with broker.services.stores.directory.change(HERE) as change:
+    async with broker.services.stores.directory.change(HOME) as change:
         await put_resource_policy(
             change,
-            await require_account(change, HERE),
+            await require_account(change, HOME),
             "arn:aws:s3:::reports",
             json.dumps(policy),
             broker.clock.now(),
@@ -530,12 +530,16 @@ async def test_access_keys_are_resolved_in_order(world: World) -> None:
         "ASIARZPUZDIKAAAACAQD",
     ]
     answer = await world.post("resolve-identity", {"accessKeyIds": asked})
-    found = [
-        (one["found"], one.get("kind"), one.get("principalArn", "").rpartition(":")[2])
-        for one in answer["identities"]
+    results = [
+        (
+            identity["found"],
+            identity.get("kind"),
+            identity.get("principalArn", "").rpartition(":")[2],
+        )
+        for identity in answer["identities"]
     ]
     nobody = (False, None, "")
-    assert found == [
+    assert results == [
         (True, "user", "user/alice"),
         nobody,
         (True, "session", "assumed-role/Clerk/alice"),
@@ -559,15 +563,15 @@ async def test_only_live_sessions_of_the_account_are_resolved(world: World) -> N
         sessions.append(Key.of(made["Credentials"]))
 
     async def resolved() -> list[bool]:
-        asked = {"accessKeyIds": [one.access_key_id for one in sessions]}
+        asked = {"accessKeyIds": [key.access_key_id for key in sessions]}
         answer = await world.post("resolve-identity", asked)
-        return [one["found"] for one in answer["identities"]]
+        return [identity["found"] for identity in answer["identities"]]
 
     assert await resolved() == [True, False, True]
     broker = world.service.broker
     record = await broker.services.stores.cache.find_session(sessions[2].access_key_id)
     assert record is not None
-    async with broker.services.stores.directory.change(HERE) as change:
+    async with broker.services.stores.directory.change(HOME) as change:
         await revoke_session(change, record, now=broker.clock.now(), reason="test")
     await broker.services.stores.cache.put_session(record)  # the cache decides nothing
     assert await resolved() == [True, False, False]
@@ -717,13 +721,13 @@ async def test_only_decisions_are_uses(world: World) -> None:
 async def last_used(world: World) -> str | None:
     """The service that a key was last used for."""
     await world.service.broker.services.uses.flush()
-    found = await world.service.broker.ask(
+    results = await world.service.broker.ask(
         "iam",
         "GetAccessKeyLastUsed",
         world.service.root,
         AccessKeyId=world.alice.access_key_id,
     )
-    service: str = found["AccessKeyLastUsed"]["ServiceName"]
+    service: str = results["AccessKeyLastUsed"]["ServiceName"]
     return None if service == "N/A" else service
 
 

@@ -25,9 +25,9 @@ def text_of(case: dict[str, Any]) -> str:
         return str(case["text"])
     whole = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}
     statements = [
-        {name: value for name, value in (whole | given).items() if value is not None}
-        for given in (case["statement"], case.get("also"))
-        if given is not None
+        {name: value for name, value in (whole | entity).items() if value is not None}
+        for entity in (case["statement"], case.get("also"))
+        if entity is not None
     ]
     return json.dumps({"Version": "2012-10-17", "Statement": statements})
 

@@ -22,7 +22,7 @@ from broker.stores.directory.kind import Kind
 ACCOUNT = AccountId("123456789012")
 SEED = bytes(range(20))
 NOW = datetime(2026, 3, 1, 12, 0, 10, tzinfo=UTC)
-HERE = int(NOW.timestamp()) // 30
+STEP = int(NOW.timestamp()) // 30
 SERIAL = f"arn:aws:iam::{ACCOUNT}:mfa/ann"
 
 
@@ -32,30 +32,30 @@ def judge(state: MfaState, step: int, now: datetime = NOW) -> tuple[bool, MfaSta
 
 @pytest.mark.parametrize("off", [-1, 0, 1])
 def test_a_code_of_about_now_counts_and_teaches_the_drift(off: int) -> None:
-    counts, state = judge(MfaState(failures=3), HERE + off)
+    counts, state = judge(MfaState(failures=3), STEP + off)
     assert counts
-    assert state == MfaState(last_step=HERE + off, drift=off)
+    assert state == MfaState(last_step=STEP + off, drift=off)
 
 
 @pytest.mark.parametrize("off", [-2, 2])
 def test_a_code_further_off_does_not_count(off: int) -> None:
-    counts, state = judge(MfaState(), HERE + off)
+    counts, state = judge(MfaState(), STEP + off)
     assert not counts
     assert state == MfaState(failures=1)
 
 
 def test_a_learned_drift_moves_the_window() -> None:
     drifting = MfaState(drift=-5)
-    assert judge(drifting, HERE - 6)[1].drift == -6
-    assert judge(drifting, HERE - 4)[0]
-    assert not judge(drifting, HERE)[0]
+    assert judge(drifting, STEP - 6)[1].drift == -6
+    assert judge(drifting, STEP - 4)[0]
+    assert not judge(drifting, STEP)[0]
 
 
 def test_no_code_counts_twice_and_none_before_an_accepted_one() -> None:
-    _, state = judge(MfaState(), HERE)
-    assert not judge(state, HERE)[0]
-    assert not judge(state, HERE - 1)[0]
-    assert judge(state, HERE + 1)[0]
+    _, state = judge(MfaState(), STEP)
+    assert not judge(state, STEP)[0]
+    assert not judge(state, STEP - 1)[0]
+    assert judge(state, STEP + 1)[0]
 
 
 def test_wrong_codes_in_a_row_lock_the_device_ever_longer() -> None:
@@ -73,10 +73,10 @@ def test_wrong_codes_in_a_row_lock_the_device_ever_longer() -> None:
 
 def test_while_locked_even_the_right_code_does_not_count() -> None:
     locked = MfaState(failures=9, locked_until=NOW + timedelta(seconds=1))
-    assert judge(locked, HERE) == (False, locked)
-    counts, state = judge(locked, HERE, NOW + timedelta(seconds=1))
+    assert judge(locked, STEP) == (False, locked)
+    counts, state = judge(locked, STEP, NOW + timedelta(seconds=1))
     assert counts
-    assert state == MfaState(last_step=HERE)
+    assert state == MfaState(last_step=STEP)
 
 
 def pair(first: int, second: int, state: MfaState | None = None) -> MfaState | None:
@@ -91,22 +91,22 @@ def pair(first: int, second: int, state: MfaState | None = None) -> MfaState | N
 
 @pytest.mark.parametrize("off", [0, -1, 50, -PAIR_WINDOW_STEPS])
 def test_two_consecutive_codes_teach_any_drift(off: int) -> None:
-    step = HERE + off
+    step = STEP + off
     assert pair(step, step + 1) == MfaState(last_step=step + 1, drift=off + 1)
 
 
 def test_other_pairs_teach_nothing() -> None:
-    assert pair(HERE, HERE + 2) is None
-    assert pair(HERE + 1, HERE) is None
-    assert pair(HERE, HERE) is None
-    beyond = HERE - PAIR_WINDOW_STEPS - 1
+    assert pair(STEP, STEP + 2) is None
+    assert pair(STEP + 1, STEP) is None
+    assert pair(STEP, STEP) is None
+    beyond = STEP - PAIR_WINDOW_STEPS - 1
     assert pair(beyond, beyond + 1) is None
 
 
 def test_a_pair_must_be_newer_than_the_last_accepted_code() -> None:
-    spent = MfaState(last_step=HERE)
-    assert pair(HERE, HERE + 1, spent) is None
-    assert pair(HERE + 1, HERE + 2, spent) is not None
+    spent = MfaState(last_step=STEP)
+    assert pair(STEP, STEP + 1, spent) is None
+    assert pair(STEP + 1, STEP + 2, spent) is not None
 
 
 class Opener:
@@ -152,15 +152,15 @@ def make_store() -> Store:
 async def test_of_many_calls_with_one_code_one_counts() -> None:
     store = make_store()
     codes = MfaCodes(store, Opener())
-    code = totp_code(SEED, HERE)
+    code = totp_code(SEED, STEP)
     calls = [codes.accept(ACCOUNT, SERIAL, "AIDA1", code, NOW) for _ in range(4)]
     assert sum(await asyncio.gather(*calls)) == 1
-    assert store.device.state.last_step == HERE
+    assert store.device.state.last_step == STEP
 
 
 async def test_only_the_holders_codes_count() -> None:
     codes = MfaCodes(make_store(), Opener())
-    code = totp_code(SEED, HERE)
+    code = totp_code(SEED, STEP)
     assert await codes.find_holder(ACCOUNT, SERIAL) == "AIDA1"
     assert await codes.find_holder(ACCOUNT, "other") is None
     assert not await codes.accept(ACCOUNT, SERIAL, "AIDA2", code, NOW)

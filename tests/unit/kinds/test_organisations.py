@@ -56,10 +56,10 @@ def test_what_a_file_says() -> None:
     assert read_organisations(None).find("corp") is None
 
 
-ONE = '"011122223333": {Passwords: true}'
+ENTRY = '"011122223333": {Passwords: true}'
 
 
-def corp(accounts: str = ONE, more: str = "", name: str = "corp") -> str:
+def corp(accounts: str = ENTRY, more: str = "", name: str = "corp") -> str:
     return f"Organisations: {{{name}: {{Accounts: {{{accounts}}}{more}}}}}"
 
 

@@ -100,20 +100,20 @@ def test_only_public_members_are_published(first: Outbound) -> None:
 def certificates(outbound: Outbound) -> dict[str, x509.Certificate]:
     """The published ones, by key id; each is alone in its chain."""
     jwks: Any = json.loads(json.dumps(key_set(outbound.published(NOW))))
-    found = {}
+    results = {}
     for key in jwks["keys"]:
         (text,) = key["x5c"]
-        found[key["kid"]] = x509.load_der_x509_certificate(base64.b64decode(text))
-    return found
+        results[key["kid"]] = x509.load_der_x509_certificate(base64.b64decode(text))
+    return results
 
 
 def test_each_key_is_published_with_a_certificate_of_that_very_key(
     first: Outbound,
 ) -> None:
-    found = certificates(first)
-    assert set(found) == {"RSA_0", "EC384_0"}
+    results = certificates(first)
+    assert set(results) == {"RSA_0", "EC384_0"}
     for key in first.keys:
-        certificate = found[key.kid]
+        certificate = results[key.kid]
         token = sign(ACCOUNT, key, Sealer(), {"a": 1})
         # As verifiers do that look only at the certificate.
         public = certificate.public_key()

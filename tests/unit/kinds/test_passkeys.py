@@ -94,9 +94,9 @@ async def test_a_passkey_is_listed_and_shown_by_its_serial(iam: Iam) -> None:
     view = {"UserName": "ann", "SerialNumber": passkey.serial, "EnableDate": iam.now}
     listed = await iam("ListMFADevices", UserName="ann")
     assert listed["MFADevices"] == [view]
-    for given in ({}, {"UserName": "ann"}):
-        shown = await iam("GetMFADevice", SerialNumber=passkey.serial, **given)
-        assert shown == view
+    for entry in ({}, {"UserName": "ann"}):
+        details = await iam("GetMFADevice", SerialNumber=passkey.serial, **entry)
+        assert details == view
     need = await iam.need("GetMFADevice", SerialNumber=passkey.serial)
     assert need.resource == f"arn:aws:iam::{ACCOUNT}:user/ann"
     virtual = await iam("ListVirtualMFADevices")
@@ -190,8 +190,8 @@ async def test_one_credential_is_registered_once_in_an_account(iam: Iam) -> None
     credential = made_by(Authenticator(ORIGIN), ACCOUNT)
     for expected in (None, EntityAlreadyExists):
         async with iam.directory.change(ACCOUNT) as change:
-            given: dict[str, Any] = {"name": "k", "credential": credential}
-            registering = register_passkey(change, account, None, now=iam.now, **given)
+            params: dict[str, Any] = {"name": "k", "credential": credential}
+            registering = register_passkey(change, account, None, now=iam.now, **params)
             if expected is None:
                 await registering
             else:

@@ -63,8 +63,8 @@ async def test_a_password_proves_its_user_and_nothing_else_does(iam: Iam) -> Non
     await iam("CreateUser", UserName="Ann")
     await iam("CreateUser", UserName="bob")
     await iam("CreateLoginProfile", UserName="Ann", Password=GOOD)
-    found = await verified(iam, "ann", GOOD)
-    assert (found.user.name, found.state) == ("Ann", PasswordState.GOOD)
+    entity = await verified(iam, "ann", GOOD)
+    assert (entity.user.name, entity.state) == ("Ann", PasswordState.GOOD)
     assert await verified(iam, "ann", GOOD + "x") is None
     assert await verified(iam, "bob", GOOD) is None
     assert await verified(iam, "nobody", GOOD) is None
@@ -102,14 +102,14 @@ async def test_age_and_reset_make_a_password_due(iam: Iam) -> None:
     await iam("UpdateAccountPasswordPolicy", MaxPasswordAge=30, HardExpiry=True)
     assert (await verified(iam, "ann", GOOD)).state is PasswordState.HARD_EXPIRED
     user = await iam.directory.named(USER, ACCOUNT, "ann")
-    found = await iam.directory.find(kinds.ACCOUNT, ACCOUNT)
+    stored_account = await iam.directory.find(kinds.ACCOUNT, ACCOUNT)
     assert user is not None
-    assert found is not None
+    assert stored_account is not None
     with pytest.raises(AccessDenied, match="Only an administrator"):
         await login_profiles.prepare_own_password(
             Passwords(iam.vault),
             iam.directory,
-            found,
+            stored_account,
             user,
             old=GOOD,
             new="Another-One-8",
@@ -132,12 +132,12 @@ async def test_the_last_passwords_do_not_come_again(iam: Iam) -> None:
 async def test_two_changes_at_once_do_not_overwrite_each_other(iam: Iam) -> None:
     await iam("CreateUser", UserName="ann")
     await iam("CreateLoginProfile", UserName="ann", Password=GOOD)
-    found = await iam.directory.find(kinds.ACCOUNT, ACCOUNT)
+    stored_account = await iam.directory.find(kinds.ACCOUNT, ACCOUNT)
     user = await iam.directory.named(USER, ACCOUNT, "ann")
-    assert found is not None
+    assert stored_account is not None
     assert user is not None
     prepared = await login_profiles.prepare_password(
-        Passwords(iam.vault), iam.directory, found, user, "Another-One-8"
+        Passwords(iam.vault), iam.directory, stored_account, user, "Another-One-8"
     )
     await iam("UpdateLoginProfile", UserName="ann", Password="Somebody-Else-9")
     with pytest.raises(ConcurrentModification):

@@ -78,7 +78,10 @@ async def test_a_token_has_so_many_addresses(iam: Iam) -> None:
 
 async def test_the_token_that_is_named_is_revoked(iam: Iam) -> None:
     service, other = await register(iam, "orders"), await register(iam, "stock")
-    tokens = [await make_token(iam, one) for one in (service, service, other)]
+    tokens = [
+        await make_token(iam, registered_service)
+        for registered_service in (service, service, other)
+    ]
     of, of_other = owning_service(service), owning_service(other)
     async with iam.directory.change(ACCOUNT) as change:
         await SERVICE_TOKENS.delete(change, of, tokens[1].token_id)

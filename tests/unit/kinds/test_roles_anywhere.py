@@ -24,19 +24,19 @@ ANCHOR = {"name": "corp", "source": {"sourceData": {"x509CertificateData": PEM}}
 PROFILE = {"name": "machines", "roleArns": []}
 
 
-async def make(iam: Iam, of: Regional[Any], given: Any, region: str) -> None:
+async def make(iam: Iam, of: Regional[Any], params: Any, region: str) -> None:
     async with iam.directory.change(ACCOUNT) as change:
         work = Work(change=change, account=ACCOUNT, region=region, now=NOW, by="")
-        await create(of, given, work)
+        await create(of, params, work)
 
 
 async def test_quotas_are_of_all_regions_together(iam: Iam) -> None:
     await set_quotas(iam, TrustAnchorsPerAccount=2, RolesAnywhereProfilesPerAccount=2)
-    for of, given in ((TRUST_ANCHORS, ANCHOR), (PROFILES, PROFILE)):
-        await make(iam, of, given, "us-east-1")
-        await make(iam, of, given, "eu-west-1")
+    for of, params in ((TRUST_ANCHORS, ANCHOR), (PROFILES, PROFILE)):
+        await make(iam, of, params, "us-east-1")
+        await make(iam, of, params, "eu-west-1")
         with pytest.raises(LimitExceeded):
-            await make(iam, of, given, "eu-west-1")
+            await make(iam, of, params, "eu-west-1")
 
 
 @rows("field, specifiers")

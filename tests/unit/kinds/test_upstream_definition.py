@@ -105,9 +105,12 @@ def test_a_definition_is_stored_without_what_is_left_to_defaults() -> None:
 )
 def test_roles_beside_the_one_that_revokes(arn: str) -> None:
     text = json.dumps({**GOOD, "Roles": {"*": arn}, "Revocation": REVOKER})
-    found = parse_upstream(text).revocation
-    assert found is not None
-    assert (found.endpoint, found.region) == ("https://iam.amazonaws.com", "us-east-1")
+    revocation = parse_upstream(text).revocation
+    assert revocation is not None
+    assert (revocation.endpoint, revocation.region) == (
+        "https://iam.amazonaws.com",
+        "us-east-1",
+    )
 
 
 @pytest.mark.parametrize("name", ["", "-aws", "a b", "ä", "a" * 65, "aws\n"])

@@ -10,8 +10,8 @@ _REPORTS = {"iam:GenerateCredentialReport", "iam:GenerateServiceLastAccessedDeta
 
 
 def record(**members: object) -> AuditRecord:
-    given = {"event_id": "1", "at": datetime.now(UTC), "account": None, **members}
-    return AuditRecord(**given)  # type: ignore[arg-type]  # a test's own
+    params = {"event_id": "1", "at": datetime.now(UTC), "account": None, **members}
+    return AuditRecord(**params)  # type: ignore[arg-type]  # a test's own
 
 
 @rows("decision, error_code, outcome")
@@ -25,8 +25,8 @@ def test_every_record_has_an_outcome(
 def test_what_a_call_is_about(
     action: str, outcome: str, provider: bool, kind: RecordKind
 ) -> None:
-    found = kind_of(action, outcome, is_mint=provider, has_provider=provider)
-    assert found is kind
+    record_kind = kind_of(action, outcome, is_mint=provider, has_provider=provider)
+    assert record_kind is kind
     session = {"provider_arn": "arn"} if provider else None
     assert record(action=action, decision=outcome, session=session).kind is kind
 

@@ -25,6 +25,6 @@ def test_several_values_of_a_header_are_one() -> None:
 
 
 def test_a_copy_with_other_headers_has_those() -> None:
-    one = request((b"host", b"broker"))
-    assert one.find_header(b"host") == "broker"
-    assert replace(one, headers=()).find_header(b"host") is None
+    raw_request = request((b"host", b"broker"))
+    assert raw_request.find_header(b"host") == "broker"
+    assert replace(raw_request, headers=()).find_header(b"host") is None

@@ -31,7 +31,7 @@ from tests.support.raw import raw_request
 
 RAW = raw_request(secure=True)
 BY_TITLE = {kind.title: kind for kind in KINDS}
-HERE = AccountId(ACCOUNT)
+HOME = AccountId(ACCOUNT)
 ADMINISTRATOR = "user, AdministratorAccess"
 FULL = {"Effect": "Allow", "Action": "*", "Resource": "*"}
 
@@ -54,8 +54,8 @@ async def set_controls(
     services: Services, kind: ControlKind, *statements: dict[str, Any]
 ) -> None:
     text = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
-    async with services.stores.directory.change(HERE) as change:
-        account = await change.find(kinds.ACCOUNT, HERE)
+    async with services.stores.directory.change(HOME) as change:
+        account = await change.find(kinds.ACCOUNT, HOME)
         assert account is not None
         options = {kind.value: option_value([ControlPolicy("Controls", text)])}
         await update_account(change, replace(account, options=options))
@@ -66,7 +66,7 @@ def guard(services: Services) -> Guard:
 
 
 async def target(services: Services) -> Role:
-    role = await services.fresh.named(ROLE, HERE, "Target")
+    role = await services.fresh.named(ROLE, HOME, "Target")
     assert role is not None
     return role
 
@@ -80,19 +80,19 @@ async def denial(services: Services, who: Caller, need: Need) -> AccessDenied | 
 
 
 def needing(action: str, resource: str = TARGET_ROLE, **more: Any) -> Need:
-    return Need(action=action, resource=resource, account=HERE, **more)
+    return Need(action=action, resource=resource, account=HOME, **more)
 
 
 async def attach_unlisted(services: Services, *, accept: bool) -> None:
     """To the administrator, by name: the directory itself checks no names."""
     options = {UNLISTED_POLICIES: True} if accept else {}
-    async with services.stores.directory.change(HERE) as change:
-        account = await change.find(kinds.ACCOUNT, HERE)
+    async with services.stores.directory.change(HOME) as change:
+        account = await change.find(kinds.ACCOUNT, HOME)
         assert account is not None
         await update_account(change, replace(account, options=options))
         user_id = caller(ADMINISTRATOR).principal.unique_id
         arn = "arn:aws:iam::aws:policy/service-role/MadeUpYesterday"
-        await attach_policy(change, HERE, user_id, arn)
+        await attach_policy(change, HOME, user_id, arn)
 
 
 async def test_an_unlisted_policy_adds_nothing_and_takes_nothing(
@@ -119,7 +119,7 @@ async def test_accounts_share_what_is_compiled_of_aws_policies(
     arn = "arn:aws:iam::aws:policy/ReadOnlyAccess"
     here, there = [
         await library._managed(account, arn, PolicyKind.IDENTITY)
-        for account in (HERE, AccountId(OTHER))
+        for account in (HOME, AccountId(OTHER))
     ]
     assert here is there
 
@@ -184,8 +184,8 @@ async def test_resource_controls_only_deny(services: Services) -> None:
 
 
 async def test_a_control_policy_that_is_broken_denies(services: Services) -> None:
-    async with services.stores.directory.change(HERE) as change:
-        account = await change.find(kinds.ACCOUNT, HERE)
+    async with services.stores.directory.change(HOME) as change:
+        account = await change.find(kinds.ACCOUNT, HOME)
         assert account is not None
         broken = option_value([ControlPolicy("Broken", "{")])
         options = {ControlKind.SERVICE.value: broken}
@@ -200,8 +200,8 @@ async def test_a_federated_user_is_within_the_boundary_of_who_made_it(
 ) -> None:
     federated = caller("GetFederationToken, all allowed")
     assert await denial(services, federated, needing("iam:DeleteRole")) is None
-    async with services.stores.directory.change(HERE) as change:
-        user = await change.named(USER, HERE, "admin")
+    async with services.stores.directory.change(HOME) as change:
+        user = await change.named(USER, HOME, "admin")
         assert user is not None
         reader = "arn:aws:iam::aws:policy/IAMReadOnlyAccess"
         await change.update(USER, replace(user, boundary_arn=reader))

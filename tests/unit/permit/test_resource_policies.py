@@ -30,7 +30,7 @@ from tests.support.decisions import ORDERS
 from tests.support.rows import of_file
 from tests.unit.permit.test_guard import caller, set_controls
 
-HERE = AccountId(ACCOUNT)
+HOME = AccountId(ACCOUNT)
 ORDER = f"arn:aws:orders:us-east-1:{ACCOUNT}:order/7"
 FILE = f"{ORDER}/files/a"
 ADMIN = "user, AdministratorAccess"
@@ -55,8 +55,8 @@ USERS = {
 @pytest.fixture
 async def services(tmp_path: Path) -> AsyncIterator[Services]:
     async with open_installation(tmp_path) as made:
-        async with made.stores.directory.change(HERE) as change:
-            account = await require_account(change, HERE)
+        async with made.stores.directory.change(HOME) as change:
+            account = await require_account(change, HOME)
             await put_service(change, account, "orders", json.dumps(ORDERS), NOW)
         for user in USERS.values():
             async with made.stores.directory.change(user.account) as change:
@@ -73,15 +73,15 @@ async def put(services: Services, arn: str, *statements: Mapping[str, Any]) -> N
         {"Effect": "Allow", "Action": "*", "Resource": "*", **s} for s in statements
     ]
     text = json.dumps({"Version": "2012-10-17", "Statement": full})
-    async with services.stores.directory.change(HERE) as change:
-        account = await require_account(change, HERE)
+    async with services.stores.directory.change(HOME) as change:
+        account = await require_account(change, HOME)
         await put_resource_policy(change, account, arn, text, NOW)
 
 
 async def decide(services: Services, title: str, resource: str = ORDER) -> str:
     guard = Guard(PolicyLibrary(services.fresh))
     need = Need(
-        action="orders:GetOrder", resource=resource, account=HERE, has_policy=True
+        action="orders:GetOrder", resource=resource, account=HOME, has_policy=True
     )
     who = user_caller(USERS[title]) if title in USERS else caller(title)
     judged = await guard.judge(who, need, {})
@@ -171,7 +171,7 @@ async def test_documents_are_checked(services: Services) -> None:
 
 async def test_a_new_user_of_the_same_name_is_not_meant(services: Services) -> None:
     await put(services, ORDER, BY_NAME)
-    stored = await services.stores.directory.find(RESOURCE_POLICY, HERE, ORDER)
+    stored = await services.stores.directory.find(RESOURCE_POLICY, HOME, ORDER)
     assert stored is not None
     assert USER_ARN not in stored.document
     assert '"AIDA' in stored.document

@@ -70,14 +70,17 @@ def test_every_service_can_be_read() -> None:
 
 
 def test_an_action_has_level_resources_and_keys_whatever_its_case() -> None:
-    found = find_action("IAM:attachrolepolicy")
-    assert found is not None
-    assert (found.service, found.name) == ("iam", "AttachRolePolicy")
-    assert found.level is AccessLevel.PERMISSIONS
-    (role,) = found.resource_types
+    action_entry = find_action("IAM:attachrolepolicy")
+    assert action_entry is not None
+    assert (action_entry.service, action_entry.name) == ("iam", "AttachRolePolicy")
+    assert action_entry.level is AccessLevel.PERMISSIONS
+    (role,) = action_entry.resource_types
     assert role.arn == "arn:${Partition}:iam::${Account}:role/${RoleNameWithPath}"
     assert "iam:ResourceTag/${TagKey}" in role.condition_keys
-    assert set(found.condition_keys) == {"iam:PolicyARN", "iam:PermissionsBoundary"}
+    assert set(action_entry.condition_keys) == {
+        "iam:PolicyARN",
+        "iam:PermissionsBoundary",
+    }
 
 
 @pytest.mark.parametrize("prefix", ["iam", "sts"])
@@ -89,9 +92,9 @@ def test_the_engine_knows_every_key_of_the_broker_s_own_services(prefix: str) ->
 
 
 def test_an_action_names_the_permissions_it_depends_on() -> None:
-    found = find_action("iam:AddRoleToInstanceProfile")
-    assert found is not None
-    assert found.dependent_actions == ("iam:PassRole",)
+    action_entry = find_action("iam:AddRoleToInstanceProfile")
+    assert action_entry is not None
+    assert action_entry.dependent_actions == ("iam:PassRole",)
 
 
 @pytest.mark.parametrize("action", ["s3:Nope", "nope:GetObject", "s3", "", ":", "*"])
@@ -153,9 +156,9 @@ def test_a_condition_key_that_nothing_brings_is_warned_of() -> None:
     )
     conditions = ",".join(f'"{key}": "x"' for key in named)
     condition = f', "Condition": {{"StringEquals": {{{conditions}}}}}'
-    given = document(statement('"*"', more=condition))
+    policy_document = document(statement('"*"', more=condition))
     none = "is a condition key that no request here has"
-    assert unknown_keys(given) == (
+    assert unknown_keys(policy_document) == (
         f"Statement 1: aws:SourceIpp {none}",
         f"Statement 1: nobody:key {none}",
         f"Statement 1: orders:Priority {none}",
@@ -172,7 +175,7 @@ def test_a_condition_key_that_nothing_brings_is_warned_of() -> None:
         region="us-east-1",
     )
     sent = "it has a value only if the service sends one"
-    assert unknown_keys(given, own) == (
+    assert unknown_keys(policy_document, own) == (
         f"Statement 1: aws:SourceIpp {none}",
         f"Statement 1: nobody:key {none}",
         f"Statement 1: s3:ExistingObjectTag/a is not a condition key that s3 declares: {sent}",

@@ -33,11 +33,11 @@ POLICIES = compile_policies([("p", parse_policy(TEXT, PolicyKind.IDENTITY))])
 
 
 def test_candidates_are_those_of_the_action_once_and_in_order() -> None:
-    found = POLICIES.candidates("S3:GetObject")
-    assert [s.ref.index for s in found.allows] == [0, 1, 3]
-    assert found.denies == ()
-    found = POLICIES.candidates("s3:PutObject")
-    assert [s.ref.index for s in found.denies] == [2]
+    candidates = POLICIES.candidates("S3:GetObject")
+    assert [s.ref.index for s in candidates.allows] == [0, 1, 3]
+    assert candidates.denies == ()
+    candidates = POLICIES.candidates("s3:PutObject")
+    assert [s.ref.index for s in candidates.denies] == [2]
     assert [s.ref.index for s in POLICIES.candidates("iam:GetUser").allows] == [3]
 
 

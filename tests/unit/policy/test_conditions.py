@@ -59,8 +59,13 @@ def test_other_texts_are_no_dates_of_that_day(value: str) -> None:
 
 
 def test_operators_are_parsed_with_their_modifiers() -> None:
-    found = parse_operator("ForAllValues:StringNotLikeIfExists")
-    assert (found.name, found.negated, found.quantifier, found.if_exists) == (
+    operator = parse_operator("ForAllValues:StringNotLikeIfExists")
+    assert (
+        operator.name,
+        operator.negated,
+        operator.quantifier,
+        operator.if_exists,
+    ) == (
         "StringNotLike",
         True,
         Quantifier.ALL_VALUES,

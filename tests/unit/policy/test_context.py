@@ -8,9 +8,9 @@ from tests.support.rows import rows
 
 @rows("name")
 def test_knows_the_key_in_any_case(name: str) -> None:
-    found = find_context_key(name)
-    assert found is not None
-    assert find_context_key(name.upper()) == found
+    context_key = find_context_key(name)
+    assert context_key is not None
+    assert find_context_key(name.upper()) == context_key
 
 
 @pytest.mark.parametrize("name", ["aws:nothing", "nothing", "x:aud", "saml:zzz", ""])
@@ -25,9 +25,9 @@ def test_multivalued_keys_are_told_apart() -> None:
 
 
 def test_types_are_those_of_simulation() -> None:
-    found = find_context_key("aws:PrincipalArn")
-    assert found is not None
-    assert (found.type, found.type.entry_type) == (KeyType.ARN, "string")
+    context_key = find_context_key("aws:PrincipalArn")
+    assert context_key is not None
+    assert (context_key.type, context_key.type.entry_type) == (KeyType.ARN, "string")
     assert {key.type.entry_type for key in CONTEXT_KEYS.values()} <= {
         "string",
         "numeric",

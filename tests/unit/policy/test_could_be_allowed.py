@@ -57,9 +57,9 @@ def test_an_action_is_conceivable_when_some_resource_would_allow_it(
 @pytest.mark.parametrize("layer", ["boundary", "session", "service_controls"])
 def test_every_layer_must_allow_it(layer: str) -> None:
     silent = policies(allow("s3:*"))
-    given = {layer: silent if layer == "boundary" else (silent,)}
+    params = {layer: silent if layer == "boundary" else (silent,)}
     everything = policies(allow("*"))
-    applicable = ApplicablePolicies(identity=everything, **given)  # type: ignore[arg-type]
+    applicable = ApplicablePolicies(identity=everything, **params)  # type: ignore[arg-type]
     assert not could_be_allowed("iam:ListUsers", {}, applicable)
     assert could_be_allowed("s3:GetObject", {}, applicable)
 

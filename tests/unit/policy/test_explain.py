@@ -49,28 +49,28 @@ def explained(
 
 
 def test_an_allowed_request_names_the_statement() -> None:
-    found = explained(
+    explanation = explained(
         ApplicablePolicies(
             identity=policies({"Sid": "Read", "Action": "s3:*", "Resource": "*"})
         )
     )
-    assert found.sentence() == (
+    assert explanation.sentence() == (
         'Statement 1 ("Read") of inline:Work allows s3:GetObject on arn:aws:s3:::b/k.'
     )
-    assert found.closest is None
+    assert explanation.closest is None
 
 
 def test_two_layers_that_agree_are_both_named() -> None:
     work = policies({"Action": "s3:*", "Resource": "*"})
-    found = explained(ApplicablePolicies(identity=work, boundary=work))
-    assert found.sentence() == (
+    explanation = explained(ApplicablePolicies(identity=work, boundary=work))
+    assert explanation.sentence() == (
         "Statement 1 of inline:Work and statement 1 of inline:Work "
         "allow s3:GetObject on arn:aws:s3:::b/k."
     )
 
 
 def test_an_explicit_deny_names_the_statement() -> None:
-    found = explained(
+    explanation = explained(
         ApplicablePolicies(
             identity=policies(
                 {"Action": "*", "Resource": "*"},
@@ -78,13 +78,13 @@ def test_an_explicit_deny_names_the_statement() -> None:
             )
         )
     )
-    assert found.sentence() == (
+    assert explanation.sentence() == (
         'Statement 2 ("No") of inline:Work denies s3:GetObject on arn:aws:s3:::b/k.'
     )
 
 
 def test_a_missing_key_is_said() -> None:
-    found = explained(
+    explanation = explained(
         ApplicablePolicies(
             identity=policies(
                 {
@@ -95,18 +95,18 @@ def test_a_missing_key_is_said() -> None:
             )
         )
     )
-    assert found.sentence() == (
+    assert explanation.sentence() == (
         "No identity-based policy allows s3:GetObject on arn:aws:s3:::b/k. "
         "Statement 1 of inline:Work comes closest, but StringEquals asks for "
         'aws:PrincipalTag/team "red" and the request has no aws:PrincipalTag/team.'
     )
-    assert found.closest is not None
-    assert found.closest.failed is Element.CONDITION
-    assert [c.key for c in found.closest.conditions] == ["aws:PrincipalTag/team"]
+    assert explanation.closest is not None
+    assert explanation.closest.failed is Element.CONDITION
+    assert [c.key for c in explanation.closest.conditions] == ["aws:PrincipalTag/team"]
 
 
 def test_another_value_is_quoted_and_only_failed_conditions_are_named() -> None:
-    found = explained(
+    explanation = explained(
         ApplicablePolicies(
             identity=policies(
                 {
@@ -122,15 +122,15 @@ def test_another_value_is_quoted_and_only_failed_conditions_are_named() -> None:
         aws_username=("bob",),
         aws_securetransport=("true",),
     )
-    assert found.closest is not None
-    assert found.closest.words == (
+    assert explanation.closest is not None
+    assert explanation.closest.words == (
         'StringEquals asks for aws:username "a" or "b" or "c" or 2 more '
         'and the request has "bob"'
     )
 
 
 def test_the_statement_that_fails_latest_is_the_closest() -> None:
-    found = explained(
+    explanation = explained(
         ApplicablePolicies(
             identity=policies(
                 {"Action": "ec2:*", "Resource": "*"},
@@ -152,16 +152,16 @@ def test_the_statement_that_fails_latest_is_the_closest() -> None:
             )
         )
     )
-    assert found.closest is not None
-    assert found.closest.statement.sid == "Nearer"
+    assert explanation.closest is not None
+    assert explanation.closest.statement.sid == "Nearer"
 
 
 @rows("statement, words")
 def test_a_resource_that_fails_is_quoted(statement: Any, words: str) -> None:
-    found = explained(ApplicablePolicies(identity=policies(statement)))
-    assert found.closest is not None
-    assert found.closest.failed is Element.RESOURCE
-    assert found.closest.words == words
+    explanation = explained(ApplicablePolicies(identity=policies(statement)))
+    assert explanation.closest is not None
+    assert explanation.closest.failed is Element.RESOURCE
+    assert explanation.closest.words == words
 
 
 @pytest.mark.parametrize("element", ["Principal", "NotPrincipal"])
@@ -175,33 +175,33 @@ def test_a_principal_that_is_not_named_is_said(element: str) -> None:
         },
         kind="resource",
     )
-    found = explained(
+    explanation = explained(
         ApplicablePolicies(
             identity=policies({"Action": "s3:*", "Resource": "*"}),
             resource=resource,
             resource_account="999988887777",
         )
     )
-    assert found.decision.policy_type is PolicyType.RESOURCE
-    assert found.closest is not None
-    assert found.closest.failed is Element.PRINCIPAL
-    assert found.closest.words == f"its {element} does not name {BOB.arn}"
+    assert explanation.decision.policy_type is PolicyType.RESOURCE
+    assert explanation.closest is not None
+    assert explanation.closest.failed is Element.PRINCIPAL
+    assert explanation.closest.words == f"its {element} does not name {BOB.arn}"
 
 
 def test_one_action_of_several_is_close() -> None:
     statement = {"Action": ["ec2:*", "s3:Get*"], "Resource": "arn:aws:s3:::x"}
-    found = explained(ApplicablePolicies(identity=policies(statement)))
-    assert found.closest is not None
+    explanation = explained(ApplicablePolicies(identity=policies(statement)))
+    assert explanation.closest is not None
     other = {"NotAction": ["ec2:*", "s3:Get*"], "Resource": "arn:aws:s3:::x"}
     assert explained(ApplicablePolicies(identity=policies(other))).closest is None
 
 
 def test_nothing_close_says_what_to_do() -> None:
-    found = explained(
+    explanation = explained(
         ApplicablePolicies(identity=policies({"Action": "ec2:*", "Resource": "*"}))
     )
-    assert found.closest is None
-    assert found.sentence() == (
+    assert explanation.closest is None
+    assert explanation.sentence() == (
         "No identity-based policy allows s3:GetObject on arn:aws:s3:::b/k. "
         "No statement there covers the action; add one to an identity-based policy."
     )
@@ -218,9 +218,9 @@ def test_the_layer_that_is_silent_is_the_one_explained() -> None:
             "service control policy",
         ),
     ):
-        found = explained(applicable)
-        assert found.sentence().startswith(f"No {word} allows")
-        assert 'Statement 1 ("B")' in found.sentence()
+        explanation = explained(applicable)
+        assert explanation.sentence().startswith(f"No {word} allows")
+        assert 'Statement 1 ("B")' in explanation.sentence()
 
 
 def test_a_denial_has_the_clause_of_the_wire_text() -> None:
@@ -256,7 +256,7 @@ def test_policy_types_have_their_article() -> None:
 
 
 def test_a_variable_without_a_value_is_said() -> None:
-    found = explained(
+    explanation = explained(
         ApplicablePolicies(
             identity=policies(
                 {
@@ -268,15 +268,15 @@ def test_a_variable_without_a_value_is_said() -> None:
         ),
         s3_prefix=("bob",),
     )
-    assert found.sentence().endswith(
+    assert explanation.sentence().endswith(
         'StringEquals asks for s3:prefix "${aws:username}" and the request has "bob"'
         " (${aws:username} has no value)."
     )
-    found = explained(
+    explanation = explained(
         ApplicablePolicies(
             identity=policies(
                 {"Action": "*", "Resource": "arn:aws:s3:::${a:b}/${a:c}${a:d, ''}"}
             )
         )
     )
-    assert found.sentence().endswith("(${a:b} and ${a:c} have no value).")
+    assert explanation.sentence().endswith("(${a:b} and ${a:c} have no value).")

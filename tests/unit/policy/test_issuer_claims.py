@@ -5,10 +5,10 @@ from tests.support.rows import rows
 @rows("issuer, claim")
 def test_what_aws_documents_is_known(issuer: str, claim: str) -> None:
     assert claim in known_claims(issuer)
-    found = find_context_key(f"{issuer}:{claim}".upper())
-    assert found is not None
-    assert (found.type is KeyType.NUMERIC) == claim.startswith("google")
-    assert not found.multivalued
+    context_key = find_context_key(f"{issuer}:{claim}".upper())
+    assert context_key is not None
+    assert (context_key.type is KeyType.NUMERIC) == claim.startswith("google")
+    assert not context_key.multivalued
 
 
 @rows("issuer")

@@ -106,5 +106,5 @@ def test_the_text_between_the_positions_is_the_statement(
         above = sum(len(line) + 1 for line in lines[: position.line - 1])
         return above + position.column - 1
 
-    found = [text[index(s.start) : index(s.end)] for s in statement_spans(text)]
-    assert [json.loads(part.lstrip(", \n")) for part in found] == statements
+    results = [text[index(s.start) : index(s.end)] for s in statement_spans(text)]
+    assert [json.loads(part.lstrip(", \n")) for part in results] == statements

@@ -58,19 +58,21 @@ def shown(simulation: Simulation) -> list[str]:
 
 
 def test_what_allows_is_shown_for_an_allowed_request() -> None:
-    found = run(
+    simulation = run(
         ApplicablePolicies(identity=policies(allow("iam:*"), allow(), allow("s3:Get*")))
     )
-    assert found.outcome is SimulatedOutcome.ALLOWED
-    assert shown(found) == ["p.1", "p.2"]
-    assert found.verdicts == {PolicyType.IDENTITY: SimulatedOutcome.ALLOWED}
+    assert simulation.outcome is SimulatedOutcome.ALLOWED
+    assert shown(simulation) == ["p.1", "p.2"]
+    assert simulation.verdicts == {PolicyType.IDENTITY: SimulatedOutcome.ALLOWED}
 
 
 def test_only_what_denies_is_shown_for_an_explicit_denial() -> None:
-    found = run(ApplicablePolicies(identity=policies(allow(), deny(), deny("s3:Get*"))))
-    assert found.outcome is SimulatedOutcome.EXPLICIT_DENY
-    assert shown(found) == ["p.1", "p.2"]
-    assert found.verdicts == {PolicyType.IDENTITY: SimulatedOutcome.EXPLICIT_DENY}
+    simulation = run(
+        ApplicablePolicies(identity=policies(allow(), deny(), deny("s3:Get*")))
+    )
+    assert simulation.outcome is SimulatedOutcome.EXPLICIT_DENY
+    assert shown(simulation) == ["p.1", "p.2"]
+    assert simulation.verdicts == {PolicyType.IDENTITY: SimulatedOutcome.EXPLICIT_DENY}
 
 
 def test_a_boundary_ends_the_exemption_from_a_deny_in_what_is_shown_too() -> None:
@@ -78,13 +80,13 @@ def test_a_boundary_ends_the_exemption_from_a_deny_in_what_is_shown_too() -> Non
     resource = policies(deny(NotPrincipal=spared), label="r", kind=PolicyKind.RESOURCE)
     free = ApplicablePolicies(identity=policies(allow()), resource=resource)
     assert run(free).outcome is SimulatedOutcome.ALLOWED
-    found = run(structs.replace(free, boundary=policies(allow())))
-    assert found.outcome is SimulatedOutcome.EXPLICIT_DENY
-    assert shown(found) == ["r.0"]
+    simulation = run(structs.replace(free, boundary=policies(allow())))
+    assert simulation.outcome is SimulatedOutcome.EXPLICIT_DENY
+    assert shown(simulation) == ["r.0"]
 
 
 def test_each_type_of_policy_has_a_verdict_of_its_own() -> None:
-    found = run(
+    simulation = run(
         ApplicablePolicies(
             identity=policies(allow()),
             boundary=policies(allow("iam:*")),
@@ -97,8 +99,8 @@ def test_each_type_of_policy_has_a_verdict_of_its_own() -> None:
             resource_account="444455556666",
         )
     )
-    assert found.outcome is SimulatedOutcome.EXPLICIT_DENY
-    assert found.verdicts == {
+    assert simulation.outcome is SimulatedOutcome.EXPLICIT_DENY
+    assert simulation.verdicts == {
         PolicyType.IDENTITY: SimulatedOutcome.ALLOWED,
         PolicyType.BOUNDARY: SimulatedOutcome.IMPLICIT_DENY,
         PolicyType.RESOURCE: SimulatedOutcome.ALLOWED,
@@ -107,13 +109,13 @@ def test_each_type_of_policy_has_a_verdict_of_its_own() -> None:
         PolicyType.RESOURCE_CONTROL: SimulatedOutcome.EXPLICIT_DENY,
     }
     # The Deny stands in a control policy, whose statements are not shown.
-    assert shown(found) == []
+    assert shown(simulation) == []
 
 
 def test_the_resource_policy_s_statements_come_first() -> None:
     resource = policies(allow(Principal="*"), label="r", kind=PolicyKind.RESOURCE)
-    found = run(ApplicablePolicies(identity=policies(allow()), resource=resource))
-    assert shown(found) == ["r.0", "p.0"]
+    simulation = run(ApplicablePolicies(identity=policies(allow()), resource=resource))
+    assert shown(simulation) == ["r.0", "p.0"]
 
 
 def test_a_trust_policy_is_never_bypassed() -> None:
@@ -148,23 +150,25 @@ def test_a_trust_policy_is_never_bypassed() -> None:
 def test_missing_keys_are_those_that_could_still_decide(
     statement: dict[str, Any], missing: set[str]
 ) -> None:
-    given = {"here:key": ("x",)}
-    found = run(ApplicablePolicies(identity=policies(statement)), **given)
-    assert set(found.missing) == missing
+    params = {"here:key": ("x",)}
+    simulation = run(ApplicablePolicies(identity=policies(statement)), **params)
+    assert set(simulation.missing) == missing
 
 
 def test_variables_of_the_old_version_are_not_missing() -> None:
     statement = allow(resource="arn:aws:s3:::b/${aws:username}")
-    found = run(ApplicablePolicies(identity=policies(statement, version="2008-10-17")))
-    assert found.missing == ()
+    simulation = run(
+        ApplicablePolicies(identity=policies(statement, version="2008-10-17"))
+    )
+    assert simulation.missing == ()
 
 
 def test_boundaries_and_controls_are_not_asked_for_their_keys() -> None:
     strict = policies(allow(Condition={"Null": {"a:b": "false"}}))
-    found = run(
+    simulation = run(
         ApplicablePolicies(
             identity=policies(allow()), boundary=strict, service_controls=(strict,)
         )
     )
-    assert found.outcome is SimulatedOutcome.IMPLICIT_DENY
-    assert found.missing == ()
+    assert simulation.outcome is SimulatedOutcome.IMPLICIT_DENY
+    assert simulation.missing == ()

@@ -55,8 +55,8 @@ def asked(*user_agents: str, resource: str = "arn:aws:s3:::b/k") -> AccessReques
 
 
 def units(made: PolicySet, request: AccessRequest) -> int:
-    found = made.candidates(request.action)
-    works = [s.work for s in found.denies + found.allows]
+    candidates = made.candidates(request.action)
+    works = [s.work for s in candidates.denies + candidates.allows]
     return count_units(works, request.resource, request.context)
 
 
@@ -118,26 +118,26 @@ def test_equality_is_one_look_up_whatever_it_lists() -> None:
 
 def test_each_value_and_its_length_count() -> None:
     made = policies(*conditions("ForAnyValue:StringLike", "*a?b*"))
-    one = units(made, asked("x"))
-    assert units(made, asked(*["x"] * 100)) >= 50 * one
-    assert units(made, asked(LONG)) >= 20 * one
+    entry = units(made, asked("x"))
+    assert units(made, asked(*["x"] * 100)) >= 50 * entry
+    assert units(made, asked(LONG)) >= 20 * entry
 
 
 def test_what_is_below_the_threshold_is_small_for_any_request() -> None:
     """Nothing counts a request below it, so the worst one must be bounded there."""
     made = policies(*conditions("ForAnyValue:StringLike", SEARCHED[:120] + "*"))
-    found = made.candidates("s3:Get")
-    assert found.work <= SMALL_WORK
+    candidates = made.candidates("s3:Get")
+    assert candidates.work <= SMALL_WORK
     assert units(made, asked(*[LONG] * 2)) < DECISION_WORK_MAX
 
 
 def test_a_joined_set_says_the_same_as_its_parts() -> None:
     allow, deny = policies({"Sid": "A"}), policies({"Sid": "D", "Effect": "Deny"})
     joined = join_policies([allow, deny])
-    found = joined.candidates("s3:Get")
-    assert [s.ref.sid for s in found.allows] == ["A"]
-    assert [s.ref.sid for s in found.denies] == ["D"]
-    assert found.work == sum(s.candidates("s3:Get").work for s in (allow, deny))
+    candidates = joined.candidates("s3:Get")
+    assert [s.ref.sid for s in candidates.allows] == ["A"]
+    assert [s.ref.sid for s in candidates.denies] == ["D"]
+    assert candidates.work == sum(s.candidates("s3:Get").work for s in (allow, deny))
     assert [s.ref.sid for s in joined.statements()] == ["A", "D"]
     assert authorize(asked("x"), ApplicablePolicies(identity=joined)).explicit_deny
     assert not join_policies([]).candidates("s3:Get").allows
@@ -206,7 +206,7 @@ def test_a_search_for_the_costliest_decision_stays_within_the_bound(
 ) -> None:
     """It enlarges whatever costs most, as long as anything may be larger."""
     size = dict.fromkeys(AXES, 1)
-    found = cost(operator, size) or 0
+    match = cost(operator, size) or 0
     refused = False
     while True:
         costs: dict[str, int] = {}
@@ -216,9 +216,9 @@ def test_a_search_for_the_costliest_decision_stays_within_the_bound(
             refused = refused or result is None
             costs[axis] = result or 0
         worst = max(costs, key=lambda axis: costs[axis])
-        if costs[worst] <= found:
+        if costs[worst] <= match:
             break
-        found, size[worst] = costs[worst], min(AXES[worst], size[worst] * 6)
-    assert found > DECISION_WORK_MAX // 50, "the search found nothing costly"
+        match, size[worst] = costs[worst], min(AXES[worst], size[worst] * 6)
+    assert match > DECISION_WORK_MAX // 50, "the search found nothing costly"
     assert refused, "the search met no bound"
-    assert found < MOST_CALLS, size
+    assert match < MOST_CALLS, size

@@ -13,7 +13,7 @@ from broker.proofs.addresses import (
 )
 from tests.support.rows import rows
 
-ONE, TWO = AccountId("111111111111"), AccountId("222222222222")
+FIRST, SECOND = AccountId("111111111111"), AccountId("222222222222")
 
 
 def rules(text: str = "") -> AddressRules:
@@ -21,7 +21,7 @@ def rules(text: str = "") -> AddressRules:
 
 
 def reaches(
-    text: str, url: tuple[str, str, int], *addresses: str, account: AccountId = ONE
+    text: str, url: tuple[str, str, int], *addresses: str, account: AccountId = FIRST
 ) -> bool:
     checker = rules(text)
     try:
@@ -38,7 +38,7 @@ def test_entries_name_hosts_and_networks_for_all_or_for_one_account() -> None:
     )
     assert parse_internal_issuers(text) == (
         InternalIssuer(None, "idp.internal", 8443),
-        InternalIssuer(ONE, "127.0.0.1", 8097),
+        InternalIssuer(FIRST, "127.0.0.1", 8097),
         InternalIssuer(None, "::1", 80),
         InternalIssuer(None, network=ip_network("10.0.0.0/8")),
         InternalIssuer(None, network=ip_network("fd00::/8")),
@@ -89,7 +89,7 @@ def test_a_network_permits_https_only_and_all_addresses_must_be_inside() -> None
 def test_a_network_does_not_open_plain_http_to_who_made_a_target_himself() -> None:
     with pytest.raises(AddressRefusedError):
         rules("10.0.0.0/8").require_addresses(
-            ONE, Destination("http", "idp.example", 80), ["10.1.2.3"]
+            FIRST, Destination("http", "idp.example", 80), ["10.1.2.3"]
         )
 
 
@@ -99,8 +99,8 @@ def test_an_entry_of_one_account_is_not_found_in_another() -> None:
         ("111111111111=idp.example:443", HTTPS),
         ("111111111111=idp.example:80", ("http", "idp.example", None)),
     ]:
-        assert reaches(text, url, "10.0.0.1", account=ONE)
-        assert not reaches(text, url, "10.0.0.1", account=TWO)
+        assert reaches(text, url, "10.0.0.1", account=FIRST)
+        assert not reaches(text, url, "10.0.0.1", account=SECOND)
 
 
 @rows("address")
@@ -121,8 +121,8 @@ def test_a_name_without_address_is_refused() -> None:
 
 def test_an_account_with_networks_of_its_own_is_special() -> None:
     checker = rules("111111111111=10.0.0.0/8 172.16.0.0/12")
-    assert checker.are_special_for(ONE)
-    assert not checker.are_special_for(TWO)
+    assert checker.are_special_for(FIRST)
+    assert not checker.are_special_for(SECOND)
 
 
 def test_embedded_addresses_are_unwrapped() -> None:

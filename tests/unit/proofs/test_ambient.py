@@ -69,7 +69,7 @@ async def test_credentials_are_found_once_they_are_configured(
 
 async def test_they_are_renewed(config: Path, found: AmbientCredentials) -> None:
     soon = datetime.now(UTC) + timedelta(seconds=30)
-    given = {
+    params = {
         "Version": 1,
         "SecretAccessKey": "secret",
         "SessionToken": "token",
@@ -80,7 +80,7 @@ async def test_they_are_renewed(config: Path, found: AmbientCredentials) -> None
     process(
         config,
         f"import json\nfile = open({str(counter)!r}, 'a+')\nfile.write('x')\n"
-        f"file.seek(0)\nnumber = len(file.read())\ngiven = {given!r}\n"
+        f"file.seek(0)\nnumber = len(file.read())\ngiven = {params!r}\n"
         "print(json.dumps(given | {'AccessKeyId': f'ASIA{number}'}))\n",
     )
     first, second = await found.find(), await found.find()

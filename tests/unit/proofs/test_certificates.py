@@ -23,8 +23,8 @@ def anchors(root: Issued) -> Anchors:
 
 
 def validated(leaf: Issued, anchors: Anchors) -> ValidatedPath:
-    shown = {b"x-amz-x509": base64.b64encode(leaf.der)}
-    presented = parse_presented(shown, anchors)
+    view = {b"x-amz-x509": base64.b64encode(leaf.der)}
+    presented = parse_presented(view, anchors)
     chain = verify_chain(presented.unverified_leaf, (), anchors, NOW)
     return ValidatedPath(presented=presented, anchors=anchors, chain=chain)
 

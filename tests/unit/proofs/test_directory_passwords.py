@@ -42,7 +42,7 @@ async def world_of(
         yield world
 
 
-async def call(world: SignInWorld, **given: str) -> httpx.Response:
+async def call(world: SignInWorld, **text: str) -> httpx.Response:
     """What minio-go's ``LDAPIdentity`` sends: a form, unsigned."""
     return await world.browser().post(
         "/",
@@ -51,7 +51,7 @@ async def call(world: SignInWorld, **given: str) -> httpx.Response:
             "Version": "2011-06-15",
             "LDAPUsername": "ann",
             "LDAPPassword": PASSWORD,
-            **given,
+            **text,
         },
         headers={"accept": "*/*"},
     )
@@ -60,21 +60,21 @@ async def call(world: SignInWorld, **given: str) -> httpx.Response:
 def read(answer: httpx.Response) -> Mapping[str, Any]:
     """The texts of an answer by their element's name, its namespace left out."""
     root = etree.fromstring(answer.content)
-    return {etree.QName(one).localname: one.text for one in root.iter()}
+    return {etree.QName(element).localname: element.text for element in root.iter()}
 
 
 async def test_credentials_come_in_minios_form(slapd: Slapd, tmp_path: Path) -> None:
     async with world_of(slapd, tmp_path) as world:
         answer = await call(world, DurationSeconds="900")
         assert answer.status_code == 200, answer.text
-        found = read(answer)
-        assert list(found)[:3] == [
+        results = read(answer)
+        assert list(results)[:3] == [
             "AssumeRoleWithLDAPIdentityResponse",
             "AssumeRoleWithLDAPIdentityResult",
             "Credentials",
         ]
         resolved = await world.services.resolver.resolve(
-            found["AccessKeyId"], found["SessionToken"], world.clock.now()
+            results["AccessKeyId"], results["SessionToken"], world.clock.now()
         )
         arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/Staff/ann"
         assert resolved.caller.principal.arn == arn
@@ -100,9 +100,9 @@ REFUSED = of_file(__file__, "REFUSED")
 async def test_what_proves_nothing_is_refused(
     slapd: Slapd, tmp_path: Path, case: str
 ) -> None:
-    given, status, code = REFUSED[case]
+    params, status, code = REFUSED[case]
     async with world_of(slapd, tmp_path) as world:
-        answer = await call(world, **given)
+        answer = await call(world, **params)
         assert answer.status_code == status, answer.text
         assert read(answer)["Code"] == code
 
@@ -123,8 +123,8 @@ async def test_guessing_ends_before_the_directory_locks_the_account(
         for _ in range(4):
             answer = await call(world, LDAPUsername="dee", LDAPPassword="x")
             assert answer.status_code == 403
-        for given in ({"LDAPUsername": "DEE"}, {"LDAPUsername": "dee"}):
-            assert read(await call(world, **given))["Code"] == "Throttling"
+        for entry in ({"LDAPUsername": "DEE"}, {"LDAPUsername": "dee"}):
+            assert read(await call(world, **entry))["Code"] == "Throttling"
         assert (await call(world)).status_code == 200
         world.clock.move(WINDOW.total_seconds())
         assert (await call(world, LDAPUsername="dee")).status_code == 200
@@ -137,6 +137,6 @@ async def test_how_often_a_password_may_be_wrong_is_a_setting(
     async with directory_world(
         tmp_path, slapd, GROUPS, at_api=[PROVIDER], WrongPasswordsMax=1
     ) as world:
-        given = {"LDAPUsername": name, "LDAPPassword": "x"}
-        assert read(await call(world, **given))["Code"] == "IDPRejectedClaim"
-        assert read(await call(world, **given))["Code"] == "Throttling"
+        params = {"LDAPUsername": name, "LDAPPassword": "x"}
+        assert read(await call(world, **params))["Code"] == "IDPRejectedClaim"
+        assert read(await call(world, **params))["Code"] == "Throttling"

@@ -22,19 +22,19 @@ from broker.stores.errors import StoreUnavailableError
 from tests.support.oidc_issuer import IssuerServer, OidcIssuer, send, serving
 from tests.support.waiting import until
 
-ONE, TWO = AccountId("111111111111"), AccountId("222222222222")
+FIRST, SECOND = AccountId("111111111111"), AccountId("222222222222")
 PLAIN = ProviderOptions()
 
 
-def provider_of(url: str, account: AccountId = ONE, **given: Any) -> OidcProvider:
+def provider_of(url: str, account: AccountId = FIRST, **params: Any) -> OidcProvider:
     return OidcProvider(
         account=account,
-        unique_id=given.pop("unique_id", f"OIDCP{account}"),
+        unique_id=params.pop("unique_id", f"OIDCP{account}"),
         url=url,
         client_ids=("client-1",),
-        thumbprints=given.pop("thumbprints", ()),
+        thumbprints=params.pop("thumbprints", ()),
         created_at=datetime.now(UTC),
-        **given,
+        **params,
     )
 
 
@@ -80,15 +80,15 @@ class ExpiringCache(DictCache):
         self._forget()
         return await super().get(space, key)
 
-    async def put(self, space: str, key: bytes, value: bytes, **given: Any) -> None:
+    async def put(self, space: str, key: bytes, value: bytes, **params: Any) -> None:
         await super().put(space, key, value)
-        self.ends[space, key] = given["expires_at"]
+        self.ends[space, key] = params["expires_at"]
 
-    async def add(self, space: str, key: bytes, value: bytes, **given: Any) -> bool:
+    async def add(self, space: str, key: bytes, value: bytes, **params: Any) -> bool:
         self._forget()
         added = await super().add(space, key, value)
         if added:
-            self.ends[space, key] = given["expires_at"]
+            self.ends[space, key] = params["expires_at"]
         return added
 
     def _forget(self) -> None:
@@ -139,12 +139,12 @@ def server() -> Iterator[IssuerServer]:
         yield running
 
 
-def keys_for(server: IssuerServer, clock: Any, **given: Any) -> IssuerKeys:
+def keys_for(server: IssuerServer, clock: Any, **params: Any) -> IssuerKeys:
     rules = AddressRules(
-        parse_internal_issuers(given.pop("entries", f"127.0.0.1:{server.port}"))
+        parse_internal_issuers(params.pop("entries", f"127.0.0.1:{server.port}"))
     )
     client = OutboundClient(rules, deadline_seconds=4.0)
-    return IssuerKeys(client, clock, **given)
+    return IssuerKeys(client, clock, **params)
 
 
 @pytest.fixture
@@ -160,8 +160,8 @@ def _lock_key(provider: OidcProvider) -> bytes:
     return hashlib.sha256(name.encode()).digest()
 
 
-def kids(found: KeySet) -> set[str]:
-    return set(found.keys)
+def kids(key_set: KeySet) -> set[str]:
+    return set(key_set.keys)
 
 
 async def settle() -> None:
@@ -186,8 +186,8 @@ async def test_concurrent_first_callers_share_one_fetch(
     server: IssuerServer, keys: IssuerKeys
 ) -> None:
     provider = provider_of(server.issuer.url)
-    found = await asyncio.gather(*(keys.keys_of(provider, PLAIN) for _ in range(50)))
-    assert len({id(one) for one in found}) == 1
+    key_sets = await asyncio.gather(*(keys.keys_of(provider, PLAIN) for _ in range(50)))
+    assert len({id(key_set) for key_set in key_sets}) == 1
     assert server.hits[server.jwks_path] == 1
 
 
@@ -289,14 +289,14 @@ async def test_an_unknown_key_id_costs_one_fetch_for_all_then_none(
     seen = await keys.keys_of(provider, PLAIN)
     server.issuer.add_key("key-2", number=2)
     clock.step(issuer_keys.COOL_DOWN_SECONDS)
-    found = await asyncio.gather(
+    key_sets = await asyncio.gather(
         *(keys.newer_keys_of(provider, PLAIN, seen, "key-2") for _ in range(50))
     )
-    assert all(kids(one) == {"key-1", "key-2"} for one in found)
+    assert all(kids(key_set) == {"key-1", "key-2"} for key_set in key_sets)
     assert server.hits[server.jwks_path] == 2
     for _ in range(50):
-        newest = await keys.newer_keys_of(provider, PLAIN, found[0], "x")
-        assert newest is found[0]
+        newest = await keys.newer_keys_of(provider, PLAIN, key_sets[0], "x")
+        assert newest is key_sets[0]
     assert server.hits[server.jwks_path] == 2
 
 
@@ -381,10 +381,10 @@ async def test_static_keys_are_used_instead_of_fetching(
     other.add_key("static-key", number=7)
     options = ProviderOptions(static_jwks=json.dumps(other.jwks()))
     provider = provider_of(server.issuer.url)
-    found = await keys.keys_of(provider, options)
-    assert "static-key" in found.keys
-    assert await keys.keys_of(provider, options) is found
-    assert await keys.newer_keys_of(provider, options, found, "x") is found
+    key_set = await keys.keys_of(provider, options)
+    assert "static-key" in key_set.keys
+    assert await keys.keys_of(provider, options) is key_set
+    assert await keys.newer_keys_of(provider, options, key_set, "x") is key_set
     changed = ProviderOptions(static_jwks='{"keys":[]}')
     assert kids(await keys.keys_of(provider, changed)) == set()
     assert not server.hits
@@ -394,21 +394,26 @@ async def test_key_sets_are_kept_apart_where_a_provider_decides_what_is_fetched(
     server: IssuerServer, clock: Any
 ) -> None:
     """Internal, pinned and static providers share with nobody."""
-    one, two = provider_of(server.issuer.url), provider_of(server.issuer.url, TWO)
+    provider, two = (
+        provider_of(server.issuer.url),
+        provider_of(server.issuer.url, SECOND),
+    )
     internal = keys_for(server, clock)
-    assert internal.is_private(one, PLAIN)
-    assert await internal.keys_of(one, PLAIN) is not await internal.keys_of(two, PLAIN)
+    assert internal.is_private(provider, PLAIN)
+    assert await internal.keys_of(provider, PLAIN) is not await internal.keys_of(
+        two, PLAIN
+    )
     public = keys_for(server, clock, entries="")
-    assert not public.is_private(one, PLAIN)
+    assert not public.is_private(provider, PLAIN)
     assert public.is_private(
         provider_of(server.issuer.url, thumbprints=("0" * 40,)), PLAIN
     )
-    assert public.is_private(one, ProviderOptions(static_jwks="{}"))
-    networks = keys_for(server, clock, entries=f"{ONE}=10.0.0.0/8")
-    assert networks.is_private(one, PLAIN)
+    assert public.is_private(provider, ProviderOptions(static_jwks="{}"))
+    networks = keys_for(server, clock, entries=f"{FIRST}=10.0.0.0/8")
+    assert networks.is_private(provider, PLAIN)
     assert not networks.is_private(two, PLAIN)
     everyones = keys_for(server, clock, entries="10.0.0.0/8")
-    assert not everyones.is_private(one, PLAIN)
+    assert not everyones.is_private(provider, PLAIN)
 
 
 async def test_a_provider_s_changed_thumbprints_start_again(
@@ -433,8 +438,8 @@ class TestSharing:
     ) -> None:
         provider = provider_of(server.issuer.url)
         workers = self.workers(server, clock, DictCache())
-        found = await asyncio.gather(*(w.keys_of(provider, PLAIN) for w in workers))
-        assert [kids(one) for one in found] == [{"key-1"}] * 4
+        results = await asyncio.gather(*(w.keys_of(provider, PLAIN) for w in workers))
+        assert [kids(entry) for entry in results] == [{"key-1"}] * 4
         assert server.hits[server.jwks_path] == 1
 
     async def test_who_looked_before_another_was_done_looks_again(
@@ -504,13 +509,13 @@ class TestSharing:
         clock.step(60)
         await second.newer_keys_of(provider, PLAIN, old, "key-2")
         clock.step(60)
-        found = await first.newer_keys_of(provider, PLAIN, old, "key-2")
-        assert kids(found) == {"key-1", "key-2"}
+        match = await first.newer_keys_of(provider, PLAIN, old, "key-2")
+        assert kids(match) == {"key-1", "key-2"}
         assert server.hits[server.jwks_path] == 2
         clock.step(60)
         server.issuer.add_key("key-3", number=3)
-        found = await first.newer_keys_of(provider, PLAIN, found, "key-3")
-        assert "key-3" in found.keys
+        match = await first.newer_keys_of(provider, PLAIN, match, "key-3")
+        assert "key-3" in match.keys
         assert server.hits[server.jwks_path] == 3
 
     async def test_an_old_shared_set_serves_a_new_worker_in_an_outage_only(
@@ -534,10 +539,10 @@ class TestSharing:
         server.down = True
         provider = provider_of(server.issuer.url)
         workers = self.workers(server, clock, DictCache())
-        found = await asyncio.gather(
+        results = await asyncio.gather(
             *(w.keys_of(provider, PLAIN) for w in workers), return_exceptions=True
         )
-        assert {type(one) for one in found} == {IssuerUnreachableError}
+        assert {type(entry) for entry in results} == {IssuerUnreachableError}
         assert server.hits[server.discovery_path] == 1
 
     async def test_the_others_know_what_failed(

@@ -47,17 +47,19 @@ def publisher() -> Iterator[Publisher]:
 async def watched(world: SignInWorld, url: str, **options: object) -> SamlProvider:
     """The provider ``Corp`` with a MetadataUrl."""
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        found = await change.named(SAML_PROVIDER, ACCOUNT, "Corp")
-        assert found is not None
-        changed = replace(found, options={"MetadataUrl": url, **options})
+        provider = await change.named(SAML_PROVIDER, ACCOUNT, "Corp")
+        assert provider is not None
+        changed = replace(provider, options={"MetadataUrl": url, **options})
         await change.update(SAML_PROVIDER, changed)
     return changed
 
 
 async def found_provider(world: SignInWorld) -> SamlProvider:
-    found = await world.services.stores.directory.named(SAML_PROVIDER, ACCOUNT, "Corp")
-    assert found is not None
-    return found
+    provider = await world.services.stores.directory.named(
+        SAML_PROVIDER, ACCOUNT, "Corp"
+    )
+    assert provider is not None
+    return provider
 
 
 async def now_registered(world: SignInWorld) -> str:
@@ -65,10 +67,10 @@ async def now_registered(world: SignInWorld) -> str:
 
 
 def refresher_for(
-    world: SignInWorld, publisher: Publisher, **given: Any
+    world: SignInWorld, publisher: Publisher, **params: Any
 ) -> MetadataRefresher:
     entries = f"127.0.0.1:{publisher.port}"
-    rules = AddressRules(parse_internal_issuers(given.pop("entries", entries)))
+    rules = AddressRules(parse_internal_issuers(params.pop("entries", entries)))
     services = world.services
     return MetadataRefresher(
         OutboundClient(rules, deadline_seconds=2.0),
@@ -222,13 +224,16 @@ async def test_all_callers_and_workers_share_one_fetch(
 ) -> None:
     provider = await watched(world, publisher.url)
     workers = [refresher_for(world, publisher) for _ in range(3)]
-    found = await asyncio.gather(
+    providers = await asyncio.gather(
         *(worker.find_newer(provider) for worker in workers for _ in range(10))
     )
     assert publisher.hits == 1
-    assert all(one is not None and one.metadata != provider.metadata for one in found)
+    assert all(
+        saml_provider is not None and saml_provider.metadata != provider.metadata
+        for saml_provider in providers
+    )
     # The next ones know it from the cache, and ask nobody within the cool-down.
-    newer = found[0]
+    newer = providers[0]
     assert newer is not None
     assert await refresher_for(world, publisher).find_newer(newer) is None
     assert publisher.hits == 1
@@ -294,9 +299,9 @@ class HangingFetcher:
         self.fetcher = fetcher
         self.hanging = 0
 
-    async def fetch(self, url: str, **given: Any) -> bytes:
+    async def fetch(self, url: str, **params: Any) -> bytes:
         if url == self.answers:
-            return bytes(await self.fetcher.fetch(url, **given))
+            return bytes(await self.fetcher.fetch(url, **params))
         self.hanging += 1
         await asyncio.Event().wait()
         raise AssertionError("it hangs")
@@ -375,16 +380,16 @@ class TestState:
         self, world: SignInWorld
     ) -> None:
         now = world.clock.now()
-        for given, interval in (
+        for params, interval in (
             ({}, USUAL_INTERVAL),
             ({"cache_duration": timedelta(0)}, INTERVAL_MIN),
             ({"cache_duration": timedelta(days=99)}, INTERVAL_MAX),
             ({"valid_until": now + timedelta(hours=4)}, timedelta(hours=3)),
             ({"valid_until": now + timedelta(minutes=1)}, INTERVAL_MIN),
         ):
-            state = self.good(world, **given)
-            found = state.next_at - state.attempted_at
-            assert abs(found - interval) < timedelta(seconds=1), given
+            state = self.good(world, **params)
+            stored_timedelta = state.next_at - state.attempted_at
+            assert abs(stored_timedelta - interval) < timedelta(seconds=1), params
 
     async def test_anyone_who_writes_the_cache_puts_it_off_for_a_day_at_most(
         self, world: SignInWorld

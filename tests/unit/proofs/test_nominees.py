@@ -28,8 +28,8 @@ from tests.support.signin import (
 ISSUER = "https://issuer.example"
 
 
-async def call(world: SignInWorld, action: str, **given: str) -> int:
-    body = urlencode({"Action": action, "Version": "2011-06-15", **given})
+async def call(world: SignInWorld, action: str, **text: str) -> int:
+    body = urlencode({"Action": action, "Version": "2011-06-15", **text})
     answer = await world.browser().post(
         "/", content=body, headers={"content-type": "application/x-www-form-urlencoded"}
     )
@@ -50,9 +50,9 @@ async def refusal(world: SignInWorld, action: str) -> AuditRecord:
 async def only_other_account(world: SignInWorld) -> None:
     """Leave the entity to one account: two have it."""
     async with world.services.stores.directory.change(OTHER) as change:
-        found = await change.named(SAML_PROVIDER, OTHER, "Corp")
-        assert found is not None
-        await change.remove(SAML_PROVIDER, found)
+        provider = await change.named(SAML_PROVIDER, OTHER, "Corp")
+        assert provider is not None
+        await change.remove(SAML_PROVIDER, provider)
 
 
 async def test_by_the_provider_that_the_call_names(world: SignInWorld) -> None:

@@ -42,21 +42,21 @@ def server() -> Iterator[IssuerServer]:
 
 
 def client_for(
-    server: IssuerServer, *, host: str = "127.0.0.1", **given: Any
+    server: IssuerServer, *, host: str = "127.0.0.1", **params: Any
 ) -> OutboundClient:
     entries = parse_internal_issuers(f"{host}:{server.port}")
-    given.setdefault("deadline_seconds", 0.5)
-    return OutboundClient(AddressRules(entries), **given)
+    params.setdefault("deadline_seconds", 0.5)
+    return OutboundClient(AddressRules(entries), **params)
 
 
-async def fetch(client: OutboundClient, url: str, **given: Any) -> bytes:
-    return await client.fetch(url, account=None, **given)
+async def fetch(client: OutboundClient, url: str, **params: Any) -> bytes:
+    return await client.fetch(url, account=None, **params)
 
 
-async def failure(client: OutboundClient, url: str, **given: Any) -> str:
+async def failure(client: OutboundClient, url: str, **params: Any) -> str:
     """Why a fetch failed. Servers here hang for good: without the deadline it does."""
     with pytest.raises(FetchFailedError) as caught:
-        await fetch(client, url, **given)
+        await fetch(client, url, **params)
     return str(caught.value)
 
 

@@ -38,10 +38,10 @@ async def test_a_good_response_shows_who_and_which_roles(world: SignInWorld) -> 
 async def test_a_bad_one_names_the_check_with_what_was_found(
     world: SignInWorld, knobs: dict[str, str], title: str, found: str
 ) -> None:
-    given: dict[str, object] = dict(knobs)
+    params: dict[str, object] = dict(knobs)
     if "signing_key" in knobs:
-        given["signing_key"] = key_pair("other")
-    outcome = await tried(world, world.response(**given))
+        params["signing_key"] = key_pair("other")
+    outcome = await tried(world, world.response(**params))
     (failed,) = [check for check in outcome.checks if check.state is State.FAILED]
     assert title in failed.title
     assert found in failed.found

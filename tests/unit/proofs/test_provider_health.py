@@ -17,9 +17,9 @@ async def test_large_metadata_is_read_once_and_off_the_event_loop(
     threads = []
     parse = provider_health.parse_metadata
 
-    def noted(metadata: str, **given: Any) -> Any:
+    def noted(metadata: str, **params: Any) -> Any:
         threads.append(threading.current_thread())
-        return parse(metadata, **given)
+        return parse(metadata, **params)
 
     monkeypatch.setattr(provider_health, "parse_metadata", noted)
     monkeypatch.setattr(provider_health, "_certificate_ends", BoundedCache(9))
@@ -30,7 +30,11 @@ async def test_large_metadata_is_read_once_and_off_the_event_loop(
         assert len(await certificate_ends(large)) == 1
         assert len(await certificate_ends(small)) == 1
         assert await certificate_ends("nonsense") == ()
-    assert [one is threading.main_thread() for one in threads] == [False, True, True]
+    assert [thread is threading.main_thread() for thread in threads] == [
+        False,
+        True,
+        True,
+    ]
 
 
 async def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:

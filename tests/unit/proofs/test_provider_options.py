@@ -137,12 +137,12 @@ def documented(heading: str) -> set[str]:
 
 def test_each_option_is_documented() -> None:
     for heading, kind in KINDS.items():
-        known = {one for one in OPTIONS_OF[kind] if not one.startswith("Metadata")}
+        known = {text for text in OPTIONS_OF[kind] if not text.startswith("Metadata")}
         assert documented(heading) <= known <= documented(heading) | documented("All")
-    assert all(f"`{one.name}" in TEXT for one in OPTIONS)
+    assert all(f"`{option.name}" in TEXT for option in OPTIONS)
 
 
 def test_exceptions_are_documented() -> None:
     listed = SECTION.partition("exceptions: ")[2].partition("\n\n")[0]
     named = re.findall(r"`([A-Za-z0-9]+)", listed)
-    assert named == [one.name for one in OPTIONS if one.place.is_exception]
+    assert named == [option.name for option in OPTIONS if option.place.is_exception]

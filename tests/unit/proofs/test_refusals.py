@@ -32,30 +32,30 @@ def record(action: str, code: str, detail: str = "", reason: str = "") -> AuditR
 def test_every_reason_of_saml_is_a_check_with_advice(reason: SamlReason) -> None:
     error = wire_error(SamlRejected(reason, "this was found"))
     for action in (SAML, "signin:ListRolesWithSAML"):
-        found = explain_refusal(record(action, error.code, error.detail))
-        assert found is not None
-        assert found.found == "this was found"
-        assert found.title
-        assert found.advice
+        check = explain_refusal(record(action, error.code, error.detail))
+        assert check is not None
+        assert check.found == "this was found"
+        assert check.title
+        assert check.advice
 
 
 @pytest.mark.parametrize("reason", OidcReason)
 def test_every_reason_of_openid_connect_too(reason: OidcReason) -> None:
     error = translate(OidcRejected(reason, "wire text", "this was found"))
     for action in (TOKEN, "signin:ListRolesWithWebIdentity"):
-        found = explain_refusal(record(action, error.code, error.detail))
-        assert found is not None
-        assert found.found == "this was found"
-        assert found.advice
+        check = explain_refusal(record(action, error.code, error.detail))
+        assert check is not None
+        assert check.found == "this was found"
+        assert check.advice
 
 
 @rows("action, code, detail, title")
 def test_other_refusals(action: str, code: str, detail: str, title: str) -> None:
-    found = explain_refusal(record(action, code, detail, "the reason"))
-    assert found is not None
-    assert title in found.title
-    assert found.found == (detail or "the reason")
-    assert found.advice
+    check = explain_refusal(record(action, code, detail, "the reason"))
+    assert check is not None
+    assert title in check.title
+    assert check.found == (detail or "the reason")
+    assert check.advice
 
 
 @pytest.mark.parametrize(

@@ -125,19 +125,19 @@ def test_attributes_fill_condition_keys() -> None:
         "unknown": ("x",),
     }
     identity = prove(build_response(attributes=aws_attributes() | extra))
-    found = {
+    results = {
         key: values
         for key, values in identity.context.items()
         if key.startswith(("saml:edu", "saml:common"))
     }
-    assert found == {
+    assert results == {
         "saml:edupersonaffiliation": ("staff", "member"),
         "saml:edupersonprimaryaffiliation": ("staff",),
         "saml:edupersonassurance": ("loa",),
         "saml:eduorgwhitepagesuri": ("white",),
         "saml:commonname": ("Alice",),
     }
-    assert not set(found) & set(identity.session_context)
+    assert not set(results) & set(identity.session_context)
 
 
 def test_an_attribute_cannot_overwrite_a_key_of_the_broker() -> None:

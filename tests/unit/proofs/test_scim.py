@@ -60,9 +60,9 @@ async def admit(
     return await admission.admit(identity(value), options, now)
 
 
-async def refusal(*given: Any, **more: Any) -> str:
+async def refusal(*params: Any, **more: Any) -> str:
     with pytest.raises(IdpRejectedClaim) as refused:
-        await admit(*given, **more)
+        await admit(*params, **more)
     return refused.value.detail
 
 
@@ -163,7 +163,7 @@ def test_issuers() -> None:
     assert issuers_of(replace(saml, metadata="<no/>")) == ()
     assert issuers_of(oidc) == (oidc.url,)
     assert issuers_of(ldap) == (ldap.arn,)
-    assert [one.unique_id for one in (saml, oidc, ldap)] == [
+    assert [provider.unique_id for provider in (saml, oidc, ldap)] == [
         PROVIDER,
         "OIDCP1",
         "LDAPP1",

@@ -22,7 +22,7 @@ from broker.model.account import Account, AccountId
 from broker.model.entities import ACCESS_KEY_SEAL, AccessKey, KeyStatus, Role, User
 from broker.model.principal import PrincipalType
 from broker.model.raw import RawRequest
-from broker.model.request import Door, Given, RequestContext
+from broker.model.request import Door, Params, RequestContext
 from broker.model.revocation import Revocations
 from broker.model.secret import Secret
 from broker.model.session import Session, SessionKind
@@ -93,9 +93,9 @@ class Directory:
             kinds.USER: self.users,
             kinds.ROLE: self.roles,
         }
-        found = there[kind].get(key or account)
-        elsewhere = getattr(found, "account", account) != account
-        return None if elsewhere else found
+        match = there[kind].get(key or account)
+        elsewhere = getattr(match, "account", account) != account
+        return None if elsewhere else match
 
     async def revocations(self, account: AccountId) -> Revocations:
         assert account == ACCOUNT
@@ -109,7 +109,7 @@ class Index:
         assert record
 
 
-async def _read_nothing() -> Given:
+async def _read_nothing() -> Params:
     return {}
 
 

@@ -358,14 +358,14 @@ async def test_an_answer_that_names_nobody_comes_by_a_connection_of_its_own() ->
     async with serving(says_twice(nameless, whole(granted()))) as there:
         upstream = UpstreamClient(outbound(f"127.0.0.1:{there.port}"))
         for name in ("t", "u"):
-            found = await upstream.assume(
+            credentials = await upstream.assume(
                 AccountId(ACCOUNT),
                 f"http://127.0.0.1:{there.port}",
                 {**PARAMETERS, "RoleSessionName": name},
                 region="eu-west-1",
                 keys=None,
             )
-            assert found.arn.endswith(f":assumed-role/ReadOnly/{name}")
+            assert credentials.arn.endswith(f":assumed-role/ReadOnly/{name}")
         assert there.asked == 2
         await upstream.close()
 
@@ -375,10 +375,10 @@ async def test_only_answers_that_name_their_session_come_by_a_kept_connection() 
     async with serving(says_twice(token, token.replace(b"mine", b"else"))) as there:
         upstream = UpstreamClient(outbound(f"127.0.0.1:{there.port}"))
         for _ in range(3):
-            found = await upstream.signin_token(
+            text = await upstream.signin_token(
                 AccountId(ACCOUNT), f"http://127.0.0.1:{there.port}/federation", KEYS
             )
-            assert found == "mine"
+            assert text == "mine"
         assert there.asked == 3
         await upstream.close()
     async with serving(says_twice(whole(PUT), whole(PUT))) as there:
@@ -401,7 +401,7 @@ async def test_the_session_of_a_role_is_known_by_its_arn(role: str, arn: str) ->
     user = f"<AssumedRoleUser><Arn>{arn}</Arn></AssumedRoleUser>"
     async with serving(says(whole(granted(user=user)))) as there:
         upstream = UpstreamClient(outbound(f"127.0.0.1:{there.port}"))
-        found = await upstream.assume(
+        credentials = await upstream.assume(
             AccountId(ACCOUNT),
             f"http://127.0.0.1:{there.port}",
             {**PARAMETERS, "RoleArn": role},
@@ -409,25 +409,25 @@ async def test_the_session_of_a_role_is_known_by_its_arn(role: str, arn: str) ->
             keys=None,
         )
         await upstream.close()
-    assert found.arn == arn
+    assert credentials.arn == arn
 
 
 async def test_credentials_are_read_from_aws_form() -> None:
     async with serving(says(whole(granted()))) as there:
-        found = await ask_at(there)
-    assert found.access_key_id == "ASIAEXAMPLE"
-    assert found.secret_access_key.reveal() == "wJal"
-    assert found.arn.endswith(":assumed-role/ReadOnly/t")
-    assert HOUR * 0.9 < found.expiration - datetime.now(UTC) <= HOUR
-    assert "wJal" not in repr(found)
+        credentials = await ask_at(there)
+    assert credentials.access_key_id == "ASIAEXAMPLE"
+    assert credentials.secret_access_key.reveal() == "wJal"
+    assert credentials.arn.endswith(":assumed-role/ReadOnly/t")
+    assert HOUR * 0.9 < credentials.expiration - datetime.now(UTC) <= HOUR
+    assert "wJal" not in repr(credentials)
 
 
 @pytest.mark.parametrize("minutes", [0, 2])
 async def test_credentials_come_with_what_the_clock_there_says(minutes: int) -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(minutes=minutes), usegmt=True)
     async with serving(says(whole(granted(), 200, f"date: {date}"))) as there:
-        found = await ask_at(there)
-    assert found.seconds_ahead == pytest.approx(60 * minutes, abs=20)
+        credentials = await ask_at(there)
+    assert credentials.seconds_ahead == pytest.approx(60 * minutes, abs=20)
 
 
 async def test_an_end_without_a_zone_is_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -612,9 +612,9 @@ async def test_an_upstreams_clock_is_read_from_any_answer(minutes: int) -> None:
         await writer.drain()
 
     async with serving(serve) as there:
-        found = await seconds_ahead(there.port)
-    assert found is not None
-    assert abs(found - 60 * minutes) < upstream_client.SKEW_SECONDS
+        match = await seconds_ahead(there.port)
+    assert match is not None
+    assert abs(match - 60 * minutes) < upstream_client.SKEW_SECONDS
 
 
 async def test_an_upstream_without_a_clock_or_an_answer() -> None:
@@ -669,11 +669,11 @@ async def test_requests_beyond_the_limit_are_refused_at_once(
                 keys=None,
             )
 
-        found = await asyncio.gather(
+        results = await asyncio.gather(
             *(assume(slow) for _ in range(4)), assume(quick), return_exceptions=True
         )
         await upstream.close()
-    kinds = [type(one) for one in found]
+    kinds = [type(entry) for entry in results]
     assert kinds == [Unclear, Unclear, Unreachable, Unreachable, UpstreamCredentials]
 
 
@@ -688,9 +688,9 @@ async def test_requests_that_have_ended_do_not_count(
 
     async with serving(serve) as there:
         upstream = UpstreamClient(outbound(f"127.0.0.1:{there.port}"))
-        found = [await asking(upstream, there) for _ in range(5)]
+        results = [await asking(upstream, there) for _ in range(5)]
         await upstream.close()
-    assert found == [
+    assert results == [
         UpstreamCredentials,
         Unclear,
         Refused,
@@ -715,7 +715,7 @@ async def asking(
 ) -> type[object]:
     """The kind of what is answered, or raised."""
     try:
-        found: object = await upstream.assume(
+        stored_error: object = await upstream.assume(
             AccountId(account),
             f"http://127.0.0.1:{there.port}",
             PARAMETERS,
@@ -723,8 +723,8 @@ async def asking(
             keys=None,
         )
     except (Refused, Unreachable, Unclear) as error:
-        found = error
-    return type(found)
+        stored_error = error
+    return type(stored_error)
 
 
 PUT = (

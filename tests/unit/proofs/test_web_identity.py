@@ -30,8 +30,8 @@ from tests.support.oidc_issuer import OidcIssuer, serving
 from tests.support.provisioned import NO_DIRECTORY, People, person
 from tests.support.rows import cases
 
-ONE, TWO = AccountId("111111111111"), AccountId("222222222222")
-ROLE = f"arn:aws:iam::{ONE}:role/Deploy"
+FIRST, SECOND = AccountId("111111111111"), AccountId("222222222222")
+ROLE = f"arn:aws:iam::{FIRST}:role/Deploy"
 ISSUER = OidcIssuer("https://Idp.example/Tenant")
 SKEW = timedelta(seconds=60)
 
@@ -43,7 +43,7 @@ class Providers:
     known: dict[tuple[str, str], OidcProvider] = field(default_factory=dict)
 
     def register(
-        self, issuer: OidcIssuer, account: AccountId = ONE, **options: Any
+        self, issuer: OidcIssuer, account: AccountId = FIRST, **options: Any
     ) -> OidcProvider:
         options.setdefault("StaticJwks", issuer.jwks())
         if options["StaticJwks"] is None:
@@ -85,14 +85,14 @@ def prover(providers: Providers, keys: IssuerKeys) -> WebIdentityProver:
     return WebIdentityProver(providers, keys, NO_DIRECTORY, skew=SKEW)
 
 
-async def prove(prover: WebIdentityProver, token: str, **given: Any) -> Any:
-    given.setdefault("account", ONE)
-    return await prover.prove(token, now=datetime.now(UTC), **given)
+async def prove(prover: WebIdentityProver, token: str, **params: Any) -> Any:
+    params.setdefault("account", FIRST)
+    return await prover.prove(token, now=datetime.now(UTC), **params)
 
 
-async def refusal(prover: WebIdentityProver, token: str, **given: Any) -> BrokerError:
+async def refusal(prover: WebIdentityProver, token: str, **params: Any) -> BrokerError:
     with pytest.raises(BrokerError) as caught:
-        await prove(prover, token, **given)
+        await prove(prover, token, **params)
     return caught.value
 
 
@@ -122,7 +122,7 @@ async def test_a_token_becomes_an_identity_in_aws_s_terms(
         },
     )
     identity = await prove(prover, token, role_arn=ROLE)
-    arn = f"arn:aws:iam::{ONE}:oidc-provider/Idp.example/Tenant"
+    arn = f"arn:aws:iam::{FIRST}:oidc-provider/Idp.example/Tenant"
     assert identity.provider_arn == arn
     assert identity.provider_id == provider.unique_id
     assert identity.principal.type is PrincipalType.WEB_IDENTITY
@@ -212,7 +212,7 @@ async def test_the_roles_claim_opens_only_what_it_names(
 async def test_an_issuer_without_provider_in_this_account_is_named(
     prover: WebIdentityProver, providers: Providers
 ) -> None:
-    providers.register(ISSUER, TWO)
+    providers.register(ISSUER, SECOND)
     error = await refusal(prover, ISSUER.token())
     assert isinstance(error, InvalidIdentityToken)
     assert error.message == (
@@ -271,13 +271,13 @@ async def test_two_accounts_with_one_issuer_and_different_keys_never_meet(
 ) -> None:
     other = OidcIssuer(ISSUER.url)
     other.add_key("key-1", number=5)
-    providers.register(ISSUER, ONE)
-    providers.register(other, TWO)
+    providers.register(ISSUER, FIRST)
+    providers.register(other, SECOND)
     for _ in ("cold", "warm"):
-        assert await prove(prover, ISSUER.token(), account=ONE)
-        assert await prove(prover, other.token(), account=TWO)
-        await refusal(prover, other.token(), account=ONE)
-        await refusal(prover, ISSUER.token(), account=TWO)
+        assert await prove(prover, ISSUER.token(), account=FIRST)
+        assert await prove(prover, other.token(), account=SECOND)
+        await refusal(prover, other.token(), account=FIRST)
+        await refusal(prover, ISSUER.token(), account=SECOND)
 
 
 async def test_internal_issuers_keys_are_fetched_and_rotate_without_a_failure(
@@ -290,7 +290,7 @@ async def test_internal_issuers_keys_are_fetched_and_rotate_without_a_failure(
         providers.register(server.issuer, StaticJwks=None)
         identity = await prove(prover, server.issuer.token())
         at = f"127.0.0.1:{server.port}"
-        assert identity.provider_arn == f"arn:aws:iam::{ONE}:oidc-provider/{at}"
+        assert identity.provider_arn == f"arn:aws:iam::{FIRST}:oidc-provider/{at}"
         assert identity.context[f"{at}:sub"] == ("alice",)
         server.issuer.add_key("key-2", number=2)
         clock.step(11)

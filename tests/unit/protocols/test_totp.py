@@ -26,8 +26,8 @@ def test_the_codes_are_those_of_the_specification(at: int) -> None:
 @pytest.mark.parametrize(("at", "period"), [(0, 30), (1750000000, 30), (7, 60)])
 def test_the_codes_are_those_of_oathtool(at: int, period: int) -> None:
     seed = bytes(range(40))
-    shown = oath_code(base64.b32encode(seed).decode(), at, period)
-    assert totp_code(seed, totp_step(at, period)) == shown
+    text = oath_code(base64.b32encode(seed).decode(), at, period)
+    assert totp_code(seed, totp_step(at, period)) == text
 
 
 def test_a_code_stands_for_the_first_step_that_fits() -> None:

@@ -27,9 +27,9 @@ def test_a_request_id_is_in_the_order_of_time(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(time, "time_ns", lambda n=milliseconds: n * 1_000_000)
         ids.append(entropy.new_request_id())
     assert ids == sorted(ids)
-    read = [uuid.UUID(one) for one in ids]
-    assert [one.int >> 80 for one in read] == moments
-    assert {(one.version, one.variant) for one in read} == {(7, uuid.RFC_4122)}
+    read = [uuid.UUID(text) for text in ids]
+    assert [entry.int >> 80 for entry in read] == moments
+    assert {(entry.version, entry.variant) for entry in read} == {(7, uuid.RFC_4122)}
 
 
 FORK = """

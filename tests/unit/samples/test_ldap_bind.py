@@ -76,17 +76,17 @@ def test_every_cut_and_every_changed_octet_is_refused_or_read() -> None:
         for octet in range(256):
             changed = SENT[:place] + bytes([octet]) + SENT[place + 1 :]
             try:
-                found = received(changed)
+                results = received(changed)
             except (BindMalformed, asyncio.IncompleteReadError):
                 continue
-            assert len(found.name + found.password) <= len(b"alicehello")
+            assert len(results.name + results.password) <= len(b"alicehello")
 
 
 def test_the_result_repeats_the_number() -> None:
-    given = SimpleBind(b"\x12\x34", b"", b"")
+    values = SimpleBind(b"\x12\x34", b"", b"")
     assert (
-        given.result(ResultCode.SUCCESS).hex() == "300d020212346107" + "0a010004000400"
+        values.result(ResultCode.SUCCESS).hex() == "300d020212346107" + "0a010004000400"
     )
-    refused = given.result(ResultCode.INVALID_CREDENTIALS, "é" * 500)
+    refused = values.result(ResultCode.INVALID_CREDENTIALS, "é" * 500)
     assert refused[:2] == bytes([0x30, len(refused) - 2])
     assert refused.endswith(b"\x04\x64" + b"?" * 100)

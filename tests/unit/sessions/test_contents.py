@@ -76,9 +76,9 @@ def test_a_full_session_comes_back_whole(session: Session) -> None:
 def test_every_member_of_a_session_is_carried(session: Session, name: str) -> None:
     """A member added to Session must be added to the token's contents, too."""
     whole = full(session)
-    given = getattr(whole, name)
-    assert given, "give the full session a value for the new member"
-    assert getattr(round_trip(whole), name) == given
+    params = getattr(whole, name)
+    assert params, "give the full session a value for the new member"
+    assert getattr(round_trip(whole), name) == params
 
 
 def test_ancestors_of_earlier_versions_have_the_account_of_their_key_id() -> None:
@@ -94,20 +94,20 @@ def test_ancestors_of_earlier_versions_have_the_account_of_their_key_id() -> Non
 
 @pytest.mark.parametrize("kind", list(SessionKind))
 def test_every_kind_of_session_is_carried(session: Session, kind: SessionKind) -> None:
-    given = structs.replace(session, kind=kind)
-    assert round_trip(given) == given
+    values = structs.replace(session, kind=kind)
+    assert round_trip(values) == values
 
 
 def test_long_contents_are_deflated(session: Session) -> None:
     tags = {f"Department{n}": "engineering" for n in range(50)}
-    given = structs.replace(session, tags=tags)
-    assert len(encode_session(given)) < len(str(tags)) / 3
-    assert round_trip(given) == given
+    values = structs.replace(session, tags=tags)
+    assert len(encode_session(values)) < len(str(tags)) / 3
+    assert round_trip(values) == values
 
 
 def test_lone_surrogates_do_not_break_a_mint(session: Session) -> None:
-    given = structs.replace(session, identity_context={"i:sub": ("\ud800",)})
-    assert round_trip(given) == given
+    values = structs.replace(session, identity_context={"i:sub": ("\ud800",)})
+    assert round_trip(values) == values
 
 
 @cases("raw")
@@ -138,9 +138,9 @@ def test_what_could_not_be_read_again_is_not_written(session: Session) -> None:
             f"{number:02}{chr(0x20000) * 126}": chr(0x20001) * (256 - shortening)
             for number in range(50)
         }
-        given = structs.replace(session, tags=tags)
+        values = structs.replace(session, tags=tags)
         try:
-            assert round_trip(given) == given
+            assert round_trip(values) == values
         except PackedPolicyTooLarge:
             assert shortening < 60, "what is short enough is taken"
         else:

@@ -34,11 +34,13 @@ async def test_a_mint_gives_credentials_that_end_on_a_whole_second(
     world: World,
 ) -> None:
     minted = await world.mint(duration_seconds=900)
-    given = minted.credentials
-    assert given.expiration == START.replace(microsecond=0) + timedelta(seconds=900)
-    assert find_account_of_key_id(given.access_key_id) == ACCOUNT
-    assert given.access_key_id.startswith("ASIA")
-    assert len(given.secret_access_key.reveal()) == 40
+    credentials = minted.credentials
+    assert credentials.expiration == START.replace(microsecond=0) + timedelta(
+        seconds=900
+    )
+    assert find_account_of_key_id(credentials.access_key_id) == ACCOUNT
+    assert credentials.access_key_id.startswith("ASIA")
+    assert len(credentials.secret_access_key.reveal()) == 40
     assert minted.session.issued_at_ms == ISSUED_MS
     assert minted.packed_policy_size == 0
 
@@ -77,14 +79,14 @@ async def test_the_durable_record_describes_the_session_and_no_secret(
     world: World,
 ) -> None:
     minted = await world.mint(tags={"Team": "blue"}, source_identity="alice")
-    found = await world.stores.ledger.find("event-1")
-    assert found is not None
-    assert found.session is not None
-    assert found.session["access_key_id"] == minted.credentials.access_key_id
-    assert found.session["expires_at"] == minted.session.expires_at
-    assert found.session["tags"] == {"Team": "blue"}
-    assert found.session["source_identity"] == "alice"
-    text = json.dumps(found.session)
+    record = await world.stores.ledger.find("event-1")
+    assert record is not None
+    assert record.session is not None
+    assert record.session["access_key_id"] == minted.credentials.access_key_id
+    assert record.session["expires_at"] == minted.session.expires_at
+    assert record.session["tags"] == {"Team": "blue"}
+    assert record.session["source_identity"] == "alice"
+    text = json.dumps(record.session)
     assert minted.credentials.session_token.reveal() not in text
     assert minted.credentials.secret_access_key.reveal() not in text
 

@@ -25,8 +25,8 @@ from tests.unit.sessions.conftest import FakeClock
 
 
 def opens(keyring: Keyring, clock: FakeClock, number: int) -> bool:
-    found = keyring.find_opening_key(KeyKind.SESSION, number, clock.now())
-    return found is not None
+    opening_key = keyring.find_opening_key(KeyKind.SESSION, number, clock.now())
+    return opening_key is not None
 
 
 def test_a_new_keyring_is_private_whatever_the_umask(

@@ -44,8 +44,8 @@ def revoked(keys: SealingKeys, number: int, now: datetime = NOW) -> SealingKeys:
 
 
 def number_sealing(keys: SealingKeys, kind: KeyKind, at: datetime) -> int | None:
-    found = find_sealing(keys, kind, at)
-    return found and found.number
+    sealing_key = find_sealing(keys, kind, at)
+    return sealing_key and sealing_key.number
 
 
 def test_the_wrapping_is_the_one_that_is_written_down(born: SealingKeys) -> None:

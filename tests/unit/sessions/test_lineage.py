@@ -107,7 +107,7 @@ async def test_what_came_from_a_revoked_session_ends_and_nothing_else(
     for minted in (*family, sibling):
         assert await is_live(two, minted)
     await revoke(two, b)
-    assert [await is_live(two, one) for one in family] == [True, False, False]
+    assert [await is_live(two, result) for result in family] == [True, False, False]
     await revoke(two, a)
     assert not await is_live(two, a)
     assert await is_live(two, sibling)
@@ -137,9 +137,9 @@ async def test_in_a_long_chain_every_session_ends_what_came_from_it(
     made = await chain(world, 30)
     branch = await chain(world, 30)
     await revoke(world, made[revoked])
-    lives = [await is_live(world, one) for one in made]
+    lives = [await is_live(world, result) for result in made]
     assert lives == [number < revoked for number in range(30)]
-    assert all([await is_live(world, one) for one in branch])
+    assert all([await is_live(world, result) for result in branch])
 
 
 async def test_a_chain_that_never_ends_keeps_its_size(world: World) -> None:
@@ -162,7 +162,7 @@ async def test_a_mark_on_a_role_reaches_what_came_from_its_folded_sessions(
     for _ in range(KEPT + 3):
         two.clock.move(1)
         last = await child_of(two, last)
-    assert [one.principal_id for one in last.session.lineage.folded] == [
+    assert [ancestors.principal_id for ancestors in last.session.lineage.folded] == [
         OTHER_ROLE.role_id,
         ROLE.role_id,
     ]
@@ -258,11 +258,11 @@ async def test_an_account_that_is_gone_counts_as_revoked(two: World) -> None:
 
 async def test_key_ids_that_collide_are_revoked_apart(world: World) -> None:
     """Key ids hold 39 random bits: nothing may follow from the id alone."""
-    one, two = await world.mint(), await world.mint()
-    clash = replace(two.session, access_key_id=one.session.access_key_id)
+    result, two = await world.mint(), await world.mint()
+    clash = replace(two.session, access_key_id=result.session.access_key_id)
     token, _ = world.sealer.seal(clash, account_salt=SALT, now=world.clock.now())
-    await revoke(world, one)
-    assert not await is_live(world, one)
+    await revoke(world, result)
+    assert not await is_live(world, result)
     assert await world.resolver.resolve(
         clash.access_key_id, token.reveal(), world.clock.now()
     )
@@ -277,14 +277,14 @@ def test_subjects_are_told_apart_by_issuer_and_subject() -> None:
 def test_a_factor_counts_for_anyone_who_the_lineage_goes_back_to(
     session: Session,
 ) -> None:
-    shown = replace(session, mfa_at=1, lineage=by_key())
-    assert has_shown_mfa(shown, USER.user_id) is True
+    view = replace(session, mfa_at=1, lineage=by_key())
+    assert has_shown_mfa(view, USER.user_id) is True
     unshown = replace(session, lineage=by_key())
     assert has_shown_mfa(unshown, USER.user_id) is False
-    for made, answer in ((shown, True), (unshown, False)):
+    for made, answer in ((view, True), (unshown, False)):
         after = replace(session, lineage=descend(made))
         assert has_shown_mfa(after, USER.user_id) is answer
-    assert has_shown_mfa(shown, "AIDASOMEBODYELSE") is None
+    assert has_shown_mfa(view, "AIDASOMEBODYELSE") is None
     own = replace(session, kind=SessionKind.FEDERATION_TOKEN, principal_id=USER.user_id)
     assert has_shown_mfa(own, USER.user_id) is False
 
@@ -320,11 +320,14 @@ async def test_a_token_of_the_version_before_ends_with_what_it_knows_of(
 ) -> None:
     session, token = old_token
     now = world.clock.now()
-    found = await world.resolver.resolve(session.access_key_id, token, now)
-    assert (found.session.mint_id, found.session.name) == ("", "job")
-    made = await world.mint(lineage=descend(found.session))
+    resolved_session = await world.resolver.resolve(session.access_key_id, token, now)
+    assert (resolved_session.session.mint_id, resolved_session.session.name) == (
+        "",
+        "job",
+    )
+    made = await world.mint(lineage=descend(resolved_session.session))
     assert await is_live(world, made)
-    record = describe_session(found.session, "arn")
+    record = describe_session(resolved_session.session, "arn")
     async with world.stores.directory.change(ACCOUNT) as change:
         if revoked is None:
             await revoke_session(change, record, now=now)

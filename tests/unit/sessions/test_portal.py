@@ -66,8 +66,8 @@ async def test_a_worker_remembers_so_many_and_so_much(
         assert await sessions.find(handle, now) is not None
     for handle in handles:
         await sessions._handles.forget(handle)
-    found = [await sessions.find(handle, now) is not None for handle in handles]
-    assert found == remembered
+    results = [await sessions.find(handle, now) is not None for handle in handles]
+    assert results == remembered
     for handle in handles:
         await sessions.forget(handle)
     assert sessions._remembered._size == 0

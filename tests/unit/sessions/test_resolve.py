@@ -66,24 +66,24 @@ async def test_a_session_acts_as_what_it_was_made_for(
     world: World, order: dict[str, object], arn: str, userid: str
 ) -> None:
     minted = await world.mint(**order)
-    found = await world.resolve(minted)
-    assert found.caller.principal.arn == arn
-    assert found.caller.principal.userid == userid
-    assert found.session == minted.session
+    session = await world.resolve(minted)
+    assert session.caller.principal.arn == arn
+    assert session.caller.principal.userid == userid
+    assert session.session == minted.session
     secret = minted.credentials.secret_access_key
-    assert found.secret.reveal() == secret.reveal()
+    assert session.secret.reveal() == secret.reveal()
 
 
 async def test_a_role_sessions_principal_arn_has_the_roles_path(world: World) -> None:
-    found = await world.resolve(await world.mint())
-    assert found.caller.principal.principal_arn == ROLE.arn
+    session = await world.resolve(await world.mint())
+    assert session.caller.principal.principal_arn == ROLE.arn
 
 
 async def test_session_tags_replace_the_roles_own(world: World) -> None:
-    found = await world.resolve(await world.mint(tags={"Team": "blue"}))
-    assert found.caller.principal_tags == {"Team": "blue", "Stage": "prod"}
-    found = await world.resolve(await world.mint(**OF_A_USER))
-    assert found.caller.principal_tags == {"Stage": "test"}
+    session = await world.resolve(await world.mint(tags={"Team": "blue"}))
+    assert session.caller.principal_tags == {"Team": "blue", "Stage": "prod"}
+    session = await world.resolve(await world.mint(**OF_A_USER))
+    assert session.caller.principal_tags == {"Stage": "test"}
 
 
 async def test_changed_tags_are_seen_by_sessions_that_are_there(world: World) -> None:
@@ -111,12 +111,12 @@ async def test_a_key_id_without_its_token_is_refused(world: World, token: str) -
 
 
 async def test_another_sessions_token_is_refused(world: World) -> None:
-    one, two = await world.mint(), await world.mint()
-    await world.resolve(one)
+    result, two = await world.mint(), await world.mint()
+    await world.resolve(result)
     await world.resolve(two)
     with pytest.raises(InvalidClientTokenId):
         await world.resolver.resolve(
-            one.credentials.access_key_id,
+            result.credentials.access_key_id,
             two.credentials.session_token.reveal(),
             world.clock.now(),
         )
@@ -146,11 +146,11 @@ async def test_sessions_whose_key_ids_collide_stay_apart(world: World) -> None:
         )
         tokens.append((session, token.reveal(), secret.reveal()))
     for session, token, secret in tokens * 2:
-        found = await world.resolver.resolve(
+        resolved_session = await world.resolver.resolve(
             session.access_key_id, token, world.clock.now()
         )
-        assert found.session == session
-        assert found.secret.reveal() == secret
+        assert resolved_session.session == session
+        assert resolved_session.secret.reveal() == secret
 
 
 async def test_a_session_ends_at_its_expiry(world: World) -> None:
@@ -190,12 +190,12 @@ async def test_expiry_is_told_before_the_roles_end(world: World) -> None:
 
 
 async def test_belonging_is_told_before_expiry(world: World) -> None:
-    one = await world.mint(duration_seconds=900)
+    result = await world.mint(duration_seconds=900)
     two = await world.mint(duration_seconds=900)
     world.clock.move(901)
     with pytest.raises(InvalidClientTokenId):
         await world.resolver.resolve(
-            one.credentials.access_key_id,
+            result.credentials.access_key_id,
             two.credentials.session_token.reveal(),
             world.clock.now(),
         )
@@ -273,11 +273,11 @@ async def test_a_revoked_sealing_key_ends_sessions_that_were_opened_before(
 
 
 async def test_one_session_can_be_revoked(world: World) -> None:
-    one, two = await world.mint(), await world.mint()
-    await world.resolve(one)
-    await revoke(world, one)
+    result, two = await world.mint(), await world.mint()
+    await world.resolve(result)
+    await revoke(world, result)
     with pytest.raises(ExpiredToken) as caught:
-        await world.resolve(one)
+        await world.resolve(result)
     assert "was revoked" in caught.value.detail
     assert await world.resolve(two)
 
@@ -367,13 +367,13 @@ async def test_without_the_database_nothing_is_decided(world: World) -> None:
 async def test_the_tokens_used_last_are_remembered_up_to_a_bound(world: World) -> None:
     world.remember_at_most(3)
     first, second, third, fourth = [await world.mint() for _ in range(4)]
-    found = {}
-    for one in (first, second, third, first, fourth):
-        found[one.session.access_key_id] = await world.resolve(one)
+    results = {}
+    for result in (first, second, third, first, fourth):
+        results[result.session.access_key_id] = await world.resolve(result)
     # What is remembered is resolved to the very same thing.
-    for one in (third, first, fourth):
-        assert await world.resolve(one) is found[one.session.access_key_id]
-    assert await world.resolve(second) is not found[second.session.access_key_id]
+    for result in (third, first, fourth):
+        assert await world.resolve(result) is results[result.session.access_key_id]
+    assert await world.resolve(second) is not results[second.session.access_key_id]
 
 
 async def test_tokens_with_long_contents_are_remembered_in_smaller_numbers(
@@ -391,16 +391,16 @@ async def test_tokens_with_long_contents_are_remembered_in_smaller_numbers(
 
     long = {"tags": {"Team": "b" * 200}}
     first, *others = [await world.mint(**long) for _ in range(5)]
-    found = await resolve(first)
+    match = await resolve(first)
     for minted in others[:3]:
         await resolve(minted)
-    assert await resolve(first) is found
+    assert await resolve(first) is match
     await resolve(others[3])
-    assert await resolve(first) is found
+    assert await resolve(first) is match
     assert len(resolver._opened) == 4
     huge = await world.mint(tags={f"k{n}": "c" * 250 for n in range(5)})
     assert await resolve(huge) is not await resolve(huge)
-    assert await resolve(first) is found
+    assert await resolve(first) is match
 
 
 async def test_a_refused_token_is_not_remembered(world: World) -> None:

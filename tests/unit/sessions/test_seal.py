@@ -113,8 +113,8 @@ def test_the_construction_is_the_one_that_is_written_down(
 
 
 def test_no_two_tokens_of_a_session_are_alike(seals: Seals, session: Session) -> None:
-    (one, one_secret), (two, two_secret) = seals.seal(session), seals.seal(session)
-    assert one != two
+    (text, one_secret), (two, two_secret) = seals.seal(session), seals.seal(session)
+    assert text != two
     assert one_secret != two_secret
 
 
@@ -292,9 +292,9 @@ def test_neither_token_nor_secret_shows_in_a_repr(
     seals: Seals, session: Session
 ) -> None:
     token, secret = seals.seal(session)
-    shown = repr(seals.open(session, token))
-    assert secret not in shown
-    assert token not in shown
+    text = repr(seals.open(session, token))
+    assert secret not in text
+    assert token not in text
 
 
 def test_derived_account_keys_are_bounded(seals: Seals, session: Session) -> None:

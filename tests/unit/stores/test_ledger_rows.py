@@ -31,8 +31,8 @@ def test_what_json_does_not_know_is_written_down_plainly() -> None:
         parameters={"when": AT, "some": frozenset({"b", "a"}), "raw": b"secret"},
     )
     event_id, at, account, *_, body, _ = encode_audit(record)
-    found = decode_audit(event_id, at, account, body)
-    assert found.parameters == {
+    audit_record = decode_audit(event_id, at, account, body)
+    assert audit_record.parameters == {
         "when": AT.isoformat(),
         "some": ["a", "b"],
         "raw": "(6 bytes)",
@@ -40,8 +40,8 @@ def test_what_json_does_not_know_is_written_down_plainly() -> None:
 
 
 def test_members_that_a_newer_version_wrote_are_left_out() -> None:
-    found = decode_audit("1", 0, "", '{"door":"api","action":"x","novel":1}')
-    assert (found.door, found.account) == ("api", None)
+    record = decode_audit("1", 0, "", '{"door":"api","action":"x","novel":1}')
+    assert (record.door, record.account) == ("api", None)
 
 
 def test_times_are_kept_to_the_microsecond() -> None:

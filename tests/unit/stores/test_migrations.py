@@ -78,11 +78,11 @@ async def test_a_current_database_is_recognised_without_alembic(
 
 
 def _open_files() -> set[str]:
-    found = set()
+    results = set()
     for link in Path("/proc/self/fd").iterdir():
         with suppress(OSError):  # closed meanwhile
-            found.add(str(link.readlink()))
-    return found
+            results.add(str(link.readlink()))
+    return results
 
 
 async def test_a_failed_migration_leaves_no_half_schema(

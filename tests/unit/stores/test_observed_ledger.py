@@ -53,10 +53,10 @@ async def test_mints_replays_and_records_are_told_apart(stores: Stores) -> None:
 async def test_what_is_read_comes_from_the_ledger_below(stores: Stores) -> None:
     ledger = ObservedLedger(stores.ledger, lambda *_: None)
     await ledger.mint(record("one"), None)
-    found = await ledger.find("one")
-    assert found is not None
+    audit_record = await ledger.find("one")
+    assert audit_record is not None
     page = await ledger.search(AuditFilter(event_id="one"), PageRequest())
-    assert page.items == (found,)
+    assert page.items == (audit_record,)
     later = NOW + timedelta(days=1)
     await ledger.purge(marks_before=later, audit_before=later)
     assert await ledger.find("one") is None

@@ -146,13 +146,13 @@ async def test_a_purge_removes_what_has_expired_only(tmp_path: Path) -> None:
 
 def test_counters_are_shared_and_never_grow(tmp_path: Path) -> None:
     path = tmp_path / "rates"
-    one, two = SharedRates(path), SharedRates(path)
+    rates, two = SharedRates(path), SharedRates(path)
     size = path.stat().st_size
-    assert [one.count("a", b"k", 7), two.count("a", b"k", 7)] == [1, 2]
-    assert one.count("a", b"k", 8) == 1
+    assert [rates.count("a", b"k", 7), two.count("a", b"k", 7)] == [1, 2]
+    assert rates.count("a", b"k", 8) == 1
     for n in range(30_000):
-        one.count("a", n.to_bytes(4, "big"), 8)
+        rates.count("a", n.to_bytes(4, "big"), 8)
     assert path.stat().st_size == size
     assert two.count("a", b"k", 8) == 2
-    one.close()
+    rates.close()
     two.close()

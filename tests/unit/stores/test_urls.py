@@ -24,9 +24,9 @@ def test_a_file_is_given_as_a_url_or_a_path(url: str, path: str) -> None:
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres"])
 def test_a_postgresql_address_keeps_its_parameters(scheme: str) -> None:
     rest = "u:p%40@db:5433/name?sslmode=require"
-    found = parse_database_url(f"{scheme}://{rest}")
-    assert found == PostgresqlLocation(f"postgresql://{rest}")
-    assert "p%40" not in repr(found)
+    location = parse_database_url(f"{scheme}://{rest}")
+    assert location == PostgresqlLocation(f"postgresql://{rest}")
+    assert "p%40" not in repr(location)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from tests.support.saml_idp import key_pair
 from tests.wire.errors.world import READER, SAML, WORKER, World
 
 Way = Callable[[World], Awaitable[Reply]]
-WHO = urlencode({"Action": "GetCallerIdentity", "Version": "2011-06-15"})
+CALLER = urlencode({"Action": "GetCallerIdentity", "Version": "2011-06-15"})
 WAYS: dict[str, Way] = {}
 
 
@@ -62,13 +62,13 @@ async def outbound(world: World) -> AsyncIterator[None]:
 
 @way
 async def another_path(world: World) -> Reply:
-    return await world.form(WHO, url=f"{ORIGIN}/elsewhere")
+    return await world.form(CALLER, url=f"{ORIGIN}/elsewhere")
 
 
 @way
 async def post_without_form(world: World) -> Reply:
     answer = await world.broker.http.post(
-        "/", content=WHO, headers={"content-type": "text/plain"}
+        "/", content=CALLER, headers={"content-type": "text/plain"}
     )
     return Reply(answer.status_code, answer.headers, answer.content)
 
@@ -88,7 +88,7 @@ async def huge_body(world: World) -> Reply:
 
 @way
 async def huge_query(world: World) -> Reply:
-    return await world.get(f"{WHO}&x=" + "a" * 16_384)
+    return await world.get(f"{CALLER}&x=" + "a" * 16_384)
 
 
 @way
@@ -205,14 +205,14 @@ async def wrong_code(world: World) -> Reply:
 
     made = await world.iam("CreateVirtualMFADevice", VirtualMFADeviceName="phone")
     device = made["VirtualMFADevice"]
-    shown = Device(device["Base32StringSeed"].decode())
+    view = Device(device["Base32StringSeed"].decode())
     await world.iam(
         "EnableMFADevice",
         UserName="user",
         SerialNumber=device["SerialNumber"],
-        **shown.pair(),
+        **view.pair(),
     )
-    wrong = f"{(int(shown.code()) + 1) % 10**6:06}"
+    wrong = f"{(int(view.code()) + 1) % 10**6:06}"
     return await world.call(
         "sts:GetSessionToken", SerialNumber=device["SerialNumber"], TokenCode=wrong
     )
@@ -404,13 +404,13 @@ async def wrong_region_at_regional_host(world: World) -> Reply:
         folder, regions="eu-west-3", home_region="eu-west-3"
     ) as strict:
         key = await strict.create_account(ACCOUNT)
-        return await strict.post("sts", WHO, key, region="mars-north-1")
+        return await strict.post("sts", CALLER, key, region="mars-north-1")
 
 
 @way
 async def scope_of_another_service(world: World) -> Reply:
     key = world.keys["user"]
-    return await world.broker.post("s3", WHO, key)
+    return await world.broker.post("s3", CALLER, key)
 
 
 @way
@@ -457,14 +457,14 @@ async def host_unsigned(world: World) -> Reply:
 
 @way
 async def unknown_key(world: World) -> Reply:
-    return await world.broker.post("sts", WHO, Key("AKIARZPUZDIKAAAACAQD", "a" * 40))
+    return await world.broker.post("sts", CALLER, Key("AKIARZPUZDIKAAAACAQD", "a" * 40))
 
 
 @way
 async def session_key_without_token(world: World) -> Reply:
     key = world.keys["role"]
     assert key is not None
-    return await world.broker.post("sts", WHO, replace(key, session_token=None))
+    return await world.broker.post("sts", CALLER, replace(key, session_token=None))
 
 
 @way
@@ -473,7 +473,7 @@ async def token_of_another_session(world: World) -> Reply:
     assert role is not None
     assert session is not None
     mixed = replace(role, session_token=session.session_token)
-    return await world.broker.post("sts", WHO, mixed)
+    return await world.broker.post("sts", CALLER, mixed)
 
 
 @way
@@ -485,14 +485,14 @@ async def inactive_key(world: World) -> Reply:
         AccessKeyId=key.access_key_id,
         Status="Inactive",
     )
-    return await world.broker.post("sts", WHO, key)
+    return await world.broker.post("sts", CALLER, key)
 
 
 @way
 async def session_over(world: World) -> Reply:
     brief = await world.mint("GetScopedCredentials", "role", DurationSeconds=1)
     async with moved(world, 5):
-        return await world.broker.post("sts", WHO, brief)
+        return await world.broker.post("sts", CALLER, brief)
 
 
 @way

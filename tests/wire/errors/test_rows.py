@@ -42,12 +42,12 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
 
 
 async def provoke(world: World, row: dict[str, Any]) -> Reply:
-    given = filled(row.get("given", {}), world.texts)
+    params = filled(row.get("given", {}), world.texts)
     if "call" in row:
         operation, caller, more = row["call"]
         return await world.call(operation, caller, **filled(more, world.texts))
     if "web" in row:
-        return await world.web(row["web"], **given)
+        return await world.web(row["web"], **params)
     if "saml" in row:
         return await world.saml(**row["saml"])
     if "form" in row:
@@ -55,13 +55,13 @@ async def provoke(world: World, row: dict[str, Any]) -> Reply:
     return await WAYS[row["special"]](world)
 
 
-def filled(given: Any, texts: dict[str, str]) -> Any:
+def filled(params: Any, texts: dict[str, str]) -> Any:
     """What is known when the broker runs, in place of its name."""
-    if isinstance(given, dict):
-        return {key: filled(value, texts) for key, value in given.items()}
-    if isinstance(given, str) and given[1:-1] in texts:
-        return texts[given[1:-1]]
-    return given
+    if isinstance(params, dict):
+        return {key: filled(value, texts) for key, value in params.items()}
+    if isinstance(params, str) and params[1:-1] in texts:
+        return texts[params[1:-1]]
+    return params
 
 
 def name_of(row: dict[str, Any]) -> str:

@@ -107,46 +107,46 @@ class World:
         made = await self.iam("CreateAccessKey", UserName=name)
         return Key.of(made["AccessKey"])
 
-    async def iam(self, operation: str, **given: Any) -> dict[str, Any]:
+    async def iam(self, operation: str, **params: Any) -> dict[str, Any]:
         """Root does something in IAM."""
-        return await self.broker.ask("iam", operation, self.keys["root"], **given)
+        return await self.broker.ask("iam", operation, self.keys["root"], **params)
 
-    async def mint(self, operation: str, caller: str, **given: Any) -> Key:
-        answer = await self.broker.ask("sts", operation, self.keys[caller], **given)
+    async def mint(self, operation: str, caller: str, **params: Any) -> Key:
+        answer = await self.broker.ask("sts", operation, self.keys[caller], **params)
         return Key.of(answer["Credentials"])
 
     async def call(
-        self, operation: str, caller: str = "user", /, **given: Any
+        self, operation: str, caller: str = "user", /, **params: Any
     ) -> Reply:
         """``service:Operation`` with the usual input of `USUAL`, and more."""
         service, _, name = operation.partition(":")
-        merged = {**USUAL.get(operation, {}), **given}
+        merged = {**USUAL.get(operation, {}), **params}
         kept = {key: value for key, value in merged.items() if value is not None}
         return await self.broker.call(service, name, self.keys[caller], **kept)
 
-    async def web(self, claims: Mapping[str, Any] = {}, **given: Any) -> Reply:
+    async def web(self, claims: Mapping[str, Any] = {}, **params: Any) -> Reply:
         """Exchange a token; a claim of None is left out."""
         dropped = tuple(name for name, value in claims.items() if value is None)
         now = int(self.broker.clock.now().timestamp())
-        shown = {
+        view = {
             name: now + value
             if name in {"exp", "iat", "nbf"} and _whole(value)
             else value
             for name, value in claims.items()
         }
-        token = self.issuer.issuer.token(drop=dropped, claims=shown)
+        token = self.issuer.issuer.token(drop=dropped, claims=view)
         return await self.call(
             "sts:AssumeRoleWithWebIdentity",
             "nobody",
-            **{"WebIdentityToken": token, **given},
+            **{"WebIdentityToken": token, **params},
         )
 
     async def saml(self, **knobs: Any) -> Reply:
         """Exchange an assertion; see `assertion`."""
-        given = knobs.pop("given", {})
+        params = knobs.pop("given", {})
         response = self.assertion(**knobs)
         return await self.call(
-            "sts:AssumeRoleWithSAML", "nobody", **{"SAMLAssertion": response, **given}
+            "sts:AssumeRoleWithSAML", "nobody", **{"SAMLAssertion": response, **params}
         )
 
     def assertion(self, *, attributes: Any = None, **knobs: Any) -> str:
@@ -167,10 +167,10 @@ class World:
         """`ACCOUNT` may do root tasks in an account."""
         directory = self.broker.services.stores.directory
         async with directory.change(AccountId(account)) as change:
-            found = await change.find(kinds.ACCOUNT, AccountId(account))
-            assert found is not None
-            options = {**found.options, ROOT_MANAGED_BY: ACCOUNT}
-            await update_account(change, replace(found, options=options))
+            stored_account = await change.find(kinds.ACCOUNT, AccountId(account))
+            assert stored_account is not None
+            options = {**stored_account.options, ROOT_MANAGED_BY: ACCOUNT}
+            await update_account(change, replace(stored_account, options=options))
 
     async def form(self, text: str, caller: str = "user", **more: Any) -> Reply:
         return await self.broker.post("sts", text, self.keys[caller], **more)

@@ -50,10 +50,10 @@ def broken_inputs(service: str, operation: str) -> Iterator[Broken]:
     name = reference["shape"]
     valid = examples.structure(shapes, name, full=False)
     for member, path, text, code in _structure(shapes, name, "", ()):
-        given = {**valid, **({member[0]: member[1]} if member[1] is not None else {})}
+        params = {**valid, **({member[0]: member[1]} if member[1] is not None else {})}
         if member[1] is None:
-            del given[member[0]]
-        yield Broken(given, path, text, code)
+            del params[member[0]]
+        yield Broken(params, path, text, code)
 
 
 _Case = tuple[tuple[str, Any], str, str, str]
@@ -87,9 +87,9 @@ def _value(
         case "list":
             yield from _list(shapes, name, path, above)
         case "map":
-            one = examples.example(shapes, shape["value"]["shape"], full=False)
+            entry = examples.example(shapes, shape["value"]["shape"], full=False)
             for key, _, text, code in _value(shapes, shape["key"]["shape"], "", above):
-                yield {key: one}, f"{path}.1.key", text, code
+                yield {key: entry}, f"{path}.1.key", text, code
         case "string":
             for value, text in _strings(shape):
                 yield value, path, text, "ValidationError"
@@ -119,13 +119,13 @@ def _list(
     shapes: dict[str, Any], name: str, path: str, above: tuple[str, ...]
 ) -> Iterator[tuple[Any, str, str, str]]:
     shape, element = shapes[name], shapes[name]["member"]["shape"]
-    one = examples.example(shapes, element, full=False)
+    entry = examples.example(shapes, element, full=False)
     if "max" in shape:
         text = f"Member must have length less than or equal to {shape['max']}"
-        yield [one] * (shape["max"] + 1), path, text, "ValidationError"
+        yield [entry] * (shape["max"] + 1), path, text, "ValidationError"
     if shape.get("min", 0) > 1:
         text = f"Member must have length greater than or equal to {shape['min']}"
-        yield [one] * (shape["min"] - 1), path, text, "ValidationError"
+        yield [entry] * (shape["min"] - 1), path, text, "ValidationError"
     for value, where, text, code in _value(
         shapes, element, f"{path}.1.member", (*above, name)
     ):

@@ -77,8 +77,8 @@ class Account:
         self.root = root
         self.job = ""
 
-    async def __call__(self, operation: str, **given: Any) -> dict[str, Any]:
-        return await self.broker.ask("iam", operation, self.root, **given)
+    async def __call__(self, operation: str, **params: Any) -> dict[str, Any]:
+        return await self.broker.ask("iam", operation, self.root, **params)
 
     async def furnish(self) -> None:
         for number in range(SEVERAL):
@@ -147,12 +147,12 @@ class Account:
         await self("UploadSSHPublicKey", UserName="u0", SSHPublicKeyBody=ssh_key())
 
     async def pages(
-        self, operation: str, size: int | None, **given: Any
+        self, operation: str, size: int | None, **params: Any
     ) -> AsyncIterator[dict[str, Any]]:
         more = {} if size is None else {"MaxItems": size}
         marker: dict[str, str] = {}
         while True:
-            answer = await self(operation, **given, **more, **marker)
+            answer = await self(operation, **params, **more, **marker)
             yield answer
             if not answer.get("IsTruncated"):
                 assert "Marker" not in answer
@@ -183,14 +183,14 @@ async def test_the_model_has_no_other_list() -> None:
 async def test_small_pages_are_the_whole_answer(
     account: Account, operation: str, size: int
 ) -> None:
-    given = {
+    params = {
         name: account.job if value == "{job}" else value
         for name, value in GIVEN[operation].items()
     }
-    (whole,) = [page async for page in account.pages(operation, None, **given)]
+    (whole,) = [page async for page in account.pages(operation, None, **params)]
     if operation == "ListPoliciesGrantingServiceAccess":
         return  # the model has no MaxItems
-    parts = [page async for page in account.pages(operation, size, **given)]
+    parts = [page async for page in account.pages(operation, size, **params)]
     items = 0
     for name in lists_of(operation):
         together = [item for page in parts for item in page.get(name, [])]

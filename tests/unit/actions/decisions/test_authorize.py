@@ -23,7 +23,7 @@ from broker.stores.directory.readings import TOKENS
 from tests.support.broker import Key
 from tests.support.decisions import (
     ACCOUNT,
-    HERE,
+    HOME,
     HOST,
     ORDER,
     ORDERS,
@@ -150,7 +150,12 @@ async def test_a_session_is_told_with_its_tags_and_narrowed_by_its_policies(
         Actions=["orders:GetOrder", "orders:PutOrder"],
         Resources=[f"{ORDER}1", f"{ORDER}7"],
     )
-    assert [one["Allowed"] for one in both["Decisions"]] == [True, False, False, False]
+    assert [decision["Allowed"] for decision in both["Decisions"]] == [
+        True,
+        False,
+        False,
+        False,
+    ]
     assert both["Allowed"] is False
     # A session's ARN alone does not say what its policies leave.
     by_arn = await service.ask(Principal=who["Arn"], Actions=["orders:GetOrder"])
@@ -170,7 +175,7 @@ async def test_a_proxy_overwrites_every_header_in_which_a_client_could_lie(
     answered = (await service.forward(sign(alice).forwarded())).headers
     sent = {name for name in answered if name.startswith("x-broker-")}
     kinds = ("principal", "account", "user-id", "session-name", "source-identity")
-    assert sent == {f"x-broker-{one}" for one in (*kinds, "tags", "content-sha256")}
+    assert sent == {f"x-broker-{text}" for text in (*kinds, "tags", "content-sha256")}
     for name in ("session-name", "source-identity", "tags"):
         assert answered[f"x-broker-{name}"] == ""
     for sample in ("nginx.conf", "Caddyfile", "traefik-routes.yaml", "haproxy.lua"):
@@ -184,8 +189,8 @@ async def test_a_service_of_before_goes_on_without_hosts_and_signed_chunks(
     chunks = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
     signature = {"Payloads": [chunks, "UNSIGNED-PAYLOAD"]}
     definition = {**ORDERS, "Hosts": [], "Signature": signature}
-    async with service.broker.services.stores.directory.change(HERE) as change:
-        stored = await require_service(change, HERE, "orders")
+    async with service.broker.services.stores.directory.change(HOME) as change:
+        stored = await require_service(change, HOME, "orders")
         before = replace(stored, definition=json.dumps(definition))
         await change.update(SERVICE, before)
     elsewhere = sign(alice, url="https://b.example.com")
@@ -216,8 +221,8 @@ async def test_a_star_evades_no_deny(service: AskingService, alice: Key) -> None
         assert (answer["Allowed"], answer["Decisions"]) == (False, [])
         assert answer["Refusal"]["Code"] == "ValidationError"
     # The service's routes say what is done, the service to what.
-    given = sign(alice).described()
-    answer = await service.ask(Request=given, Resources=["*"])
+    params = sign(alice).described()
+    answer = await service.ask(Request=params, Resources=["*"])
     assert answer["Refusal"]["Code"] == "ValidationError"
     for pattern in (f"{ORDER}*", f"{ORDER}?", "arn:aws:orders:*:*:*"):
         reply = await service.post(
@@ -657,10 +662,10 @@ async def test_changes_count_at_once(service: AskingService, alice: Key) -> None
         "Version": "2012-10-17",
         "Statement": {"Effect": "Deny", "Action": "*", "Resource": "*"},
     }
-    given = {"UserName": "alice", "PolicyName": "Deny"}
-    await ask("iam", "PutUserPolicy", root, **given, PolicyDocument=json.dumps(deny))
+    params = {"UserName": "alice", "PolicyName": "Deny"}
+    await ask("iam", "PutUserPolicy", root, **params, PolicyDocument=json.dumps(deny))
     assert not (await service.ask(Request=sign(alice).described()))["Allowed"]
-    await ask("iam", "DeleteUserPolicy", root, **given)
+    await ask("iam", "DeleteUserPolicy", root, **params)
     assert (await service.ask(Request=sign(alice).described()))["Allowed"]
     await ask(
         "iam",
@@ -760,7 +765,7 @@ async def test_what_cannot_be_judged_is_denied(
 
     monkeypatch.setattr(Guard, "judge", fail)
     answer = await service.ask(Request=sign(alice).described())
-    assert [one["Allowed"] for one in answer["Decisions"]] == [False]
+    assert [decision["Allowed"] for decision in answer["Decisions"]] == [False]
     assert answer["Allowed"] is False
     assert (await service.forward(sign(alice).forwarded())).status == 403
 
@@ -780,18 +785,18 @@ async def test_each_resource_of_a_batch_has_its_own_policy(
 ) -> None:
     deny = {"Effect": "Deny", "Principal": "*", "Action": "*", "Resource": "*"}
     text = json.dumps({"Version": "2012-10-17", "Statement": deny})
-    async with service.broker.services.stores.directory.change(HERE) as change:
-        account = await require_account(change, HERE)
+    async with service.broker.services.stores.directory.change(HOME) as change:
+        account = await require_account(change, HOME)
         now = service.broker.clock.now()
         await put_resource_policy(change, account, f"{ORDER}2", text, now)
     asked = [f"{ORDER}{number}" for number in (1, 2, "2/files", 3)]
     answer = await service.ask(Request=sign(alice).described(), Resources=asked)
-    allowed = [one["Allowed"] for one in answer["Decisions"]]
+    allowed = [decision["Allowed"] for decision in answer["Decisions"]]
     assert allowed == [True, False, False, True]
     backwards = await service.ask(
         Request=sign(alice).described(), Resources=asked[::-1]
     )
-    assert [one["Allowed"] for one in backwards["Decisions"]] == allowed[::-1]
+    assert [decision["Allowed"] for decision in backwards["Decisions"]] == allowed[::-1]
     second = await service.ask(Request=sign(alice, "/orders/2").described())
     assert not second["Allowed"]
 

@@ -39,8 +39,8 @@ async def records(service: AskingService, action: str) -> list[AuditRecord]:
     async with asyncio.timeout(10):
         while await ledger.find(mark) is None:  # noqa: ASYNC110  # a database is asked
             await asyncio.sleep(0.01)
-    found = await ledger.search(AuditFilter(action=action), PageRequest(None, 1000))
-    return list(reversed(found.items))
+    page = await ledger.search(AuditFilter(action=action), PageRequest(None, 1000))
+    return list(reversed(page.items))
 
 
 async def test_first_uses_and_samples_are_kept(
@@ -194,7 +194,7 @@ async def test_a_question_without_a_decision_is_kept_by_what_was_wrong(
         await service.ask(Request=sign(alice, path).described())
     await service.ask(Request=sign(Key(alice.access_key_id, "a" * 40)).described())
     kept = await records(service, "broker:Authorize")
-    assert [(one.decision, one.error_code) for one in kept] == [
+    assert [(record.decision, record.error_code) for record in kept] == [
         ("error", "AccessDenied"),
         ("error", "ValidationError"),
         ("refused", "SignatureDoesNotMatch"),
@@ -246,9 +246,9 @@ async def test_who_is_only_named_has_used_nothing(
             "iam", "GetServiceLastAccessedDetails", root, JobId=job["JobId"]
         )
         accessed = [
-            one["ServiceNamespace"]
-            for one in report["ServicesLastAccessed"]
-            if "LastAuthenticated" in one
+            entry["ServiceNamespace"]
+            for entry in report["ServicesLastAccessed"]
+            if "LastAuthenticated" in entry
         ]
         return key["AccessKeyLastUsed"]["ServiceName"], accessed
 
@@ -274,7 +274,9 @@ async def test_service_last_accessed_knows_it(
         Granularity="ACTION_LEVEL",
     )
     report = await ask("iam", "GetServiceLastAccessedDetails", root, JobId=job["JobId"])
-    found = {one["ServiceNamespace"]: one for one in report["ServicesLastAccessed"]}
-    assert found["orders"]["LastAuthenticatedRegion"] == "us-east-1"
-    (tracked,) = found["orders"]["TrackedActionsLastAccessed"]
+    results = {
+        entry["ServiceNamespace"]: entry for entry in report["ServicesLastAccessed"]
+    }
+    assert results["orders"]["LastAuthenticatedRegion"] == "us-east-1"
+    (tracked,) = results["orders"]["TrackedActionsLastAccessed"]
     assert tracked["ActionName"] == "GetOrder"

@@ -32,8 +32,8 @@ async def test_the_summary_tells_of_the_roots_certificates(iam: Iam) -> None:
     body, _ = server_certificate(valid_from=NOW)
     made = await iam("UploadSigningCertificate", CertificateBody=body)
     assert await present() == 1
-    given = {"CertificateId": made["Certificate"]["CertificateId"]}
-    await iam("DeleteSigningCertificate", **given)
+    params = {"CertificateId": made["Certificate"]["CertificateId"]}
+    await iam("DeleteSigningCertificate", **params)
     assert await present() == 0
 
 

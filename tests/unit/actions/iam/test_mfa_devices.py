@@ -80,11 +80,11 @@ async def test_a_code_spent_meanwhile_is_not_forgotten(iam: Iam) -> None:
     assert before is not None
     codes = MfaCodes(iam.directory, iam.vault)
     code = totp_code(seed, int(iam.now.timestamp()) // 30 + 1)
-    given = (ACCOUNT, serial, user["UserId"], code, iam.now)
-    assert await codes.accept(*given)
+    values = (ACCOUNT, serial, user["UserId"], code, iam.now)
+    assert await codes.accept(*values)
     async with iam.directory.change(ACCOUNT) as change:
         await change.update(MFA_DEVICE, replace(before, tags={"k": "v"}))
-    assert not await codes.accept(*given)
+    assert not await codes.accept(*values)
     # Nor does a device that was read before take a state of then.
     account = await iam.directory.find(kinds.ACCOUNT, ACCOUNT)
     assert account is not None

@@ -66,11 +66,11 @@ async def test_a_call_is_about_the_entitys_own_arn(
 async def test_users_and_roles_bring_their_tags_under_both_prefixes(
     set_up: Iam,
 ) -> None:
-    for name, given in (
+    for name, params in (
         ("ListRoleTags", {"RoleName": "R"}),
         ("GetUser", {"UserName": "U"}),
     ):
-        need = await set_up.need(name, **given)
+        need = await set_up.need(name, **params)
         assert need.context == {
             "aws:resourcetag/team": TAG,
             "iam:resourcetag/team": TAG,

@@ -32,10 +32,10 @@ async def test_an_account_goes_on_changing_while_its_first_keys_are_made(
     making, go_on = asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
 
-    def slowly(*given: Any) -> Any:
+    def slowly(*params: Any) -> Any:
         loop.call_soon_threadsafe(making.set)
         assert go_on.wait(60)
-        return first_keys(*given)
+        return first_keys(*params)
 
     monkeypatch.setattr(account, "first_keys", slowly)
     enabling = asyncio.create_task(iam("EnableOutboundWebIdentityFederation"))
@@ -46,10 +46,10 @@ async def test_an_account_goes_on_changing_while_its_first_keys_are_made(
     finally:
         go_on.set()
         await enabling
-    found = await outbound(iam)
-    assert found is not None
-    assert found.enabled
-    assert len(found.keys) == 2
+    stored_outbound = await outbound(iam)
+    assert stored_outbound is not None
+    assert stored_outbound.enabled
+    assert len(stored_outbound.keys) == 2
 
 
 async def test_the_keys_stay_when_it_is_switched_off_and_on(iam: Iam) -> None:
@@ -68,6 +68,6 @@ async def test_two_who_switch_it_on_together_leave_one_set_of_keys(iam: Iam) -> 
         return_exceptions=True,
     )
     assert sorted(map(type, done), key=str) == sorted([dict, FeatureEnabled], key=str)
-    found = await outbound(iam)
-    assert found is not None
-    assert len(found.keys) == 2
+    stored_outbound = await outbound(iam)
+    assert stored_outbound is not None
+    assert len(stored_outbound.keys) == 2

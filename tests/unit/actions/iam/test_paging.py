@@ -19,17 +19,17 @@ from tests.support.iam import Iam
     st.integers(min_value=1, max_value=5),
 )
 def test_pages_list_each_item_once_in_order(keys: set[str], size: int) -> None:
-    found: list[str] = []
+    results: list[str] = []
     request = PageRequest(None, size)
     while True:
         page = cut(list(keys), str, request)
-        found += page.items
+        results += page.items
         if page.marker is None:
             break
         assert len(page.marker) <= 320
         assert page.marker.isascii()
         request = PageRequest(page.marker, size)
-    assert found == sorted(keys)
+    assert results == sorted(keys)
 
 
 def test_a_marker_of_a_deleted_item_goes_on_where_it_stood() -> None:

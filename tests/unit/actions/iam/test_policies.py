@@ -130,8 +130,8 @@ async def test_a_role_has_at_most_ten_managed_policies(iam: Iam) -> None:
     await iam("AttachRolePolicy", RoleName="R", PolicyArn=arns[0])
     first = await iam("ListAttachedRolePolicies", RoleName="R", MaxItems=4)
     rest = await iam("ListAttachedRolePolicies", RoleName="R", Marker=first["Marker"])
-    shown = first["AttachedPolicies"] + rest["AttachedPolicies"]
-    assert [item["PolicyArn"] for item in shown] == sorted(arns[:10])
+    view = first["AttachedPolicies"] + rest["AttachedPolicies"]
+    assert [item["PolicyArn"] for item in view] == sorted(arns[:10])
 
 
 async def test_aws_managed_policies_are_there_and_not_to_be_changed(iam: Iam) -> None:
@@ -164,9 +164,9 @@ async def test_aws_managed_policies_count_whom_they_bound(iam: Iam) -> None:
     bounding = {"OnlyAttached": True, "PolicyUsageFilter": "PermissionsBoundary"}
     listed = await iam("ListPolicies", **bounding)
     got = await iam("GetPolicy", PolicyArn=arn)
-    for shown in (*details["Policies"], *listed["Policies"], got["Policy"]):
-        counts = shown["AttachmentCount"], shown["PermissionsBoundaryUsageCount"]
-        assert (shown["Arn"], *counts) == (arn, 0, 2)
+    for entry in (*details["Policies"], *listed["Policies"], got["Policy"]):
+        counts = entry["AttachmentCount"], entry["PermissionsBoundaryUsageCount"]
+        assert (entry["Arn"], *counts) == (arn, 0, 2)
     assert len(details["Policies"]) == len(listed["Policies"]) == 1
 
 
@@ -175,15 +175,15 @@ async def test_lists_of_any_scope_come_in_pages(iam: Iam, size: int) -> None:
     for name in ("b", "A", "c"):
         await make(iam, name)
 
-    async def names(**given: object) -> list[str]:
-        found: list[str] = []
+    async def names(**params: object) -> list[str]:
+        results: list[str] = []
         marker: dict[str, object] = {}
         while True:
-            page = await iam("ListPolicies", MaxItems=size, **marker, **given)
+            page = await iam("ListPolicies", MaxItems=size, **marker, **params)
             assert len(page["Policies"]) <= size
-            found += [item["PolicyName"] for item in page["Policies"]]
+            results += [item["PolicyName"] for item in page["Policies"]]
             if not page["IsTruncated"]:
-                return found
+                return results
             marker = {"Marker": page["Marker"]}
 
     own = ["A", "b", "c"]
@@ -251,8 +251,8 @@ async def test_a_name_that_is_not_listed_is_a_policy_where_the_operator_says_so(
     assert "Allow" not in unquote(version["PolicyVersion"]["Document"])
     details = await iam("GetAccountAuthorizationDetails", Filter=["AWSManagedPolicy"])
     used = await iam("ListPolicies", OnlyAttached=True)
-    for (shown,) in (details["Policies"], used["Policies"]):
-        assert (shown["Arn"], shown["AttachmentCount"]) == (arn, 1)
+    for (view,) in (details["Policies"], used["Policies"]):
+        assert (view["Arn"], view["AttachmentCount"]) == (arn, 1)
     with pytest.raises(NoSuchEntity):
         await iam("AttachRolePolicy", RoleName="R", PolicyArn=f"{AWS}//x")
     await accept_unlisted(iam, accept=False)
@@ -269,8 +269,8 @@ async def test_a_usage_filter_counts_for_attached_policies_only(iam: Iam) -> Non
     for name in ("attached", "both"):
         await iam("AttachUserPolicy", UserName="U", PolicyArn=arn[name])
 
-    async def names(**given: object) -> list[str]:
-        page = await iam("ListPolicies", Scope="Local", **given)
+    async def names(**params: object) -> list[str]:
+        page = await iam("ListPolicies", Scope="Local", **params)
         return [item["PolicyName"] for item in page["Policies"]]
 
     for usage in ({}, *({"PolicyUsageFilter": f"Permissions{u}"} for u in USAGES)):

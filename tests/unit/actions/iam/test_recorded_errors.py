@@ -20,12 +20,12 @@ ROWS = json.loads(Path(__file__).with_name("recorded_errors.json").read_text("ut
 _DOCUMENTS = {"{trust}": trust(), "{policy}": policy()}
 
 
-async def ask(iam: Iam, name: str, given: dict[str, Any]) -> Any:
+async def ask(iam: Iam, name: str, params: dict[str, Any]) -> Any:
     return await iam(
         name,
         **{
             key: _DOCUMENTS.get(value, value) if isinstance(value, str) else value
-            for key, value in given.items()
+            for key, value in params.items()
         },
     )
 
@@ -34,8 +34,8 @@ async def ask(iam: Iam, name: str, given: dict[str, Any]) -> Any:
     "row", ROWS, ids=[f"{row['call'][0]}-{row['code']}" for row in ROWS]
 )
 async def test_a_recorded_refusal_is_given(iam: Iam, row: dict[str, Any]) -> None:
-    for name, given in row["given"]:
-        await ask(iam, name, given)
+    for name, params in row["given"]:
+        await ask(iam, name, params)
     with pytest.raises(BrokerError) as refusal:
         await ask(iam, *row["call"])
     assert (refusal.value.code, refusal.value.message) == (row["code"], row["message"])

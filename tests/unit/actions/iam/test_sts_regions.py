@@ -53,11 +53,14 @@ async def test_the_list_of_regions_stays_bounded(iam: Iam) -> None:
 
 
 async def test_the_permissions_are_those_of_aws(iam: Iam) -> None:
-    shown = await iam.need("ListSTSRegionalEndpointsStatus")
+    status = await iam.need("ListSTSRegionalEndpointsStatus")
     switched = await iam.need(
         "SetSTSRegionalEndpointStatus", Region="eu-west-3", Active=False
     )
-    assert (shown.action, shown.resource) == ("iam:ListSTSRegionalEndpointsStatus", "*")
+    assert (status.action, status.resource) == (
+        "iam:ListSTSRegionalEndpointsStatus",
+        "*",
+    )
     assert (switched.action, switched.resource) == (
         "iam:SetSTSRegionalEndpointStatus",
         "*",

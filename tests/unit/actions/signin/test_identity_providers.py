@@ -65,26 +65,26 @@ async def world(
         yield world
 
 
-async def oidc(world: SignInWorld, issuer: IssuerServer, **given: Any) -> OidcProvider:
+async def oidc(world: SignInWorld, issuer: IssuerServer, **params: Any) -> OidcProvider:
     provider = OidcProvider(
         account=ACCOUNT,
         unique_id="OIDCP1",
         url=issuer.issuer.url,
-        client_ids=given.pop("client_ids", ("client-1",)),
+        client_ids=params.pop("client_ids", ("client-1",)),
         thumbprints=(),
         created_at=world.clock.now(),
-        **given,
+        **params,
     )
     async with world.services.stores.directory.change(ACCOUNT) as change:
         await change.insert(OIDC_PROVIDER, provider)
     return provider
 
 
-async def options(world: SignInWorld, **given: object) -> None:
+async def options(world: SignInWorld, **params: object) -> None:
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        found = await change.named(SAML_PROVIDER, ACCOUNT, "Corp")
-        assert found is not None
-        await change.update(SAML_PROVIDER, replace(found, options=given))
+        provider = await change.named(SAML_PROVIDER, ACCOUNT, "Corp")
+        assert provider is not None
+        await change.update(SAML_PROVIDER, replace(provider, options=params))
 
 
 async def allow(world: SignInWorld, action: str, resource: str) -> Caller:
@@ -99,7 +99,7 @@ async def allow(world: SignInWorld, action: str, resource: str) -> Caller:
             InlinePolicy(
                 account=ACCOUNT,
                 owner_id=role.role_id,
-                name="Given",
+                name="Params",
                 document=json.dumps(
                     {"Version": "2012-10-17", "Statement": [statement]}
                 ),
@@ -117,22 +117,22 @@ async def allow(world: SignInWorld, action: str, resource: str) -> Caller:
 
 
 async def do(
-    world: SignInWorld, name: str, caller: Caller | None = None, **given: Any
+    world: SignInWorld, name: str, caller: Caller | None = None, **params: Any
 ) -> Any:
     """The action, as root unless somebody else calls."""
     raw = raw_request(raw_path=b"/console", source_ip="127.0.0.1")
     action = world.services.registry.get("signin", name)
     proof = calls.told(caller or Caller(principal=Principal.root(ACCOUNT)))
     return await calls.perform(
-        world.services, action, given, proof, raw=raw, request_id=f"test-{name}"
+        world.services, action, params, proof, raw=raw, request_id=f"test-{name}"
     )
 
 
 async def test_a_saml_provider_that_does_well(world: SignInWorld) -> None:
     await world.sign_in(world.browser())
     await world.services.uses.flush()
-    found = await do(world, "GetProviderHealth", ProviderArn=CORP)
-    health = found["Health"]
+    match = await do(world, "GetProviderHealth", ProviderArn=CORP)
+    health = match["Health"]
     assert health.level is HealthLevel.GOOD
     assert [key.kind for key in health.keys] == ["RSA 2048"]
     assert health.accepted_at is not None
@@ -144,10 +144,10 @@ async def test_certificates_that_end_are_told(world: SignInWorld) -> None:
     soon = make_key_pair(not_after=world.clock.now() + timedelta(days=20))
     gone = make_key_pair(not_after=world.clock.now() - timedelta(days=2))
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        found = await change.named(SAML_PROVIDER, ACCOUNT, "Corp")
-        assert found is not None
+        provider = await change.named(SAML_PROVIDER, ACCOUNT, "Corp")
+        assert provider is not None
         text = metadata_xml(soon, gone, key_pair())
-        await change.update(SAML_PROVIDER, replace(found, metadata=text))
+        await change.update(SAML_PROVIDER, replace(provider, metadata=text))
     health = (await do(world, "GetProviderHealth", ProviderArn=CORP))["Health"]
     assert health.level is HealthLevel.WARNING
     words = [finding.text for finding in health.findings]
@@ -210,7 +210,7 @@ async def test_what_is_wrong_with_an_issuer_is_told(
     listed = await do(world, "ListProviderHealth", Kind="oidc-provider")
     levels = {provider.url: health for provider, health in listed["Providers"]}
     assert levels[gone.url].level is HealthLevel.PROBLEM
-    assert any("no client id" in one.text for one in levels[gone.url].findings)
+    assert any("no client id" in finding.text for finding in levels[gone.url].findings)
 
 
 async def test_the_list_is_of_the_own_account(world: SignInWorld) -> None:
@@ -225,10 +225,10 @@ async def test_the_list_is_of_the_own_account(world: SignInWorld) -> None:
 async def test_secrets_among_the_options_stay_hidden(
     world: SignInWorld, issuer: IssuerServer
 ) -> None:
-    shown = {"ClientId": "web", "ClientSecret": "c2VhbGVk", "OneTimeUse": True}
-    provider = await oidc(world, issuer, options=shown)
-    found = await do(world, "GetProviderHealth", ProviderArn=provider.arn)
-    assert found["Options"] == {
+    view = {"ClientId": "web", "ClientSecret": "c2VhbGVk", "OneTimeUse": True}
+    provider = await oidc(world, issuer, options=view)
+    match = await do(world, "GetProviderHealth", ProviderArn=provider.arn)
+    assert match["Options"] == {
         "ClientId": "web",
         "ClientSecret": "(sealed)",
         "OneTimeUse": "true",
@@ -275,9 +275,9 @@ async def test_all_of_a_kind_need_the_permission_for_all(world: SignInWorld) -> 
 async def test_a_response_is_tried_without_being_spent(world: SignInWorld) -> None:
     response = world.response()
     for _ in range(2):
-        found = await do(world, "DiagnoseProof", ProviderArn=CORP, Proof=response)
-        assert is_good(found["Outcome"].checks)
-        assert found["Outcome"].role_arns == (role_arn("Reader"),)
+        match = await do(world, "DiagnoseProof", ProviderArn=CORP, Proof=response)
+        assert is_good(match["Outcome"].checks)
+        assert match["Outcome"].role_arns == (role_arn("Reader"),)
     posted = await world.browser().post("/saml", data={"SAMLResponse": response})
     assert posted.status_code == 303
     record = await world.recorded("signin:DiagnoseProof")
@@ -299,11 +299,11 @@ async def test_an_old_one_is_judged_as_of_its_time(world: SignInWorld) -> None:
 async def test_a_token_is_tried(world: SignInWorld, issuer: IssuerServer) -> None:
     provider = await oidc(world, issuer)
     good = issuer.issuer.token()
-    found = await do(world, "DiagnoseProof", ProviderArn=provider.arn, Proof=good)
-    assert is_good(found["Outcome"].checks)
+    match = await do(world, "DiagnoseProof", ProviderArn=provider.arn, Proof=good)
+    assert is_good(match["Outcome"].checks)
     bad = issuer.issuer.token(aud="another")
-    found = await do(world, "DiagnoseProof", ProviderArn=provider.arn, Proof=bad)
-    (failed,) = [c for c in found["Outcome"].checks if c.state is State.FAILED]
+    match = await do(world, "DiagnoseProof", ProviderArn=provider.arn, Proof=bad)
+    (failed,) = [c for c in match["Outcome"].checks if c.state is State.FAILED]
     assert "audience" in failed.title
 
 
@@ -331,9 +331,9 @@ async def test_roles_that_trust_a_provider_are_found_by_who_may_list_roles(
     )
     async with world.services.stores.directory.change(ACCOUNT) as change:
         await change.update(ROLE, replace(role, trust_policy=named_only))
-    found = await do(world, "ListTrustingRoles", ProviderArn=CORP)
-    assert [role.name for role in found["Roles"]] == ["Admin", "Reader"]
-    assert found["More"] is False
+    roles = await do(world, "ListTrustingRoles", ProviderArn=CORP)
+    assert [role.name for role in roles["Roles"]] == ["Admin", "Reader"]
+    assert roles["More"] is False
     caller = await allow(world, "iam:GetSAMLProvider", "*")
     with pytest.raises(AccessDenied):
         await do(world, "ListTrustingRoles", caller, ProviderArn=CORP)

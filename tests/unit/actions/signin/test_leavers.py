@@ -73,7 +73,7 @@ async def opened(
 ) -> AsyncIterator[tuple[SignInWorld, dict[str, Signed]]]:
     groups = {"staff": ["Staff"], "others": ["Other"]}
     async with directory_world(folder, slapd, groups, others=others) as world:
-        found = {}
+        results = {}
         for name in names:
             console = world.browser()
             await _to_console(console, name)
@@ -87,8 +87,8 @@ async def opened(
             terminal = await Terminal(world).register()
             code = await someone.code_for(terminal)
             tokens = (await terminal.redeem(code)).json()
-            found[name] = Signed(console, someone.browser, terminal, tokens)
-        yield world, found
+            results[name] = Signed(console, someone.browser, terminal, tokens)
+        yield world, results
 
 
 async def _to_console(browser: httpx.AsyncClient, name: str) -> None:
@@ -142,9 +142,9 @@ async def test_who_leaves_loses_everything_within_a_minute(
         world.clock.move(MINUTE)
         await world.services.leavers.ask()
         ends = [
-            one
-            for one in await world.audit()
-            if one.action == "broker:EndDirectorySessions"
+            entry
+            for entry in await world.audit()
+            if entry.action == "broker:EndDirectorySessions"
         ]
         assert len(ends) == 1
 
@@ -269,7 +269,7 @@ async def test_a_provider_that_is_created_again_ends_no_sessions(
         leave(slapd, "disabled")
         world.clock.move(MINUTE)
         await world.services.leavers.ask()
-        ended = [one.action for one in await world.audit()]
+        ended = [entry.action for entry in await world.audit()]
         assert "broker:EndDirectorySessions" not in ended
 
 

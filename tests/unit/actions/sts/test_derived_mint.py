@@ -18,11 +18,11 @@ POLICY = SessionPolicies('{"Version":"2012-10-17","Statement":[]}', ())
 
 
 async def perform(
-    world: SignInWorld, name: str, caller: Caller, **given: Any
+    world: SignInWorld, name: str, caller: Caller, **params: Any
 ) -> dict[str, Any]:
     services = world.services
     action = services.registry.get("signin", name)
-    return dict(await calls.perform(services, action, given, calls.told(caller)))
+    return dict(await calls.perform(services, action, params, calls.told(caller)))
 
 
 async def caller_of(world: SignInWorld, kind: SessionKind, **order: Any) -> Caller:
@@ -39,9 +39,9 @@ async def resolve(world: SignInWorld, credentials: Any) -> Caller:
 
 
 async def session_of(world: SignInWorld, answer: dict[str, Any]) -> Session:
-    found = answer["Credentials"]
+    credentials = answer["Credentials"]
     resolved = await world.services.resolver.resolve(
-        found["AccessKeyId"], found["SessionToken"], world.clock.now()
+        credentials["AccessKeyId"], credentials["SessionToken"], world.clock.now()
     )
     return resolved.session
 

@@ -30,9 +30,9 @@ def key_of(*parts: str) -> bytes:
     ],
 )
 def test_of_assertions_and_tokens(knobs: dict[str, bool], parts: tuple[str]) -> None:
-    given = {"once_for_all_roles": False, "once_per_door": False, **knobs}
+    params = {"once_for_all_roles": False, "once_per_door": False, **knobs}
     identity: Any = SimpleNamespace(
-        replay_id=ASSERTION, usable_until=NOW, second_use_until=NOW, **given
+        replay_id=ASSERTION, usable_until=NOW, second_use_until=NOW, **params
     )
     request = SimpleNamespace(door=Door.SAML, request_id="1")
     call: Any = SimpleNamespace(request=request, now=NOW, mark=None)

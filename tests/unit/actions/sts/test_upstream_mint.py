@@ -34,7 +34,7 @@ from broker.sessions.issue_upstream import NothingMintedError
 from broker.sessions.tags import SessionTags
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
-HERE = AccountId("111122223333")
+HOME = AccountId("111122223333")
 THERE = "arn:aws:iam::999988887777:role/ReadOnly"
 TAGS = "https://aws.amazon.com/tags"
 PERSON = "https://aws.amazon.com/source_identity"
@@ -92,8 +92,8 @@ class World:
 
 
 ORDER = UpstreamOrder(
-    subject=f"arn:aws:iam::{HERE}:role/ReadOnly",
-    principal_arn=f"arn:aws:sts::{HERE}:assumed-role/ReadOnly/somebody",
+    subject=f"arn:aws:iam::{HOME}:role/ReadOnly",
+    principal_arn=f"arn:aws:sts::{HOME}:assumed-role/ReadOnly/somebody",
     session_name="somebody.with.a.long.name@example.com",
     duration_seconds=7200,
     tags=SessionTags({"team": "red", "cost": "7"}, frozenset({"team"})),
@@ -113,7 +113,7 @@ def engine_of(method: str = "WebIdentity", **members: Any) -> UpstreamRole:
     }
     text = json.dumps(definition)
     upstream = Upstream(
-        account=HERE, name="aws", definition=text, created_at=NOW, updated_at=NOW
+        account=HOME, name="aws", definition=text, created_at=NOW, updated_at=NOW
     )
     return UpstreamRole(
         upstream=upstream, definition=parse_upstream(text), role_arn=role
@@ -122,8 +122,8 @@ def engine_of(method: str = "WebIdentity", **members: Any) -> UpstreamRole:
 
 def account_of(*, enabled: bool = True) -> Account:
     """An account with an issuer."""
-    account = Account(account_id=HERE, alias=None, session_salt=b"", created_at=NOW)
-    keys = first_keys(HERE, Plain(), NOW)
+    account = Account(account_id=HOME, alias=None, session_salt=b"", created_at=NOW)
+    keys = first_keys(HOME, Plain(), NOW)
     return with_outbound(account, Outbound(enabled=enabled, keys=keys))
 
 
@@ -164,7 +164,7 @@ class Stored:
     async def all_of(self, _: object, _account: AccountId) -> tuple[Upstream, ...]:
         return tuple(
             Upstream(
-                account=HERE,
+                account=HOME,
                 name=name,
                 definition=json.dumps(definition),
                 created_at=NOW,
@@ -189,7 +189,7 @@ async def test_a_definition_that_cannot_be_read_may_be_for_any_other_role(
     stored.get("known", {}).pop("New", None)
     minter = minter_of(World(), Stored(newer=NEWER, **stored))
     role = Role(
-        account=HERE,
+        account=HOME,
         role_id="AROA",
         name="ReadOnly",
         path="/",
@@ -201,27 +201,27 @@ async def test_a_definition_that_cannot_be_read_may_be_for_any_other_role(
             await minter.find(role)
         assert "the upstream newer cannot be read: New" in refused.value.detail
     else:
-        found = await minter.find(role)
-        assert found is not None
-        assert found.upstream.name == name
+        upstream_role = await minter.find(role)
+        assert upstream_role is not None
+        assert upstream_role.upstream.name == name
 
 
 async def test_a_token_is_about_the_role_for_five_minutes() -> None:
-    found = claims(await ask(World(), "WebIdentity", Audience="sts.example"))
-    assert found["iss"] == f"https://broker/issuer/{HERE}"
-    assert found["sub"] == f"arn:aws:iam::{HERE}:role/ReadOnly"
-    assert found["aud"] == "sts.example"
-    assert found["exp"] - found["iat"] == 300
-    assert found["jti"] != claims(await ask(World(), "WebIdentity"))["jti"]
+    results = claims(await ask(World(), "WebIdentity", Audience="sts.example"))
+    assert results["iss"] == f"https://broker/issuer/{HOME}"
+    assert results["sub"] == f"arn:aws:iam::{HOME}:role/ReadOnly"
+    assert results["aud"] == "sts.example"
+    assert results["exp"] - results["iat"] == 300
+    assert results["jti"] != claims(await ask(World(), "WebIdentity"))["jti"]
 
 
 async def test_a_token_has_tags_and_the_person() -> None:
-    found = claims(await ask(World(), "WebIdentity"))
-    assert found[TAGS] == {
+    results = claims(await ask(World(), "WebIdentity"))
+    assert results[TAGS] == {
         "principal_tags": {"team": ["red"], "cost": ["7"]},
         "transitive_tag_keys": ["team"],
     }
-    assert found[PERSON] == "alice"
+    assert results[PERSON] == "alice"
     less = await ask(World(), "WebIdentity", PassesTags=False)
     assert {TAGS, PERSON} & claims(less).keys() == {PERSON}
     less = await ask(World(), "WebIdentity", PassesSourceIdentity=False)
@@ -283,7 +283,7 @@ async def test_only_policies_of_aws_are_passed_by_name() -> None:
     asked = await ask(World(), "AssumeRole", replace(ORDER, policy_arns=(managed,)))
     assert asked["PolicyArns.member.1.arn"] == managed
     for path in ("", "/:iam::aws:policy/"):
-        own = f"arn:aws:iam::{HERE}:policy/{path}Read"
+        own = f"arn:aws:iam::{HOME}:policy/{path}Read"
         world = World()
         with pytest.raises(NothingMintedError) as caught:
             await ask(world, "AssumeRole", replace(ORDER, policy_arns=(own,)))
@@ -294,8 +294,8 @@ async def test_only_policies_of_aws_are_passed_by_name() -> None:
 async def test_a_long_message_of_the_upstream_is_cut() -> None:
     with pytest.raises(NothingMintedError) as caught:
         await ask(World(refuses="x" * 100_000), "WebIdentity")
-    found = json.loads(caught.value.error.detail)
-    assert found == {"Code": "AccessDenied", "Message": "x" * 900}
+    match = json.loads(caught.value.error.detail)
+    assert match == {"Code": "AccessDenied", "Message": "x" * 900}
 
 
 CONSOLE = {"SignIn": "https://there/federation", "Console": "https://there/console/"}
@@ -333,9 +333,9 @@ async def test_older_sessions_are_ended_by_a_role_for_it() -> None:
     upstream = engine_of(Revocation={"Role": REVOKER}).upstream
     roles = [THERE, THERE.replace("role/", "role/team/")]
     ending = minter_of(world).end_older_sessions(upstream, account_of(), roles, NOW)
-    assert [found async for found in ending] == [(arn, None) for arn in roles]
+    assert [entry async for entry in ending] == [(arn, None) for arn in roles]
     assert world.asked["RoleArn"] == REVOKER
-    assert claims(world.asked)["sub"] == f"arn:aws:iam::{HERE}:upstream/aws"
+    assert claims(world.asked)["sub"] == f"arn:aws:iam::{HOME}:upstream/aws"
     assert [role for role, _ in world.denied] == ["ReadOnly", "ReadOnly"]
     (statement,) = json.loads(world.denied[0][1])["Statement"]
     assert statement["Effect"] == "Deny"
@@ -354,7 +354,7 @@ async def test_older_sessions_are_those_by_the_clock_there(
     world = World(seconds_ahead=seconds_ahead)
     upstream = engine_of(Revocation={"Role": REVOKER}).upstream
     ending = minter_of(world).end_older_sessions(upstream, account_of(), [THERE], NOW)
-    assert [found async for found in ending] == [(THERE, None)]
+    assert [entry async for entry in ending] == [(THERE, None)]
     assert f'"2026-11-27T{before}.000Z"' in world.denied[0][1]
 
 
@@ -363,7 +363,7 @@ async def test_a_role_that_is_not_there_holds_up_no_other() -> None:
     upstream = engine_of(Revocation={"Role": REVOKER}).upstream
     roles = [THERE.replace("ReadOnly", "Gone"), THERE]
     ending = minter_of(world).end_older_sessions(upstream, account_of(), roles, NOW)
-    (_, gone), (_, ended) = [found async for found in ending]
+    (_, gone), (_, ended) = [entry async for entry in ending]
     assert isinstance(gone, UpstreamRefused)
     assert ended is None
     assert [role for role, _ in world.denied] == ["ReadOnly"]

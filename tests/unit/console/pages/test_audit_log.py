@@ -33,14 +33,14 @@ async def test_what_the_list_shows_finds_its_records(world: SignInWorld) -> None
     await browser.get(AUDIT)
     await world.recorded("cloudtrail:LookupEvents")
     whole = f"arn:aws:sts::{ACCOUNT}:assumed-role/Admin/alice@example.com"
-    for asked, shown in (
+    for asked, text in (
         ({"caller": "assumed-role/Admin/alice@example.com", **ALL}, "LookupEvents"),
         ({"caller": whole, **ALL}, "LookupEvents"),
         ({"provider": "saml-provider/Corp"}, "AssumeRoleWithSAML"),
         ({"provider": "Corp"}, "AssumeRoleWithSAML"),
         ({"name": "alice@example.com"}, "AssumeRoleWithSAML"),
     ):
-        assert shown in text_of(await browser.get(AUDIT, params=asked)), asked
+        assert text in text_of(await browser.get(AUDIT, params=asked)), asked
     page = await browser.get(AUDIT, params={"action": "sts:AssumeRoleWithSAML"})
     (what,) = html.fromstring(page.text).xpath("//tbody//td[2]")
     assert what.text_content().strip() == "sts:AssumeRoleWithSAMLrole/Admin"
@@ -223,7 +223,7 @@ async def test_the_counts_say_what_the_records_say(world: SignInWorld) -> None:
     assert over_time.xpath(".//strong/text()") == ["4", "1"]
     signed_in, refused, since, busiest = over_time.xpath(".//dd")
     # The account is of today: no count before it, and nothing that could have risen.
-    assert [one.text_content() for one in (signed_in, refused)] == ["4", "1"]
+    assert [entry.text_content() for entry in (signed_in, refused)] == ["4", "1"]
     created = world.clock.now().strftime("%Y-%m-%d %H:%M UTC")
     assert since.text_content() == created
     assert busiest.text_content().endswith(": 4 sign-ins, 1 refusal")
@@ -232,9 +232,9 @@ async def test_the_counts_say_what_the_records_say(world: SignInWorld) -> None:
     # The same as a table, each of whose rows leads to its records.
     (link,) = over_time.xpath(".//tbody//a/@href")
     assert busiest.xpath("./a/@href") == [link]
-    shown = html.fromstring((await browser.get(link)).text)
-    assert len(shown.xpath("//table[@class='log']//tr")) > 5
-    assert not shown.xpath(
+    element = html.fromstring((await browser.get(link)).text)
+    assert len(element.xpath("//table[@class='log']//tr")) > 5
+    assert not element.xpath(
         "//section[@aria-label='Over time']"
     )  # it counts what the chips alone choose
 
@@ -300,8 +300,8 @@ async def test_a_record_says_who_as_a_person_and_what_was_issued(
     async with world.services.stores.directory.change(ACCOUNT) as change:
         provider = await change.named(SAML_PROVIDER, ACCOUNT, "Corp")
         assert provider is not None
-        shown = replace(provider, options={"DisplayName": "Example workforce"})
-        await change.update(SAML_PROVIDER, shown)
+        saml_provider = replace(provider, options={"DisplayName": "Example workforce"})
+        await change.update(SAML_PROVIDER, saml_provider)
     admin = await enter(world)
     record = await world.recorded("sts:AssumeRoleWithSAML")
     page = await admin.see("/console/audit", event=record.event_id)

@@ -70,7 +70,7 @@ async def test_home_shows_who_one_is(world: SignInWorld) -> None:
     await world.sign_in(
         browser, aws={"tags": {"Team": "blue"}, "source_identity": "alice"}
     )
-    shown = text_of(await browser.get("/console/"))
+    label = text_of(await browser.get("/console/"))
     for text in (
         f"example ({ACCOUNT})",
         "Reader",
@@ -81,7 +81,7 @@ async def test_home_shows_who_one_is(world: SignInWorld) -> None:
         "59 min",
         f"arn:aws:sts::{ACCOUNT}:assumed-role/Reader/alice@example.com",
     ):
-        assert text in shown
+        assert text in label
 
 
 async def test_no_secret_is_on_the_page_until_it_is_asked_for(
@@ -197,10 +197,10 @@ async def test_shown_credentials_never_outlive_the_session(world: SignInWorld) -
     await world.sign_in(browser)
     world.clock.move(3000)
     await show_credentials(browser)
-    shown = (await world.audit())[0].session
+    session = (await world.audit())[0].session
     console = (await world.recorded("sts:AssumeRoleWithSAML")).session
-    assert shown["expires_at"] <= console["expires_at"]
-    assert shown["expires_at"] == pytest.approx(console["expires_at"], abs=1)
+    assert session["expires_at"] <= console["expires_at"]
+    assert session["expires_at"] == pytest.approx(console["expires_at"], abs=1)
 
 
 async def test_shown_credentials_open_no_longer_console(world: SignInWorld) -> None:
@@ -214,9 +214,11 @@ async def test_shown_credentials_open_no_longer_console(world: SignInWorld) -> N
     session = session_json(
         minted, sessionId=values[0], sessionKey=values[1], sessionToken=values[2]
     )
-    given = {"Action": "getSigninToken", "Session": session}
-    plain = await browser.get("/federation", params=given)
-    longer = await browser.get("/federation", params=given | {"SessionDuration": "900"})
+    params = {"Action": "getSigninToken", "Session": session}
+    plain = await browser.get("/federation", params=params)
+    longer = await browser.get(
+        "/federation", params=params | {"SessionDuration": "900"}
+    )
     assert (plain.status_code, longer.status_code) == (200, 400)
 
 
@@ -373,8 +375,8 @@ async def test_the_process_form_is_what_a_credential_process_prints(
     browser = world.browser()
     await world.sign_in(browser)
     page = await show_credentials(browser)
-    (shown,) = html.fromstring(page.text).xpath("//pre[@id='process']")
-    printed = json.loads(shown.text_content())
+    (view,) = html.fromstring(page.text).xpath("//pre[@id='process']")
+    printed = json.loads(view.text_content())
     values = shown_values(page)
     assert printed["Version"] == 1
     assert printed["AccessKeyId"] == values["AWS_ACCESS_KEY_ID"]

@@ -57,8 +57,8 @@ async def signed_in(world: SignInWorld, document: str | None = ALL) -> Any:
 
 async def post(browser: Any, page: str, action: str, **typed: str) -> Any:
     """Send the form that posts to ``action`` on a page."""
-    shown = await browser.get(page)
-    fields = form_fields(shown, action)
+    view = await browser.get(page)
+    fields = form_fields(view, action)
     return await browser.post(action, data={**fields, **typed}, headers=SAME)
 
 
@@ -72,8 +72,8 @@ async def act(browser: Any, path: str, **typed: str) -> Any:
 
 
 def secret_on(page: Any) -> str:
-    (found,) = html.fromstring(page.text).xpath("//*[@id='secret']")
-    text: str = found.text_content().strip()
+    (match,) = html.fromstring(page.text).xpath("//*[@id='secret']")
+    text: str = match.text_content().strip()
     return text
 
 
@@ -194,9 +194,9 @@ async def test_what_is_not_ones_own_is_neither_switched_nor_deleted(
     await create_user(world, "bob", policy=ALL)
     other = world.browser()
     await send_password(other, "bob")
-    given = {"kind": "access-key", "id": key}
-    assert (await act(other, f"{HOME}/remove", **given)).status_code == 404
-    off = await act(other, f"{HOME}/status", **given, status="Inactive")
+    params = {"kind": "access-key", "id": key}
+    assert (await act(other, f"{HOME}/remove", **params)).status_code == 404
+    off = await act(other, f"{HOME}/status", **params, status="Inactive")
     assert off.status_code == 404
     assert key in (await browser.get(HOME)).text
 
@@ -358,9 +358,9 @@ async def test_a_hardware_token_is_assigned_resynced_and_removed(
     assert kept.status_code == 403
     world.clock.move(120)
     browser = world.browser()
-    shown = await send_password(browser)
+    response = await send_password(browser)
     code = codes(world, seed)["second_code"]
-    await send_step(browser, shown, "factor", factor="code", code=code)
+    await send_step(browser, response, "factor", factor="code", code=code)
     gone = await post(browser, f"{MFA}/remove?serial={serial}", f"{MFA}/remove")
     assert gone.headers["location"] == HOME
     device = await world.services.stores.directory.named(MFA_DEVICE, ACCOUNT, serial)
@@ -372,8 +372,8 @@ async def test_a_removed_app_is_deleted_or_said_to_be_left(world: SignInWorld) -
     user = await create_user(world, policy=policy("iam:DeactivateMFADevice"))
     phone = await give_device(world, user.user_id)
     browser = world.browser()
-    shown = await send_password(browser)
-    await send_step(browser, shown, "factor", factor="code", code=phone.code(world))
+    response = await send_password(browser)
+    await send_step(browser, response, "factor", factor="code", code=phone.code(world))
     gone = await act(browser, f"{MFA}/remove", serial=phone.serial)
     assert gone.headers["location"] == HOME
     assert "iam:DeleteVirtualMFADevice" in text_of(
@@ -446,9 +446,9 @@ async def test_root_finds_its_own(world: SignInWorld) -> None:
     browser = world.browser()
     from tests.support.passwords import ROOT_PASSWORD
 
-    shown = await send_password(browser, "", ROOT_PASSWORD, kind="root")
+    response = await send_password(browser, "", ROOT_PASSWORD, kind="root")
     entered = await send_step(
-        browser, shown, "factor", factor="code", code=phone.code(world)
+        browser, response, "factor", factor="code", code=phone.code(world)
     )
     assert entered.status_code == 303
     text = text_of(await browser.get(HOME))

@@ -87,8 +87,8 @@ async def register(
 
 
 async def serials(world: SignInWorld) -> list[str]:
-    found = await world.services.stores.directory.all_of(kinds.PASSKEY, ACCOUNT)
-    return [passkey.serial for passkey in found]
+    passkeys = await world.services.stores.directory.all_of(kinds.PASSKEY, ACCOUNT)
+    return [passkey.serial for passkey in passkeys]
 
 
 async def test_a_passkey_is_registered_listed_and_removed(world: SignInWorld) -> None:
@@ -318,8 +318,8 @@ async def test_an_app_and_a_passkey_are_offered_together(world: SignInWorld) -> 
     page = await send_password(other)
     forms = html.fromstring(page.text).xpath("//form[@id='passkey_form']//input")
     hidden = {f.get("name"): f.get("value") for f in forms if f.get("type") == "hidden"}
-    given = {**hidden, "credential": authenticator.get(options_on(page))}
-    entered = await other.post(f"{PAGE}/factor", data=given, headers=SAME)
+    params = {**hidden, "credential": authenticator.get(options_on(page))}
+    entered = await other.post(f"{PAGE}/factor", data=params, headers=SAME)
     assert entered.status_code == 303
 
 
@@ -384,8 +384,8 @@ async def test_another_browser_cannot_go_on_with_the_sign_in(
     own = form_fields(await send_password(theirs), f"{PAGE}/factor")
     answer = authenticator.get(options_on(page))
     stolen = form_fields(page, f"{PAGE}/factor")
-    given = {**stolen, "csrf": own["csrf"], "factor": "passkey", "credential": answer}
-    refused = await theirs.post(f"{PAGE}/factor", data=given, headers=SAME)
+    params = {**stolen, "csrf": own["csrf"], "factor": "passkey", "credential": answer}
+    refused = await theirs.post(f"{PAGE}/factor", data=params, headers=SAME)
     assert refused.status_code in {400, 403}
     assert (await theirs.get("/console/")).status_code == 303
 
@@ -413,11 +413,11 @@ async def test_a_count_that_goes_back_is_told_and_recorded(world: SignInWorld) -
     assert "may have been copied" in text_of(refused)
     async with asyncio.timeout(5):
         while True:
-            found = [r for r in await world.audit() if "went back" in r.detail]
-            if found:
+            results = [r for r in await world.audit() if "went back" in r.detail]
+            if results:
                 break
             await asyncio.sleep(0.02)
-    assert found[0].action == "signin:CheckMfa"
+    assert results[0].action == "signin:CheckMfa"
 
 
 async def test_without_a_script_the_text_says_so(world: SignInWorld) -> None:

@@ -33,7 +33,7 @@ async def grant(world: SignInWorld, *statements: dict[str, Any]) -> None:
             InlinePolicy(
                 account=ACCOUNT,
                 owner_id=role.role_id,
-                name="Given",
+                name="Params",
                 document=json.dumps(document),
             ),
         )
@@ -65,9 +65,9 @@ async def test_the_summary_shows_each_service_with_its_statements(
     await world.sign_in(browser)
     page = await browser.get("/console/permissions")
     assert page.status_code == 200
-    shown = text_of(page)
+    label = text_of(page)
     for text in ("Limited: Read", "arn:aws:s3:::files/*", "Denied", "s3:GetObject"):
-        assert text in shown
+        assert text in label
     assert (await world.recorded("signin:GetOwnPermissions")).decision == "allowed"
 
 
@@ -175,6 +175,6 @@ async def test_trying_tells_no_tag_of_a_resource(world: SignInWorld) -> None:
         await change.update(ROLE, replace(role, tags={"team": "hidden-value"}))
     browser = world.browser()
     await world.sign_in(browser)
-    shown = text_of(await ask(browser, "iam:GetRole", role_arn("Admin")))
-    assert "other tags on the resource" in shown
-    assert "hidden-value" not in shown
+    text = text_of(await ask(browser, "iam:GetRole", role_arn("Admin")))
+    assert "other tags on the resource" in text
+    assert "hidden-value" not in text

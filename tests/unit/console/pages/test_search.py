@@ -57,7 +57,7 @@ async def test_everything_is_found_by_a_part_of_its_name(world: SignInWorld) -> 
         ("order/7", f"/console/resource-policies/edit?arn={quote(ORDER, safe='')}"),
         ("permissions", "/console/permissions"),
     ):
-        assert any(path in found for _, found in await hits(browser, text)), text
+        assert any(path in value for _, value in await hits(browser, text)), text
     assert await hits(browser, "nothing is called so") == []
 
 
@@ -106,6 +106,6 @@ async def test_hits_of_a_kind_are_few_and_the_closest_first(world: SignInWorld) 
     await grant(world, "iam:ListGroups")
     await add_groups(world, *(f"{letter}-team" for letter in "bcdefghijk"), "team-zulu")
     browser = (await enter(world)).browser
-    found = [name for name, _ in await hits(browser, "team")]
-    assert found[:2] == ["team-zulu", "b-team"]
-    assert len(found) == 6
+    results = [name for name, _ in await hits(browser, "team")]
+    assert results[:2] == ["team-zulu", "b-team"]
+    assert len(results) == 6

@@ -43,7 +43,7 @@ async def allow(world: SignInWorld, action: str, resource: str = "*") -> None:
             InlinePolicy(
                 account=ACCOUNT,
                 owner_id=role.role_id,
-                name="Given",
+                name="Params",
                 document=json.dumps(document),
             ),
         )
@@ -184,8 +184,8 @@ async def test_the_list_can_be_searched(world: SignInWorld) -> None:
     await allow(world, "signin:*")
     await signed_in(world)
     admin = await signed_in(world, "Admin")
-    found = await admin.get(ALL, params={"q": "role/reader"})
-    assert len(keys_on(found)) == 1
+    match = await admin.get(ALL, params={"q": "role/reader"})
+    assert len(keys_on(match)) == 1
     none = await admin.get(ALL, params={"q": "<b>"})
     assert keys_on(none) == []
     assert "<b>" not in none.text
@@ -286,9 +286,9 @@ async def test_of_very_many_sessions_the_first_are_listed_and_all_are_searched(
     assert len(keys_on(page)) == 2
     assert "2 sessions, the first that were found; search for others" in text_of(page)
     for search, count in (("role/Admin", 1), ("Reader", 4)):
-        found = await admin.get(ALL, params={"q": search})
-        assert len(keys_on(found)) == count
-        assert "search for others" not in text_of(found)
+        match = await admin.get(ALL, params={"q": search})
+        assert len(keys_on(match)) == count
+        assert "search for others" not in text_of(match)
 
 
 def record(name: str, *ancestors: str, at: int = 0, mint: bool = True) -> SessionRecord:
@@ -306,12 +306,12 @@ def record(name: str, *ancestors: str, at: int = 0, mint: bool = True) -> Sessio
             ancestors=tuple(
                 Ancestor(
                     account=AccountId("1" * 12),
-                    mint_id=f"mint-{one}" if mint else "",
-                    access_key_id=f"ASIA{one}",
-                    principal_id=one,
+                    mint_id=f"mint-{ancestor}" if mint else "",
+                    access_key_id=f"ASIA{ancestor}",
+                    principal_id=ancestor,
                     issued_at_ms=0,
                 )
-                for one in ancestors
+                for ancestor in ancestors
             ),
         ),
     )
@@ -359,9 +359,9 @@ def test_a_long_chain_is_not_indented_for_ever_and_loses_none() -> None:
         record(name, before, at=number)
         for number, (before, name) in enumerate(pairwise(names))
     ]
-    found = shown(chain)
-    assert [name for name, _, _ in found] == names
-    assert max(depth for _, depth, _ in found) == DEPTH_MAX
+    results = shown(chain)
+    assert [name for name, _, _ in results] == names
+    assert max(depth for _, depth, _ in results) == DEPTH_MAX
 
 
 def test_what_ends_with_some_is_all_that_came_from_them() -> None:

@@ -31,8 +31,8 @@ async def registered(world: SignInWorld) -> SignInWorld:
 
 
 async def send(admin: Administrator, path: str, **typed: str) -> Any:
-    given = {"service": "orders", "method": "GET", "path": path, **typed}
-    return await admin.send(await admin.see(TRY), REQUEST, **given)
+    params = {"service": "orders", "method": "GET", "path": path, **typed}
+    return await admin.send(await admin.see(TRY), REQUEST, **params)
 
 
 async def test_a_request_is_mapped_and_decided(registered: SignInWorld) -> None:
@@ -87,8 +87,8 @@ async def test_it_is_decided_for_somebody_else(registered: SignInWorld) -> None:
     tree = html.fromstring(simulator.text)
     assert tree.xpath("//input[@name='name']/@value") == ["Reader"]
     for name, value in (("actions", "orders:GetOrder"), ("resources", f"{ORDER}7")):
-        (found,) = tree.xpath(f"//textarea[@name='{name}']")
-        assert found.text_content() == value
+        (match,) = tree.xpath(f"//textarea[@name='{name}']")
+        assert match.text_content() == value
     assert "Not allowed" in text_of(await send(admin, "/orders/8", principal=READER))
 
 
@@ -123,7 +123,7 @@ async def test_who_may_not_list_services_is_not_offered_any(
     page = await admin.see(TRY)
     assert "registered service" not in text_of(page)
     (csrf, *_) = html.fromstring(page.text).xpath("//input[@name='csrf']/@value")
-    given = {"csrf": csrf, "service": "orders", "method": "GET", "path": "/orders/7"}
-    refused = await admin.browser.post(TRY, data=given, headers=SAME)
+    params = {"csrf": csrf, "service": "orders", "method": "GET", "path": "/orders/7"}
+    refused = await admin.browser.post(TRY, data=params, headers=SAME)
     assert refused.status_code == 400
     assert "There is no service orders" in text_of(refused)

@@ -36,7 +36,7 @@ from tests.support.signin import (
 )
 from tests.unit.console.signin.test_saml_requests import ACS, UUID, begin
 
-ONE, TWO, OUTSIDE = numbers(3)
+FIRST, SECOND, OUTSIDE = numbers(3)
 START = "/portal/corp"
 SAME = {"sec-fetch-site": "same-origin"}
 FILE = f"""
@@ -45,8 +45,8 @@ Organisations:
     DisplayName: Example Corp
     Accounts:
       "{ACCOUNT}": {{DisplayName: Production, Providers: [saml-provider/Corp]}}
-      "{ONE}": {{Providers: [saml-provider/Corp]}}
-      "{TWO}": {{Passwords: true}}
+      "{FIRST}": {{Providers: [saml-provider/Corp]}}
+      "{SECOND}": {{Passwords: true}}
       "{OTHER}": {{Providers: [saml-provider/Corp], Passwords: true}}
 """
 
@@ -57,7 +57,7 @@ async def world(tmp_path: Path) -> AsyncIterator[SignInWorld]:
     path.write_text(FILE)
     async with open_world(tmp_path, organisations_file=path, rate_limit=0) as made:
         made.clock.stop()
-        await add_accounts(made, [ONE, TWO, OUTSIDE], names=["Deploy", "Look"])
+        await add_accounts(made, [FIRST, SECOND, OUTSIDE], names=["Deploy", "Look"])
         yield made
 
 
@@ -79,25 +79,25 @@ def listed(page: Any) -> list[str]:
 
 
 async def session_of(world: SignInWorld, answer: Any) -> Session:
-    given = answer.json()["roleCredentials"]
+    credentials = answer.json()["roleCredentials"]
     resolved = await world.services.resolver.resolve(
-        given["accessKeyId"], given["sessionToken"], world.clock.now()
+        credentials["accessKeyId"], credentials["sessionToken"], world.clock.now()
     )
     return resolved.session
 
 
 async def test_groups_open_the_roles_of_every_member(world: SignInWorld) -> None:
     """One assertion that names no role; each account has its own table."""
-    await map_groups(world, ACCOUNT, ONE, OUTSIDE, OTHER)
+    await map_groups(world, ACCOUNT, FIRST, OUTSIDE, OTHER)
     person = Person(world)
     await person.sign_in(place="corp", **of_groups("engineers"))
     page = await person.browser.get(START)
     assert "access portal of Example Corp" in text_of(page)
-    assert listed(page) == [role_arn("Deploy", ONE), role_arn("Reader")]
+    assert listed(page) == [role_arn("Deploy", FIRST), role_arn("Reader")]
     names = html.fromstring(page.text).xpath("//div[@id='roles']//h2/text()")
     assert names == ["product-00", "Production"]
-    found = await person.browser.get(START, params={"q": "produCTION"})
-    assert listed(found) == [role_arn("Reader")]
+    response = await person.browser.get(START, params={"q": "produCTION"})
+    assert listed(response) == [role_arn("Reader")]
     nobody = Person(world)
     data = {"SAMLResponse": world.response(**of_groups("guests")), "RelayState": START}
     posted = await nobody.browser.post("/saml", data=data)
@@ -105,7 +105,7 @@ async def test_groups_open_the_roles_of_every_member(world: SignInWorld) -> None
 
 
 async def test_tools_list_the_members_and_get_credentials(world: SignInWorld) -> None:
-    await map_groups(world, ACCOUNT, ONE, OUTSIDE)
+    await map_groups(world, ACCOUNT, FIRST, OUTSIDE)
     person = Person(world)
     terminal = await Terminal(world).register(issuerUrl=f"{ORIGIN}{START}")
     sent = await person.browser.get("/authorize", params=terminal.authorize_query())
@@ -127,36 +127,36 @@ async def test_tools_list_the_members_and_get_credentials(world: SignInWorld) ->
     await person.answer_device(device["userCode"])
     token = (await terminal.poll(device)).json()["accessToken"]
     accounts = await terminal.ask("assignment/accounts", token)
-    assert [one["accountName"] for one in accounts.json()["accountList"]] == [
+    assert [entry["accountName"] for entry in accounts.json()["accountList"]] == [
         "Production",
         "product-00",
     ]
-    session = await session_of(world, await terminal.role(token, "Deploy", ONE))
-    assert (session.account, session.kind.value) == (ONE, "AssumeRoleWithSAML")
-    assert session.provider_arn == f"arn:aws:iam::{ONE}:saml-provider/Corp"
-    for name, account in (("Deploy", OUTSIDE), ("Look", ONE), ("Deploy", TWO)):
+    session = await session_of(world, await terminal.role(token, "Deploy", FIRST))
+    assert (session.account, session.kind.value) == (FIRST, "AssumeRoleWithSAML")
+    assert session.provider_arn == f"arn:aws:iam::{FIRST}:saml-provider/Corp"
+    for name, account in (("Deploy", OUTSIDE), ("Look", FIRST), ("Deploy", SECOND)):
         refused = await terminal.role(token, name, account)
         assert refused.headers["x-amzn-errortype"] == "ForbiddenException"
 
 
 async def test_a_member_ends_what_came_from_it_and_no_more(world: SignInWorld) -> None:
-    await map_groups(world, ACCOUNT, ONE)
+    await map_groups(world, ACCOUNT, FIRST)
     person, terminal = Person(world), await Terminal(world).register(device=True)
     device = await terminal.begin(startUrl=f"{ORIGIN}{START}")
     await person.sign_in(place="corp", **of_groups("engineers"))
     await person.answer_device(device["userCode"])
     token = (await terminal.poll(device)).json()["accessToken"]
-    assert (await terminal.role(token, "Deploy", ONE)).status_code == 200
+    assert (await terminal.role(token, "Deploy", FIRST)).status_code == 200
     world.clock.move(1)
-    async with world.services.stores.directory.change(ONE) as change:
+    async with world.services.stores.directory.change(FIRST) as change:
         await revoke_issued_before(
             change,
-            account=ONE,
-            target=f"arn:aws:iam::{ONE}:saml-provider/Corp",
+            account=FIRST,
+            target=f"arn:aws:iam::{FIRST}:saml-provider/Corp",
             now=world.clock.now(),
         )
     world.clock.move(2)
-    refused = await terminal.role(token, "Deploy", ONE)
+    refused = await terminal.role(token, "Deploy", FIRST)
     assert refused.headers["x-amzn-errortype"] == "UnauthorizedException"
     assert (await terminal.role(token, "Reader", ACCOUNT)).status_code == 200
 
@@ -200,9 +200,9 @@ async def test_the_portal_that_was_asked_for_is_the_one_that_is_picked(
 
 async def test_an_assertion_is_good_for_one_portal_once(world: SignInWorld) -> None:
     """Whatever the places are: the sign-in is of the provider that was used."""
-    deploy = f"{role_arn('Deploy', ONE)},arn:aws:iam::{ONE}:saml-provider/Corp"
+    deploy = f"{role_arn('Deploy', FIRST)},arn:aws:iam::{FIRST}:saml-provider/Corp"
     response = world.response(pair("Reader"), deploy)
-    places = (f"/portal/{ACCOUNT}", START, f"/portal/{ONE}")
+    places = (f"/portal/{ACCOUNT}", START, f"/portal/{FIRST}")
     statuses = []
     for place in places:
         browser = world.browser()
@@ -216,9 +216,9 @@ async def test_a_sign_in_holds_only_so_many_roles(
     world: SignInWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sign_ins, "_ROLES_MAX", 2)
-    deploy = f"{role_arn('Deploy', ONE)},arn:aws:iam::{ONE}:saml-provider/Corp"
+    deploy = f"{role_arn('Deploy', FIRST)},arn:aws:iam::{FIRST}:saml-provider/Corp"
     for roles, held in (
-        ([pair("Reader"), deploy], [role_arn("Deploy", ONE), role_arn("Reader")]),
+        ([pair("Reader"), deploy], [role_arn("Deploy", FIRST), role_arn("Reader")]),
         (
             [pair("Reader"), pair("Admin"), deploy],
             [role_arn("Admin"), role_arn("Reader")],
@@ -230,11 +230,11 @@ async def test_a_sign_in_holds_only_so_many_roles(
 
 
 async def test_a_members_trust_policy_decides_as_ever(world: SignInWorld) -> None:
-    await map_groups(world, ACCOUNT, ONE)
+    await map_groups(world, ACCOUNT, FIRST)
     person = Person(world)
     await person.sign_in(place="corp", **of_groups("engineers"))
-    async with world.services.stores.directory.change(ONE) as change:
-        role = await change.named(ROLE, ONE, "Deploy")
+    async with world.services.stores.directory.change(FIRST) as change:
+        role = await change.named(ROLE, FIRST, "Deploy")
         assert role is not None
         denied = role.trust_policy.replace('"Allow"', '"Deny"')
         await change.update(ROLE, replace(role, trust_policy=denied))
@@ -253,7 +253,7 @@ async def test_a_members_trust_policy_decides_as_ever(world: SignInWorld) -> Non
 
 async def test_one_members_keys_open_no_other_members_roles(world: SignInWorld) -> None:
     """The other provider claims the same entity id, with keys of its own."""
-    await map_groups(world, ACCOUNT, ONE, OTHER)
+    await map_groups(world, ACCOUNT, FIRST, OTHER)
     person = Person(world)
     await person.sign_in(
         place="corp", signing_key=key_pair("other"), **of_groups("engineers")
@@ -279,7 +279,7 @@ async def test_a_sign_in_that_begins_here_reaches_all_members(
     world: SignInWorld,
 ) -> None:
     """The answer is addressed to the one that was asked; the others see it as well."""
-    await map_groups(world, ACCOUNT, ONE, OTHER, SignIn=True)
+    await map_groups(world, ACCOUNT, FIRST, OTHER, SignIn=True)
     person = Person(world)
     page = await person.browser.get("/signin/corp")
     assert "Example Corp" in text_of(page)
@@ -287,7 +287,7 @@ async def test_a_sign_in_that_begins_here_reaches_all_members(
     # One identity provider, one link; then the accounts with passwords.
     assert [link.partition("?")[0] for link in links] == [
         f"/signin/{ACCOUNT}/with/{UUID}",
-        f"/signin/{TWO}",
+        f"/signin/{SECOND}",
         f"/signin/{OTHER}",
     ]
     request = await begin(person.browser, links[0])
@@ -297,7 +297,7 @@ async def test_a_sign_in_that_begins_here_reaches_all_members(
     arrived = await person.browser.get(posted.headers["location"])
     assert arrived.headers["location"] == START
     assert listed(await person.browser.get(START)) == [
-        role_arn("Deploy", ONE),
+        role_arn("Deploy", FIRST),
         role_arn("Reader"),
     ]
 
@@ -320,7 +320,7 @@ async def test_an_answer_in_another_browser_opens_no_portal(
 
 
 async def test_only_the_provider_that_was_asked_may_answer(world: SignInWorld) -> None:
-    await map_groups(world, ACCOUNT, ONE, OTHER, SignIn=True)
+    await map_groups(world, ACCOUNT, FIRST, OTHER, SignIn=True)
     person = Person(world)
     request = await begin(
         person.browser, f"/signin/{ACCOUNT}/with/{UUID}?Destination={START}"
@@ -345,7 +345,7 @@ async def test_only_the_provider_that_was_asked_may_answer(world: SignInWorld) -
         recipient=ACS, response={"destination": ACS}, **of_groups("engineers")
     )
     posted = await person.browser.post(
-        f"/saml/acs/SAMLSP{ONE}0000", data={"SAMLResponse": unasked}
+        f"/saml/acs/SAMLSP{FIRST}0000", data={"SAMLResponse": unasked}
     )
     assert posted.status_code == 400
 
@@ -372,14 +372,14 @@ async def test_an_account_and_an_organisation_are_signed_in_to_each_by_itself(
 async def test_another_persons_sign_in_elsewhere_ends_the_session_before(
     world: SignInWorld,
 ) -> None:
-    deploy = f"{role_arn('Deploy', ONE)},arn:aws:iam::{ONE}:saml-provider/Corp"
+    deploy = f"{role_arn('Deploy', FIRST)},arn:aws:iam::{FIRST}:saml-provider/Corp"
     person = Person(world)
     await person.sign_in(place="corp")
     assert (await person.browser.get(f"/portal/{ACCOUNT}")).status_code == 303
     handle = person.browser.cookies["broker-portal"]
     before = world.browser(cookies={"broker-portal": handle})
     await person.sign_in(deploy, place="corp", aws={"session_name": "bob"})
-    assert listed(await person.browser.get(START)) == [role_arn("Deploy", ONE)]
+    assert listed(await person.browser.get(START)) == [role_arn("Deploy", FIRST)]
     assert (await before.get(START)).status_code == 303
 
 
@@ -390,7 +390,7 @@ async def test_users_of_members_with_passwords_sign_in(
     statement = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}
     policy = json.dumps({"Version": "2012-10-17", "Statement": statement})
     user = await create_user(world, policy=policy)
-    trusting = [(ACCOUNT, "Reader"), (ONE, "Deploy"), (OUTSIDE, "Deploy")]
+    trusting = [(ACCOUNT, "Reader"), (FIRST, "Deploy"), (OUTSIDE, "Deploy")]
     for account, name in trusting:
         async with world.services.stores.directory.change(account) as change:
             role = await change.named(ROLE, account, name)
@@ -421,7 +421,7 @@ async def test_users_of_members_with_passwords_sign_in(
         world, replace(everyone, members={**everyone.members, ACCOUNT: member})
     )
     page = await person.browser.get(START)
-    assert listed(page) == [role_arn("Deploy", ONE), role_arn("Reader")]
+    assert listed(page) == [role_arn("Deploy", FIRST), role_arn("Reader")]
     data = form_fields(page, f"{START}/sign-out")
     for arn, status in zip(named, (200, 200, 403), strict=True):
         answer = await person.browser.post(
@@ -443,23 +443,23 @@ def set_organisation(world: SignInWorld, organisation: Any) -> None:
 async def test_a_changed_file_counts_for_sign_ins_that_go_on(
     world: SignInWorld,
 ) -> None:
-    await map_groups(world, ACCOUNT, ONE)
+    await map_groups(world, ACCOUNT, FIRST)
     person = Person(world)
     await person.sign_in(place="corp", **of_groups("engineers"))
     page = await person.browser.get(START)
-    assert listed(page) == [role_arn("Deploy", ONE), role_arn("Reader")]
+    assert listed(page) == [role_arn("Deploy", FIRST), role_arn("Reader")]
     data = form_fields(page, f"{START}/sign-out")
     corp = world.services.organisations.find("corp")
     assert corp is not None
     for changed in (
-        {key: one for key, one in corp.members.items() if key != ONE},
-        {**corp.members, ONE: replace(corp.members[ONE], providers=())},
+        {key: account for key, account in corp.members.items() if key != FIRST},
+        {**corp.members, FIRST: replace(corp.members[FIRST], providers=())},
     ):
         set_organisation(world, replace(corp, members=changed))
         assert listed(await person.browser.get(START)) == [role_arn("Reader")]
         refused = await person.browser.post(
             f"{START}/credentials",
-            data=data | {"role": role_arn("Deploy", ONE)},
+            data=data | {"role": role_arn("Deploy", FIRST)},
             headers=SAME,
         )
         assert refused.status_code == 403
@@ -499,7 +499,7 @@ async def test_an_unreadable_provider_does_not_stop_others(
     world: SignInWorld, broken: dict[str, Any]
 ) -> None:
     """A newer version's options, say, or keys that were taken with ``LegacyRsa``."""
-    await map_groups(world, ACCOUNT, ONE, SignIn=True)
+    await map_groups(world, ACCOUNT, FIRST, SignIn=True)
     async with world.services.stores.directory.change(ACCOUNT) as change:
         provider = await change.named(SAML_PROVIDER, ACCOUNT, "Corp")
         assert provider is not None
@@ -507,12 +507,12 @@ async def test_an_unreadable_provider_does_not_stop_others(
     page = await world.browser().get("/signin/corp")
     assert page.status_code == 200
     links = html.fromstring(page.text).xpath("//a/@href")
-    assert [link for link in links if f"/signin/{ONE}/with/" in link]
+    assert [link for link in links if f"/signin/{FIRST}/with/" in link]
     own = await world.browser().get(f"/signin/{ACCOUNT}")
     assert own.status_code == 200
     person = Person(world)
     await person.sign_in(place="corp", **of_groups("engineers"))
-    assert listed(await person.browser.get(START)) == [role_arn("Deploy", ONE)]
+    assert listed(await person.browser.get(START)) == [role_arn("Deploy", FIRST)]
     refused = await world.browser().post(
         "/saml", data={"SAMLResponse": world.response()}
     )

@@ -44,8 +44,8 @@ def listed(page: Any, title: str = "") -> list[str]:
 
 def titles(page: Any) -> list[str]:
     return [
-        str(one)
-        for one in html.fromstring(page.text).xpath("//div[@id='roles']//h2/text()")
+        str(entry)
+        for entry in html.fromstring(page.text).xpath("//div[@id='roles']//h2/text()")
     ]
 
 
@@ -74,14 +74,14 @@ async def test_roles_are_listed_by_account_name_and_found_by_a_search(
         role_arn("Team-00", TWO[0]),
     ]
     assert "For reports" in text_of(page)
-    for text, found in (
+    for text, results in (
         ("rEAd", [role_arn("Reader")]),
         ("product-01", [role_arn(f"Team-{n:02}", TWO[1]) for n in range(20)]),
         (ACCOUNT, [role_arn("Admin"), role_arn("Reader")]),
         ("team-07", [role_arn("Team-07", number) for number in TWO]),
     ):
         answer = await person.browser.get(START, params={"q": text})
-        assert listed(answer) == found, text
+        assert listed(answer) == results, text
     nothing = await person.browser.get(START, params={"q": "<b>red"})
     assert "No matching roles" in nothing.text
     assert "<b>" not in nothing.text
@@ -96,10 +96,10 @@ async def test_many_roles_come_page_by_page_and_only_those_are_decided_about(
     guard, judged = world.services.pipeline._guard, 0
     judge = guard.judge
 
-    async def counted(*given: Any, **more: Any) -> Any:
+    async def counted(*params: Any, **more: Any) -> Any:
         nonlocal judged
         judged += 1
-        return await judge(*given, **more)
+        return await judge(*params, **more)
 
     monkeypatch.setattr(type(guard), "judge", lambda _self, *a, **k: counted(*a, **k))
     seen: list[str] = []
@@ -114,7 +114,9 @@ async def test_many_roles_come_page_by_page_and_only_those_are_decided_about(
     assert pages == 3
     assert seen[0] == role_arn("Reader")
     assert seen[1:] == [
-        role_arn(f"Team-{n:02}", one) for one in accounts for n in range(20)
+        role_arn(f"Team-{n:02}", account_id)
+        for account_id in accounts
+        for n in range(20)
     ]
     monkeypatch.setattr(assignments, "_LOOKED_MAX", 7)
     assert len(listed(await person.browser.get(START))) == 7
@@ -190,8 +192,8 @@ async def test_a_users_own_roles_come_page_by_page(
             break
         path = following[0]
     assert seen == expected
-    found = await person.browser.get(START, params={"q": "brie"})
-    assert listed(found) == [role_arn("Brief")]
+    response = await person.browser.get(START, params={"q": "brie"})
+    assert listed(response) == [role_arn("Brief")]
     everything = await person.browser.get(START, params={"q": "example"})
     assert listed(everything)
 
@@ -327,10 +329,10 @@ async def test_secrets_are_shown_on_a_press_and_are_cached_nowhere(
         assert line in session
     got = await person.browser.get(f"{START}/credentials", params={"role": role})
     assert got.status_code == 404
-    shown = await send(person, "credentials", role=role)
-    assert shown.status_code == 200
-    assert shown.headers["cache-control"] == "no-store"
-    tree = html.fromstring(shown.text)
+    view = await send(person, "credentials", role=role)
+    assert view.status_code == 200
+    assert view.headers["cache-control"] == "no-store"
+    tree = html.fromstring(view.text)
     for form, say in (
         ("bash", "export {}={}"),
         ("fish", "set -gx {} {}"),
@@ -372,7 +374,7 @@ async def test_all_that_is_to_be_pasted_fits_into_one_configuration_file(
             profiles += tree.xpath(f"//pre[@id='{each}']")
     assert len(once) == 1
     assert len(profiles) == 4
-    texts = [str(one.text_content()) for one in profiles]
+    texts = [str(profile.text_content()) for profile in profiles]
     config = configparser.RawConfigParser()
     config.read_string("\n".join([*once, *texts]))
     for section in config.sections():
@@ -510,8 +512,8 @@ async def test_the_bare_address_leads_to_the_portal_that_the_browser_knows(
 
 async def test_credentials_of_a_page_end_when_one_signs_out(world: SignInWorld) -> None:
     person = await arrived(world)
-    shown = await send(person, "credentials", role=role_arn("Reader"))
-    text = html.fromstring(shown.text).xpath("string(//pre[@id='file'])")
+    view = await send(person, "credentials", role=role_arn("Reader"))
+    text = html.fromstring(view.text).xpath("string(//pre[@id='file'])")
     values = dict(line.split("=", 1) for line in text.split()[1:])
     await send(person, "sign-out")
     with pytest.raises(ExpiredToken):

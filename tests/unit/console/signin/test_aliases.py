@@ -162,8 +162,8 @@ async def test_an_alias_makes_no_recipient(
     world: SignInWorld, browser: httpx.AsyncClient
 ) -> None:
     """An assertion made for AWS opens the broker only if the operator says so."""
-    given = {"recipient": RECIPIENT, "response": {"destination": RECIPIENT}}
-    refused = await post(browser, SAMLResponse=world.response(**given))
+    params = {"recipient": RECIPIENT, "response": {"destination": RECIPIENT}}
+    refused = await post(browser, SAMLResponse=world.response(**params))
     assert refused.status_code == 400, text_of(refused)
 
 
@@ -171,6 +171,6 @@ async def test_a_recipient_that_the_operator_accepts_is_one(tmp_path: Path) -> N
     async with open_world(
         tmp_path, host_aliases=SIGN_IN, saml_recipients=RECIPIENT
     ) as world:
-        given = {"recipient": RECIPIENT, "response": {"destination": RECIPIENT}}
-        posted = await post(world.browser(), SAMLResponse=world.response(**given))
+        params = {"recipient": RECIPIENT, "response": {"destination": RECIPIENT}}
+        posted = await post(world.browser(), SAMLResponse=world.response(**params))
         assert posted.status_code == 303, text_of(posted)

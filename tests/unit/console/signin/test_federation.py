@@ -58,9 +58,9 @@ async def test_credentials_become_a_console_session(world: SignInWorld) -> None:
     assert (entered.status_code, entered.headers["location"]) == (302, "/console/")
     assert entered.headers["cache-control"] == "no-store"
     assert entered.headers["referrer-policy"] == "no-referrer"
-    shown = text_of(await browser.get("/console/"))
-    assert "carol" in shown
-    assert "from saml2aws" in shown
+    text = text_of(await browser.get("/console/"))
+    assert "carol" in text
+    assert "from saml2aws" in text
 
 
 async def test_a_token_may_be_asked_for_and_used_by_post(world: SignInWorld) -> None:
@@ -70,12 +70,12 @@ async def test_a_token_may_be_asked_for_and_used_by_post(world: SignInWorld) -> 
         "/federation",
         data={"Action": "getSigninToken", "Session": session_json(minted)},
     )
-    given = {
+    params = {
         "Action": "login",
         "Destination": "/console/",
         "SigninToken": answer.json()["SigninToken"],
     }
-    posted = await browser.post("/federation", data=given)
+    posted = await browser.post("/federation", data=params)
     assert posted.status_code == 303
     entered = await browser.get(posted.headers["location"])
     assert (entered.status_code, entered.headers["location"]) == (303, "/console/")
@@ -303,8 +303,8 @@ async def test_a_link_used_in_another_tab_leads_back_too(
 ) -> None:
     browser, other = world.browser(), world.browser()
     token = await get_signin_token(browser, await world.mint(SessionKind.ASSUME_ROLE))
-    given = {"Action": "login", "Destination": "/console/", "Issuer": issuer}
-    posted = await browser.post("/federation", data={**given, "SigninToken": token})
+    params = {"Action": "login", "Destination": "/console/", "Issuer": issuer}
+    posted = await browser.post("/federation", data={**params, "SigninToken": token})
     await other.get(login_url(token))
     page = await browser.get(posted.headers["location"])
     assert page.status_code == 400

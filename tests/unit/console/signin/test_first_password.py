@@ -128,11 +128,11 @@ async def test_the_form_is_taken_from_its_own_page_only(world: SignInWorld) -> N
     token = await issue(world)
     browser = world.browser()
     fields = form_fields(await browser.get(PATH, params={"token": token}), PATH)
-    given = {**fields, "new": PASSWORD, "again": PASSWORD}
+    params = {**fields, "new": PASSWORD, "again": PASSWORD}
     elsewhere = await browser.post(
-        PATH, data=given, headers={"sec-fetch-site": "cross-site"}
+        PATH, data=params, headers={"sec-fetch-site": "cross-site"}
     )
     assert elsewhere.status_code == 403
     assert not is_refused(elsewhere)
-    assert (await send(browser, {**given, "csrf": "x"})).status_code == 403
-    assert (await send(browser, given)).status_code == 303
+    assert (await send(browser, {**params, "csrf": "x"})).status_code == 403
+    assert (await send(browser, params)).status_code == 303

@@ -78,14 +78,14 @@ class Scene:
     async def sign_in(self, login: ProviderLogin) -> tuple[Any, MintResult]:
         """A browser with a console session from this login."""
         minted = await self.world.mint(SessionKind.WEB_IDENTITY)
-        given = minted.credentials
+        credentials = minted.credentials
         handle = await self.context.logins.open(
-            login, given.access_key_id, given.expiration
+            login, credentials.access_key_id, credentials.expiration
         )
         cookie = await self.context.sessions.open(
-            given.access_key_id,
-            given.session_token.reveal(),
-            given.expiration,
+            credentials.access_key_id,
+            credentials.session_token.reveal(),
+            credentials.expiration,
             SessionOrigin(door="oidc", login=handle),
         )
         return self.world.browser(cookies={COOKIE: cookie}), minted
@@ -100,8 +100,8 @@ def logout_token(issuer: OidcIssuer = ISSUER, **claims: Any) -> str:
     """A token about ``sid``, or about ``sub`` when there is none."""
     drop = () if "sub" in claims else ("sub",)
     now = int(time.time())
-    given = {"jti": uuid.uuid4().hex, "events": {EVENT: {}}, "exp": now + 120}
-    return issuer.token(header={"typ": "logout+jwt"}, drop=drop, **{**given, **claims})
+    params = {"jti": uuid.uuid4().hex, "events": {EVENT: {}}, "exp": now + 120}
+    return issuer.token(header={"typ": "logout+jwt"}, drop=drop, **{**params, **claims})
 
 
 def channel(provider: OidcProvider, which: str) -> str:
@@ -130,10 +130,12 @@ async def listed(scene: Scene, minted: MintResult) -> None:
 
 
 async def works(scene: Scene, minted: MintResult) -> bool:
-    given = minted.credentials
+    credentials = minted.credentials
     try:
         await scene.world.services.resolver.resolve(
-            given.access_key_id, given.session_token.reveal(), datetime.now(UTC)
+            credentials.access_key_id,
+            credentials.session_token.reveal(),
+            datetime.now(UTC),
         )
     except ExpiredToken:
         return False
@@ -203,11 +205,11 @@ async def test_the_answer_does_not_tell_whether_there_was_a_session(
     known = await tell(scene, provider, logout_token(sid=login.session_id))
     again = await tell(scene, provider, logout_token(sid=login.session_id))
     never = await tell(scene, provider, logout_token(sid="never-was"))
-    shown = {
+    view = {
         (a.status_code, a.content, a.headers["cache-control"])
         for a in (known, again, never)
     }
-    assert shown == {(200, b"", "no-store")}
+    assert view == {(200, b"", "no-store")}
 
 
 async def details(scene: Scene) -> set[str]:
@@ -250,13 +252,13 @@ async def test_a_malformed_logout_token_ends_nothing(scene: Scene, case: str) ->
 
 async def test_no_provider_ends_another_accounts_sessions(scene: Scene) -> None:
     """The same issuer and keys in two accounts: still two providers."""
-    one, two = await scene.register(), await scene.register(OTHER)
-    login = scene.login(one)
+    provider, two = await scene.register(), await scene.register(OTHER)
+    login = scene.login(provider)
     browser, _ = await scene.sign_in(login)
     token = logout_token(sid=login.session_id, sub="alice")
     assert (await tell(scene, two, token)).status_code == 200
     assert await is_in(browser)
-    wrong = f"/signin/{OTHER}/with/{one.unique_id}/backchannel-logout"
+    wrong = f"/signin/{OTHER}/with/{provider.unique_id}/backchannel-logout"
     answer = await scene.world.browser().post(wrong, data={"logout_token": token})
     assert answer.status_code == 400
 
@@ -283,9 +285,11 @@ async def test_one_more_sign_in_than_there_may_be_ends_the_oldest(scene: Scene) 
         (await scene.sign_in(scene.login(provider, issued_at=now - 100 + number)))[0]
         for number in range(LOGINS_MAX + 1)
     ]
-    assert [await is_in(one) for one in browsers] == [False] + [True] * LOGINS_MAX
+    assert [await is_in(browser) for browser in browsers] == [False] + [
+        True
+    ] * LOGINS_MAX
     await tell(scene, provider, logout_token(sub="alice"))
-    assert [await is_in(one) for one in browsers] == [False] * len(browsers)
+    assert [await is_in(browser) for browser in browsers] == [False] * len(browsers)
 
 
 async def test_without_the_cache_the_provider_is_told_to_come_again(
@@ -335,11 +339,11 @@ async def test_a_frame_that_does_not_fit_ends_nothing(
     provider = await scene.register()
     login = scene.login(provider)
     browser, _ = await scene.sign_in(login)
-    given = {
+    params = {
         name: value.format(iss=provider.url, sid=login.session_id)
         for name, value in query.items()
     }
-    page = await browser.get(channel(provider, "front"), params=given)
+    page = await browser.get(channel(provider, "front"), params=params)
     assert page.status_code == 200
     assert await is_in(browser)
 

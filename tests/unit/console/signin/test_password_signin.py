@@ -119,8 +119,8 @@ async def test_last_use_of_the_password_is_noted(world: SignInWorld) -> None:
     assert not await list_uses(directory, ACCOUNT, [user.user_id])
     await send_password(world.browser())
     await uses.flush()
-    found = await list_uses(directory, ACCOUNT, [user.user_id])
-    assert PASSWORD_USE in {(use.service, use.action) for use in found}
+    stored_uses = await list_uses(directory, ACCOUNT, [user.user_id])
+    assert PASSWORD_USE in {(use.service, use.action) for use in stored_uses}
 
 
 async def test_whatever_is_wrong_the_answer_is_the_same(world: SignInWorld) -> None:
@@ -270,9 +270,9 @@ async def test_a_password_that_must_be_changed_is_changed_first(
     assert "Choose a new password" in text_of(asked)
     assert "At least 8 characters" in text_of(asked)
 
-    async def change(shown: httpx.Response, **typed: str) -> httpx.Response:
-        given = {"password": PASSWORD, "new": NEW, "again": NEW, **typed}
-        return await send_step(browser, shown, "new-password", **given)
+    async def change(response: httpx.Response, **typed: str) -> httpx.Response:
+        params = {"password": PASSWORD, "new": NEW, "again": NEW, **typed}
+        return await send_step(browser, response, "new-password", **params)
 
     again = await change(asked, again="something else")
     assert "do not match" in text_of(again)
@@ -331,9 +331,9 @@ async def test_an_old_password_is_due(world: SignInWorld) -> None:
     world.clock.move(30 * 86_400)
     browser = world.browser()
     asked = await send_password(browser)
-    shown = text_of(asked)
+    text = text_of(asked)
     for line in ("At least 9 characters", "At least one number", "your last 2"):
-        assert line in shown
+        assert line in text
     typed = {"password": PASSWORD, "new": PASSWORD, "again": PASSWORD}
     again = await send_step(browser, asked, "new-password", **typed)
     assert "one of the last 2" in text_of(again)
@@ -441,8 +441,8 @@ async def test_a_session_ends_with_what_it_came_from(
     await send_password(browser)
     home = await browser.get("/console/")
     fields = form_fields(home, "/console/credentials")
-    shown = await browser.post("/console/credentials", data=fields, headers=SAME)
-    assert "export AWS_ACCESS_KEY_ID=ASIA" in shown.text
+    response = await browser.post("/console/credentials", data=fields, headers=SAME)
+    assert "export AWS_ACCESS_KEY_ID=ASIA" in response.text
     directory = world.services.stores.directory
     async with directory.change(ACCOUNT) as change:
         profile = await change.find(LOGIN_PROFILE, ACCOUNT, user.user_id)
@@ -479,9 +479,9 @@ async def test_other_sign_ins_of_a_user_are_listed_among_their_sessions(
     browsers = [world.browser() for _ in range(3)]
     for browser, name in zip(browsers, ("ann", "ann", "bob"), strict=True):
         await send_password(browser, name)
-    shown = await browsers[0].get("/console/sessions")
-    assert shown.text.count('data-label="Issued by"') == 2
-    assert "bob" not in shown.text
+    sessions = await browsers[0].get("/console/sessions")
+    assert sessions.text.count('data-label="Issued by"') == 2
+    assert "bob" not in sessions.text
 
 
 async def test_a_terminal_that_waits_is_asked_about_after_the_password(
@@ -597,15 +597,15 @@ async def test_wrong_codes_close_the_sign_in_and_then_the_user(
     browser = world.browser()
     statuses = []
     for _ in range(2):
-        shown = await send_password(browser)
+        response = await send_password(browser)
         for _ in range(5):
-            shown = await send_step(browser, shown, "factor", code="000000")
-            statuses.append(shown.status_code)
-        assert "Start again" in text_of(shown)
+            response = await send_step(browser, response, "factor", code="000000")
+            statuses.append(response.status_code)
+        assert "Start again" in text_of(response)
     assert statuses == [403] * 10
-    shown = await send_password(browser)
-    shown = await send_step(browser, shown, "factor", code="000000")
-    assert shown.status_code == 429
+    response = await send_password(browser)
+    response = await send_step(browser, response, "factor", code="000000")
+    assert response.status_code == 429
 
 
 async def test_the_roots_sign_in_is_off_unless_it_was_switched_on(
@@ -658,20 +658,20 @@ async def test_what_changes_on_the_way_is_seen_at_the_end(world: SignInWorld) ->
         world.clock.move(60)
         return await send_password(browser)
 
-    shown = await begin()
+    response = await begin()
     async with directory.change(ACCOUNT) as change:
         profile = await change.find(LOGIN_PROFILE, ACCOUNT, user.user_id)
         assert profile is not None
         await change.update(
             LOGIN_PROFILE, replace(profile, changed_at=world.clock.now())
         )
-    answer = await send_step(browser, shown, "factor", code=phone.code(world))
+    answer = await send_step(browser, response, "factor", code=phone.code(world))
     assert "Something changed while you were signing in" in text_of(answer)
 
-    shown = await begin()
+    response = await begin()
     async with directory.change(ACCOUNT) as change:
         await change.remove(LOGIN_PROFILE, profile)
-    answer = await send_step(browser, shown, "factor", code=phone.code(world))
+    answer = await send_step(browser, response, "factor", code=phone.code(world))
     assert answer.status_code == 403
     assert (await browser.get("/console/")).status_code == 303
 
@@ -680,10 +680,10 @@ async def test_an_account_that_is_gone_signs_no_one_in(world: SignInWorld) -> No
     user = await create_user(world)
     phone = await give_device(world, user.user_id)
     browser = world.browser()
-    shown = await send_password(browser)
+    response = await send_password(browser)
     async with world.services.stores.directory.change(ACCOUNT) as change:
         await delete_account(change, AccountId(ACCOUNT))
-    answer = await send_step(browser, shown, "factor", code=phone.code(world))
+    answer = await send_step(browser, response, "factor", code=phone.code(world))
     assert answer.status_code == 400
 
 
@@ -711,8 +711,8 @@ async def test_what_changes_while_someone_is_asked_is_seen(
     directory = world.services.stores.directory
     if change == "no-device":
         phone = await give_device(world, user.user_id)
-        shown = await send_password(browser)
-        asked = await send_step(browser, shown, "factor", code=phone.code(world))
+        response = await send_password(browser)
+        asked = await send_step(browser, response, "factor", code=phone.code(world))
         async with directory.change(ACCOUNT) as opened:
             device = await opened.named(MFA_DEVICE, ACCOUNT, phone.serial)
             assert device is not None

@@ -43,9 +43,9 @@ async def test_one_role_goes_straight_on(world: SignInWorld) -> None:
     assert (entered.status_code, entered.headers["location"]) == (303, "/console/")
     home = await browser.get("/console/")
     assert home.status_code == 200
-    shown = text_of(home)
-    assert "alice@example.com" in shown
-    assert "Reader @ example" in shown
+    text = text_of(home)
+    assert "alice@example.com" in text
+    assert "Reader @ example" in text
 
 
 async def test_the_mint_is_the_saml_doors_own_and_audited(world: SignInWorld) -> None:
@@ -66,7 +66,7 @@ async def test_several_roles_show_a_page_that_command_line_tools_can_read(
     response = world.response(pair("Reader"), pair("Admin"))
     page = await world.browser().post("/saml", data={"SAMLResponse": response})
     assert page.status_code == 200
-    found = [
+    results = [
         (
             block.xpath(".//div[@class='saml-account-name']")[0].text_content(),
             [
@@ -78,7 +78,7 @@ async def test_several_roles_show_a_page_that_command_line_tools_can_read(
             "//fieldset/div[@class='saml-account']"
         )
     ]
-    assert found == [
+    assert results == [
         (
             f"Account: example ({ACCOUNT})",
             [("Admin", role_arn("Admin")), ("Reader", role_arn("Reader"))],
@@ -217,10 +217,10 @@ async def test_an_assertion_is_good_once_or_once_at_each_door(
     world: SignInWorld, per_door: bool
 ) -> None:
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        found = await change.named(SAML_PROVIDER, ACCOUNT, "Corp")
-        assert found is not None
+        provider = await change.named(SAML_PROVIDER, ACCOUNT, "Corp")
+        assert provider is not None
         options = {"MintPerDoor": True} if per_door else {}
-        await change.update(SAML_PROVIDER, replace(found, options=options))
+        await change.update(SAML_PROVIDER, replace(provider, options=options))
     response = world.response()
 
     async def at_the_page() -> int:
@@ -249,10 +249,10 @@ async def test_an_operator_may_let_an_assertion_be_exchanged_twice(
 ) -> None:
     """By programs that try first; within a minute of its issue, for each role."""
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        found = await change.named(SAML_PROVIDER, ACCOUNT, "Corp")
-        assert found is not None
+        provider = await change.named(SAML_PROVIDER, ACCOUNT, "Corp")
+        assert provider is not None
         await change.update(
-            SAML_PROVIDER, replace(found, options={"ExchangeTwice": True})
+            SAML_PROVIDER, replace(provider, options={"ExchangeTwice": True})
         )
 
     async def exchange(response: str, role: str) -> int:
@@ -373,8 +373,8 @@ async def test_only_pairs_whose_own_provider_verified_them_are_shown(
         f"{role_arn('Brief', OTHER)},{provider_arn()}",
     )
     page = await world.browser().post("/saml", data={"SAMLResponse": response})
-    shown = html.fromstring(page.text).xpath("//label/@for")
-    assert shown == [role_arn("Admin"), role_arn("Reader")]
+    view = html.fromstring(page.text).xpath("//label/@for")
+    assert view == [role_arn("Admin"), role_arn("Reader")]
 
 
 async def test_a_role_of_an_account_that_did_not_verify_cannot_be_chosen(

@@ -75,9 +75,9 @@ async def log_out(
     by_post: bool = False,
     relay: str | None = None,
     xml: str = "",
-    **given: object,
+    **params: object,
 ) -> httpx.Response:
-    xml = xml or logout_request_xml(URL, now=world.clock.now(), **given)  # type: ignore[arg-type]
+    xml = xml or logout_request_xml(URL, now=world.clock.now(), **params)  # type: ignore[arg-type]
     browser = browser or world.browser()
     if by_post:
         data = {"SAMLRequest": posted(xml)}
@@ -123,8 +123,8 @@ async def assert_answered(
     location = answer.headers["location"]
     assert location.startswith(f"{BACK}?SAMLResponse=")
     query = urlsplit(location).query
-    given = {name: value for name, (value,) in parse_qs(query).items()}
-    assert given["RelayState"] == relay
+    params = {name: value for name, (value,) in parse_qs(query).items()}
+    assert params["RelayState"] == relay
     key = await world.services.request_keys.get()
     settings = OneLogin_Saml2_Settings(
         {
@@ -146,13 +146,13 @@ async def assert_answered(
         "http_host": "idp.example.com",
         "script_name": "/slo",
         "https": "on",
-        "get_data": given,
+        "get_data": params,
         "post_data": {},
         "query_string": query,
     }
     auth = OneLogin_Saml2_Auth(request, old_settings=settings)
-    assert auth.validate_response_signature(given)
-    response = OneLogin_Saml2_Logout_Response(settings, given["SAMLResponse"])
+    assert auth.validate_response_signature(params)
+    response = OneLogin_Saml2_Logout_Response(settings, params["SAMLResponse"])
     assert response.is_valid(request, asked, raise_exceptions=True)
     assert response.get_status().endswith(":Success")
 
@@ -173,7 +173,7 @@ async def test_a_sign_in_to_the_portal_ends_with_its_terminals_and_credentials(
 ) -> None:
     empty = Snapshot(world.services.settings.data_dir)
     _, terminal, tokens = await logged_in(world, pair("Reader"))
-    given = (await terminal.role(tokens["accessToken"])).json()["roleCredentials"]
+    credentials = (await terminal.role(tokens["accessToken"])).json()["roleCredentials"]
     # A cache that was emptied since then knows of neither.
     empty.bring_back()
     await log_out(world, name_id="alice")
@@ -181,15 +181,15 @@ async def test_a_sign_in_to_the_portal_ends_with_its_terminals_and_credentials(
     assert answer.headers["x-amzn-errortype"] == "UnauthorizedException"
     with pytest.raises(ExpiredToken):
         await world.services.resolver.resolve(
-            given["accessKeyId"], given["sessionToken"], world.clock.now()
+            credentials["accessKeyId"], credentials["sessionToken"], world.clock.now()
         )
 
 
 async def test_the_session_index_says_which_session(world: SignInWorld) -> None:
-    one, other = await signed_in(world, index="1"), await signed_in(world, index="2")
+    client, other = await signed_in(world, index="1"), await signed_in(world, index="2")
     somebody = await signed_in(world, "bob", index="1")
     await log_out(world, indexes=["1"])
-    assert not await is_in(one)
+    assert not await is_in(client)
     assert await is_in(other)
     assert await is_in(somebody)
     await log_out(world, indexes=[])

@@ -120,8 +120,8 @@ async def get_code(terminal: Terminal) -> str:
 async def log_in(terminal: Terminal) -> dict[str, Any]:
     answer = await terminal.redeem(await get_code(terminal))
     assert answer.status_code == 200, answer.text
-    given: dict[str, Any] = answer.json()
-    return given
+    params: dict[str, Any] = answer.json()
+    return params
 
 
 def refused(answer: httpx.Response, error: str, status: int = 401) -> bool:
@@ -146,10 +146,10 @@ async def test_signing_in_leads_back_to_the_terminal_that_asks(
 async def test_a_code_and_a_key_become_credentials_for_fifteen_minutes(
     world: SignInWorld, terminal: Terminal
 ) -> None:
-    given = await log_in(terminal)
-    assert given["tokenType"] == "aws_sigv4"
-    assert 890 <= given["expiresIn"] <= 900
-    token = given["accessToken"]
+    params = await log_in(terminal)
+    assert params["tokenType"] == "aws_sigv4"
+    assert 890 <= params["expiresIn"] <= 900
+    token = params["accessToken"]
     resolved = await world.services.resolver.resolve(
         token["accessKeyId"], token["sessionToken"], world.clock.now()
     )
@@ -162,30 +162,30 @@ async def test_a_code_and_a_key_become_credentials_for_fifteen_minutes(
 async def test_a_login_is_renewed_until_its_session_ends(
     world: SignInWorld, terminal: Terminal
 ) -> None:
-    given = await log_in(terminal)
+    params = await log_in(terminal)
     for _ in range(3):
         world.clock.move(14 * 60)
-        answer = await terminal.renew(given["refreshToken"])
+        answer = await terminal.renew(params["refreshToken"])
         assert answer.status_code == 200, answer.text
-        assert answer.json()["refreshToken"] != given["refreshToken"]
-        given = answer.json()
+        assert answer.json()["refreshToken"] != params["refreshToken"]
+        params = answer.json()
     world.clock.move(7200)
-    assert refused(await terminal.renew(given["refreshToken"]), "TOKEN_EXPIRED")
+    assert refused(await terminal.renew(params["refreshToken"]), "TOKEN_EXPIRED")
 
 
 async def test_the_id_token_names_the_session_as_the_aws_cli_reads_it(
     terminal: Terminal,
 ) -> None:
     """Source: AWS CLI 2, customizations/login/utils.py."""
-    given = await log_in(terminal)
-    _header, payload, signature = given["idToken"].split(".")
+    params = await log_in(terminal)
+    _header, payload, signature = params["idToken"].split(".")
     claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/Reader/alice@example.com"
     assert (claims["sub"], claims["aud"]) == (arn, SAME)
     assert signature == ""
     with pytest.raises(jwt.InvalidTokenError):
-        jwt.decode(given["idToken"], options={"verify_signature": True}, key="")
-    renewed = await terminal.renew(given["refreshToken"])
+        jwt.decode(params["idToken"], options={"verify_signature": True}, key="")
+    renewed = await terminal.renew(params["refreshToken"])
     assert "idToken" not in renewed.json()
 
 
@@ -211,10 +211,10 @@ async def test_a_refresh_token_stays_with_its_client(terminal: Terminal) -> None
 
 
 async def test_tokens_of_two_families_do_not_mix(terminal: Terminal) -> None:
-    one = (await log_in(terminal))["refreshToken"]
+    token = (await log_in(terminal))["refreshToken"]
     two = (await log_in(terminal))["refreshToken"]
-    half = len(one) // 2
-    mixed = one[:half] + two[half:]
+    half = len(token) // 2
+    mixed = token[:half] + two[half:]
     assert refused(await terminal.renew(mixed), "TOKEN_EXPIRED")
 
 
@@ -356,12 +356,12 @@ async def test_another_device_takes_a_code(
     remote = {"client_id": CROSS, "redirect_uri": f"{origin}/v1/sessions/confirmation"}
     browser = world.browser()
     await world.sign_in(browser)
-    shown = await allow(terminal, browser, **remote)
-    (code,) = html.fromstring(shown.text).xpath("//pre[@id='login_code']")
-    given = parse_qs(base64.b64decode(code.text_content()).decode())
-    assert given["state"] == ["st4te"]
+    response = await allow(terminal, browser, **remote)
+    (code,) = html.fromstring(response.text).xpath("//pre[@id='login_code']")
+    qs = parse_qs(base64.b64decode(code.text_content()).decode())
+    assert qs["state"] == ["st4te"]
     answer = await terminal.redeem(
-        given["code"][0], clientId=CROSS, redirectUri=remote["redirect_uri"]
+        qs["code"][0], clientId=CROSS, redirectUri=remote["redirect_uri"]
     )
     assert answer.status_code == 200, answer.text
 

@@ -47,9 +47,9 @@ async def apply(iam: Iam, text: str, **options: bool) -> list[Change]:
 
 
 async def export(iam: Iam, account: AccountId = ACCOUNT) -> str:
-    found = await iam.directory.find(kinds.ACCOUNT, account)
-    assert found is not None
-    return await exported_text(iam.directory, found)
+    stored_account = await iam.directory.find(kinds.ACCOUNT, account)
+    assert stored_account is not None
+    return await exported_text(iam.directory, stored_account)
 
 
 def marks(changes: list[Change]) -> list[str]:
@@ -123,10 +123,10 @@ async def test_several_at_once_make_a_missing_account_once(
     async def find_together(
         directory: SqlDirectory, kind: Kind[Any], account: AccountId, key: str = ""
     ) -> Any:
-        found = await find(directory, kind, account, key)
-        if kind is kinds.ACCOUNT and found is None:
+        entity = await find(directory, kind, account, key)
+        if kind is kinds.ACCOUNT and entity is None:
             await together.wait()
-        return found
+        return entity
 
     monkeypatch.setattr(SqlDirectory, "find", find_together)
     first, second = await asyncio.gather(apply(iam, text), apply(iam, text))
@@ -421,30 +421,30 @@ def without_identity(answer: Any) -> Any:
 
 async def answers(iam: Iam) -> list[Any]:
     """What an administrator reads of an account's whole set-up."""
-    found = []
+    results = []
     for role in (await iam("ListRoles"))["Roles"]:
         name = {"RoleName": role["RoleName"]}
-        found += [
+        results += [
             await iam("GetRole", **name),
             await iam("ListAttachedRolePolicies", **name),
         ]
         for policy_name in (await iam("ListRolePolicies", **name))["PolicyNames"]:
-            found.append(await iam("GetRolePolicy", PolicyName=policy_name, **name))
+            results.append(await iam("GetRolePolicy", PolicyName=policy_name, **name))
     for user in (await iam("ListUsers"))["Users"]:
-        found.append(await iam("GetUser", UserName=user["UserName"]))
+        results.append(await iam("GetUser", UserName=user["UserName"]))
     for item in (await iam("ListPolicies", Scope="Local"))["Policies"]:
         arn = {"PolicyArn": item["Arn"]}
-        found += [
+        results += [
             await iam("GetPolicy", **arn),
             await iam("GetPolicyVersion", VersionId=item["DefaultVersionId"], **arn),
         ]
     for item in (await iam("ListSAMLProviders"))["SAMLProviderList"]:
-        found.append(await iam("GetSAMLProvider", SAMLProviderArn=item["Arn"]))
+        results.append(await iam("GetSAMLProvider", SAMLProviderArn=item["Arn"]))
     listed = await iam("ListOpenIDConnectProviders")
     for item in listed["OpenIDConnectProviderList"]:
         arn = {"OpenIDConnectProviderArn": item["Arn"]}
-        found.append(await iam("GetOpenIDConnectProvider", **arn))
-    return [without_identity(answer) for answer in found]
+        results.append(await iam("GetOpenIDConnectProvider", **arn))
+    return [without_identity(answer) for answer in results]
 
 
 async def test_calls_and_a_template_set_up_the_same_account(iam: Iam) -> None:
@@ -509,8 +509,8 @@ async def test_names_have_no_case(iam: Iam, prune: bool) -> None:
     for listed in ("ListUserPolicies", "ListGroupPolicies", "ListRolePolicies"):
         kind = listed.removeprefix("List").removesuffix("Policies")
         name = {"User": "U", "Group": "Dev", "Role": "R"}[kind]
-        found = await iam(listed, **{f"{kind}Name": name})
-        assert found["PolicyNames"] == ["In"]
+        entity = await iam(listed, **{f"{kind}Name": name})
+        assert entity["PolicyNames"] == ["In"]
 
 
 async def test_inline_policies_that_differ_in_case_only_are_refused(iam: Iam) -> None:
@@ -567,9 +567,9 @@ async def test_descriptions_that_cannot_be_stored_are_refused(
     entity = {"RoleName": "R", "AssumeRolePolicyDocument": trust()}
     if section == "ManagedPolicies":
         entity = {"ManagedPolicyName": "P", "PolicyDocument": READ}
-    given = {"Accounts": {ACCOUNT: {section: [{**entity, "Description": text}]}}}
+    params = {"Accounts": {ACCOUNT: {section: [{**entity, "Description": text}]}}}
     with pytest.raises(TemplateError, match=r"Description: has .*(?:stored|fit)"):
-        await apply(iam, json.dumps(given))
+        await apply(iam, json.dumps(params))
 
 
 async def test_paths_are_what_calls_take(iam: Iam) -> None:
@@ -582,9 +582,11 @@ async def test_paths_are_what_calls_take(iam: Iam) -> None:
 
 @pytest.mark.parametrize("section", ["Groups", "ManagedPolicyArns"])
 async def test_names_that_no_text_can_be_are_refused(iam: Iam, section: str) -> None:
-    given = {"Accounts": {ACCOUNT: {"Users": [{"UserName": "U", section: ["\ud800"]}]}}}
+    params = {
+        "Accounts": {ACCOUNT: {"Users": [{"UserName": "U", section: ["\ud800"]}]}}
+    }
     with pytest.raises(TemplateError, match="cannot be stored"):
-        await apply(iam, json.dumps(given))
+        await apply(iam, json.dumps(params))
 
 
 @pytest.mark.parametrize(

@@ -48,10 +48,10 @@ async def test_groups_and_their_members_are_made_exported_and_stay(iam: Iam) -> 
         "+ group Readers",
         "+ user ann",
     ]
-    shown = await exported(iam)
-    assert shown["Groups"] == [READERS]
-    assert shown["Users"] == [{"UserName": "ann", "Path": "/", "Groups": ["Readers"]}]
-    assert await apply(iam, **shown) == []
+    view = await exported(iam)
+    assert view["Groups"] == [READERS]
+    assert view["Users"] == [{"UserName": "ann", "Path": "/", "Groups": ["Readers"]}]
+    assert await apply(iam, **view) == []
 
 
 async def test_memberships_are_taken_away_only_when_pruned(iam: Iam) -> None:
@@ -74,10 +74,10 @@ async def test_pruned_users_and_groups_go_with_all_they_have(iam: Iam) -> None:
 async def test_a_password_policy_is_applied_completed_and_exported(iam: Iam) -> None:
     (change,) = await apply(iam, PasswordPolicy={"MinimumPasswordLength": 14})
     assert change.details == ("PasswordPolicy: changed",)
-    found = (await iam("GetAccountPasswordPolicy"))["PasswordPolicy"]
-    assert found["MinimumPasswordLength"] == 14
-    shown = await exported(iam)
-    assert await apply(iam, **shown) == []
+    password_policy = (await iam("GetAccountPasswordPolicy"))["PasswordPolicy"]
+    assert password_policy["MinimumPasswordLength"] == 14
+    view = await exported(iam)
+    assert await apply(iam, **view) == []
     assert await apply(iam) == []
     assert await iam("GetAccountPasswordPolicy")
 

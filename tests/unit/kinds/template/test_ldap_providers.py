@@ -31,14 +31,14 @@ CORP = {
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     (tmp_path / "password").write_text("secret")
-    given = {
+    params = {
         "Kind": "OpenLDAP",
         "Servers": ["ldaps://ldap.example.com"],
         "BindDN": "cn=broker",
         "BindPasswordFile": "password",
         "Base": "dc=example",
     }
-    path = write_directories(tmp_path, corp=given, other=given)
+    path = write_directories(tmp_path, corp=params, other=params)
     return Settings(data_dir=tmp_path, directories_file=path)
 
 

@@ -88,9 +88,9 @@ async def apply(iam: Iam, described: Any, *, prune: bool = False) -> list[Change
 
 
 async def exported(iam: Iam) -> Any:
-    found = await iam.directory.find(kinds.ACCOUNT, ACCOUNT)
-    assert found is not None
-    text = await exported_text(iam.directory, found)
+    account = await iam.directory.find(kinds.ACCOUNT, ACCOUNT)
+    assert account is not None
+    text = await exported_text(iam.directory, account)
     return yaml.safe_load(text)["Accounts"][ACCOUNT]
 
 
@@ -237,7 +237,7 @@ def with_source(**data: Any) -> dict[str, Any]:
             "Crls[0].CrlData: ",
         ),
     ],
-    ids=lambda given: given if isinstance(given, str) else "",
+    ids=lambda params: params if isinstance(params, str) else "",
 )
 async def test_a_mistake_is_named_by_its_place(
     tmp_path: Path, described: dict[str, Any], place: str

@@ -52,9 +52,9 @@ async def apply(
 
 
 async def exported(iam: Iam, account: str = ACCOUNT) -> Any:
-    found = await iam.directory.find(kinds.ACCOUNT, AccountId(account))
-    assert found is not None
-    text = await exported_text(iam.directory, found)
+    stored_account = await iam.directory.find(kinds.ACCOUNT, AccountId(account))
+    assert stored_account is not None
+    text = await exported_text(iam.directory, stored_account)
     return yaml.safe_load(text)["Accounts"][account]
 
 
@@ -202,12 +202,12 @@ async def test_a_profile_changes_its_role_and_is_pruned(iam: Iam) -> None:
 
 async def test_keys_that_no_one_names_stay_unless_they_are_pruned(iam: Iam) -> None:
     await furnish(iam, parts=("SSH keys",))
-    one = {"UserName": "ann", "SSHPublicKeys": [{"SSHPublicKeyBody": KEYS[0]}]}
+    entry = {"UserName": "ann", "SSHPublicKeys": [{"SSHPublicKeyBody": KEYS[0]}]}
     ben = {"UserName": "ben"}
-    kept = await apply(iam, {"Users": [one, ben]})
+    kept = await apply(iam, {"Users": [entry, ben]})
     assert [str(change.kind) for change in kept] == ["!"]
     assert len((await iam("ListSSHPublicKeys", UserName="ann"))["SSHPublicKeys"]) == 2
-    await apply(iam, {"Users": [one, ben]}, prune=True)
+    await apply(iam, {"Users": [entry, ben]}, prune=True)
     (left,) = (await iam("ListSSHPublicKeys", UserName="ann"))["SSHPublicKeys"]
     assert left["Status"] == "Active"
     assert await apply(iam, {"Users": [{"UserName": "ann"}, ben]}, prune=True) == []
@@ -365,9 +365,9 @@ async def test_a_client_secret_outlives_a_change_of_its_provider(iam: Iam) -> No
     provider = {"Url": "https://idp.example.com", "ClientIdList": ["a"]}
     await apply(iam, {"OIDCProviders": [provider]})
     async with iam.directory.change(ACCOUNT) as change:
-        (found,) = await change.all_of(OIDC_PROVIDER, ACCOUNT)
+        (oidc_provider,) = await change.all_of(OIDC_PROVIDER, ACCOUNT)
         kept = {"ClientSecret": "sealed"}
-        await change.update(OIDC_PROVIDER, replace(found, options=kept))
+        await change.update(OIDC_PROVIDER, replace(oidc_provider, options=kept))
     await apply(iam, {"OIDCProviders": [{**provider, "ClientIdList": ["b"]}]})
     (after,) = await iam.directory.all_of(OIDC_PROVIDER, ACCOUNT)
     assert (after.client_ids, after.options) == (("b",), kept)

@@ -18,7 +18,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def describe(**more: Any) -> dict[str, Any]:
-    given = {
+    params = {
         "Kind": "OpenLDAP",
         "Servers": ["ldaps://ldap.example.com"],
         "BindDN": "cn=broker",
@@ -26,7 +26,7 @@ def describe(**more: Any) -> dict[str, Any]:
         "Base": "dc=example",
         **more,
     }
-    return {name: value for name, value in given.items() if value is not None}
+    return {name: value for name, value in params.items() if value is not None}
 
 
 def test_the_defaults_follow_from_the_kind(folder: Path) -> None:
@@ -35,14 +35,18 @@ def test_the_defaults_follow_from_the_kind(folder: Path) -> None:
         ("ActiveDirectory", "objectGUID", "1.2.840.113556.1.4.1941:={dn}"),
         ("389", "nsUniqueId", "uniqueMember={dn}"),
     ):
-        given = {"corp": describe(Kind=kind, NestedGroups=True)}
-        found = parse_directories({"Directories": given}, folder).directories["corp"]
-        assert found.kind is DirectoryKind(kind)
-        assert found.subject == subject
-        assert group_filter in found.group_filter
-        assert [str(one) for one in found.servers] == ["ldaps://ldap.example.com:636"]
-        assert found.read_bind_password() == "secret"
-        assert found.groups_below == "dc=example"
+        params = {"corp": describe(Kind=kind, NestedGroups=True)}
+        directory = parse_directories({"Directories": params}, folder).directories[
+            "corp"
+        ]
+        assert directory.kind is DirectoryKind(kind)
+        assert directory.subject == subject
+        assert group_filter in directory.group_filter
+        assert [str(server) for server in directory.servers] == [
+            "ldaps://ldap.example.com:636"
+        ]
+        assert directory.read_bind_password() == "secret"
+        assert directory.groups_below == "dc=example"
 
 
 WRONG = of_file(__file__, "WRONG")
@@ -65,24 +69,24 @@ def test_names_are_plain(folder: Path) -> None:
 def test_plaintext_goes_to_this_computer_alone(folder: Path) -> None:
     for host in ("localhost", "127.0.0.1", "[::1]"):
         more = {"Servers": [f"ldap://{host}"], "AllowPlaintext": True}
-        given = {"Directories": {"corp": describe(**more)}}
+        params = {"Directories": {"corp": describe(**more)}}
         assert (
-            parse_directories(given, folder).directories["corp"].servers[0].is_loopback
+            parse_directories(params, folder).directories["corp"].servers[0].is_loopback
         )
 
 
 def test_a_password_is_read_when_it_is_used(folder: Path) -> None:
     file = parse_directories({"Directories": {"corp": describe()}}, folder)
-    found = file.directories["corp"]
+    directory = file.directories["corp"]
     (folder / "password").write_text("new")
-    assert found.read_bind_password() == "new"
+    assert directory.read_bind_password() == "new"
     for text in ("", "\n"):
         (folder / "password").write_text(text)
         with pytest.raises(ValueError, match="empty"):
-            found.read_bind_password()
+            directory.read_bind_password()
     (folder / "password").unlink()
     with pytest.raises(ValueError, match="cannot be read"):
-        found.read_bind_password()
+        directory.read_bind_password()
 
 
 @pytest.mark.parametrize(

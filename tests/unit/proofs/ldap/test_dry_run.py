@@ -74,4 +74,4 @@ async def tried(
     dry_run = LdapDryRun(people)
     await dry_run.try_person(provider, name, password, NOW)
     await people.close()
-    return {one.title: one for one in dry_run.checks}
+    return {check.title: check for check in dry_run.checks}

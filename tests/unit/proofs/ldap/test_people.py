@@ -107,13 +107,13 @@ async def test_a_person_is_found_and_proved(
         more["Servers"] = [f"ldap://127.0.0.1:{slapd.port}"]
     tags = {"mail": "Email", "telephoneNumber": "Phone"}
     async with directory_of(slapd, tmp_path, Tags=tags, **more) as people:
-        found = await prove(people, "ANN")
-        assert found.username == "ann"
-        assert found.dn == dn_of("ann")
-        assert found.groups == ("all", "circle", "staff", "world")
-        assert found.attributes == {"Email": "ann@example.com"}
-        again = await people.get_current(found.subject, datetime.now(UTC))
-        assert again == found
+        stored_person = await prove(people, "ANN")
+        assert stored_person.username == "ann"
+        assert stored_person.dn == dn_of("ann")
+        assert stored_person.groups == ("all", "circle", "staff", "world")
+        assert stored_person.attributes == {"Email": "ann@example.com"}
+        again = await people.get_current(stored_person.subject, datetime.now(UTC))
+        assert again == stored_person
 
 
 async def test_a_server_that_is_busy_says_nothing_of_the_password(
@@ -152,8 +152,8 @@ async def test_strange_names_are_people_all_the_same(
     slapd: Slapd, tmp_path: Path
 ) -> None:
     async with directory_of(slapd, tmp_path) as people:
-        found = await prove(people, "ü,+\\22#")
-        assert found.groups == ("strange",)
+        stored_person = await prove(people, "ü,+\\22#")
+        assert stored_person.groups == ("strange",)
 
 
 PASSWORDS = (
@@ -200,8 +200,8 @@ async def test_names_that_the_directory_takes_for_one_are_one_person(
 ) -> None:
     """Limits are counted by subject, so spelling a name in other ways gains nothing."""
     async with directory_of(slapd, tmp_path) as people:
-        found = await prove(people, username)
-        assert (found.username, found.dn) == ("ann", dn_of("ann"))
+        stored_person = await prove(people, username)
+        assert (stored_person.username, stored_person.dn) == ("ann", dn_of("ann"))
 
 
 UNFIT = of_file(__file__, "UNFIT", globals())
@@ -223,9 +223,9 @@ async def test_what_a_directory_says_of_a_person_is_bounded(
     """What is kept of it fits into a session; a value of 257 characters is no tag's."""
     more: dict[str, Any] = {"GroupName": "description", "Tags": {"description": "Note"}}
     async with directory_of(slapd, tmp_path, **more) as people:
-        found = await prove(people, "max")
-    assert found.groups == ("g" * 1024,)
-    assert found.attributes == {"Note": "d" * 257}
+        stored_person = await prove(people, "max")
+    assert stored_person.groups == ("g" * 1024,)
+    assert stored_person.attributes == {"Note": "d" * 257}
 
 
 async def test_one_persons_groups_do_not_block_other_people(

@@ -52,8 +52,8 @@ def slapd() -> Iterator[Slapd]:
 def directory_of(
     slapd: Slapd, folder: Path, *addresses: str, **more: Any
 ) -> AbstractAsyncContextManager[LdapPeople, None]:
-    given = describe(slapd, folder, Servers=list(addresses), TimeoutSeconds=0.5)
-    return people_of({**given, **more}, folder)
+    params = describe(slapd, folder, Servers=list(addresses), TimeoutSeconds=0.5)
+    return people_of({**params, **more}, folder)
 
 
 @asynccontextmanager
@@ -412,8 +412,8 @@ CERTIFICATES: dict[str, tuple[dict[str, Any], str]] = {
 async def test_only_the_servers_own_certificate_will_do(
     slapd: Slapd, tmp_path: Path, case: str
 ) -> None:
-    given, words = CERTIFICATES[case]
-    more = dict(given)
+    params, words = CERTIFICATES[case]
+    more = dict(params)
     (tmp_path / "other.pem").write_text(tls_certificate("localhost")[0])
     if more.get("CaFile"):
         more["CaFile"] = str(tmp_path / more["CaFile"])
@@ -499,10 +499,10 @@ async def test_many_at_once_are_served_by_few_connections(
         subject = (
             await people.authenticate("ann", Secret(PASSWORD), datetime.now(UTC))
         ).subject
-        found = await asyncio.gather(
+        persons = await asyncio.gather(
             *(people.get_current(subject, datetime.now(UTC)) for _ in range(60))
         )
-        assert {one.username for one in found} == {"ann"}
+        assert {entry.username for entry in persons} == {"ann"}
 
 
 async def test_too_many_who_wait_for_one_that_hangs_are_sent_away(
@@ -514,8 +514,10 @@ async def test_too_many_who_wait_for_one_that_hangs_are_sent_away(
             results = await asyncio.gather(
                 *(people.find_entry("ann") for _ in range(100)), return_exceptions=True
             )
-    assert all(isinstance(one, LdapUnavailableError) for one in results)
-    assert sum("too many requests are waiting" in str(one) for one in results) == 36
+    assert all(isinstance(result, LdapUnavailableError) for result in results)
+    assert (
+        sum("too many requests are waiting" in str(result) for result in results) == 36
+    )
 
 
 @cases("name, password")

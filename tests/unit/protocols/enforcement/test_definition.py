@@ -82,8 +82,8 @@ def test_a_service_that_says_nothing_counts_as_execute_api() -> None:
         ({"ResourceTypes": {"order": "arn:aws:iam::1:x"}}, "ResourceTypes.order"),
         ({"ResourceTypes": {"order": "order/{id}/{id}"}}, "ResourceTypes.order"),
         *(
-            ({"ResourceTypes": {"other": f"order/{one}"}}, "ResourceTypes.other")
-            for one in (
+            ({"ResourceTypes": {"other": f"order/{text}"}}, "ResourceTypes.other")
+            for text in (
                 *("{order-id}", "{}", "{id", "id}", "{{id}}", "{a b}", "{a+}", "{1}"),
                 *("${id}", "*", "{id}*", "?", "{" + "a" * 33 + "}"),
             )

@@ -62,11 +62,13 @@ def test_signed_headers_of_the_clients_connection(
     """A subrequest has its own; what it says of them is never the client's."""
     expected = expected or ((b"transfer-encoding", b"chunked"),) * (expected is None)
     authorization = (b"authorization", SIGNED % signed)
-    found = read_forwarded((*ORIGINAL, authorization, *told, (b"content-length", b"0")))
-    assert found.headers == ((b"host", b"api.example"), authorization, *expected)
+    request = read_forwarded(
+        (*ORIGINAL, authorization, *told, (b"content-length", b"0"))
+    )
+    assert request.headers == ((b"host", b"api.example"), authorization, *expected)
     presigned = (b"x-original-uri", b"/?X-Amz-SignedHeaders=%s%%3Bhost" % signed)
-    found = read_forwarded((ORIGINAL[0], presigned, ORIGINAL[2], *told))
-    assert found.headers == ((b"host", b"api.example"), *expected)
+    request = read_forwarded((ORIGINAL[0], presigned, ORIGINAL[2], *told))
+    assert request.headers == ((b"host", b"api.example"), *expected)
 
 
 def test_a_text_that_is_too_long_for_an_address_is_not_remembered() -> None:

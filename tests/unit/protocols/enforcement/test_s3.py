@@ -18,7 +18,7 @@ _LEFT_OUT = set(of_file(__file__, "_LEFT_OUT"))
 def _operations() -> list[tuple[str, str, str, str, str]]:
     """Each operation's name, method, bucket, key and query."""
     model = botocore.session.get_session().get_service_model("s3")
-    found = []
+    results = []
     for name in model.operation_names:
         operation = model.operation_model(name)
         parts = urlsplit(operation.http["requestUri"])
@@ -34,8 +34,8 @@ def _operations() -> list[tuple[str, str, str, str, str]]:
             if shape.serialization.get("location") == "querystring":
                 named = f"{shape.serialization['name']}=1"
                 query = f"{query}&{named}" if query else named
-        found.append((name, operation.http["method"], bucket, key, query))
-    return found
+        results.append((name, operation.http["method"], bucket, key, query))
+    return results
 
 
 def test_every_operation_of_botocore_means_its_action_or_none() -> None:

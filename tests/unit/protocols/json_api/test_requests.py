@@ -33,10 +33,10 @@ def read(
 
 
 def test_each_part_of_a_request_is_read() -> None:
-    found = read(
+    match = read(
         "/things/a%2Fb", b"max_size=7&tags=x&tags=y", b'{"only":{"b":3}}', x_flag="true"
     )
-    assert found == {
+    assert match == {
         "name": "a/b",
         "size": 7,
         "tags": ["x", "y"],

@@ -20,19 +20,19 @@ PLACES = frozenset({"username"})
 
 @given(st.binary(max_size=64))
 def test_whatever_fills_a_place_is_the_value(value: bytes) -> None:
-    for found in (
+    for ldap_filter in (
         fill_filter("(uid={username})", {"username": value}),
         equals("uid", value),
     ):
-        assert found == FilterEquality(attribute="uid", value=value)
+        assert ldap_filter == FilterEquality(attribute="uid", value=value)
 
 
 def test_a_rule_keeps_its_place() -> None:
     name = b"cn=a*)(,dc=x"
-    found = fill_filter("(member:1.2.840.113556.1.4.1941:={dn})", {"dn": name})
-    assert isinstance(found, FilterExtensibleMatch)
-    assert found.value == name
-    assert found.rule == "1.2.840.113556.1.4.1941"
+    ldap_filter = fill_filter("(member:1.2.840.113556.1.4.1941:={dn})", {"dn": name})
+    assert isinstance(ldap_filter, FilterExtensibleMatch)
+    assert ldap_filter.value == name
+    assert ldap_filter.rule == "1.2.840.113556.1.4.1941"
 
 
 @pytest.mark.parametrize(
@@ -81,5 +81,5 @@ def test_values_other_than_text_are_left_out() -> None:
 
 
 def test_filters_of_operators_are_read_as_written() -> None:
-    found = fill_filter("(|(uid={username})(!(cn=a*b)))", {"username": b"x"})
-    assert found == LDAPFilter.from_string("(|(uid=x)(!(cn=a*b)))")
+    ldap_filter = fill_filter("(|(uid={username})(!(cn=a*b)))", {"username": b"x"})
+    assert ldap_filter == LDAPFilter.from_string("(|(uid=x)(!(cn=a*b)))")

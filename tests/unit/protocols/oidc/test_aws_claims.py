@@ -23,9 +23,9 @@ def nested(tags: object, **more: object) -> dict[str, object]:
 
 def test_tags_come_in_the_nested_form() -> None:
     claims = nested({"Team": ["red"], "Cost": [""]}, transitive_tag_keys=["team"])
-    found = read_tags(claims)
-    assert found.tags == {"Team": "red", "Cost": ""}
-    assert found.transitive_keys == {"Team"}
+    tags = read_tags(claims)
+    assert tags.tags == {"Team": "red", "Cost": ""}
+    assert tags.transitive_keys == {"Team"}
 
 
 def test_tags_come_in_the_flat_form() -> None:
@@ -89,8 +89,8 @@ def test_a_source_identity_outside_its_alphabet_is_refused(value: object) -> Non
     ],
 )
 def test_the_roles_claim_names_roles(value: object, expected: object) -> None:
-    found = read_allowed_roles({ROLES_CLAIM: value})
-    assert found == (expected if expected is None else frozenset(expected))
+    roles = read_allowed_roles({ROLES_CLAIM: value})
+    assert roles == (expected if expected is None else frozenset(expected))
 
 
 def test_an_absent_roles_claim_says_nothing() -> None:

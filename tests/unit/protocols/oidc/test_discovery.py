@@ -20,9 +20,9 @@ def parse(issuer: str = ISSUER.url, **changes: object) -> Discovery:
 
 
 def test_the_document_names_keys_and_endpoints() -> None:
-    found = parse()
-    assert found.jwks_uri == "https://idp.example/tenant/jwks"
-    assert found.token_endpoint == "https://idp.example/tenant/token"
+    discovery = parse()
+    assert discovery.jwks_uri == "https://idp.example/tenant/jwks"
+    assert discovery.token_endpoint == "https://idp.example/tenant/token"
 
 
 @pytest.mark.parametrize("issuer", ["https://a.example/t", "https://a.example/t/"])

@@ -22,11 +22,11 @@ HEADER = {"typ": "logout+jwt"}
 
 def logout_token(*, drop: tuple[str, ...] = (), **claims: Any) -> str:
     header = claims.pop("header", HEADER)
-    given = {name: value for name, value in USUAL.items() if name not in drop}
-    given |= {"exp": int(time.time()) + 120} | claims
-    key, algorithm = given.pop("key", None), given.pop("algorithm", None)
+    params = {name: value for name, value in USUAL.items() if name not in drop}
+    params |= {"exp": int(time.time()) + 120} | claims
+    key, algorithm = params.pop("key", None), params.pop("algorithm", None)
     return ISSUER.token(
-        header=header, drop=drop, claims=given, key=key, algorithm=algorithm
+        header=header, drop=drop, claims=params, key=key, algorithm=algorithm
     )
 
 

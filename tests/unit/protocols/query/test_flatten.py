@@ -11,12 +11,12 @@ IAM = Service(load_service_model("iam"))
 
 
 def test_an_input_is_read_as_it_was_given() -> None:
-    given = {
+    params = {
         "UserName": "carla",
         "Path": "/dev/",
         "Tags": [{"Key": "team", "Value": "blue"}, {"Key": "x", "Value": ""}],
     }
-    assert IAM.reader("CreateUser")(flatten(given)) == given
+    assert IAM.reader("CreateUser")(flatten(params)) == params
     policy = {"MinimumPasswordLength": 12, "RequireNumbers": True}
     assert IAM.reader("UpdateAccountPasswordPolicy")(flatten(policy)) == policy
 

@@ -25,8 +25,8 @@ def test_signs_and_leading_zeros_are_fine(text: str) -> None:
 
 
 def test_unknown_parameters_are_ignored() -> None:
-    given = {**ROLE, "Unknown": "1", "Unknown.member.1": "2", "roleArn": "x", "": ""}
-    assert STS.reader("AssumeRole")(given) == ROLE
+    params = {**ROLE, "Unknown": "1", "Unknown.member.1": "2", "roleArn": "x", "": ""}
+    assert STS.reader("AssumeRole")(params) == ROLE
 
 
 def test_an_empty_list_is_absent() -> None:
@@ -34,8 +34,8 @@ def test_an_empty_list_is_absent() -> None:
 
 
 def test_list_elements_are_put_in_numeric_order() -> None:
-    given = {f"TransitiveTagKeys.member.{n}": f"k{n}" for n in (10, 9, 2, 1)}
-    read = STS.reader("AssumeRole")({**ROLE, **given})
+    params = {f"TransitiveTagKeys.member.{n}": f"k{n}" for n in (10, 9, 2, 1)}
+    read = STS.reader("AssumeRole")({**ROLE, **params})
     assert read["TransitiveTagKeys"] == ["k1", "k2", "k9", "k10"]
 
 
@@ -56,9 +56,9 @@ def test_an_operation_without_input_reads_nothing() -> None:
 
 
 def test_a_message_lists_a_bounded_number_of_violations() -> None:
-    given = {f"Tags.member.{n}.Key": "*" for n in range(1, 5000)}
+    params = {f"Tags.member.{n}.Key": "*" for n in range(1, 5000)}
     with pytest.raises(InputRejected) as refusal:
-        STS.reader("AssumeRole")({**ROLE, **given})
+        STS.reader("AssumeRole")({**ROLE, **params})
     message = refusal.value.message
     assert message is not None
     assert message.startswith("100 validation errors detected: ")
@@ -71,9 +71,9 @@ def test_a_message_shows_a_bounded_part_of_a_value() -> None:
     assert len(str(refusal.value.message)) < 11_000
 
 
-def refusal_of(service: Service, operation: str, given: dict) -> str:
+def refusal_of(service: Service, operation: str, params: dict) -> str:
     try:
-        service.reader(operation)(given)
+        service.reader(operation)(params)
     except InputRejected as refusal:
         return str(refusal.message)
     return ""

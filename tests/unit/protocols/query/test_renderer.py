@@ -193,16 +193,16 @@ def test_an_error_may_be_json() -> None:
 
 
 def test_advice_stands_beside_the_message_of_a_fault() -> None:
-    given = {"fault": "Sender", "request_id": "u", "advice": 'write "a" & <b>'}
-    error = ET.fromstring(render_fault("X", "Sentence.", **given))[0]
-    found = {child.tag.rpartition("}")[2]: child.text for child in error}
-    assert found == {
+    params = {"fault": "Sender", "request_id": "u", "advice": 'write "a" & <b>'}
+    error = ET.fromstring(render_fault("X", "Sentence.", **params))[0]
+    results = {child.tag.rpartition("}")[2]: child.text for child in error}
+    assert results == {
         "Type": "Sender",
         "Code": "X",
         "Message": "Sentence.",
         "Advice": 'write "a" & <b>',
     }
-    document = json.loads(render_json_fault("X", None, **given))
+    document = json.loads(render_json_fault("X", None, **params))
     assert document["Error"] == {
         "Code": "X",
         "Type": "Sender",

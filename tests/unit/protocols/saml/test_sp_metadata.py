@@ -58,8 +58,8 @@ def test_pysaml2_reads_endpoints_and_both_encryption_keys() -> None:
         ENTITY, "spsso_descriptor", "assertion_consumer_service"
     )["urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST"]
     assert service["location"] == "https://b.example/saml?a&b"
-    found = [cert for _, cert in store.certs(ENTITY, "spsso", "encryption")]
-    assert [base64.b64decode("".join(cert.split())) for cert in found] == certificates
+    results = [cert for _, cert in store.certs(ENTITY, "spsso", "encryption")]
+    assert [base64.b64decode("".join(cert.split())) for cert in results] == certificates
 
 
 def test_an_encryption_certificate_is_the_same_every_time() -> None:

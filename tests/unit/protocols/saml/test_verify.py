@@ -83,5 +83,5 @@ def test_threads_do_not_mix_their_answers() -> None:
         return verify(responses[n % 8], decryption_keys=(key,)).subject
 
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(subject, range(160)))
-    assert found == [f"user{n % 8}" for n in range(160)]
+        results = list(pool.map(subject, range(160)))
+    assert results == [f"user{n % 8}" for n in range(160)]

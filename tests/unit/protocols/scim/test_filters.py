@@ -44,8 +44,10 @@ def test_supported_filters(
     kind: type[Resource[Any]], text: str, conditions: list[tuple[str, object]]
 ) -> None:
     with rejecting():
-        found = read_filter(text, kind)
-    assert found == tuple(FilterCondition(*one) for one in conditions)  # type: ignore[arg-type]
+        filter_conditions = read_filter(text, kind)
+    assert filter_conditions == tuple(
+        FilterCondition(*condition) for condition in conditions
+    )  # type: ignore[arg-type]
 
 
 @rows(

@@ -44,9 +44,9 @@ def patched(user: User, *operations: dict[str, Any]) -> User:
     return apply_user_patch(read_user_patch(patch(*operations)), user)
 
 
-def rejection(read: Any, *given: Any) -> ScimRejected:
+def rejection(read: Any, *params: Any) -> ScimRejected:
     with pytest.raises(ScimRejected) as rejected:
-        read(*given)
+        read(*params)
     return rejected.value
 
 
@@ -197,9 +197,9 @@ def test_a_patch_makes_no_more_of_a_user_than_a_whole_one_may_have() -> None:
 
 
 def test_a_patch_has_a_bound() -> None:
-    one = {"op": "replace", "path": "active", "value": True}
-    read_user_patch(patch(*[one] * OPERATIONS_MAX))
-    assert rejection(read_user_patch, patch(*[one] * (OPERATIONS_MAX + 1)))
+    entry = {"op": "replace", "path": "active", "value": True}
+    read_user_patch(patch(*[entry] * OPERATIONS_MAX))
+    assert rejection(read_user_patch, patch(*[entry] * (OPERATIONS_MAX + 1)))
     assert rejection(read_user_patch, patch())
     assert rejection(read_user_patch, encoded({"schemas": [PATCH_OP]}))
 
@@ -294,8 +294,8 @@ def test_a_group_names_a_bounded_number_of_members() -> None:
     assert rejection(read_group_patch, patch(*halves)).scim_type == "tooMany"
 
 
-def listing(**given: object) -> Any:
-    return read_listing(urlencode(given).encode(), User)
+def listing(**params: object) -> Any:
+    return read_listing(urlencode(params).encode(), User)
 
 
 def test_queries() -> None:

@@ -72,8 +72,11 @@ def present(
     headers = {b"x-amz-x509": base64.b64encode(leaf.der)}
     if chain:
         headers[b"x-amz-x509-chain"] = b",".join(base64.b64encode(c.der) for c in chain)
-    found = parse_presented(headers, parse_anchors(ROOT.pem))
-    return found.unverified_leaf, found.unverified_chain
+    presented_certificates = parse_presented(headers, parse_anchors(ROOT.pem))
+    return (
+        presented_certificates.unverified_leaf,
+        presented_certificates.unverified_chain,
+    )
 
 
 ROOT = issue("Corp Root", is_authority=True)
@@ -91,10 +94,10 @@ def test_a_bad_path_leads_nowhere(case: str) -> None:
 def test_a_good_path_is_told_from_end_to_anchor() -> None:
     leaf = MACHINES.issue("web-1")
     anchors = parse_anchors(issue("Other", is_authority=True).pem + ROOT.pem)
-    found = verify_chain(*present(leaf, MACHINES), anchors, datetime.now(UTC))
-    assert found.leaf == leaf.certificate
-    assert found.certificates == tuple(
-        one.certificate for one in (leaf, MACHINES, ROOT)
+    chain = verify_chain(*present(leaf, MACHINES), anchors, datetime.now(UTC))
+    assert chain.leaf == leaf.certificate
+    assert chain.certificates == tuple(
+        issued.certificate for issued in (leaf, MACHINES, ROOT)
     )
 
 
@@ -116,11 +119,13 @@ def test_a_path_has_at_most_five_certificates_between() -> None:
     chain.insert(0, chain[0].authority("Level 5"))
     leaf, between = chain[0].issue("web-1").certificate, chain[:-1]
     with pytest.raises(CertificateRejected):
-        verify_chain(leaf, tuple(one.certificate for one in between), anchors, now)
+        verify_chain(
+            leaf, tuple(issued.certificate for issued in between), anchors, now
+        )
 
 
 def certificates(*issued: Issued) -> tuple[x509.Certificate, ...]:
-    return tuple(one.certificate for one in issued)
+    return tuple(entry.certificate for entry in issued)
 
 
 def test_only_what_an_anchor_issued_is_looked_at() -> None:
@@ -137,7 +142,7 @@ def test_only_what_an_anchor_issued_is_looked_at() -> None:
 
 def test_an_anchor_is_renewed_with_another_key() -> None:
     namesakes = [issue("Corp Root", is_authority=True) for _ in range(3)]
-    anchors = parse_anchors("".join(one.pem for one in (*namesakes, ROOT)))
+    anchors = parse_anchors("".join(issued.pem for issued in (*namesakes, ROOT)))
     leaf, *chain = certificates(MACHINES.issue("web-1"), MACHINES, ROOT)
     assert set(find_issued(leaf, chain, anchors)) == set(chain)
 
@@ -162,7 +167,7 @@ class _Forged:
 
 def test_forged_signatures_are_counted() -> None:
     namesakes = [issue("Corp Root", is_authority=True) for _ in range(NAMESAKES_MAX)]
-    anchors = parse_anchors("".join(one.pem for one in namesakes))
+    anchors = parse_anchors("".join(issued.pem for issued in namesakes))
     tried: list[x509.Certificate] = []
     leaf, *chain = (cast("Any", _Forged(tried)) for _ in range(CHAIN_MAX + 1))
     with pytest.raises(CertificateRejected, match="Untrusted"):
@@ -221,7 +226,7 @@ UNFIT: dict[str, Callable[[], str]] = {
         issue("Root", by=ROOT, is_authority=True, key=with_exponent(2**32 + 1)).pem
     ),
     "101 of them": lambda: "".join(
-        issue(f"{one}", is_authority=True).pem for one in range(101)
+        issue(f"{entry}", is_authority=True).pem for entry in range(101)
     ),
     "five of one name": lambda: "".join(
         issue("Root", is_authority=True).pem for _ in range(5)

@@ -30,22 +30,24 @@ def encoded(certificate: Issued) -> bytes:
 
 def refusal(**headers: bytes) -> str:
     names = {"leaf": b"x-amz-x509", "chain": b"x-amz-x509-chain"}
-    given = {names[name]: value for name, value in headers.items()}
+    params = {names[name]: value for name, value in headers.items()}
     with pytest.raises(CertificateRejected) as refused:
-        parse_presented(given, ANCHORS)
+        parse_presented(params, ANCHORS)
     return refused.value.message
 
 
 def test_certificates_come_in_two_headers() -> None:
-    found = parse_presented(
+    certificates = parse_presented(
         {
             b"x-amz-x509": encoded(LEAF),
             b"x-amz-x509-chain": b", ".join(map(encoded, OTHERS)),
         },
         ANCHORS,
     )
-    assert found.unverified_leaf == LEAF.certificate
-    assert found.unverified_chain == tuple(one.certificate for one in OTHERS)
+    assert certificates.unverified_leaf == LEAF.certificate
+    assert certificates.unverified_chain == tuple(
+        issued.certificate for issued in OTHERS
+    )
 
 
 @pytest.mark.parametrize(
@@ -62,10 +64,10 @@ def test_certificates_come_in_two_headers() -> None:
 def test_the_leaf_the_anchor_and_repeats_do_not_count(chain: list[Issued]) -> None:
     joined = b",".join(map(encoded, chain))
     headers = {b"x-amz-x509": encoded(LEAF), b"x-amz-x509-chain": joined}
-    found = parse_presented(headers, ANCHORS)
-    others = {one.certificate for one in chain if one not in (LEAF, ROOT)}
-    assert len(found.unverified_chain) == len(others)
-    assert set(found.unverified_chain) == others
+    certificates = parse_presented(headers, ANCHORS)
+    others = {issued.certificate for issued in chain if issued not in (LEAF, ROOT)}
+    assert len(certificates.unverified_chain) == len(others)
+    assert set(certificates.unverified_chain) == others
 
 
 def test_what_is_missing_or_too_much_is_said() -> None:
@@ -121,8 +123,10 @@ def signed(key: Any) -> str:
     ("kind", "key"), [("ECDSA", elliptic_key()), ("RSA", rsa_key())]
 )
 def test_the_certificates_own_key_signs(kind: str, key: Any) -> None:
-    found = parse_presented({b"x-amz-x509": encoded(issue("web-1", key=key))}, ANCHORS)
-    found.verify_signature(f"AWS4-X509-{kind}-SHA256", signed(key), TEXT)
+    certificates = parse_presented(
+        {b"x-amz-x509": encoded(issue("web-1", key=key))}, ANCHORS
+    )
+    certificates.verify_signature(f"AWS4-X509-{kind}-SHA256", signed(key), TEXT)
     other = {"ECDSA": "RSA", "RSA": "ECDSA"}[kind]
     for algorithm, signature, text in (
         (f"AWS4-X509-{other}-SHA256", signed(key), TEXT),
@@ -135,4 +139,4 @@ def test_the_certificates_own_key_signs(kind: str, key: Any) -> None:
         (f"AWS4-X509-{kind}-SHA256", "00" * 256, TEXT),
     ):
         with pytest.raises(CertificateRejected):
-            found.verify_signature(algorithm, signature, text)
+            certificates.verify_signature(algorithm, signature, text)

@@ -23,7 +23,7 @@ ROOT = issue("Corp Root", is_authority=True)
 MACHINES = ROOT.authority("Corp Machines")
 LEAF = MACHINES.issue("web-1")
 CHAIN = VerifiedChain(
-    certificates=tuple(one.certificate for one in (LEAF, MACHINES, ROOT))
+    certificates=tuple(issued.certificate for issued in (LEAF, MACHINES, ROOT))
 )
 
 
@@ -51,8 +51,12 @@ def signed(made: x509.CertificateRevocationListBuilder, by: Issued = MACHINES) -
 def judge(*lists: bytes, chain: VerifiedChain = CHAIN, days: float = 0) -> str:
     """Why nothing passes; empty when it does."""
     try:
-        found = [one for data in lists for one in parse_revocation_lists(data)]
-        verify_not_revoked(chain, found, NOW + timedelta(days=days))
+        revocation_lists = [
+            revocation_list
+            for data in lists
+            for revocation_list in parse_revocation_lists(data)
+        ]
+        verify_not_revoked(chain, revocation_lists, NOW + timedelta(days=days))
     except CertificateRejected as error:
         return error.message
     return ""
@@ -107,12 +111,12 @@ def test_an_issuer_must_be_allowed_to_sign_lists(uses: str) -> None:
 
 
 def test_who_signed_is_remembered_for_each_certificate() -> None:
-    (found,) = parse_revocation_lists(MACHINES.revoke())
+    (revocation_list,) = parse_revocation_lists(MACHINES.revoke())
     namesakes = [issue("Corp Machines", is_authority=True) for _ in range(20)]
     for _ in range(2):
-        for one in namesakes:
-            assert not found.is_signed_by(one.certificate)
-        assert found.is_signed_by(MACHINES.certificate)
+        for issued in namesakes:
+            assert not revocation_list.is_signed_by(issued.certificate)
+        assert revocation_list.is_signed_by(MACHINES.certificate)
 
 
 FOREIGN: dict[str, Callable[[], Any]] = {

@@ -30,7 +30,9 @@ ROLE, USER = kinds.ROLE.by_name, kinds.USER.by_name
 
 def rows(*names: str) -> ChangedRows:
     """A change of these users."""
-    return ChangedRows({"users": [{"name_key": one, "user_id": one} for one in names]})
+    return ChangedRows(
+        {"users": [{"name_key": name, "user_id": name} for name in names]}
+    )
 
 
 class SteppingClock:

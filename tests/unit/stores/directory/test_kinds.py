@@ -17,7 +17,7 @@ def test_an_account_owns_all_that_is_stored_of_it() -> None:
     of_accounts = {
         table.name for table in METADATA.sorted_tables if "account" in table.c
     }
-    assert {one.table.name for one in ACCOUNT.owns} == of_accounts - STAYS
+    assert {column.table.name for column in ACCOUNT.owns} == of_accounts - STAYS
 
 
 def test_what_vouches_has_an_arn() -> None:
