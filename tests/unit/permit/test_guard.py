@@ -213,6 +213,18 @@ async def test_a_federated_user_is_within_the_boundary_of_who_made_it(
     assert await denial(services, federated, needing("iam:GetRole")) is None
 
 
+async def test_each_need_is_judged_by_policies_of_its_own(services: Services) -> None:
+    """A need that the account grants, after one that its policies allow."""
+    reader = caller("user, IAMReadOnlyAccess")
+    granted = needing("iam:ChangePassword", granted=True)
+    needs = [needing("iam:GetRole"), granted]
+    when = {"region": "eu-west-3", "now": NOW}
+    assert len(await guard(services).require(reader, needs, RAW, **when)) == len(needs)
+    plain = needing("iam:ChangePassword")
+    with pytest.raises(AccessDenied):
+        await guard(services).require(reader, [*needs, plain], RAW, **when)
+
+
 async def test_a_hypothesis_is_decided_as_the_call_would_be(services: Services) -> None:
     hypotheses = Hypotheses(services.stores.directory, guard(services))
 
