@@ -107,7 +107,7 @@ def run_forked(
             stdin = folder / "in"
             stdin.write_text(given)
         out, errors = folder / "out", folder / "err"
-        process = Forked(words, environment, log=out, errors=errors, given=stdin)
+        process = Forked(words, environment, log=out, errors=errors, path=stdin)
         try:
             status = process.wait(timeout)
         finally:
