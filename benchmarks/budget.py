@@ -1,9 +1,10 @@
 """What a call costs in Python: byte codes and frames, stage by stage, and its time.
 
-Counted on a warm broker in this process, on the event loop's thread, from the ASGI
-application's call to its answer, libraries included; what other threads and timers do
-is left out. Times differ from machine to machine, counts do not: `benchmarks/budget.toml`
-bounds them, on both storages, and the check counts again.
+Counted on a warm broker in this process, on the thread of its event loop (uvloop, as
+where it serves), from the ASGI application's call to its answer, libraries included;
+what other threads and timers do is left out. Times differ from machine to machine,
+counts do not: `benchmarks/budget.toml` bounds them, on both storages, and the check
+counts again.
 
 What counts do not show (code that leaves the processor's caches) is in the time of the
 same thread, in multiples of the bare exchange's: groups of both take turns, and the
@@ -34,6 +35,7 @@ from types import CodeType, FrameType
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
+import uvloop
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
@@ -91,7 +93,7 @@ def run() -> Iterator[Row]:
     """All figures, as label and text."""
     bounds = tomllib.loads(_BOUNDS.read_text("utf-8"))
     for storage in STORAGES:
-        for flow, (cost, percent) in asyncio.run(measure(storage)).items():
+        for flow, (cost, percent) in uvloop.run(measure(storage)).items():
             yield (
                 f"{storage}: {flow}",
                 f"{cost.codes} byte codes, {cost.frames} frames",
@@ -390,7 +392,7 @@ def _totals() -> dict[str, int]:
     return {
         f"{flow}{suffix}_{unit}": getattr(cost, unit)
         for storage, suffix in _SUFFIXES.items()
-        for flow, (cost, _) in asyncio.run(measure(storage, timed=False)).items()
+        for flow, (cost, _) in uvloop.run(measure(storage, timed=False)).items()
         for unit in ("codes", "frames")
     }
 
