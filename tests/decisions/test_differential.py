@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from broker.model.account import AccountId
-from broker.model.principal import Principal
+from broker.model.principal import Principal, PrincipalType
 from broker.policy import (
     AccessRequest,
     ApplicablePolicies,
@@ -27,6 +27,7 @@ from broker.policy import (
     compile_policies,
     parse_policy,
 )
+from tests.support.effort import examples
 from tests.support.rows import of_file
 
 NODE = Path(__file__).parent.parent / "node"
@@ -42,6 +43,11 @@ SESSION = Principal.role_session(
 FEDERATED = Principal.federated_user(HOME, name="ann", issuer=None)
 FAR = Principal.user(ABROAD, user_id="AIDAFARFARFARFARFARFA", path="/", name="far")
 ROLE = f"arn:aws:iam::{HOME}:role/r"
+WEB = "sts:AssumeRoleWithWebIdentity"
+PROVIDERS = [
+    f"arn:aws:iam::{HOME}:oidc-provider/{name}"
+    for name in ("cognito-identity.amazonaws.com", "idp.example")
+]
 
 Simulation = dict[str, Any]
 
@@ -158,6 +164,7 @@ def ours(item: Simulation) -> str:
 
 
 OPERATORS = of_file(__file__, "OPERATORS")
+CLAIMS = of_file(__file__, "CLAIMS")
 
 
 def with_default(text: str) -> str:
@@ -262,6 +269,31 @@ class Maker:
             scp=self.document() if maybe() < 0.2 else None,
         )
 
+    def claims(self) -> dict[str, Any]:
+        """The keys of a token that this program knows, too."""
+        keys = self.chance.sample(list(CLAIMS), self.chance.randint(2, len(CLAIMS)))
+        return {key: self.chance.choice(CLAIMS[key][2]) for key in keys}
+
+    def trust_policy(self) -> dict[str, Any]:
+        def condition() -> dict[str, Any]:
+            operators: dict[str, Any] = {}
+            for key in self.chance.choices(list(CLAIMS), k=self.chance.randint(0, 3)):
+                operator = self.chance.choice(CLAIMS[key][0])
+                operators.setdefault(operator, {})[key] = self.some(CLAIMS[key][1])
+            return {"Condition": operators} if operators else {}
+
+        return policy(
+            *(
+                {
+                    "Effect": self.chance.choice(["Allow", "Allow", "Deny"]),
+                    "Principal": {"Federated": self.chance.choice(PROVIDERS)},
+                    "Action": self.chance.choice(["sts:AssumeRoleWith*", WEB, WEB]),
+                    **condition(),
+                }
+                for _ in range(self.chance.randint(1, 3))
+            )
+        )
+
 
 @pytest.mark.parametrize("seed", range(3))
 def test_agrees_over_generated_policies_and_requests(seed: int) -> None:
@@ -276,6 +308,26 @@ def test_agrees_over_generated_policies_and_requests(seed: int) -> None:
         if (ours(case) == "Allowed") is not (answer == "Allowed")
     ]
     assert different == []
+
+
+@pytest.mark.deep
+def test_agrees_over_pairs_of_token_and_trust_policy() -> None:
+    maker = Maker(4)
+    who = Principal.from_provider(
+        PrincipalType.WEB_IDENTITY, HOME, provider=PROVIDERS[0], subject="s"
+    )
+    cases = [
+        simulation(
+            who,
+            action=WEB,
+            resource=ROLE,
+            context=maker.claims(),
+            resource_policy=maker.trust_policy(),
+        )
+        for _ in range(examples(1_000))
+    ]
+    pairs = zip(theirs(cases), map(ours, cases), cases, strict=True)
+    assert [pair for pair in pairs if pair[0] != pair[1]] == []
 
 
 def conditional(condition: dict[str, Any], **context: Any) -> Simulation:
