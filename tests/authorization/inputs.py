@@ -38,6 +38,7 @@ PROFILE = "99999999-2222-4333-8444-555555555555"
 INSTANCE = "i-0123456789abcdef0"
 INSTANCE_ARN = f"arn:aws:ec2:us-east-1:{ACCOUNT}:instance/{INSTANCE}"
 TAGS = [{"Key": "team", "Value": "blue"}]
+_MADE_AT = datetime(2026, 1, 1, tzinfo=UTC)
 _DOCUMENT = (
     '{"Version":"2012-10-17","Statement":'
     '{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}}'
@@ -93,7 +94,7 @@ VALUES: Mapping[str, Any] = {
             secret=Secret(""),
             caller=Caller(principal=Principal.root(AccountId(ACCOUNT))),
         ),
-        roles=NamedRoles((), datetime.now(UTC)),
+        roles=NamedRoles((), _MADE_AT),
     ),
     "ServiceName": "orders",
     "AccessKeyIds": ["ASIAIOSFODNN7EXAMPLE"],
@@ -135,8 +136,8 @@ CERTIFICATE_PROFILE = CertificateProfile(
     attribute_mappings={},
     enabled=True,
     created_by="",
-    created_at=datetime.now(UTC),
-    updated_at=datetime.now(UTC),
+    created_at=_MADE_AT,
+    updated_at=_MADE_AT,
 )
 
 OPTIONAL = frozenset(of_file(__file__, "OPTIONAL"))
@@ -174,7 +175,9 @@ def _structure(shapes: Any, name: str) -> dict[str, Any]:
     shape = shapes[name]
     wanted = {*shape.get("required", ()), *OPTIONAL} & set(shape["members"])
     return {
-        member: VALUES.get(member) or _value(shapes, shape["members"][member]["shape"])
+        member: VALUES[member]
+        if member in VALUES
+        else _value(shapes, shape["members"][member]["shape"])
         for member in shape["members"]
         if member in wanted
     }

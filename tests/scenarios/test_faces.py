@@ -44,12 +44,9 @@ def document(statements: list[dict[str, Any]], **names: str) -> str:
     """A policy of statements in the list's short form."""
     whole = []
     for statement in statements:
-        entry = {"Effect": "Allow", **statement}
-        resource = entry.get("Resource", "*")
-        if resource != "*":
-            entry["Resource"] = f"arn:aws:s3:::{resource}"
-        else:
-            entry["Resource"] = "*"
+        entry = {"Effect": "Allow", "Resource": "*", **statement}
+        if entry["Resource"] != "*":
+            entry["Resource"] = f"arn:aws:s3:::{entry['Resource']}"
         for element in ("Principal", "NotPrincipal"):
             if isinstance(entry.get(element), list):
                 named = [names.get(each, each) for each in entry[element]]
