@@ -8,19 +8,8 @@
     do        the action's work, inside its transaction if it writes
     answer    the edge renders the result, or the error, in its protocol's shape
 
-The edges, and what they bring:
-
-    signed API call    `edges.query_api`: a Query request, proved by its signature
-    unsigned API call  `edges.query_api`: an assertion or a token among the parameters
-                       proves it
-    LookupEvents       `edges.trail_api`: the same as JSON, for CloudTrail's clients
-    decision           `edges.decisions`: a registered service's token or signature
-                       proves which service asks; the client's request is in the question
-    access portal      `edges.portal`: an access, code or refresh token proves it
-    SAML sign-in       `console`: the posted response proves who lists roles, then once
-                       more who assumes the chosen one; the mint becomes a cookie
-    console click      `console`: the cookie proves the caller of an ordinary IAM action
-    command line       `console`: a code or refresh token proves the caller
+The edges, and the proofs that they accept, are in docs/architecture.md, *The gates of
+each door*.
 
 Which error wins follows from that order. Calls that came together take each stage
 together: *prove* for all of them, then *permit*, *do* and *answer*; one that has to wait
@@ -165,8 +154,8 @@ class Pipeline:
         call.one_time_use = proved.one_time_use
         region = record.region = call.region = proved.region or call.region
         record.name_caller(caller)
-        if proved.shown:
-            record.parameters = {**record.parameters, **proved.shown}
+        if proved.details:
+            record.parameters = {**record.parameters, **proved.details}
         uses, now, of = self._uses, call.now, proved.identity
         if of is None:
             uses.note_call(caller, action.service, action.name, now, region)
@@ -230,7 +219,7 @@ class Pipeline:
         record.account = refused.account
         if refused.caller is not None:
             record.name_caller(refused.caller)
-        record.parameters = {**record.parameters, **refused.shown}
+        record.parameters = {**record.parameters, **refused.details}
         if refused.arn:
             record.add_resource(refused.arn)
         if refused.provider_id:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from broker.console.sign_in_options import SignInOption
+from broker.console.sign_in_options import SignInOption, is_offered
 from broker.console.sign_out import SIGNED_OUT
 from broker.console.signin.oidc_logout import BACK_CHANNEL, FRONT_CHANNEL
 from broker.console.signin.oidc_signin import CALLBACK
@@ -22,7 +22,7 @@ def saml_setup(
 ) -> Mapping[str, Any]:
     """For a SAML provider; ``expected`` is what its assertions are checked against."""
     return {
-        "start": _start_of(provider, origin, "SignIn"),
+        "start": _start_of(provider, origin),
         "acs": assertion_consumer_url(origin, provider.uuid),
         "shared_acs": assertion_consumer_url(origin),
         "entity_id": entity_id,
@@ -48,7 +48,7 @@ def oidc_setup(provider: OidcProvider, *, origin: str) -> Mapping[str, Any]:
         "signed_out": f"{origin}{SIGNED_OUT}",
         "back_channel": _channel(origin, BACK_CHANNEL, provider),
         "front_channel": _channel(origin, FRONT_CHANNEL, provider),
-        "start": _start_of(provider, origin, "ClientId"),
+        "start": _start_of(provider, origin),
     }
 
 
@@ -65,6 +65,6 @@ def _channel(origin: str, path: str, provider: OidcProvider) -> str:
     return origin + path.format(account=provider.account, provider=provider.unique_id)
 
 
-def _start_of(provider: SamlProvider | OidcProvider, origin: str, option: str) -> str:
+def _start_of(provider: SamlProvider | OidcProvider, origin: str) -> str:
     """The URL that starts a sign-in with it; empty unless the operator enabled that."""
-    return origin + SignInOption(provider).url if provider.options.get(option) else ""
+    return origin + SignInOption(provider).url if is_offered(provider) else ""

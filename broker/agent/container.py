@@ -48,9 +48,9 @@ class ContainerEndpoint:
             )
         if request.method != "GET":
             return _error(405, "MethodNotAllowed", "Use GET.")
-        view = request.headers.get("authorization", "").encode("latin-1")
+        sent = request.headers.get("authorization", "").encode("latin-1")
         token = self._read_token()
-        if not token or not hmac.compare_digest(view, token):
+        if not token or not hmac.compare_digest(sent, token):
             return _error(
                 401, "AccessDenied", "Send the token from the agent's token_file."
             )

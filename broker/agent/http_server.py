@@ -256,11 +256,11 @@ class Connection(asyncio.Protocol):
         self, request: Request, answer: Awaitable[Answer], *, keeps: bool
     ) -> None:
         try:
-            stored_answer = await answer
+            ready = await answer
         except Exception:  # noqa: BLE001  # as above
-            stored_answer = _surprise()
+            ready = _surprise()
         self._task = None
-        self._send(request, stored_answer, keeps=keeps)
+        self._send(request, ready, keeps=keeps)
 
     def _send(self, request: Request, answer: Answer, *, keeps: bool) -> None:
         transport = self._transport

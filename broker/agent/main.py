@@ -121,11 +121,11 @@ def _ask_agent(settings: AgentSettings) -> tuple[Credentials, str] | None:
             with cut_after(connection, _ANSWER_SECONDS):
                 connection.request("GET", "/", headers={"Authorization": token})
                 response = connection.getresponse()
-                match = json.loads(response.read(_ANSWER_BYTES_MAX))
+                answer = json.loads(response.read(_ANSWER_BYTES_MAX))
             if response.status == _OK:
-                params = {**match, "SessionToken": match["Token"]}
+                params = {**answer, "SessionToken": answer["Token"]}
                 return Credentials.of(params, datetime.now(UTC)), str(
-                    match["AccountId"]
+                    answer["AccountId"]
                 )
         except (OSError, HTTPException, *UNEXPECTED):
             continue

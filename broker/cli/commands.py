@@ -33,11 +33,11 @@ class LazyCommand(TyperCommand):
 
     def load(self) -> Any:  # noqa: ANN401  # a click command
         """The command itself."""
-        match = getattr(import_module(self._place.module), self._place.attribute)
-        if isinstance(match, typer.Typer):
-            return typer.main.get_group(match)
+        loaded = getattr(import_module(self._place.module), self._place.attribute)
+        if isinstance(loaded, typer.Typer):
+            return typer.main.get_group(loaded)
         single = typer.Typer(add_completion=False)
-        single.command(self.name)(match)
+        single.command(self.name)(loaded)
         return typer.main.get_command(single)
 
 

@@ -90,10 +90,10 @@ async def require_known(directory: "DirectoryReader", account: AccountId) -> Acc
     """
     from broker.stores.directory.kinds import ACCOUNT  # noqa: PLC0415
 
-    stored_account = await directory.find(ACCOUNT, account)
-    if stored_account is None:
+    known = await directory.find(ACCOUNT, account)
+    if known is None:
         raise NoSuchEntity(f"There is no account {account}.")
-    return stored_account
+    return known
 
 
 def operator_entry(

@@ -44,9 +44,9 @@ def refresh(arn: Annotated[str, typer.Argument(metavar="ARN")]) -> None:
             "NextAt": state.next_at.isoformat(),
         }
 
-    view = with_services(work)
-    say(json.dumps(view))
-    if view["Problem"]:
+    outcome = with_services(work)
+    say(json.dumps(outcome))
+    if outcome["Problem"]:
         raise typer.Exit(1)
 
 

@@ -151,9 +151,9 @@ def _read_time(text: str) -> datetime | None:
     if not text:
         return None
     try:
-        match = datetime.fromisoformat(text)
+        parsed = datetime.fromisoformat(text)
     except ValueError as error:
         raise typer.BadParameter(
             f"{text!r} is not a time such as 2026-01-31T12:00Z"
         ) from error
-    return match if match.tzinfo else match.replace(tzinfo=UTC)
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)

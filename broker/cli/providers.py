@@ -1,4 +1,4 @@
-"""``broker providers``: identity providers and their operator-only options."""
+"""``broker providers``: identity providers and their broker options."""
 
 import json
 from collections.abc import Mapping
@@ -72,7 +72,7 @@ def list_providers(
         bool, typer.Option("--json", help="One JSON object per line.")
     ] = False,
 ) -> None:
-    """List the providers of all accounts with their operator-only options."""
+    """List the providers of all accounts with their broker options."""
 
     async def work(installation: "Installation") -> list[Provider]:
         return await all_providers(installation.stores.directory)
@@ -94,7 +94,7 @@ def list_providers(
 
 
 _KINDS = {"SAML": SamlProvider, "OpenID Connect": OidcProvider, "LDAP": LdapProvider}
-_HELP = "Set a provider's operator-only options.\n\n" + "\n\n".join(
+_HELP = "Set a provider's broker options.\n\n" + "\n\n".join(
     f"{label}: "
     + ", ".join(
         f"{name} (or @FILE)" if option.type.from_file else name
@@ -112,7 +112,7 @@ def configure(
         typer.Argument(metavar="KEY=VALUE…", help="An empty value removes the option."),
     ],
 ) -> None:
-    """Set a provider's operator-only options."""
+    """Set a provider's broker options."""
     account = read_account(arn)
 
     async def work(installation: "Installation") -> Mapping[str, object]:

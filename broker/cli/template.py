@@ -137,11 +137,11 @@ def export(account_id: AccountArgument) -> None:
 
     async def work(installation: "Installation") -> None:
         directory = installation.stores.directory
-        stored_account = await directory.find(ACCOUNT, account)
-        if stored_account is None:
+        exported = await directory.find(ACCOUNT, account)
+        if exported is None:
             raise NoSuchEntity(f"There is no account {account}.")
         count = 0
-        async for text in export_account(directory, stored_account):
+        async for text in export_account(directory, exported):
             lines = text.removesuffix("\n").split("\n")
             say(*lines)
             count += len(lines)

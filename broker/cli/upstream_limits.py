@@ -36,8 +36,8 @@ async def upstream_roles(
     Raises:
         StoreUnavailableError: the database is away.
     """
-    stored_upstreams = await directory.all_of(UPSTREAM, account)
-    if not stored_upstreams:
+    stored = await directory.all_of(UPSTREAM, account)
+    if not stored:
         return ()
     role = await directory.find(ROLE, account, role_id)
     # What it needs takes a while to import.
@@ -47,7 +47,7 @@ async def upstream_roles(
         parse_upstreams,
     )
 
-    upstreams, unreadable = parse_upstreams(stored_upstreams)
+    upstreams, unreadable = parse_upstreams(stored)
     if role is not None:
         names = {role.name}
     else:

@@ -88,10 +88,10 @@ def explain_upstream(record: AuditRecord) -> tuple[list[str], dict[str, object]]
 def _read(detail: str) -> tuple[str, str]:
     """What the upstream said, and its code."""
     try:
-        match = json.loads(detail)
+        answer = json.loads(detail)
     except ValueError:
         return detail or "nothing is known.", ""
-    if not isinstance(match, Mapping):
+    if not isinstance(answer, Mapping):
         return detail, ""
-    code, message = str(match.get("Code", "")), str(match.get("Message", ""))
+    code, message = str(answer.get("Code", "")), str(answer.get("Message", ""))
     return (f"{code}: {message}" if message else code), code

@@ -128,15 +128,15 @@ def test(
         directory = services.stores.directory
         owner = AccountId(account)
         known = await require_known(directory, owner)
-        stored_role = await directory.named(ROLE, owner, role)
-        if stored_role is None:
+        covered = await directory.named(ROLE, owner, role)
+        if covered is None:
             raise NoSuchEntity(f"The account {account} has no role {role}.")
-        engine = await services.upstreams.find(stored_role)
+        engine = await services.upstreams.find(covered)
         if engine is None or engine.upstream.name != name:
             raise NoSuchEntity(f"The upstream {name} does not cover the role {role}.")
         try:
             minted = await services.upstreams.try_out(
-                engine, known, stored_role, services.clock.now()
+                engine, known, covered, services.clock.now()
             )
         except NothingMintedError as error:
             raise UpstreamFailed(error.error) from error

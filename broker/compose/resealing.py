@@ -272,15 +272,15 @@ def _column(
         change: DirectoryChange, vault: Vault, value: SealedValue
     ) -> int:
         find = change.named if kind.name else change.find
-        match = await find(kind, value.account, value.entity)
-        if match is None:
+        held = await find(kind, value.account, value.entity)
+        if held is None:
             return 0
-        sealed = getattr(match, column)
+        sealed = getattr(held, column)
         if sealed is None or not vault.needs_resealing(sealed):
             return 0
-        bound_to = getattr(match, entity)
+        bound_to = getattr(held, entity)
         again = _resealed(vault, seal, value.account, bound_to, sealed)
-        await change.update(kind, replace(match, **{column: again}))
+        await change.update(kind, replace(held, **{column: again}))
         return 1
 
     return reseal_column

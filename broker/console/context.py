@@ -120,21 +120,21 @@ class ConsoleContext:
         """
         name = action[1]
         note(request, action=name)
-        stored_action = self.deps.registry.get(*action)
-        if stored_action.writes and door is Door.CONSOLE and request.method != "POST":
+        known = self.deps.registry.get(*action)
+        if known.writes and door is Door.CONSOLE and request.method != "POST":
             raise AccessDenied("A link cannot change anything; use the form.")
         if first is not None:
-            stored_action = _preceded(stored_action, first)
+            known = _preceded(known, first)
         pipeline = self.deps.pipeline
         if isinstance(proof, Caller):
             proof = _known(proof)
         scheme = DoorProof(_proved(proof)) if callable(proof) else proof
         if one_time_use is not None or keep is not None:
             scheme = _MintingScheme(
-                scheme or pipeline.schemes[stored_action.proof], one_time_use, keep
+                scheme or pipeline.schemes[known.proof], one_time_use, keep
             )
         context = pipeline.receive(raw_request(request), request_id(request), door)
-        return await pipeline.perform(context, stored_action, read, scheme)
+        return await pipeline.perform(context, known, read, scheme)
 
 
 class _MintingScheme:

@@ -79,10 +79,10 @@ class SessionCookie(Cookie):
 
     def find(self, request: Request) -> str | None:
         """Return the value; None when it is missing, sent twice or malformed."""
-        stored_self = self.values(request)
-        if len(stored_self) != 1 or len(stored_self[0]) != _HANDLE_LENGTH:
+        values = self.values(request)
+        if len(values) != 1 or len(values[0]) != _HANDLE_LENGTH:
             return None
-        return stored_self[0]
+        return values[0]
 
 
 class BrowserHandles:

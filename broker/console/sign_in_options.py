@@ -70,7 +70,7 @@ class SignInOptions:
         ldap = await self._directory.all_of(LDAP_PROVIDER, number)
         providers: list[Provider] = [*ldap, *saml, *oidc]
         return tuple(
-            SignInOption(provider) for provider in providers if _is_offered(provider)
+            SignInOption(provider) for provider in providers if is_offered(provider)
         )
 
     async def of_organisation(
@@ -84,18 +84,18 @@ class SignInOptions:
         results: dict[tuple[str, ...], SignInOption] = {}
         for account, arn in organisation.saml_providers:
             saml = await self._fresh.named(SAML_PROVIDER, account, _name_of(arn))
-            if saml and _is_offered(saml):
+            if saml and is_offered(saml):
                 entities = await self._entities_of(saml)
                 if entities:
                     results.setdefault(("saml", *entities), SignInOption(saml))
         for account, arn in organisation.oidc_providers:
             oidc = await self._fresh.named(OIDC_PROVIDER, account, _name_of(arn))
-            if oidc and _is_offered(oidc):
+            if oidc and is_offered(oidc):
                 client_id = ProviderOptions.parse(oidc.options).client_id
                 results.setdefault(("oidc", oidc.url, client_id), SignInOption(oidc))
         for account, arn in organisation.ldap_providers:
             ldap = await self._fresh.named(LDAP_PROVIDER, account, _name_of(arn))
-            if ldap and _is_offered(ldap):
+            if ldap and is_offered(ldap):
                 results.setdefault(("ldap", ldap.directory), SignInOption(ldap))
         return tuple(results.values())
 
@@ -120,7 +120,7 @@ class SignInOptions:
         arn = Arn.parse(provider_arn)
         account = parse_account_id(arn.account)
         provider = await find_provider(self._fresh, account, provider_arn)
-        if provider is None or not _is_offered(provider):
+        if provider is None or not is_offered(provider):
             return f"{SIGN_IN}/{account}"
         return SignInOption(provider).url
 
@@ -151,7 +151,7 @@ class SignInOptions:
         return alias.account_id if alias else None
 
 
-def _is_offered(provider: Provider) -> bool:
+def is_offered(provider: Provider) -> bool:
     """Whether a sign-in can begin with it; one that cannot be read stops no other."""
     try:
         return ProviderOptions.parse(provider.options).begins_here

@@ -68,28 +68,28 @@ class Endpoint:
         state = scope["state"]
         params: Params = {}
         try:
-            match = self._find(scope)
-            if isinstance(match, tuple):
-                await respond(send, *match)
+            operation = self._find(scope)
+            if isinstance(operation, tuple):
+                await respond(send, *operation)
                 return
-            raw = await _receive(scope, receive, match)
-            state["line"]["action"] = match.action.name
+            raw = await _receive(scope, receive, operation)
+            state["line"]["action"] = operation.action.name
             request = self._pipeline.receive(
                 raw,
                 state["request_id"],
-                match.door,
+                operation.door,
                 has_left=partial(has_left, receive),
             )
 
             def read() -> Params:
                 nonlocal params
-                params = match.read(raw)
+                params = operation.read(raw)
                 return params
 
             result = await self._pipeline.perform(
-                request, match.action, read, match.scheme
+                request, operation.action, read, operation.scheme
             )
-            response = match.show(scope, params, result)
+            response = operation.show(scope, params, result)
         except Exception as failure:  # noqa: BLE001  # where anything may end
             error = wire_error(failure, state["request_id"])
             state["line"]["error_code"] = error.code

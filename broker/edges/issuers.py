@@ -34,8 +34,8 @@ def issuer_endpoint(fresh: FreshDirectory, clock: Clock, public_origin: str) -> 
             number = parse_account_id(account)
         except ValueError:
             return None
-        stored_account = await fresh.find(ACCOUNT, number)
-        return None if stored_account is None else find_outbound(stored_account)
+        owner = await fresh.find(ACCOUNT, number)
+        return None if owner is None else find_outbound(owner)
 
     async def answer(scope: Scope, _receive: Receive, send: Send) -> None:
         path = scope["path"].removeprefix(f"{ISSUER_PATH}/")

@@ -141,10 +141,10 @@ def scim_endpoint(
             *scope["path"].split("/", 5),
             *[""] * 5,
         ][:6]
-        stored_row = _get_row(scope["path"], method, version, kind, rest)
-        if isinstance(stored_row, tuple):
-            return stored_row
-        row, base = stored_row, f"{address}/{_VERSION}/{account}"
+        row_or_answer = _get_row(scope["path"], method, version, kind, rest)
+        if isinstance(row_or_answer, tuple):
+            return row_or_answer
+        row, base = row_or_answer, f"{address}/{_VERSION}/{account}"
 
         def read(raw: RawRequest) -> Params:
             try:

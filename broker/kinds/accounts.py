@@ -37,10 +37,10 @@ async def require_account(directory: DirectoryReader, account: AccountId) -> Acc
     Raises:
         InvalidClientTokenId: it was deleted while the call was on its way.
     """
-    stored_account = await directory.find(ACCOUNT, account)
-    if stored_account is None:
+    current = await directory.find(ACCOUNT, account)
+    if current is None:
         raise InvalidClientTokenId(detail=f"the account {account} no longer exists")
-    return stored_account
+    return current
 
 
 async def create_account(
@@ -132,7 +132,7 @@ UNLISTED_POLICIES: Final = "AcceptUnlistedAwsPolicies"
 """The name of the option to take names of AWS-managed policies that are not known."""
 
 PROVIDER_OPTIONS: Final = "SetProviderOptionsInConsole"
-"""The name of the option to let the account set its providers' broker-only options."""
+"""The name of the option to let the account set its providers' broker options."""
 
 TOKEN_VERSIONS: Final = ("v1Token", "v2Token")
 
@@ -182,5 +182,5 @@ def accepts_unlisted_policies(account: Account) -> bool:
 
 
 def may_set_provider_options(account: Account) -> bool:
-    """Whether the account may set its providers' broker-only options itself."""
+    """Whether the account may set its providers' broker options itself."""
     return account.options.get(PROVIDER_OPTIONS) is True

@@ -183,10 +183,10 @@ def is_within(address: str, networks: tuple[str, ...]) -> bool:
     if not networks:
         return True
     try:
-        stored_address = ipaddress.ip_address(address)
+        parsed = ipaddress.ip_address(address)
     except ValueError:
         return False
-    return any(stored_address in ipaddress.ip_network(network) for network in networks)
+    return any(parsed in ipaddress.ip_network(network) for network in networks)
 
 
 def token_digest(secret: str) -> bytes:

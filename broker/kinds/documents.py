@@ -172,10 +172,10 @@ async def pin_principals(directory: Finder, account: AccountId, text: str) -> st
     """
     pinned: dict[str, str] = {}
     for principal in aws_principals(text):
-        stored_pinned = await _find_pinned(directory, account, principal)
-        if stored_pinned is None:
+        unique = await _find_pinned(directory, account, principal)
+        if unique is None:
             raise UnknownPrincipal(principal)
-        pinned[principal] = stored_pinned
+        pinned[principal] = unique
     return with_principals(text, pinned)
 
 

@@ -86,11 +86,11 @@ def parse_lenient_object(data: bytes) -> JsonObject:
     return _object(_read_emptying(data.decode("utf-8")))
 
 
-def _object(match: object) -> JsonObject:
-    if not isinstance(match, dict):
+def _object(value: object) -> JsonObject:
+    if not isinstance(value, dict):
         # ValueError is the contract: the text is at fault, not the programmer
         raise ValueError("not a JSON object")  # noqa: TRY004
-    return match
+    return value
 
 
 def _check_depth(text: str, depth_max: int) -> None:
@@ -106,15 +106,15 @@ def _check_depth(text: str, depth_max: int) -> None:
 
 
 def _unique(pairs: Pairs) -> JsonObject:
-    match = dict(pairs)
-    if len(match) != len(pairs):
+    value = dict(pairs)
+    if len(value) != len(pairs):
         raise ValueError("a name is there twice")
-    return match
+    return value
 
 
 def _emptying(pairs: Pairs) -> JsonObject:
-    match = dict(pairs)
-    return match if len(match) == len(pairs) else {}
+    value = dict(pairs)
+    return value if len(value) == len(pairs) else {}
 
 
 def _refuse_constant(name: str) -> NoReturn:

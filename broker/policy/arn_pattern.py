@@ -177,14 +177,14 @@ def _by_part(parts: list[Template]) -> ContextTest:
             static.append((index, compile_wildcard(tokens)))
 
     def matches(arn: str, context: Context) -> bool:
-        stored_arn = arn.split(":", _PARTS - 1)
-        if len(stored_arn) != _PARTS:
+        values = arn.split(":", _PARTS - 1)
+        if len(values) != _PARTS:
             return False
         for index, test in static:
-            if not test(stored_arn[index]):
+            if not test(values[index]):
                 return False
         return all(
-            _matches_now(template, stored_arn[index], context)
+            _matches_now(template, values[index], context)
             for index, template in dynamic
         )
 

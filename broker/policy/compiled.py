@@ -94,13 +94,13 @@ class PolicySet:
 
     def candidates(self, action: str) -> Candidates:
         """The statements whose Action or NotAction matches ``service:name``."""
-        stored_candidates = self._memo.get(action)
-        if stored_candidates is None:
-            stored_candidates = self._find(action.lower())
+        matching = self._memo.get(action)
+        if matching is None:
+            matching = self._find(action.lower())
             if len(self._memo) >= _MEMO_ENTRIES:
                 self._memo.clear()
-            self._memo[action] = stored_candidates
-        return stored_candidates
+            self._memo[action] = matching
+        return matching
 
     def statements(self) -> Iterator[CompiledStatement]:
         """All statements, in writing order."""

@@ -716,8 +716,8 @@ class _StatementReader:
 
 def _padded(parts: list[str]) -> str:
     """An ARN without its scheme, stars for missing parts, as IAM's messages show it."""
-    stored_parts = parts[:1] if parts[1:] == [""] else parts
-    return ":".join([*stored_parts, *["*"] * (5 - len(stored_parts))])
+    written = parts[:1] if parts[1:] == [""] else parts
+    return ":".join([*written, *["*"] * (5 - len(written))])
 
 
 def _none_of(element: str | None) -> RejectionReason:

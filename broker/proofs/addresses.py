@@ -189,11 +189,9 @@ class AddressRules:
         """
         if not addresses:
             raise AddressRefusedError(f"{target.host} has no address")
-        stored_addresses = tuple(
-            ip_address(text.partition("%")[0]) for text in addresses
-        )
+        parsed = tuple(ip_address(text.partition("%")[0]) for text in addresses)
         named = self.names(account, target.host, target.port)
-        for address in stored_addresses:
+        for address in parsed:
             meant = unwrap(address)
             if _is_never_reached(meant):
                 raise AddressRefusedError(f"{target.host} is {address}: never reached")
@@ -204,7 +202,7 @@ class AddressRules:
                     f"{target.host} is {address}, which is not a public address;"
                     " an entry of BROKER_INTERNAL_ISSUERS would permit it"
                 )
-        return stored_addresses
+        return parsed
 
     def _covers(self, account: AccountId | None, address: Address) -> bool:
         return any(

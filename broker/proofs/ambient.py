@@ -40,14 +40,14 @@ class AmbientCredentials:
             Thread(target=self._read_into, args=(reading,), daemon=True).start()
         try:
             async with asyncio.timeout(UPSTREAM_SECONDS):
-                match = await asyncio.shield(asyncio.wrap_future(reading))
+                outcome = await asyncio.shield(asyncio.wrap_future(reading))
         except TimeoutError as error:
             raise AmbientCredentialsError(
                 "the broker's environment gave no AWS credentials in time"
             ) from error
-        if isinstance(match, AmbientCredentialsError):
-            raise match
-        return match
+        if isinstance(outcome, AmbientCredentialsError):
+            raise outcome
+        return outcome
 
     def _read_into(self, reading: "Future[KeyPair | AmbientCredentialsError]") -> None:
         try:

@@ -114,18 +114,18 @@ class ValidatedPaths:
         self._paths = BoundedCache[bytes, ValidatedPath](max_paths)
 
     def find(
-        self, view: bytes, anchors: Anchors, now: datetime
+        self, presented: bytes, anchors: Anchors, now: datetime
     ) -> ValidatedPath | None:
         """The path of certificates that were presented before."""
-        path = self._paths.get(view)
+        path = self._paths.get(presented)
         if path is None or path.anchors is not anchors or not path.chain.holds_at(now):
             return None
-        self._paths.move_to_end(view)
+        self._paths.move_to_end(presented)
         return path
 
-    def add(self, view: bytes, path: ValidatedPath) -> None:
+    def add(self, presented: bytes, path: ValidatedPath) -> None:
         """Remember a path that proved a request."""
-        self._paths.put(view, path)
+        self._paths.put(presented, path)
 
 
 class CertificateScheme:
@@ -162,22 +162,22 @@ class CertificateScheme:
                 "Untrusted certificate. Insufficient certificate",
                 detail=f"there is no trust anchor {params['trustAnchorArn']} here",
             )
-        view: dict[str, object] = {}
+        details: dict[str, object] = {}
         try:
-            chain = await self._verify(request, anchor, signed, text, view)
+            chain = await self._verify(request, anchor, signed, text, details)
             profile = await self._require_profile(params["profileArn"], anchor)
             identity = _identity_of(chain, anchor, profile)
             _require_tags(identity, params["roleArn"])
         except CertificateRejected as error:
             refusal = InvalidIdentityToken(error.message, detail=error.detail)
-            raise _refused(refusal, anchor, view) from error
+            raise _refused(refusal, anchor, details) from error
         except AccessDenied as error:
-            raise _refused(error, anchor, view) from error
+            raise _refused(error, anchor, details) from error
         proved = ProofResult(
             caller=federated_caller(identity),
             region=signed.region,
             identity=identity,
-            shown=view,
+            details=details,
         )
         return proved, {**params, PROFILE: profile}
 
@@ -202,16 +202,16 @@ class CertificateScheme:
         anchor: TrustAnchor,
         signed: SignedRequest,
         text: bytes,
-        view: dict[str, object],
+        details: dict[str, object],
     ) -> VerifiedChain:
-        """The path; ``view`` gets what the certificate says of itself."""
+        """The path; ``details`` gets what the certificate says of itself."""
         headers, _ = collect_headers(request.raw.headers)
         anchors = await self._anchors(anchor)
         digest = _digest(headers)
         path = self._paths.find(digest, anchors, request.now)
         presented = path.presented if path else parse_presented(headers, anchors)
         leaf = presented.unverified_leaf
-        view["certificate"] = describe(leaf)
+        details["certificate"] = describe(leaf)
         if not anchor.enabled:
             raise CertificateRejected(
                 "Untrusted certificate. Insufficient certificate",
@@ -347,14 +347,14 @@ def _below(prefix: str, names: Sequence[str]) -> Sequence[str]:
 
 
 def _refused(
-    error: BrokerError, anchor: TrustAnchor, view: Mapping[str, object]
+    error: BrokerError, anchor: TrustAnchor, details: Mapping[str, object]
 ) -> ProofRefused:
     return ProofRefused(
         error,
         account=anchor.account,
         arn=anchor.arn,
         provider_id=anchor.anchor_id,
-        view=view,
+        details=details,
     )
 
 

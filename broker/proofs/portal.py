@@ -52,9 +52,9 @@ def portal_caller(portal: OpenPortal, params: Params) -> Caller:
     """The person who signed in, as what opens the role that is asked for."""
     if not portal.roles:
         return portal.resolved.caller
-    results = portal.roles.find(params.get("accountId", ""), params.get("roleName", ""))
-    if results is not None:
-        return federated_caller(results[1])
+    named = portal.roles.find(params.get("accountId", ""), params.get("roleName", ""))
+    if named is not None:
+        return federated_caller(named[1])
     return Caller(
         principal=portal.resolved.caller.principal,
         access_key_id=portal.session.access_key_id,

@@ -152,7 +152,7 @@ class HealthWatch:
             known = await self._keys.known_of(provider, options)
         except (ValueError, OidcRejected) as error:
             broken = HealthFinding(
-                HealthLevel.PROBLEM, str(error), "See its broker-only options."
+                HealthLevel.PROBLEM, str(error), "See its broker options."
             )
             return ProviderHealth(arn=provider.arn, findings=(broken,))
         keys = [] if known.keys is None else known.keys.keys.values()

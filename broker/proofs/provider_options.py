@@ -1,4 +1,4 @@
-"""The broker-only options of identity providers, each described once.
+"""The broker options of identity providers, each described once.
 
 Each field of `ProviderOptions` is an option: its name, which providers can have it, how
 its text and its stored value are read, and its words on the form. The command line, the
@@ -72,7 +72,7 @@ class Option(Generic[T]):
     label: str = ""
     hint: str = ""
 
-    def shown(self, label: str, hint: str) -> T:
+    def field(self, label: str, hint: str) -> T:
         """The field of `ProviderOptions` that holds its value."""
         return field(
             default=self.type.default,
@@ -130,127 +130,127 @@ class ScimOptions:
         }[self.subject]
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderOptions:
     """What a provider's operator has set, in the terms of the code."""
 
     sign_in: bool = Option(
         "SignIn", types.FLAG, OptionPlace((SamlProvider, LdapProvider), _SIGN_IN)
-    ).shown(
+    ).field(
         "Offer this provider on the sign-in page",
         "People start here, and the broker sends a signed request.",
     )
     display_name: str = Option(
         "DisplayName", types.DISPLAY_NAME, OptionPlace((*_BOTH, LdapProvider), _SIGN_IN)
-    ).shown("Name on the sign-in page", "What people call it; else its name or issuer.")
-    client_id: str = Option("ClientId", types.TEXT, OIDC_SIGN_IN).shown(
+    ).field("Name on the sign-in page", "What people call it; else its name or issuer.")
+    client_id: str = Option("ClientId", types.TEXT, OIDC_SIGN_IN).field(
         "Client ID", "With it, the sign-in page offers this provider."
     )
-    sealed_client_secret: str = Option(SECRET, types.SEALED_TEXT, OIDC_SIGN_IN).shown(
+    sealed_client_secret: str = Option(SECRET, types.SEALED_TEXT, OIDC_SIGN_IN).field(
         "Client secret",
         "Stored encrypted and never shown. Leave it as it is to keep it.",
     )
-    scopes: tuple[str, ...] = Option("Scopes", types.SCOPES, OIDC_SIGN_IN).shown(
+    scopes: tuple[str, ...] = Option("Scopes", types.SCOPES, OIDC_SIGN_IN).field(
         "Scopes to ask for", "Separated by commas; openid if empty."
     )
     name_claims: tuple[str, ...] = Option(
         "NameClaims", types.NAME_CLAIMS, OIDC_SIGN_IN
-    ).shown(
+    ).field(
         "Claims that identify one person",
         "Separated by commas, best first; sessions are named after them.",
     )
-    metadata_url: str = Option("MetadataUrl", types.TEXT, PUBLISHED).shown(
+    metadata_url: str = Option("MetadataUrl", types.TEXT, PUBLISHED).field(
         "Metadata URL",
         "It is reread regularly, so that key rotation interrupts nothing.",
     )
     metadata_certificate: str = Option(
         "MetadataCertificate", types.PEM, PUBLISHED
-    ).shown(
+    ).field(
         "Certificates of its signers, in PEM",
         "Needed with http; else, without them, a key that is registered signs it.",
     )
-    metadata_trust_tls: bool = Option("MetadataTrustTls", types.FLAG, PUBLISHED).shown(
+    metadata_trust_tls: bool = Option("MetadataTrustTls", types.FLAG, PUBLISHED).field(
         "Trust an unsigned document on the strength of TLS",
         "Anyone who controls that server or its name can then replace the keys.",
     )
     profile: str = Option(
         "Profile", types.PROFILE, OptionPlace(_BOTH, _ACCEPTED, is_exception=True)
-    ).shown(
+    ).field(
         "Rules",
         "“As AWS” accepts what AWS accepts where the broker is stricter."
         " Signatures, algorithms, recipients and expiry are checked either way.",
     )
-    audiences: frozenset[str] = Option("Audiences", types.TEXTS, SAML_EXCEPTION).shown(
+    audiences: frozenset[str] = Option("Audiences", types.TEXTS, SAML_EXCEPTION).field(
         "Further audiences", "Separated by commas, such as AWS's own."
     )
     recipients: frozenset[str] = Option(
         "Recipients", types.TEXTS, SAML_EXCEPTION
-    ).shown(
+    ).field(
         "Further recipients", "Separated by commas: addresses besides this broker's."
     )
-    mint_per_door: bool = Option("MintPerDoor", types.FLAG, SAML_EXCEPTION).shown(
+    mint_per_door: bool = Option("MintPerDoor", types.FLAG, SAML_EXCEPTION).field(
         "A response may be used once for the console and once at the API",
         "For programs that do both with the same one.",
     )
-    exchange_twice: bool = Option("ExchangeTwice", types.FLAG, SAML_EXCEPTION).shown(
+    exchange_twice: bool = Option("ExchangeTwice", types.FLAG, SAML_EXCEPTION).field(
         "A response may be exchanged a second time within a minute",
         "For programs that try it once as a test.",
     )
-    legacy_rsa: bool = Option("LegacyRsa", types.FLAG, SAML_EXCEPTION).shown(
+    legacy_rsa: bool = Option("LegacyRsa", types.FLAG, SAML_EXCEPTION).field(
         "Accept RSA keys of 1,024 bits", "Weak. Replace the key instead, if you can."
     )
-    allow_sha1: bool = Option("AllowSha1", types.FLAG, SAML_EXCEPTION).shown(
+    allow_sha1: bool = Option("AllowSha1", types.FLAG, SAML_EXCEPTION).field(
         "Accept SHA-1 signatures", "Collisions can forge these."
     )
-    allow_cbc: bool = Option("AllowCbc", types.FLAG, SAML_EXCEPTION).shown(
+    allow_cbc: bool = Option("AllowCbc", types.FLAG, SAML_EXCEPTION).field(
         "Accept AES-CBC encryption in a signed response",
         "Malleable. Use AES-GCM instead, if you can.",
     )
-    one_time_use: bool = Option("OneTimeUse", types.FLAG_OR_TEXT, OIDC_ACCEPTED).shown(
+    one_time_use: bool = Option("OneTimeUse", types.FLAG_OR_TEXT, OIDC_ACCEPTED).field(
         "A token can be used only once",
         "Not for workloads that read the same token file again.",
     )
     algorithms: frozenset[str] = Option(
         "Algorithms", types.ALGORITHMS, OIDC_ACCEPTED
-    ).shown(
+    ).field(
         "Signature algorithms",
         "Separated by commas, such as RS256, ES256; all safe ones if empty.",
     )
     claim_keys: tuple[str, ...] = Option(
         "ClaimKeys", types.CLAIM_KEYS, OIDC_ACCEPTED
-    ).shown("Claims that become condition keys", "Separated by commas.")
-    static_jwks: str = Option("StaticJwks", types.JWKS, OIDC_ACCEPTED).shown(
+    ).field("Claims that become condition keys", "Separated by commas.")
+    static_jwks: str = Option("StaticJwks", types.JWKS, OIDC_ACCEPTED).field(
         "Keys, as a JWK set", "Used instead of fetching them from the issuer."
     )
     group_attribute: str = Option(
         "GroupAttribute", types.ATTRIBUTE, OptionPlace(_BOTH, _ROLES)
-    ).shown(
+    ).field(
         "Attribute or claim with the groups",
         "For identity providers that cannot send role ARNs.",
     )
     group_table: Mapping[str, tuple[str, ...]] | None = Option(
         "GroupRoles", types.TABLE, OptionPlace((*_BOTH, LdapProvider), _ROLES)
-    ).shown(
+    ).field(
         "Roles of each group, as JSON",
         '{"Engineering": ["arn:aws:iam::123456789012:role/Developer"]}',
     )
-    scim_subject: str = Option("ScimSubject", types.SUBJECT, SCIM).shown(
+    scim_subject: str = Option("ScimSubject", types.SUBJECT, SCIM).field(
         "Attribute that identifies a person",
         "userName, externalId or emails. If set, only people whom the directory"
         " provisions as active can sign in.",
     )
-    scim_claim: str = Option("ScimClaim", types.CLAIM, SCIM).shown(
+    scim_claim: str = Option("ScimClaim", types.CLAIM, SCIM).field(
         "Claim or SAML attribute to compare it with",
         "The NameID or sub if empty; for Entra ID with OpenID Connect: oid.",
     )
-    scim_groups: str = Option("ScimGroups", types.GROUP_NAMES, SCIM).shown(
+    scim_groups: str = Option("ScimGroups", types.GROUP_NAMES, SCIM).field(
         "Source of the groups for roles",
         "displayName or externalId of the directory's groups, or asserted: those of"
         " the proof. displayName if empty.",
     )
     scim_unknown: str = Option(
         "ScimUnknown", types.UNKNOWN, replace(SCIM, is_exception=True)
-    ).shown("People who are not in the directory", "refuse or allow; refuse if empty.")
+    ).field("People who are not in the directory", "refuse or allow; refuse if empty.")
 
     @staticmethod
     def parse(options: Mapping[str, object]) -> "ProviderOptions":

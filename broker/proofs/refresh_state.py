@@ -108,8 +108,8 @@ async def read_state(
     Raises:
         StoreUnavailableError: the cache is away.
     """
-    match = await cache.get(_SPACE, provider.uuid.encode())
-    state = None if match is None else _parse(match)
+    stored = await cache.get(_SPACE, provider.uuid.encode())
+    state = None if stored is None else _parse(stored)
     return state if state is not None and state.url == url else None
 
 

@@ -25,7 +25,7 @@ class ProofResult(Struct, frozen=True, kw_only=True):
     ``region`` is the one that was signed for; empty when the proof names none.
     ``identity`` is what an assertion or web identity token proved. A mint that the proof
     leads to uses up ``one_time_use``, and has ``keep`` keep its credentials first.
-    ``shown`` is what the proof says of itself, for the audit record.
+    ``details`` is what the proof says of itself, for the audit record.
     """
 
     caller: Caller
@@ -33,7 +33,7 @@ class ProofResult(Struct, frozen=True, kw_only=True):
     identity: FederatedIdentity | None = None
     one_time_use: OneTimeUse | None = None
     keep: KeepCredentials | None = None
-    shown: Mapping[str, object] = {}
+    details: Mapping[str, object] = {}
 
 
 class ProofRefused(Exception):
@@ -41,7 +41,7 @@ class ProofRefused(Exception):
 
     ``error`` is what the client gets. The rest is for the administrators concerned: the
     ``account``, the ``arn`` of the provider or user that the proof claims, and the
-    ``provider_id`` of a provider, and what it says of itself (``shown``). None of that
+    ``provider_id`` of a provider, and what it says of itself (``details``). None of that
     is proved; a ``caller`` is, by an earlier step.
     """
 
@@ -53,7 +53,7 @@ class ProofRefused(Exception):
         arn: str = "",
         provider_id: str = "",
         caller: Caller | None = None,
-        view: Mapping[str, object] | None = None,
+        details: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(str(error))
         self.error = error
@@ -61,7 +61,7 @@ class ProofRefused(Exception):
         self.arn = arn
         self.provider_id = provider_id
         self.caller = caller
-        self.shown = view or {}
+        self.details = details or {}
 
     @classmethod
     def of(cls, error: BrokerError, claimed: ClaimedProvider) -> "ProofRefused":

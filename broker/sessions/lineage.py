@@ -351,8 +351,8 @@ class LineageSnapshot:
     async def revocations(self, account: AccountId) -> Revocations:
         """What is revoked in the account."""
         if account not in self._revocations:
-            stored_revocations = await self._directory.revocations(account)
-            self._revocations[account] = stored_revocations
+            revoked = await self._directory.revocations(account)
+            self._revocations[account] = revoked
         return self._revocations[account]
 
 

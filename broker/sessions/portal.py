@@ -68,8 +68,8 @@ class NamedRoles:
 
     def find(self, account: str, name: str) -> tuple[str, FederatedIdentity] | None:
         """One of them, by its account and its name."""
-        results = self._by_account.get(AccountId(account), {}).get(name)
-        return None if results is None else (results[0], self._identity(results[1]))
+        named = self._by_account.get(AccountId(account), {}).get(name)
+        return None if named is None else (named[0], self._identity(named[1]))
 
     @property
     def accounts(self) -> Collection[AccountId]:
@@ -147,11 +147,11 @@ class OpenPortal:
             ExpiredToken: the person is gone from it, or their account is closed.
             ServiceUnavailable: the directory could not be asked.
         """
-        results = self.roles.find(account, role)
-        if results is None:
+        named = self.roles.find(account, role)
+        if named is None:
             return self
-        identity = await self.renew(results[1], now)
-        if identity is results[1]:
+        identity = await self.renew(named[1], now)
+        if identity is named[1]:
             return self
         row = {**_row(identity), "roles": sorted(identity.group_roles)}
         return replace(self, roles=NamedRoles([row], self.ends_at))
@@ -256,17 +256,17 @@ class PortalSessions:
         )
 
     async def _find_kept(self, handle: str) -> _Kept | None:
-        results = self._remembered.get(handle)
-        if results is not None:
+        kept = self._remembered.get(handle)
+        if kept is not None:
             self._remembered.move_to_end(handle)
-            return results
+            return kept
         value = await self._handles.find(handle)
         if value is None:
             return None
         length, ends_at = len(str(value)), datetime.fromtimestamp(value["until"], UTC)
-        results = value, NamedRoles(value.pop("identities"), ends_at), length
-        self._remembered.put(handle, results)
-        return results
+        kept = value, NamedRoles(value.pop("identities"), ends_at), length
+        self._remembered.put(handle, kept)
+        return kept
 
     async def forget(self, handle: str) -> None:
         """Drop what is kept: the sign-in was ended already."""

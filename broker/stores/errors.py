@@ -49,7 +49,10 @@ class InvalidMarkerError(ValueError):
     """A page marker is not one of this listing's."""
 
 
-_UNKNOWN = "The request has failed due to a temporary failure of the server. It may have taken effect: look before you rely on that, or send it again."
+_UNKNOWN = (
+    "The request has failed due to a temporary failure of the server. It may have taken"
+    " effect: check the result before you retry."
+)
 
 
 def refusal_of(failure: StoreFailedError) -> BrokerError:

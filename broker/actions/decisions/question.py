@@ -270,12 +270,12 @@ def _resource(compiled: CompiledService, kind: str, name: str) -> str:
     if not kind:
         return name
     check_names_one(name)
-    stored_name = name if kind == ANY_TYPE else compiled.find_resource(kind, name)
-    if stored_name is None:
+    resource = name if kind == ANY_TYPE else compiled.find_resource(kind, name)
+    if resource is None:
         raise ValidationError(
             f"{name[:200]} is no {kind[:64]} of {compiled.name}. {_IDS}"
         )
-    return stored_name
+    return resource
 
 
 def _seen(told: Mapping[str, tuple[str, ...]]) -> ClientRequest:

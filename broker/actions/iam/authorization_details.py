@@ -81,11 +81,11 @@ class _PoliciesOfOwners:
 
 
 async def _users(call: Call, page: PageRequest, details: _Details) -> Page[User]:
-    stored_page = await call.directory.page_of(USER, call.account, page)
-    ids = [user.user_id for user in stored_page.items]
+    users = await call.directory.page_of(USER, call.account, page)
+    ids = [user.user_id for user in users.items]
     owned = await _PoliciesOfOwners.load(call.directory, call.account, ids)
     groups = await list_memberships(call.directory, call.account, ids)
-    for user in stored_page.items:
+    for user in users.items:
         detail: types.UserDetail = {
             "Path": user.path,
             "UserName": user.name,
@@ -102,12 +102,12 @@ async def _users(call: Call, page: PageRequest, details: _Details) -> Page[User]
         if user.boundary_arn is not None:
             detail["PermissionsBoundary"] = views.boundary(user.boundary_arn)
         details.users.append(detail)
-    return stored_page
+    return users
 
 
 async def _groups(call: Call, page: PageRequest, details: _Details) -> Page[Group]:
-    stored_page = await call.directory.page_of(GROUP, call.account, page)
-    ids = [group.group_id for group in stored_page.items]
+    groups = await call.directory.page_of(GROUP, call.account, page)
+    ids = [group.group_id for group in groups.items]
     owned = await _PoliciesOfOwners.load(call.directory, call.account, ids)
     details.groups += [
         {
@@ -119,21 +119,21 @@ async def _groups(call: Call, page: PageRequest, details: _Details) -> Page[Grou
             "GroupPolicyList": owned.inline_of(group.group_id),
             "AttachedManagedPolicies": owned.attached_of(group.group_id),
         }
-        for group in stored_page.items
+        for group in groups.items
     ]
-    return stored_page
+    return groups
 
 
 async def _roles(call: Call, page: PageRequest, details: _Details) -> Page[Role]:
-    stored_page = await call.directory.page_of(ROLE, call.account, page)
-    ids = [role.role_id for role in stored_page.items]
+    roles = await call.directory.page_of(ROLE, call.account, page)
+    ids = [role.role_id for role in roles.items]
     owned = await _PoliciesOfOwners.load(call.directory, call.account, ids)
     used = await role_last_used(call.directory, call.account, ids)
     profiles = await list_profiles_of_roles(call.directory, call.account, ids)
     rows = await shown_trust_policies(
-        call.directory, [role.trust_policy for role in stored_page.items]
+        call.directory, [role.trust_policy for role in roles.items]
     )
-    for role, trust in zip(stored_page.items, rows, strict=True):
+    for role, trust in zip(roles.items, rows, strict=True):
         detail: types.RoleDetail = {
             "Path": role.path,
             "RoleName": role.name,
@@ -153,16 +153,16 @@ async def _roles(call: Call, page: PageRequest, details: _Details) -> Page[Role]
         if role.boundary_arn is not None:
             detail["PermissionsBoundary"] = views.boundary(role.boundary_arn)
         details.roles.append(detail)
-    return stored_page
+    return roles
 
 
 async def _own_policies(
     call: Call, page: PageRequest, details: _Details
 ) -> Page[ManagedPolicy]:
-    stored_page = await call.directory.page_of(MANAGED_POLICY, call.account, page)
-    for policy in stored_page.items:
+    policies = await call.directory.page_of(MANAGED_POLICY, call.account, page)
+    for policy in policies.items:
         details.policies.append(await _policy(call, policy))
-    return stored_page
+    return policies
 
 
 async def _aws_policies(

@@ -99,12 +99,12 @@ def granted_if(setting: Setting, action: Action) -> Action:
     """An action that an account setting can permit to all its users."""
 
     async def needs(params: Params, call: Call) -> tuple[Need, ...]:
-        stored_needs = await action.needs(params, call)
+        needed = await action.needs(params, call)
         if call.caller.principal.type is not PrincipalType.USER:
-            return stored_needs
+            return needed
         if not await setting(call):
-            return stored_needs
-        return tuple(structs.replace(need, granted=True) for need in stored_needs)
+            return needed
+        return tuple(structs.replace(need, granted=True) for need in needed)
 
     return replace(action, needs=needs)
 

@@ -77,7 +77,7 @@ class GetRoleCredentials:
         self, params: RoleCredentialsRequest, call: Call
     ) -> Mapping[str, Any]:
         portal, role = params["SignIn"], call.trusted_role
-        results = portal.roles.find(role.account, role.name)
+        named = portal.roles.find(role.account, role.name)
         wanted = RoleRequest(
             kind=SessionKind.ASSUME_ROLE,
             role=role,
@@ -89,9 +89,9 @@ class GetRoleCredentials:
             parent_key_id=portal.session.access_key_id,
             ends_at=portal.ends_at,
         )
-        if results is not None:
-            wanted = _of_identity(wanted, results[1], portal.session)
-            await self._require_live(wanted, results[1], call)
+        if named is not None:
+            wanted = _of_identity(wanted, named[1], portal.session)
+            await self._require_live(wanted, named[1], call)
         _, answer = await self._minter.mint(
             {"DurationSeconds": role.max_session_duration_seconds}, call, wanted
         )

@@ -5,7 +5,7 @@ covers its health and a dry run of its proofs; the permission to update a SAML p
 covers fetching its published metadata. A dry run mints nothing, does not use up the
 proof and keeps no copy of it.
 
-The broker-only options of a provider are the operator's. An account may set them for its
+The broker options of a provider are the operator's. An account may set them for its
 own providers where the operator lets it (``SetProviderOptionsInConsole``), and the caller
 may update the provider. Each change is audited, without secrets.
 """
@@ -142,7 +142,7 @@ class IdentityProviders:
         return {"Providers": await self._healths(results, call)}
 
     async def _get(self, params: ProviderRequest, call: Call) -> Mapping[str, Any]:
-        """The ``Provider``, its ``Health`` and its broker-only ``Options``.
+        """The ``Provider``, its ``Health`` and its broker ``Options``.
 
         ``MaySetOptions`` says whether the operator lets the account set them.
         """

@@ -302,9 +302,9 @@ async def _principals_by_arn(
     for text in named:
         user = find_named_resource(text, "user")
         if user is not None and user.account == call.account:
-            stored_user = await call.directory.named(USER, call.account, user.name)
-            if stored_user is not None and stored_user.arn == text:
-                yield text, user_caller(stored_user)
+            named_user = await call.directory.named(USER, call.account, user.name)
+            if named_user is not None and named_user.arn == text:
+                yield text, user_caller(named_user)
         role = find_named_resource(text, "role")
         if role is not None and role.account == call.account:
             holder = await call.directory.named(ROLE, call.account, role.name)

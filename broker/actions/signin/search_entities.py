@@ -1,8 +1,8 @@
 """``SearchEntities``: finds the account's entities by a part of their names.
 
 It serves the console's search in one call, and needs the permission to list each
-requested kind. Its work is bounded: a few hits of each kind, and where names cannot be
-searched in the store, the first pages of the list.
+requested kind. Its work is bounded: a few hits of each kind; groups and managed policies
+are searched on the first pages of their lists only.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -43,7 +43,7 @@ KINDS: Final[Mapping[str, tuple[str, str]]] = {
 }
 """The kinds that can be searched, with the permission to list them and its resource.
 
-The last is what an ARN of IAM ends with; empty for lists that are about no resource.
+The resource is the end of an IAM ARN; empty where the list is about no resource.
 """
 
 HITS_MAX = 6
@@ -81,9 +81,9 @@ async def _search(params: SearchEntitiesRequest, call: Call) -> Mapping[str, Any
         raise ValidationError("The text to search for has 1 to 128 characters.")
     hits: list[Hit] = []
     for kind in params["Kinds"]:
-        stored_hits = await _FINDERS[kind](text, call)
-        stored_hits.sort(key=lambda hit: _rank(hit, text))
-        hits += stored_hits[:HITS_MAX]
+        matching = await _FINDERS[kind](text, call)
+        matching.sort(key=lambda hit: _rank(hit, text))
+        hits += matching[:HITS_MAX]
     return {"Hits": hits}
 
 
@@ -130,7 +130,7 @@ async def _resource_policies(text: str, call: Call) -> list[Hit]:
     ]
 
 
-def _whole(kind: str, of: Kind[Any]) -> _Find:
+def _by_name_in_arn(kind: str, of: Kind[Any]) -> _Find:
     """Looks through all of a kind, whose names are in their ARNs."""
 
     async def find(text: str, call: Call) -> list[Hit]:
@@ -161,10 +161,10 @@ _FINDERS: Mapping[str, _Find] = {
     "user": _users,
     "group": _groups,
     "policy": _policies,
-    "saml-provider": _whole("saml-provider", SAML_PROVIDER),
-    "oidc-provider": _whole("oidc-provider", OIDC_PROVIDER),
-    "ldap-provider": _whole("ldap-provider", LDAP_PROVIDER),
-    "service": _whole("service", SERVICE),
+    "saml-provider": _by_name_in_arn("saml-provider", SAML_PROVIDER),
+    "oidc-provider": _by_name_in_arn("oidc-provider", OIDC_PROVIDER),
+    "ldap-provider": _by_name_in_arn("ldap-provider", LDAP_PROVIDER),
+    "service": _by_name_in_arn("service", SERVICE),
     "resource-policy": _resource_policies,
 }
 

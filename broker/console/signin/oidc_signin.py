@@ -235,9 +235,9 @@ def _require_client(
         )
 
 
-def _require_nonce(match: object, expected: str) -> None:
-    if not isinstance(match, str) or not hmac.compare_digest(
-        match.encode("utf-8", "replace"), expected.encode()
+def _require_nonce(nonce: object, expected: str) -> None:
+    if not isinstance(nonce, str) or not hmac.compare_digest(
+        nonce.encode("utf-8", "replace"), expected.encode()
     ):
         raise InvalidIdentityToken(detail="the token's nonce is not this sign-in's")
 

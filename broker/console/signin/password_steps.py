@@ -195,11 +195,11 @@ class PasswordSteps:
         account, holder = pending.account, pending.holder
         if pending.mfa_at is None and await list_factors(directory, account, holder):
             return PasswordStep.FACTOR
-        stored_account = await directory.find(ACCOUNT, account)
+        owner = await directory.find(ACCOUNT, account)
         profile = await directory.find(LOGIN_PROFILE, account, holder)
         # A user who was deleted in the meantime is refused at the mint.
-        if not pending.is_root and stored_account is not None and profile is not None:
-            state = password_state(stored_account, profile, now=deps.clock.now())
+        if not pending.is_root and owner is not None and profile is not None:
+            state = password_state(owner, profile, now=deps.clock.now())
             if state is PasswordState.MUST_CHANGE:
                 return PasswordStep.CHANGE
         return PasswordStep.ARRIVE

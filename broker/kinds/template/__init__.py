@@ -1,7 +1,7 @@
 """The operator's declarative set-up: ``broker apply`` and ``broker export``.
 
 A template is YAML: per account a list for each kind of entity, with the property names
-of CloudFormation's ``AWS::IAM::…`` resources; broker-only options stand under
+of CloudFormation's ``AWS::IAM::…`` resources; broker options stand under
 ``Broker``. The same rules apply as to signed calls, and a template never contains
 secrets.
 

@@ -86,7 +86,7 @@ async def _further(page: Sequence[Role], directory: DirectoryReader) -> list[Mem
     ]
 
 
-async def _given(wanted: Members, _work: AccountWork) -> Members:
+async def _role_params(wanted: Members, _work: AccountWork) -> Members:
     return {**wanted, TRUST: _NOBODY, "Tags": shown_tags(wanted["Tags"])}
 
 
@@ -144,7 +144,7 @@ ROLES = Section(
     # Service-linked roles belong to their services; templates do not manage them.
     managed=lambda role: not is_service_linked(role),
     further=_further,
-    given=_given,
+    params=_role_params,
     shows={TRUST: json.loads, POLICIES: show_policies},
     finish=_finish,
     write=write_owned,
@@ -158,13 +158,13 @@ ROLES = Section(
 async def _roles_in(
     page: Sequence[InstanceProfile], directory: DirectoryReader
 ) -> list[Members]:
-    stored_roles = [
+    roles = [
         await directory.find(ROLE, profile.account, profile.role_id)
         if profile.role_id
         else None
         for profile in page
     ]
-    return [{"Roles": () if role is None else (role.name,)} for role in stored_roles]
+    return [{"Roles": () if role is None else (role.name,)} for role in roles]
 
 
 def _adopt_profile(before: Members, after: Members) -> Members:

@@ -53,7 +53,7 @@ def _section(
             for entity in page
         ]
 
-    said = {"given": _given, **more}
+    said = {"params": _params, **more}
     return Section(
         section=section,
         of=of,
@@ -74,7 +74,7 @@ def _section(
     )
 
 
-async def _given(wanted: Members, _work: AccountWork) -> Members:
+async def _params(wanted: Members, _work: AccountWork) -> Members:
     tags = [{"key": key, "value": value} for key, value in wanted["Tags"].items()]
     return {**_renamed(wanted, str.lower), "tags": tags}
 
@@ -191,7 +191,7 @@ async def _check_list(
         )
 
 
-async def _given_list(wanted: Members, work: AccountWork) -> Members:
+async def _crl_params(wanted: Members, work: AccountWork) -> Members:
     name, region = wanted["TrustAnchorName"], wanted["Region"]
     account = work.account.account_id
     anchors = await work.change.all_of(TRUST_ANCHOR, account, region=region, name=name)
@@ -200,7 +200,7 @@ async def _given_list(wanted: Members, work: AccountWork) -> Members:
             "TrustAnchorName", f"{name}: there is no such trust anchor in {region}"
         )
     data = {"trustAnchorArn": anchors[0].arn, "crlData": wanted["CrlData"].encode()}
-    return {**await _given(wanted, work), **data}
+    return {**await _params(wanted, work), **data}
 
 
 def _name(properties: Properties, name: str) -> str:
@@ -259,7 +259,7 @@ ROLES_ANYWHERE = (
             "CrlData": lambda properties, name: _pem(properties.text(name).encode()),
         },
         _shown_list,
-        given=_given_list,
+        params=_crl_params,
         check=_check_list,
     ),
 )

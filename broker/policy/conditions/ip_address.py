@@ -50,10 +50,10 @@ def _find_v4(text: str) -> tuple[int, int] | None:
 def _find_range(text: str) -> tuple[int, int, int] | None:
     """Version, shift and shifted number of a range; None when it is none."""
     address, slash, length = text.partition("/")
-    stored_address = _find_address(address)
-    if stored_address is None:
+    parsed = _find_address(address)
+    if parsed is None:
         return None
-    version, number = stored_address
+    version, number = parsed
     written_bits = _V6_BITS if ":" in address else _V4_BITS
     if not slash:
         return version, 0, number

@@ -57,10 +57,10 @@ def comparing(
         parsed = [entry for entry in map(parse, values) if entry is not None]
 
         def matches(value: str, _: Context) -> bool:
-            match = parse(value)
-            if match is None:
+            operand = parse(value)
+            if operand is None:
                 return False
-            return any(compare(match, entry) for entry in parsed) is not negated
+            return any(compare(operand, entry) for entry in parsed) is not negated
 
         return matches
 
@@ -186,8 +186,8 @@ def _compile_binary(values: tuple[str, ...], _negated: bool, _: bool) -> ValueTe
     accepted = {entry for entry in map(_find_bytes, values) if entry is not None}
 
     def matches(value: str, _: Context) -> bool:
-        stored_bytes = _find_bytes(value)
-        return stored_bytes is not None and stored_bytes in accepted
+        decoded = _find_bytes(value)
+        return decoded is not None and decoded in accepted
 
     return matches
 

@@ -129,10 +129,10 @@ def _group_filter(template: str) -> str:
 
 
 def _existing(path: Path, info: ValidationInfo) -> Path:
-    stored_path = Path((info.context or {}).get("folder", "")) / path
-    if not stored_path.is_file():
-        raise ValueError(f"there is no file {stored_path}")
-    return stored_path
+    resolved = Path((info.context or {}).get("folder", "")) / path
+    if not resolved.is_file():
+        raise ValueError(f"there is no file {resolved}")
+    return resolved
 
 
 def _provider_arn(arn: str) -> str:

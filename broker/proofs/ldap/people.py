@@ -116,9 +116,9 @@ class LdapPeople:
         _require_plausible(username, password)
         entry = await self.find_entry(username)
         async with attempt(self.subject_of(entry) if entry is not None else ""):
-            stored_entry = await self.try_password(entry, password)
+            bound = await self.try_password(entry, password)
         # Read again, after the bind: it may have lifted a lock whose time was over.
-        subject = self.subject_of(stored_entry)
+        subject = self.subject_of(bound)
         return await self.get_current(subject, now, signs_in=True)
 
     async def try_password(self, entry: Entry | None, password: Secret) -> Entry:

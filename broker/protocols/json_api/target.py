@@ -48,10 +48,10 @@ class TargetService:
 
     def reader(self, operation: str) -> DocumentReader:
         """Reads and validates a body; raises ``InputRejected`` and nothing else."""
-        match = self._readers.get(operation)
-        if match is None:
-            match = self._readers[operation] = self._compile(operation)
-        return match
+        reader = self._readers.get(operation)
+        if reader is None:
+            reader = self._readers[operation] = self._compile(operation)
+        return reader
 
     def render(self, operation: str, result: Mapping[str, object]) -> bytes:
         """A result as the body of an answer."""

@@ -165,26 +165,26 @@ def read_values(claims: Mapping[str, Any], name: str) -> tuple[str, ...]:
     Raises:
         OidcRejected: BAD_CLAIM.
     """
-    match = claims.get(name)
-    if type(match) is str and len(match) <= CHARACTERS_MAX:
-        return (match,)  # what most claims are
+    value = claims.get(name)
+    if type(value) is str and len(value) <= CHARACTERS_MAX:
+        return (value,)  # what most claims are
     if name not in claims:
-        match = _descend(claims, name)
-    members = match if isinstance(match, list) else [] if match is None else [match]
+        value = _descend(claims, name)
+    members = value if isinstance(value, list) else [] if value is None else [value]
     if len(members) > VALUES_MAX:
         raise _bad(name, f"has {len(members)} values, {VALUES_MAX} are read")
-    if isinstance(match, list) and not all(isinstance(m, str) for m in members):
+    if isinstance(value, list) and not all(isinstance(m, str) for m in members):
         raise _bad(name, "is a list of something else than texts")
     return tuple(_text(member, name) for member in members)
 
 
 def _descend(claims: Mapping[str, Any], name: str) -> object:
-    stored_claims: object = claims
+    value: object = claims
     for step in name.split("/"):
-        if not isinstance(stored_claims, dict):  # as JSON has it
+        if not isinstance(value, dict):  # as JSON has it
             return None
-        stored_claims = stored_claims.get(step)
-    return stored_claims
+        value = value.get(step)
+    return value
 
 
 def _text(value: object, name: str) -> str:

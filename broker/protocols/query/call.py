@@ -127,10 +127,10 @@ def _decode(text: str) -> str:
     more memory than the text itself; urllib's makes an object of every escape.
     """
     raw = text.encode()
-    match = a2b_qp(raw.translate(_QUOTED))
-    if match.count(_IN_NO_TEXT) == raw.count(b"="):
-        match = match.translate(_EQUALS)
-    return match.decode()
+    decoded = a2b_qp(raw.translate(_QUOTED))
+    if decoded.count(_IN_NO_TEXT) == raw.count(b"="):
+        decoded = decoded.translate(_EQUALS)
+    return decoded.decode()
 
 
 def flatten(params: Mapping[str, object]) -> dict[str, str]:

@@ -93,19 +93,19 @@ def _parse(
     data: bytes, load: Callable[[bytes], x509.CertificateRevocationList]
 ) -> RevocationList:
     try:
-        stored_list = load(data)
+        crl = load(data)
         foreign = [
             extension.oid
-            for extension in stored_list.extensions
+            for extension in crl.extensions
             if extension.oid not in _UNDERSTOOD
         ]
         serials = []
-        for entry in stored_list:
+        for entry in crl:
             serials.append(entry.serial_number)
             foreign += [
                 extension.oid for extension in entry.extensions if extension.critical
             ]
-        issuer, expires_at = stored_list.issuer, stored_list.next_update_utc
+        issuer, expires_at = crl.issuer, crl.next_update_utc
     except UNREADABLE as error:
         raise CertificateRejected(
             "The revocation list cannot be read: give an X.509 list in PEM or DER.",
@@ -117,7 +117,7 @@ def _parse(
             f" {foreign[0].dotted_string}."
         )
     return RevocationList(
-        unverified=stored_list,
+        unverified=crl,
         issuer=issuer,
         serials=frozenset(serials),
         expires_at=expires_at,

@@ -1,1 +1,1 @@
-"""Replay marks, revocations and audit; append-only, in the directory's database."""
+"""Replay marks and audit; append-only, in the directory's database."""
