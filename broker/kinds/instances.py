@@ -203,8 +203,8 @@ async def register_instance(
 ) -> Instance:
     """Register a machine, however it was authenticated.
 
-    ``subject`` is the target of not-before marks that end it, as are ``provider_id`` and
-    ``registered_by`` if a provider admitted it.
+    ``subject`` has the targets of not-before marks that end it, as ``provider_id`` and
+    ``registered_by`` are if a provider admitted it.
 
     Raises:
         InvalidPublicKey: another machine has this key.

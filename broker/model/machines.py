@@ -42,7 +42,9 @@ class Instance:
     machine. ``profile_id`` is the unique id of its instance profile, None without one.
     ``registered_by`` says what admitted it: the ARN of a join token or of a provider.
     If a provider or a trust anchor admitted it, ``provider_id`` names that (an
-    anchor by its ARN), and ``subject`` for whom (a digest, as sessions carry it).
+    anchor by its ARN), and ``subject`` for whom: the targets of their not-before marks,
+    separated by spaces, which are a digest as sessions carry it and a SCIM directory's
+    person.
     """
 
     account: AccountId

@@ -2,17 +2,22 @@
 
 import json
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
+import jwt
 import pytest
 from botocore.exceptions import ClientError
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from broker.sessions.revoke import SETTLING
-from tests.scenarios.installation import SAML_PROVIDER, Installation
+from tests.scenarios.installation import SAML_PROVIDER, Installation, trust
 from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
+from tests.support.machine_agent import until
+from tests.support.machines import public_text
 from tests.support.oidc_issuer import serving
 from tests.support.scim import Directory, administration, directory
 from tests.support.signin import BROWSER
@@ -70,6 +75,83 @@ def test_only_active_people_come_in(
     with pytest.raises(ClientError) as refused:
         installation.saml()
     assert "not active" in refusal(refused)[1]
+
+
+Leave = Callable[[Directory, str, str], httpx.Response]
+RENAMED = {"op": "replace", "path": "displayName", "value": "Old"}
+DEACTIVATED: Leave = lambda corp, user, _: corp.deactivate(user)  # noqa: E731  # a row
+LEAVES: dict[str, tuple[str, str, Leave]] = {
+    "known by a claim": ("externalId", "oid", DEACTIVATED),
+    "a subject in capitals": ("userName", "", DEACTIVATED),
+    "group renamed": (
+        *("userName", ""),
+        lambda corp, _, group: corp.patch(f"/Groups/{group}", RENAMED),
+    ),
+}
+
+
+@pytest.mark.parametrize(("attribute", "claim", "leave"), LEAVES.values(), ids=LEAVES)
+def test_a_leavers_machine_is_ended(
+    installation: Installation, attribute: str, claim: str, leave: Leave
+) -> None:
+    """Whatever the person's token has for its subject."""
+    broker, name = installation.broker, f"leaver-{uuid.uuid4().hex}"
+    iam, issuer = installation.iam, installation.issuer
+    provider = f"arn:aws:iam::{ACCOUNT}:oidc-provider/{issuer.host_and_path}"
+    policy = trust(
+        ({"Service": "ec2.amazonaws.com"}, "sts:AssumeRole", None),
+        ({"Federated": provider}, "broker:RegisterInstanceWithWebIdentity", None),
+    )
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy)["Role"]
+    profile = iam.create_instance_profile(InstanceProfileName=name)["InstanceProfile"]
+    iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
+    settings = {
+        "ScimSubject": attribute,
+        "ScimClaim": claim,
+        "GroupRoles": json.dumps({name: [role["Arn"]]}),
+        "GroupAttribute": "groups",
+    }
+    said = (f"{option}={value}" for option, value in settings.items())
+    broker.command("providers", "set", provider, *said)
+    api = administration(broker, installation.root)
+    token = api.create_scim_token(ProviderArn=provider)
+    key = Ed25519PrivateKey.generate()
+    with directory(broker, token["Token"]) as corp:
+        until(lambda: corp.send("GET", "/Users").status_code == 200)
+        user = corp.create_user(name, externalId=name)["id"]
+        group = corp.create_group(name, user)["id"]
+        registered = api.register_instance_with_web_identity(
+            InstanceProfileArn=profile["Arn"],
+            WebIdentityToken=issuer.issuer.token(sub=name.upper(), oid=name),
+            PublicKey=public_text(key),
+        )
+        arn = registered["InstanceAssociation"]["InstanceArn"]
+        session = ask_for_credentials(api, arn, key)
+        assert installation.identity(session)["Account"] == ACCOUNT
+        assert leave(corp, user, group).status_code == 200
+        with pytest.raises(ClientError) as ended:
+            installation.identity(session)
+        assert refusal(ended)[0] == "ExpiredToken"
+        with pytest.raises(ClientError) as refused:
+            ask_for_credentials(api, arn, key)
+        assert refusal(refused)[0] == "InvalidClientTokenId"
+        cleared = (f"{option}=" for option in settings)
+        broker.command("providers", "set", provider, *cleared)
+        until(lambda: corp.send("GET", "/Users").status_code != 200)
+
+
+def ask_for_credentials(api: Any, arn: str, key: Ed25519PrivateKey) -> Any:
+    """What a machine gets for its role."""
+    proof = {
+        "iss": arn,
+        "sub": arn,
+        "aud": "broker:GetInstanceCredentials",
+        "iat": int(time.time()),
+        "jti": uuid.uuid4().hex,
+    }
+    return api.get_instance_credentials(
+        InstanceArn=arn, InstanceProof=jwt.encode(proof, key, algorithm="EdDSA")
+    )
 
 
 KNOWN = {("check_remove_attribute", "User")}

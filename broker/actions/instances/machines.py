@@ -24,7 +24,7 @@ from broker.kinds.bearer_tokens import token_digest
 from broker.model.account import AccountId
 from broker.model.entities import Role
 from broker.model.federated import FederatedIdentity
-from broker.model.lineage import Lineage, Origin, Trace, read_lineage, subject_digest
+from broker.model.lineage import Lineage, Origin, Trace, read_lineage
 from broker.model.machines import Instance, InstanceProfile
 from broker.model.proof_used import ProofUsed
 from broker.model.session import SessionKind
@@ -143,7 +143,8 @@ class Machines:
             raise AccessDenied(detail="the instance profile was deleted just now")
         if end := await find_end(_trace_identity(identity, call), call.change):
             raise AccessDenied(detail=end)
-        subject = subject_target(subject_digest(identity.issuer, identity.subject))
+        origin = lineage_of_proof(identity).origin
+        subject = " ".join((subject_target(origin.subject), *origin.targets))
         public_key = _read_key(params["PublicKey"])
         instance = await find_instance_by_key(call.change, call.account, public_key)
         if instance is None or instance.subject != subject:
@@ -303,7 +304,8 @@ def _certified(token: JoinToken) -> tuple[str, str]:
 
 def _lineage(instance: Instance) -> Lineage:
     """A machine's key is what its sessions begin with, as a user's access key is."""
-    vouched = (instance.subject, instance.provider_id, instance.registered_by)
+    subject = instance.subject.split()
+    vouched = (*subject, instance.provider_id, instance.registered_by)
     return Lineage(
         origin=Origin(
             account=instance.account,

@@ -339,9 +339,9 @@ class RevocationWrites(RevocationReads, Writes, Protocol):
     async def _delete_instances(
         self, account: AccountId, target: str, not_before_ms: int
     ) -> None:
-        """End the machines that a provider or a subject admitted before a time.
+        """End the machines that a provider admitted, for this subject or person.
 
-        Their keys would outlive the mark.
+        Those that were admitted before the mark: their keys would outlive it.
         """
         await self.run(
             delete(INSTANCES).where(
@@ -351,7 +351,9 @@ class RevocationWrites(RevocationReads, Writes, Protocol):
                 or_(
                     INSTANCES.c.registered_by == target,
                     INSTANCES.c.provider_id == target,
-                    INSTANCES.c.subject == target,
+                    (" " + INSTANCES.c.subject + " ").contains(
+                        f" {target} ", autoescape=True
+                    ),
                 ),
             )
         )

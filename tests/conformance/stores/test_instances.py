@@ -48,6 +48,10 @@ async def ids(directory: SqlDirectory, account: AccountId = FIRST) -> list[int]:
         (PROVIDER, [4, 5]),
         ("OIDCP1", [4, 5]),
         ("subject/a", [2, 4, 5]),
+        ("subject/b", [1, 4, 5]),
+        ("person/p", [1, 4, 5]),
+        ("person/", [1, 2, 4, 5]),
+        ("%", [1, 2, 4, 5]),
         ("subject/c", [1, 2, 4, 5]),
         ("someone", [1, 2, 4, 5]),
         ("", [1, 2, 4, 5]),
@@ -58,7 +62,7 @@ async def test_a_mark_ends_the_machines_that_it_admitted_before(
 ) -> None:
     async with directory.change(FIRST) as change:
         await change.insert(INSTANCE, vouched_for(1))
-        await change.insert(INSTANCE, vouched_for(2, "subject/b"))
+        await change.insert(INSTANCE, vouched_for(2, "subject/b person/p"))
         await change.insert(INSTANCE, instance(4))
         late = NOW + timedelta(hours=2)
         await change.insert(INSTANCE, vouched_for(5, registered_at=late))
