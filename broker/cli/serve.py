@@ -1,5 +1,6 @@
 """``broker serve``: run the service."""
 
+import gc
 import ipaddress
 import os
 import tempfile
@@ -50,6 +51,7 @@ def serve(
     is_local = _is_loopback(host) and _is_loopback(settings.public_host)
 
     def load() -> Configure:
+        gc.disable()  # until a worker has started: what is imported stays
         from broker.cli.worker import configure  # noqa: PLC0415  # the application
 
         return partial(

@@ -87,12 +87,12 @@ def tune_interpreter() -> None:
 
     ``gc.freeze`` exempts everything loaded so far from garbage collection: a full
     collection of it took as long as a thousand requests. Later objects are collected
-    as usual, but less often: requests leave hardly any garbage to find.
+    as usual.
     """
     raise_file_limit()
     return_large_blocks()
     gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
+    gc.enable()
     sys.setswitchinterval(_SWITCH_SECONDS)
 
 

@@ -35,7 +35,7 @@ async def grant(
             InlinePolicy(
                 account=account,
                 owner_id=stored_role.role_id,
-                name=f"Params{effect}",
+                name=f"Given{effect}",
                 document=json.dumps(document),
             ),
         )

@@ -99,7 +99,7 @@ async def allow(world: SignInWorld, action: str, resource: str) -> Caller:
             InlinePolicy(
                 account=ACCOUNT,
                 owner_id=role.role_id,
-                name="Params",
+                name="Given",
                 document=json.dumps(
                     {"Version": "2012-10-17", "Statement": [statement]}
                 ),

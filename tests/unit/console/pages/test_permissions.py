@@ -33,7 +33,7 @@ async def grant(world: SignInWorld, *statements: dict[str, Any]) -> None:
             InlinePolicy(
                 account=ACCOUNT,
                 owner_id=role.role_id,
-                name="Params",
+                name="Given",
                 document=json.dumps(document),
             ),
         )

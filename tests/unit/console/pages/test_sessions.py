@@ -43,7 +43,7 @@ async def allow(world: SignInWorld, action: str, resource: str = "*") -> None:
             InlinePolicy(
                 account=ACCOUNT,
                 owner_id=role.role_id,
-                name="Params",
+                name="Given",
                 document=json.dumps(document),
             ),
         )
