@@ -135,7 +135,13 @@ def _questions(
                 assert message["status"] == 200, message
 
         async def ask() -> None:
-            state = {"source_ip": "", "secure": False, "line": {}, "request_id": "r"}
+            state = {
+                "source_ip": "",
+                "secure": False,
+                "line": {},
+                "request_id": "r",
+                "named": dict(headers),
+            }
             scope = {
                 "type": "http",
                 "method": "POST",
