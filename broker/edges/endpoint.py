@@ -2,7 +2,7 @@
 
 A protocol brings a function that finds the operation of a request, one that renders an
 error, and for each operation how it is read and how its result is rendered. Receiving,
-bounds, the pipeline and what nobody foresaw are the same for all.
+bounds, the pipeline and unexpected failures are the same for all.
 """
 
 from collections.abc import Callable
