@@ -22,7 +22,7 @@ def announce(place: DemoPlace, *, kept: bool) -> None:
     )
     console.print(Panel(click, title="Click", title_align="left", padding=(1, 2)))
     # Printed without a frame, so that it can be copied as is.
-    console.print("[bold]Paste[/] into another terminal:\n")
+    console.print("[bold]Paste[/] into another terminal (AWS CLI 2.13 or newer):\n")
     for line in (
         f"export AWS_CONFIG_FILE={place.folder / CONFIG_FILE}",
         f"export AWS_SHARED_CREDENTIALS_FILE={place.folder / CREDENTIALS_FILE}",
