@@ -1,29 +1,5 @@
 """Every error a client can get, as classes: code, HTTP status, whose fault.
 
-    BrokerError
-    ├── request      ValidationError, MalformedInput, InvalidAction, MalformedQueryString,
-    │                InvalidParameterValue, UnsupportedOperation,
-    │                InvalidAuthorizationMessage, RequestEntityTooLarge
-    ├── ProofError   MissingAuthenticationToken, IncompleteSignature,
-    │                SignatureDoesNotMatch, InvalidClientTokenId, ExpiredToken,
-    │                InvalidIdentityToken, ExpiredFederationToken, IdpRejectedClaim,
-    │                IdpCommunicationError, ExpiredTradeInToken,
-    │                InvalidSubjectCredentials
-    ├── permission   AccessDenied, RegionDisabled, SessionDurationEscalation,
-    │                InsufficientSessionLifetime, OutboundFederationDisabled,
-    │                JwtPayloadSizeExceeded
-    ├── policies     MalformedPolicyDocument, PackedPolicyTooLarge
-    ├── entities     NoSuchEntity, EntityAlreadyExists, DeleteConflict, LimitExceeded,
-    │                InvalidInput, UnmodifiableEntity, ConcurrentModification,
-    │                FeatureEnabled, FeatureDisabled, PasswordPolicyViolation,
-    │                InvalidUserType, ReportNotPresent, ReportExpired,
-    │                OrganizationNotFound, InvalidAuthenticationCode, InvalidCertificate,
-    │                MalformedCertificate, DuplicateCertificate,
-    │                KeyPairMismatch, InvalidPublicKey, DuplicateSshPublicKey,
-    │                UnrecognizedPublicKeyEncoding
-    └── service      Throttling, ServiceUnavailable, UpstreamRefused,
-                     UpstreamUnavailable, UpstreamOutcomeUnknown, InternalFailure
-
 ``message`` goes on the wire and gives an attacker nothing; it is AWS's sentence alone
 where AWS's is known, because clients compare it. ``advice`` is what we have to say
 beside it: an element of its own on the wire, and more words on pages, in templates'
@@ -169,6 +145,23 @@ class ExpiredToken(ProofError, status=403):
 
 class InvalidIdentityToken(ProofError):
     """The assertion or web identity token was not accepted as proof."""
+
+
+class ProofUsed(InvalidIdentityToken, code=None):
+    """An earlier call has already spent this one-time proof.
+
+    ``used_by`` is the id of that call's record, where it is known.
+    """
+
+    default_message = (
+        "The assertion or token in the request has been used before. If no answer to"
+        " that use reached you, it may have taken effect all the same. Sign in at your"
+        " identity provider again."
+    )
+
+    def __init__(self, *, used_by: str = "") -> None:
+        super().__init__(detail="replay: another mint has spent this proof")
+        self.used_by = used_by
 
 
 class ExpiredFederationToken(ProofError, code="ExpiredTokenException"):

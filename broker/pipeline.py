@@ -26,8 +26,7 @@ from broker.actions.action import Action, Call, Proof
 from broker.actions.refusals import REFUSALS, wire_error
 from broker.audit.entry import AuditEntry, audited_parameters
 from broker.audit.writer import Auditor
-from broker.model.raw import RawRequest
-from broker.model.request import CodeOf, Door, Params, RequestContext
+from broker.model.request import CodeOf, Door, Params, RawRequest, RequestContext
 from broker.model.uses import ACCEPTED, PROOFS, REFUSED
 from broker.permit.guard import Guard, reason
 from broker.permit.rates import CALL_UNITS, RateLimits

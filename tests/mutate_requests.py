@@ -18,7 +18,7 @@ from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from broker.model.raw import RawRequest
+from broker.model.request import RawRequest
 from broker.model.secret import Secret
 from broker.proofs.sigv4 import SigningKeys
 from broker.protocols.enforcement import RequestAmbiguous, resource_path

@@ -16,10 +16,10 @@ from broker.audit.entry import AuditEntry
 from broker.kinds.kind import Work
 from broker.model.account import AccountId
 from broker.model.arn import iam_arn
-from broker.model.caller import Caller
 from broker.model.entities import Role
 from broker.model.federated import FederatedIdentity
 from broker.model.request import Params, RequestContext
+from broker.model.session import Caller
 from broker.permit.need import Need
 from broker.permit.rates import RateLimits
 from broker.proofs.scheme import Scheme

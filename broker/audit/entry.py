@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from broker.model.audit import AuditRecord, Outcome
-from broker.model.caller import Caller
 from broker.model.request import CodeOf, RequestContext
+from broker.model.session import Caller
 
 _TEXT_MAX = 1024
 """Characters of any one recorded text; what is longer is cut."""

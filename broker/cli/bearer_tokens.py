@@ -8,7 +8,7 @@ import typer
 from broker.cli.operator import record_change, require_known
 from broker.kinds.bearer_tokens import Owner, TokenRules
 from broker.model.account import AccountId
-from broker.model.tokens import JoinToken
+from broker.model.registered import JoinToken
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 
 if TYPE_CHECKING:

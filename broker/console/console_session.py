@@ -15,9 +15,8 @@ from broker.console.pending_login import LoginMethod
 from broker.console.provider_logins import ProviderLogins, login_end_mark
 from broker.errors import ExpiredToken, InvalidClientTokenId
 from broker.model.account import find_account_of_key_id, parse_account_id
-from broker.model.caller import Caller
 from broker.model.principal import Principal
-from broker.model.session import Session
+from broker.model.session import Caller, Session
 from broker.runtime.entropy import new_handle
 from broker.sessions.ends import SessionHandles, end_mark
 from broker.sessions.resolve import ResolvedSession

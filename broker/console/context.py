@@ -23,8 +23,8 @@ from broker.console.provider_logins import ProviderLogins
 from broker.console.rendering import Pages
 from broker.console.request_info import note, raw_request, request_id
 from broker.errors import AccessDenied
-from broker.model.caller import Caller
 from broker.model.request import Door, Params, RequestContext
+from broker.model.session import Caller
 from broker.proofs.scheme import DoorProof, ProofResult, Read, Scheme
 from broker.sessions.ends import OneTimeUse, SessionHandles
 from broker.sessions.issue import KeepCredentials

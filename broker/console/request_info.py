@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from starlette.requests import Request
 
 from broker.errors import NoSuchEntity, ServiceUnavailable
-from broker.model.raw import RawRequest
+from broker.model.request import RawRequest
 
 ACCOUNT_PLACE = re.compile(
     r"[0-9]{12}|[a-z0-9](?:[a-z0-9]|-(?!-)){1,61}[a-z0-9]", re.ASCII

@@ -15,10 +15,10 @@ from broker.console.forms import read_form
 from broker.console.provider_logins import Logout, OpenLogin
 from broker.console.rendering import see_other
 from broker.errors import BrokerError, InvalidIdentityToken
-from broker.model.caller import Caller
 from broker.model.entities import OidcProvider, SamlProvider
 from broker.model.principal import Principal, PrincipalType
 from broker.model.request import Door
+from broker.model.session import Caller
 from broker.proofs.claimed_providers import ClaimedProvider
 from broker.proofs.scheme import DoorProof, ProofRefused, ProofResult
 

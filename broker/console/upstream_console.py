@@ -23,10 +23,10 @@ from broker.errors import (
     InvalidClientTokenId,
     ServiceUnavailable,
 )
-from broker.model.caller import Caller
 from broker.model.entities import Role
 from broker.model.principal import Principal
 from broker.model.secret import Secret
+from broker.model.session import Caller
 from broker.proofs.upstream_client import KeyPair
 from broker.sessions.lineage import find_end, trace
 from broker.stores.cache.port import SessionRecord

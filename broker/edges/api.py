@@ -14,8 +14,7 @@ from broker.edges.asgi import App, Headers, Receive, Scope, Send, respond
 from broker.edges.bodies import BODY_BYTES_MAX, TooLargeError, receive_raw
 from broker.edges.deadlines import Deadlines
 from broker.edges.refusals import answer_refusal, identify_client, other_service
-from broker.model.answer import Answer
-from broker.model.raw import RawRequest
+from broker.model.request import Answer, RawRequest
 
 METHODS = frozenset({"GET", "POST"})
 QUERY_BYTES_MAX = 16 * 1024

@@ -41,8 +41,7 @@ from broker.edges.endpoint import (
 )
 from broker.errors import BrokerError, NoSuchEntity, ProofError
 from broker.errors import ValidationError as InvalidQuestion
-from broker.model.raw import RawRequest
-from broker.model.request import Params
+from broker.model.request import Params, RawRequest
 from broker.pipeline import Pipeline, Result
 from broker.proofs.scheme import Scheme
 

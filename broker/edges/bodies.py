@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from broker.edges.asgi import Message, Receive, Scope
-from broker.model.raw import RawRequest
+from broker.model.request import RawRequest
 from broker.runtime.batches import ClientGoneError
 
 BODY_BYTES_MAX = 1_000_000

@@ -46,9 +46,8 @@ from broker.errors import (
     SignatureDoesNotMatch,
 )
 from broker.errors import ValidationError as InvalidQuestion
-from broker.model.caller import Caller
-from broker.model.raw import RawRequest
-from broker.model.request import Params
+from broker.model.request import Params, RawRequest
+from broker.model.session import Caller
 from broker.pipeline import Pipeline, Result
 from broker.proofs.scheme import Scheme
 from broker.protocols.enforcement import ClientRequest, RequestAmbiguous, read_forwarded

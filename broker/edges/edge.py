@@ -36,8 +36,7 @@ from broker.edges.refusals import (
     other_host,
     other_service,
 )
-from broker.model.answer import Answer
-from broker.model.raw import name_headers
+from broker.model.request import Answer, name_headers
 from broker.runtime.batches import ClientGoneError
 from broker.runtime.clock import Clock
 from broker.runtime.entropy import new_request_id

@@ -19,8 +19,7 @@ from broker.edges.asgi import Headers, Receive, Scope, Send, respond
 from broker.edges.bodies import BODY_BYTES_MAX, TooLargeError, has_left, receive_raw
 from broker.errors import BrokerError, RequestEntityTooLarge
 from broker.errors import ValidationError as InvalidQuestion
-from broker.model.raw import RawRequest
-from broker.model.request import Door, Params
+from broker.model.request import Door, Params, RawRequest
 from broker.model.strict_json import parse_object
 from broker.pipeline import Pipeline, Result
 from broker.proofs.scheme import Scheme

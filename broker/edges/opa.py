@@ -30,8 +30,7 @@ from broker.edges.endpoint import (
     read_model,
 )
 from broker.errors import BrokerError, ProofError
-from broker.model.raw import RawRequest
-from broker.model.request import Params
+from broker.model.request import Params, RawRequest
 from broker.pipeline import Pipeline, Result
 from broker.proofs.scheme import Scheme
 from broker.protocols.enforcement import RequestAmbiguous

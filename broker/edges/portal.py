@@ -34,13 +34,13 @@ from broker.errors import (
     InternalFailure,
     InvalidClientTokenId,
     NoSuchEntity,
+    ProofUsed,
     ServiceUnavailable,
     Throttling,
     UpstreamOutcomeUnknown,
     UpstreamRefused,
     UpstreamUnavailable,
 )
-from broker.model.proof_used import ProofUsed
 from broker.model.request import Door
 from broker.pipeline import Pipeline
 from broker.proofs.portal import PortalScheme, portal_caller

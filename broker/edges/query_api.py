@@ -24,9 +24,7 @@ from broker.actions.unsupported import unsupported_action
 from broker.edges.doors import MACHINES, Doors
 from broker.edges.trail_api import TrailApi
 from broker.errors import AccessDenied, BrokerError
-from broker.model.answer import JSON, XML, Answer
-from broker.model.raw import RawRequest
-from broker.model.request import Door, Params
+from broker.model.request import JSON, XML, Answer, Door, Params, RawRequest
 from broker.pipeline import Pipeline
 from broker.protocols.query import (
     FAULT_NAMESPACE,

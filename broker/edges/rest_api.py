@@ -17,9 +17,7 @@ from broker.errors import (
     RequestEntityTooLarge,
     UnsupportedOperation,
 )
-from broker.model.answer import Answer
-from broker.model.raw import RawRequest
-from broker.model.request import CodeOf
+from broker.model.request import Answer, CodeOf, RawRequest
 from broker.protocols.json_api import JsonFault, RestCall, RestService
 
 _log = structlog.get_logger(__name__)

@@ -42,8 +42,7 @@ from broker.errors import (
     Throttling,
     ValidationError,
 )
-from broker.model.raw import RawRequest
-from broker.model.request import Door, Params
+from broker.model.request import Door, Params, RawRequest
 from broker.pipeline import Pipeline, Result
 from broker.proofs.bearer_tokens import ScimScheme
 from broker.protocols.scim.answers import etag, show_discovery, show_error

@@ -37,10 +37,8 @@ from broker.errors import (
     UnsupportedOperation,
     ValidationError,
 )
-from broker.model.answer import Answer
 from broker.model.audit import AuditRecord, RecordKind
-from broker.model.raw import RawRequest
-from broker.model.request import Door, Params
+from broker.model.request import Answer, Door, Params, RawRequest
 from broker.pipeline import Pipeline
 from broker.protocols.json_api import JsonFault, TargetService
 

@@ -50,8 +50,7 @@ from broker.errors import (
     NoSuchEntity,
 )
 from broker.errors import ValidationError as InvalidQuestion
-from broker.model.raw import RawRequest
-from broker.model.request import Params
+from broker.model.request import Params, RawRequest
 from broker.pipeline import Pipeline, Result
 from broker.proofs.scheme import Scheme
 

@@ -18,9 +18,8 @@ from broker.kinds.limits import Quota
 from broker.model.account import Account, AccountId, parse_account_id
 from broker.model.entities import LdapProvider, OidcProvider, SamlProvider
 from broker.model.machines import InstanceProfile
-from broker.model.registered import RegisteredService
+from broker.model.registered import BearerToken, JoinToken, RegisteredService, ScimToken
 from broker.model.secret import Secret
-from broker.model.tokens import BearerToken, JoinToken, ScimToken
 from broker.runtime.entropy import new_handle, new_unique_id
 from broker.stores.directory.identities import delete_expired_tokens
 from broker.stores.directory.kind import Kind

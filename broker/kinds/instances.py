@@ -23,7 +23,7 @@ from broker.model.account import Account, AccountId, parse_account_id
 from broker.model.arn import Arn
 from broker.model.entities import Role
 from broker.model.machines import Instance, InstanceProfile
-from broker.model.tokens import JoinToken
+from broker.model.registered import JoinToken
 from broker.runtime.entropy import new_instance_id, new_unique_id
 from broker.stores.directory.identities import find_instance_by_key
 from broker.stores.directory.kinds import INSTANCE, INSTANCE_PROFILE, JOIN_TOKEN

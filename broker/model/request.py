@@ -1,14 +1,67 @@
-"""A request for an action, before anything of it is proved."""
+"""A request for an action as it came over the wire, and the answer to it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 from msgspec import Struct
 
 from broker.errors import BrokerError
-from broker.model.raw import RawRequest
+
+
+@dataclass(slots=True, kw_only=True)
+class RawRequest:
+    """One HTTP request: exact bytes, header order kept, nothing decoded.
+
+    Header names are lower-case. ``source_ip`` and ``secure`` are what the edge
+    found out about the client, trusted proxies already taken into account; None if it
+    is not known.
+    ``body_sha256`` is the body's hash in hexadecimal, where it was computed ahead,
+    and ``named`` what `name_headers` made of these headers, where it did.
+    """
+
+    method: str
+    raw_path: bytes
+    query: bytes
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+    source_ip: str
+    secure: bool | None
+    body_sha256: str | None = None
+    named: Mapping[bytes, bytes] | None = field(
+        init=False, default=None, repr=False, compare=False
+    )
+
+    @property
+    def target(self) -> bytes:
+        """Path and query, as in the request line."""
+        return self.raw_path + b"?" + self.query if self.query else self.raw_path
+
+    def find_header(self, name: bytes) -> str | None:
+        """A header's value (lower-case name), as Latin-1; None without it."""
+        named = self.named
+        if named is None:
+            named = self.named = name_headers(self.headers)
+        match = named.get(name)
+        return None if match is None else match.decode("latin-1")
+
+
+def name_headers(headers: Collection[tuple[bytes, bytes]]) -> Mapping[bytes, bytes]:
+    """Headers by name.
+
+    Several of one name are one value with commas, as in what is signed: who looks at
+    one of them would let the others pass.
+    """
+    named = dict(headers)
+    if len(named) == len(headers):
+        return named
+    all_of: dict[bytes, list[bytes]] = {}
+    for name, value in headers:
+        all_of.setdefault(name, []).append(value)
+    return {name: b",".join(values) for name, values in all_of.items()}
+
 
 Params = Mapping[str, Any]
 """An operation's input, read and validated from its model's shape."""
@@ -48,3 +101,33 @@ class RequestContext(Struct, frozen=True, kw_only=True):
     at_global_endpoint: bool = False
     code_of: CodeOf | None = None
     has_left: Callable[[], bool] | None = None
+
+
+XML = b"text/xml"
+"""The content type of XML answers, exactly as recorded (REC-A)."""
+
+JSON = b"application/json"
+"""The content type of JSON answers."""
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """An HTTP answer; the edge adds the headers that every answer has.
+
+    ``headers`` have lower-case names. ``action`` (a known operation's name) and
+    ``error_code`` (empty on success) are for the canonical log line.
+    """
+
+    __repr__ = object.__repr__
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+    action: str = ""
+    error_code: str = ""
+
+    @classmethod
+    def redirect(cls, location: str) -> Self:
+        """A 302 with an empty body."""
+        return cls(
+            status=302, headers=((b"location", location.encode("ascii")),), body=b""
+        )

@@ -1,4 +1,4 @@
-"""A temporary session and the credentials that prove it."""
+"""Temporary credentials and the sessions they stand for, and who is calling."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from broker.model.account import AccountId
 from broker.model.lineage import NO_LINEAGE, Lineage
+from broker.model.principal import Principal
 from broker.model.secret import Secret
 
 
@@ -103,3 +104,26 @@ class TemporaryCredentials(Struct, frozen=True, kw_only=True):
     secret_access_key: Secret
     session_token: Secret
     expiration: datetime
+
+
+class Caller(Struct, frozen=True, kw_only=True):
+    """Who is calling, after the proof was accepted.
+
+    ``session`` is set when temporary credentials (or a console session) prove the
+    call. ``principal_tags`` are the tags that ``aws:PrincipalTag/…`` reads: the
+    entity's own, overridden by the session's. ``context`` holds further condition
+    keys that the proof brought (``saml:…``, ``{issuer}:…``), lower-case names.
+    ``closed_roles`` are ARNs of roles that the provider gives to other groups.
+    """
+
+    principal: Principal
+    access_key_id: str = ""
+    session: Session | None = None
+    principal_tags: Mapping[str, str] = {}
+    context: Mapping[str, tuple[str, ...]] = {}
+    closed_roles: frozenset[str] = frozenset()
+
+    @property
+    def account(self) -> AccountId:
+        """The account the caller acts in."""
+        return self.principal.account

@@ -11,10 +11,9 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from broker.errors import ValidationError
-from broker.model.caller import Caller
 from broker.model.principal import PrincipalType
-from broker.model.raw import RawRequest
-from broker.model.session import SessionKind
+from broker.model.request import RawRequest
+from broker.model.session import Caller, SessionKind
 from broker.policy import VALUE_CHARACTERS_MAX
 
 Context = dict[str, tuple[str, ...]]

@@ -16,10 +16,9 @@ from broker.kinds.managed_policies import find_aws_managed, unlisted_policy
 from broker.kinds.resource_policies import PolicyHolders
 from broker.model.account import AccountId
 from broker.model.arn import Arn
-from broker.model.caller import Caller
 from broker.model.entities import ManagedPolicy, Role
 from broker.model.principal import PrincipalType
-from broker.model.session import Session, SessionKind, SessionPolicies
+from broker.model.session import Caller, Session, SessionKind, SessionPolicies
 from broker.policy import (
     ALLOW_ALL,
     PolicyDocument,

@@ -8,10 +8,10 @@ from msgspec.structs import replace
 
 from broker.errors import AccessDenied
 from broker.kinds.control_policies import ControlKind
-from broker.model.caller import Caller
 from broker.model.entities import Role
 from broker.model.principal import PrincipalType
-from broker.model.raw import RawRequest
+from broker.model.request import RawRequest
+from broker.model.session import Caller
 from broker.permit.context import Context, call_context, resource_context
 from broker.permit.gather import ACCOUNT_SETTING, PolicyLibrary
 from broker.permit.messages import MessageSealer, authorization_message

@@ -11,10 +11,10 @@ from datetime import datetime
 from broker.errors import NoSuchEntity, ValidationError
 from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import Arn, iam_arn
-from broker.model.caller import Caller
 from broker.model.entities import Role, User
 from broker.model.principal import Principal, PrincipalType
-from broker.model.raw import RawRequest
+from broker.model.request import RawRequest
+from broker.model.session import Caller
 from broker.permit.context import Context, call_context, tag_context
 from broker.permit.guard import Charge, Guard, Judgement
 from broker.permit.need import Need, Trust

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from broker.errors import AccessDenied
-from broker.model.caller import Caller
-from broker.model.raw import RawRequest
+from broker.model.request import RawRequest
+from broker.model.session import Caller
 from broker.permit.context import call_context
 from broker.permit.gather import PolicyLibrary
 from broker.policy import ApplicablePolicies, could_be_allowed

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Protocol
 
 from broker.model.account import AccountId
-from broker.model.caller import Caller
+from broker.model.session import Caller
 from broker.permit.need import Need
 from broker.policy import Decision, StatementRef
 

@@ -21,10 +21,10 @@ from broker.kinds.bearer_tokens import (
     token_digest,
 )
 from broker.model.account import AccountId
-from broker.model.caller import Caller
 from broker.model.principal import EC2, Principal
 from broker.model.registered import service_arn
 from broker.model.request import Params, RequestContext
+from broker.model.session import Caller
 from broker.proofs.provider_options import find_provider
 from broker.proofs.scheme import ProofRefused, ProofResult, Read, Scheme
 from broker.sessions.resolve import find_join_token_end

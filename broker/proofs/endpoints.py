@@ -15,7 +15,7 @@ import re
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
 
-from broker.model.raw import RawRequest
+from broker.model.request import RawRequest
 
 GLOBAL_REGION = "us-east-1"
 _CACHED_HOSTS = 1024

@@ -17,10 +17,10 @@ from broker.errors import BrokerError, InvalidIdentityToken, ValidationError
 from broker.kinds.providers import SAML_KEY_SEAL
 from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import Arn
-from broker.model.caller import Caller
 from broker.model.entities import SamlProvider
 from broker.model.federated import FederatedIdentity
 from broker.model.sealing import Opener
+from broker.model.session import Caller
 from broker.proofs.provider_options import ProviderOptions
 from broker.proofs.saml import prove_saml, wire_error, with_group_pairs
 from broker.proofs.saml_key_budget import SamlKeyBudget

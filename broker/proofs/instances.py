@@ -21,10 +21,10 @@ from broker.errors import (
 from broker.kinds.instances import parse_instance_arn
 from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import Arn
-from broker.model.caller import Caller
 from broker.model.machines import Instance
 from broker.model.principal import EC2, Principal
 from broker.model.request import Params, RequestContext
+from broker.model.session import Caller
 from broker.proofs.federated import federated_caller
 from broker.proofs.scheme import ProofRefused, ProofResult, Read
 from broker.proofs.web_identity import WebIdentityProver

@@ -9,11 +9,11 @@ from msgspec import Struct
 
 from broker.errors import InvalidClientTokenId, ServiceUnavailable
 from broker.model.account import find_account_of_key_id
-from broker.model.caller import Caller
 from broker.model.entities import ACCESS_KEY_SEAL, AccessKey, KeyStatus, User
 from broker.model.principal import Principal
 from broker.model.sealing import Opener
 from broker.model.secret import Secret
+from broker.model.session import Caller
 from broker.runtime.bounded import BoundedCache
 from broker.sessions.vault import SealBrokenError
 from broker.stores.directory.kinds import ACCESS_KEY, USER

@@ -6,8 +6,8 @@ from typing import Protocol
 
 from broker.errors import AccessDenied, ServiceUnavailable, ValidationError
 from broker.model.account import AccountId
-from broker.model.caller import Caller
 from broker.model.principal import PrincipalType
+from broker.model.session import Caller
 from broker.proofs.attempts import Attempts, WrongFactorError, limit_of_factors
 from broker.sessions.vault import SealBrokenError
 from broker.stores.errors import StoreUnavailableError

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from broker.errors import InvalidClientTokenId
-from broker.model.caller import Caller
 from broker.model.request import Params, RequestContext
+from broker.model.session import Caller
 from broker.proofs.federated import federated_caller
 from broker.proofs.scheme import ProofResult, Read
 from broker.sessions.portal import OpenPortal

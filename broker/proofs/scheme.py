@@ -8,9 +8,9 @@ from msgspec import Struct
 
 from broker.errors import BrokerError
 from broker.model.account import AccountId
-from broker.model.caller import Caller
 from broker.model.federated import FederatedIdentity
 from broker.model.request import Params, RequestContext
+from broker.model.session import Caller
 from broker.proofs.claimed_providers import ClaimedProvider
 from broker.sessions.ends import OneTimeUse
 from broker.sessions.issue import KeepCredentials

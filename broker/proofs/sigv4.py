@@ -22,10 +22,9 @@ from broker.errors import (
     ProofError,
     SignatureDoesNotMatch,
 )
-from broker.model.caller import Caller
-from broker.model.raw import RawRequest
-from broker.model.request import Params, RequestContext
+from broker.model.request import Params, RawRequest, RequestContext
 from broker.model.secret import Secret
+from broker.model.session import Caller
 from broker.proofs.endpoints import Endpoints
 from broker.proofs.scheme import ProofResult, Read
 from broker.protocols.sigv4 import (

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from broker.errors import ServiceUnavailable
+from broker.errors import ProofUsed, ServiceUnavailable
 from broker.model.account import (
     KEY_ID_RANDOM_BITS,
     TEMPORARY_KEY_PREFIX,
@@ -19,7 +19,6 @@ from broker.model.account import (
     format_access_key_id,
 )
 from broker.model.audit import AuditRecord
-from broker.model.proof_used import ProofUsed
 from broker.model.session import Session, TemporaryCredentials
 from broker.runtime.entropy import random_bits
 from broker.sessions.packed import packed_policy_size

@@ -9,11 +9,10 @@ from collections.abc import Awaitable, Callable
 from msgspec import Struct
 from msgspec.structs import replace
 
-from broker.errors import AccessDenied, BrokerError, UpstreamOutcomeUnknown
+from broker.errors import AccessDenied, BrokerError, ProofUsed, UpstreamOutcomeUnknown
 from broker.model.account import find_account_of_key_id
 from broker.model.audit import AuditFilter
 from broker.model.page import PageRequest
-from broker.model.proof_used import ProofUsed
 from broker.model.session import Session, TemporaryCredentials
 from broker.model.upstream import UpstreamOrigin
 from broker.sessions.issue import CallRecord, MintResult

@@ -23,7 +23,6 @@ from broker.model.account import (
     AccountId,
     find_account_of_key_id,
 )
-from broker.model.caller import Caller
 from broker.model.federated import FederatedIdentity
 from broker.model.lineage import (
     Ancestor,
@@ -36,7 +35,7 @@ from broker.model.lineage import (
 )
 from broker.model.principal import PrincipalType
 from broker.model.revocation import Revocations
-from broker.model.session import Session, SessionKind
+from broker.model.session import Caller, Session, SessionKind
 from broker.runtime.entropy import random_bytes
 from broker.stores.cache.port import SessionRecord
 from broker.stores.directory.kind import WHOLE, Entity, Remembered

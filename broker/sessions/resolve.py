@@ -12,13 +12,12 @@ from datetime import datetime
 
 from broker.errors import ExpiredToken, InvalidClientTokenId, ServiceUnavailable
 from broker.model.account import Account, AccountId, find_account_of_key_id
-from broker.model.caller import Caller
 from broker.model.entities import KeyStatus, Role, User
 from broker.model.lineage import Lineage, Trace, read_lineage
 from broker.model.principal import Principal, PrincipalType
+from broker.model.registered import JoinToken
 from broker.model.secret import Secret
-from broker.model.session import Session, SessionKind
-from broker.model.tokens import JoinToken
+from broker.model.session import Caller, Session, SessionKind
 from broker.runtime.bounded import BoundedCache
 from broker.sessions.lineage import find_end, trace, trace_token
 from broker.sessions.record import SessionIndex, describe_session

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from broker.model.account import AccountId
-from broker.model.caller import Caller
+from broker.model.session import Caller
 from broker.stores.database import Database
 from broker.stores.directory.statements import insert_into
 from broker.stores.errors import ConflictError, StoreUnavailableError

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from botocore.auth import SigV4Auth
 
-from broker.model.raw import RawRequest
+from broker.model.request import RawRequest
 from broker.protocols.sigv4 import (
     SignatureReason,
     SigV4Rejected,

@@ -15,7 +15,6 @@ from broker.kinds.accounts import ROOT_MANAGED_BY
 from broker.kinds.control_policies import ControlKind, ControlPolicy, option_value
 from broker.kinds.roles_anywhere import SERVICE_PRINCIPAL
 from broker.model.account import Account, AccountId
-from broker.model.caller import Caller
 from broker.model.entities import (
     InlinePolicy,
     ManagedPolicy,
@@ -28,7 +27,7 @@ from broker.model.entities import (
 from broker.model.federated import FederatedIdentity
 from broker.model.machines import Instance, InstanceProfile
 from broker.model.principal import EC2, Principal, PrincipalType
-from broker.model.session import Session, SessionKind, SessionPolicies
+from broker.model.session import Caller, Session, SessionKind, SessionPolicies
 from broker.settings import Settings
 from broker.stores.directory import kinds
 from broker.stores.directory.accounts import insert_account

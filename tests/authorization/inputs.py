@@ -12,11 +12,10 @@ from typing import Any, cast
 from broker.actions.decisions.question import Batch, Question
 from broker.actions.models import load_service_model
 from broker.model.account import AccountId
-from broker.model.caller import Caller
 from broker.model.principal import Principal
 from broker.model.roles_anywhere import CertificateProfile
 from broker.model.secret import Secret
-from broker.model.session import Session, SessionKind
+from broker.model.session import Caller, Session, SessionKind
 from broker.sessions.portal import NamedRoles, OpenPortal
 from broker.sessions.resolve import ResolvedSession
 from tests.support.rows import of_file

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from broker.compose.services import Services
-from broker.model.caller import Caller
 from broker.model.request import Door
+from broker.model.session import Caller
 from broker.permit.context import call_context
 from broker.permit.gather import PolicyLibrary
 from broker.permit.guard import Guard

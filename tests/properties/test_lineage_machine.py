@@ -36,10 +36,10 @@ from broker.errors import (
     ValidationError,
 )
 from broker.model.account import Account, AccountId, format_access_key_id
-from broker.model.caller import Caller
 from broker.model.entities import AccessKey, InlinePolicy, KeyStatus, Role, User
 from broker.model.principal import Principal
 from broker.model.secret import Secret
+from broker.model.session import Caller
 from broker.sessions.record import describe_session
 from broker.sessions.revoke import revoke_issued_before, revoke_session
 from broker.sessions.seal import SessionSealer

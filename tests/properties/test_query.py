@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.actions.models import load_service, load_service_model
-from broker.model.raw import RawRequest
+from broker.model.request import RawRequest
 from broker.protocols.query import InputRejected, Service, parse_call, render_fault
 from broker.protocols.query.renderer import escape
 

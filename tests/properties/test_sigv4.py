@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from broker.model.raw import RawRequest
+from broker.model.request import RawRequest
 from broker.protocols.sigv4 import SigV4Rejected, parse_signed
 from tests.support.sigv4 import GET_URL, KEY_ID, TOKEN, presign, sign, verify
 

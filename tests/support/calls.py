@@ -6,10 +6,9 @@ from typing import Any
 
 from broker.actions.action import Action
 from broker.compose.services import Services
-from broker.model.caller import Caller
 from broker.model.federated import FederatedIdentity
-from broker.model.raw import RawRequest
-from broker.model.request import Door
+from broker.model.request import Door, RawRequest
+from broker.model.session import Caller
 from broker.proofs.federated_schemes import proved_by
 from broker.proofs.scheme import DoorProof, ProofResult
 from tests.support.raw import raw_request

@@ -12,10 +12,10 @@ from broker.actions.action import Action, Call
 from broker.actions.iam import iam_actions
 from broker.audit.entry import AuditEntry
 from broker.model.account import Account, AccountId
-from broker.model.caller import Caller
 from broker.model.principal import Principal
 from broker.model.request import Door, RequestContext
 from broker.model.sealing import KeyKind, SealingKey, SealingKeys
+from broker.model.session import Caller
 from broker.permit.need import Need
 from broker.permit.rates import RateLimits
 from broker.proofs.attempts import Attempts

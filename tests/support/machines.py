@@ -13,8 +13,8 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from broker.model.account import AccountId
-from broker.model.caller import Caller
 from broker.model.principal import EC2, Principal
+from broker.model.session import Caller
 from tests.support.broker import Key
 from tests.support.in_process import InProcess, Reply
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from broker.model.raw import RawRequest
+from broker.model.request import RawRequest
 
 _ANY: dict[str, Any] = {
     "method": "POST",

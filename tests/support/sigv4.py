@@ -8,7 +8,7 @@ from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from broker.model.raw import RawRequest
+from broker.model.request import RawRequest
 from broker.protocols.sigv4 import (
     SignedRequest,
     derive_signing_key,

@@ -42,10 +42,10 @@ from broker.errors import (
 from broker.model.account import AccountId
 from broker.model.arn import Arn
 from broker.model.audit import Outcome
-from broker.model.caller import Caller
 from broker.model.principal import PrincipalType
 from broker.model.registered import RegisteredService, service_arn
 from broker.model.request import Params
+from broker.model.session import Caller
 from broker.permit.context import Context, call_context
 from broker.permit.guard import Guard, Judgement, reason
 from broker.permit.hypothetical import Hypotheses, is_named

@@ -19,7 +19,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from broker.errors import BrokerError, ValidationError
-from broker.model.caller import Caller
+from broker.model.session import Caller
 from broker.permit.guard import Judgement
 from broker.policy import VALUE_CHARACTERS_MAX, VALUES_MAX
 from broker.policy.context import DECLARED_TYPES, has_type

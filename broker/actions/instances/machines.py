@@ -16,6 +16,7 @@ from broker.errors import (
     InvalidClientTokenId,
     InvalidPublicKey,
     NoSuchEntity,
+    ProofUsed,
     SignatureDoesNotMatch,
 )
 from broker.kinds import instances as rules
@@ -26,9 +27,8 @@ from broker.model.entities import Role
 from broker.model.federated import FederatedIdentity
 from broker.model.lineage import Lineage, Origin, Trace, read_lineage
 from broker.model.machines import Instance, InstanceProfile
-from broker.model.proof_used import ProofUsed
+from broker.model.registered import JoinToken
 from broker.model.session import SessionKind
-from broker.model.tokens import JoinToken
 from broker.permit.need import Need, Trust
 from broker.proofs.web_identity import require_allowed_role
 from broker.protocols.oidc.jwks import is_small_order

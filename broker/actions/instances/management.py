@@ -27,8 +27,8 @@ from broker.model.arn import iam_arn
 from broker.model.lineage import lineage_row
 from broker.model.machines import Instance, InstanceProfile, instance_arn
 from broker.model.principal import EC2
+from broker.model.registered import JoinToken
 from broker.model.request import Params
-from broker.model.tokens import JoinToken
 from broker.permit.context import tag_context
 from broker.permit.need import Need
 from broker.sessions.lineage import lineage_of_token

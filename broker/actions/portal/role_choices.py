@@ -18,12 +18,11 @@ from broker.actions.sts.roles import find_role, role_needs
 from broker.errors import AccessDenied, ValidationError
 from broker.kinds.organisations import Organisations
 from broker.model.account import AccountId, parse_account_id
-from broker.model.caller import Caller
 from broker.model.entities import Role
 from broker.model.federated import FederatedIdentity
 from broker.model.page import Page, PageRequest, read_pages
 from broker.model.principal import PrincipalType
-from broker.model.session import SessionKind
+from broker.model.session import Caller, SessionKind
 from broker.permit.context import Context, call_context
 from broker.permit.gather import PolicyLibrary
 from broker.permit.guard import Guard

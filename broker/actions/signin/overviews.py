@@ -34,12 +34,12 @@ from broker.kinds.names import find_named_resource
 from broker.kinds.roles import require_role
 from broker.model.account import AccountId
 from broker.model.arn import iam_arn
-from broker.model.caller import Caller
 from broker.model.entities import Role
 from broker.model.overview import EndingCredential
 from broker.model.page import PageRequest, read_pages
 from broker.model.registered import RegisteredService, service_arn
 from broker.model.request import Params
+from broker.model.session import Caller
 from broker.permit.context import tag_context
 from broker.permit.guard import Guard
 from broker.permit.hypothetical import Hypotheses, role_caller, user_caller

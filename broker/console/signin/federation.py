@@ -34,13 +34,13 @@ from broker.errors import (
     BrokerError,
     ExpiredToken,
     InvalidClientTokenId,
+    ProofUsed,
     ServiceUnavailable,
     ValidationError,
 )
-from broker.model.caller import Caller
-from broker.model.proof_used import ProofUsed
 from broker.model.request import Door
 from broker.model.secret import Secret
+from broker.model.session import Caller
 from broker.model.strict_json import parse_object
 from broker.proofs.upstream_client import KeyPair
 

@@ -40,13 +40,17 @@ from broker.console.request_info import raw_request, refuse_prefetch, unnoted
 from broker.console.sign_in_options import SignInOptions
 from broker.console.sign_out import end_session
 from broker.console.upstream_console import find_upstream_console
-from broker.errors import AccessDenied, BrokerError, ServiceUnavailable, ValidationError
+from broker.errors import (
+    AccessDenied,
+    BrokerError,
+    ProofUsed,
+    ServiceUnavailable,
+    ValidationError,
+)
 from broker.kinds.credential_report import PASSWORD_USE
-from broker.model.caller import Caller
 from broker.model.principal import Principal
-from broker.model.proof_used import ProofUsed
 from broker.model.request import Door, Params
-from broker.model.session import TemporaryCredentials
+from broker.model.session import Caller, TemporaryCredentials
 from broker.proofs.federated_schemes import proved_by
 from broker.proofs.scheme import DoorProof, ProofResult, Scheme
 from broker.runtime.entropy import new_handle

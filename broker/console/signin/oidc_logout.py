@@ -33,10 +33,10 @@ from broker.errors import (
 )
 from broker.model.account import parse_account_id
 from broker.model.arn import Arn
-from broker.model.caller import Caller
 from broker.model.entities import OidcProvider
 from broker.model.principal import Principal, PrincipalType
 from broker.model.request import Door
+from broker.model.session import Caller
 from broker.proofs.code_flow import CodeFlowFailedError
 from broker.proofs.provider_options import ProviderOptions
 from broker.sessions.keys import SESSION_MAX

@@ -40,10 +40,10 @@ from broker.kinds.login_profiles import (
 from broker.kinds.passwords import LONGEST, requirements
 from broker.kinds.sign_in_links import LINK_ENDED, require_linked_user
 from broker.model.account import Account
-from broker.model.caller import Caller
 from broker.model.entities import User
 from broker.model.principal import Principal
 from broker.model.request import Door, Params, RequestContext
+from broker.model.session import Caller
 from broker.proofs.attempts import (
     Limit,
     limit_of,

@@ -39,8 +39,8 @@ from broker.kinds.login_profiles import (
     password_state,
 )
 from broker.kinds.passwords import LONGEST, requirements
-from broker.model.caller import Caller
 from broker.model.request import Door
+from broker.model.session import Caller
 from broker.proofs.attempts import WrongFactorError, limit_of_factors
 from broker.proofs.scheme import DoorProof, ProofRefused, ProofResult
 from broker.stores.directory.kinds import ACCOUNT, LOGIN_PROFILE

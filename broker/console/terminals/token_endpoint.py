@@ -32,15 +32,15 @@ from broker.errors import (
     InternalFailure,
     InvalidClientTokenId,
     MalformedInput,
+    ProofUsed,
     RequestEntityTooLarge,
     ServiceUnavailable,
     Throttling,
     ValidationError,
 )
 from broker.model.account import find_account_of_key_id
-from broker.model.caller import Caller
-from broker.model.proof_used import ProofUsed
 from broker.model.request import Door
+from broker.model.session import Caller
 from broker.model.strict_json import parse_object
 from broker.protocols.oidc import base64url, pkce
 from broker.protocols.oidc.dpop import DpopProof, DpopRejected, verify_proof

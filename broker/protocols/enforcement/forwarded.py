@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
-from broker.model.raw import RawRequest
+from broker.model.request import RawRequest
 
 PATH_BYTES_MAX = 2048
 

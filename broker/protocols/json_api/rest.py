@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote
 
 from msgspec import Struct
 
-from broker.model.raw import RawRequest
+from broker.model.request import RawRequest
 from broker.protocols.json_api.documents import (
     JsonFault,
     compile_document,

@@ -16,7 +16,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from broker.model.raw import RawRequest
+from broker.model.request import RawRequest
 from broker.protocols.shapes.violations import InputReason, InputRejected
 
 PARAMETERS_MAX = 3000

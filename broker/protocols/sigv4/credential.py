@@ -18,7 +18,7 @@ from typing import NoReturn
 
 from msgspec import Struct
 
-from broker.model.raw import RawRequest
+from broker.model.request import RawRequest
 from broker.protocols.sigv4.canonical import (
     Pair,
     canonical_headers,

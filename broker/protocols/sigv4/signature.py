@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import re
 
-from broker.model.raw import RawRequest
+from broker.model.request import RawRequest
 from broker.protocols.sigv4.credential import SignedRequest
 from broker.protocols.sigv4.errors import reject_mismatch
 from broker.protocols.sigv4.rules import STRICT, UNSIGNED_PAYLOAD, SignatureRules

@@ -18,7 +18,7 @@ from broker.model.credentials import (
 from broker.model.entities import AccessKey, Group, Role, User
 from broker.model.machines import Instance, InstanceProfile
 from broker.model.page import Page, PageRequest
-from broker.model.tokens import JoinToken
+from broker.model.registered import JoinToken
 from broker.stores.directory.kind import Kind, name_key
 from broker.stores.directory.kinds import (
     ACCESS_KEY,

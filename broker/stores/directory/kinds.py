@@ -13,9 +13,14 @@ from broker.model.account import Account
 from broker.model.arn import iam_arn
 from broker.model.machines import DeletionTask, Instance, InstanceProfile
 from broker.model.provisioned import ProvisionedGroup, ProvisionedUser
-from broker.model.registered import RegisteredService, ResourcePolicy
+from broker.model.registered import (
+    BearerToken,
+    JoinToken,
+    RegisteredService,
+    ResourcePolicy,
+    ScimToken,
+)
 from broker.model.roles_anywhere import CertificateList, CertificateProfile, TrustAnchor
-from broker.model.tokens import BearerToken, JoinToken, ScimToken
 from broker.model.upstream import Upstream
 from broker.model.uses import Report
 from broker.stores import schema

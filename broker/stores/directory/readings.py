@@ -26,9 +26,9 @@ from sqlalchemy import Column, Table
 from broker.model.account import AccountId
 from broker.model.entities import InlinePolicy
 from broker.model.provisioned import Membership, ProvisionedUser
+from broker.model.registered import BearerToken
 from broker.model.revocation import Revocations
 from broker.model.roles_anywhere import CertificateList
-from broker.model.tokens import BearerToken
 from broker.stores.directory.identities import list_user_groups
 from broker.stores.directory.kind import (
     WHOLE,

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from broker.model.raw import RawRequest
+from broker.model.request import RawRequest
 from broker.protocols.sigv4 import SignedRequest, parse_signed
 from tests.support.sigv4 import BODY, KEY_ID, TOKEN, presign, sign, verify, with_header
 

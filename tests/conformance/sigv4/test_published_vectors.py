@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.model.raw import RawRequest
+from broker.model.request import RawRequest
 from broker.protocols.sigv4 import (
     SigV4Rejected,
     derive_signing_key,

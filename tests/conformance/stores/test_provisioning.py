@@ -10,7 +10,7 @@ import pytest
 from broker.model.account import AccountId
 from broker.model.entities import SamlProvider
 from broker.model.provisioned import ProvisioningCounts
-from broker.model.tokens import ScimToken
+from broker.model.registered import ScimToken
 from broker.stores.directory.kinds import (
     PROVISIONED_GROUP,
     PROVISIONED_USER,

@@ -22,8 +22,7 @@ from broker.errors import (
 from broker.model.entities import Role
 from broker.model.federated import FederatedIdentity
 from broker.model.lineage import subject_digest
-from broker.model.raw import RawRequest
-from broker.model.request import Door
+from broker.model.request import Door, RawRequest
 from broker.model.session import Session, SessionKind, TemporaryCredentials
 from broker.proofs.federated_schemes import proved_by
 from broker.proofs.scheme import DoorProof, ProofResult

@@ -18,6 +18,7 @@ from broker.errors import (
     ExpiredFederationToken,
     InvalidIdentityToken,
     NoSuchEntity,
+    ProofUsed,
     ServiceUnavailable,
     SignatureDoesNotMatch,
     UpstreamOutcomeUnknown,
@@ -25,7 +26,6 @@ from broker.errors import (
 )
 from broker.model.audit import AuditFilter, AuditRecord, Outcome
 from broker.model.page import PageRequest
-from broker.model.proof_used import ProofUsed
 from broker.runtime.clock import Clock, SystemClock
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.ledger.port import Ledger

@@ -12,8 +12,7 @@ from broker.edges.asgi import App, Scope
 from broker.edges.connection import BoundedConnection
 from broker.edges.edge import AllowedHosts, Edge
 from broker.edges.proxies import TrustedProxies
-from broker.model.answer import Answer
-from broker.model.raw import RawRequest
+from broker.model.request import Answer, RawRequest
 from broker.runtime.clock import SystemClock
 
 

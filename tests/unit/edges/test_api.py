@@ -12,7 +12,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.httpsession import URLLib3Session
 
 from broker.edges.api import BODY_BYTES_MAX, ApiEndpoint
-from broker.model.answer import Answer
+from broker.model.request import Answer
 
 FORM = (b"content-type", b"application/x-www-form-urlencoded")
 

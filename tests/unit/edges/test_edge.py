@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from broker.edges.asgi import Receive, Scope, Send, respond
 from broker.edges.edge import AllowedHosts
-from broker.model.answer import Answer
+from broker.model.request import Answer
 from tests.support.rows import cases
 from tests.unit.edges.conftest import edge
 

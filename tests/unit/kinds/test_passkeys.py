@@ -17,10 +17,9 @@ from broker.errors import (
     ValidationError,
 )
 from broker.kinds.passkeys import PasskeyProofs, passkey_handle, register_passkey
-from broker.model.caller import Caller
 from broker.model.credentials import Passkey
 from broker.model.principal import Principal
-from broker.model.session import Session, SessionKind
+from broker.model.session import Caller, Session, SessionKind
 from broker.protocols.webauthn import (
     Credential,
     RelyingParty,

@@ -13,8 +13,7 @@ from broker.kinds.bearer_tokens import (
     owning_service,
 )
 from broker.kinds.resource_policies import put_resource_policy
-from broker.model.registered import RegisteredService
-from broker.model.tokens import BearerToken
+from broker.model.registered import BearerToken, RegisteredService
 from tests.support.iam import ACCOUNT, NOW, Iam, set_quotas
 from tests.support.rows import cases
 

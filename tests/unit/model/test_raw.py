@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from broker.model.raw import RawRequest
+from broker.model.request import RawRequest
 
 
 def request(*headers: tuple[bytes, bytes]) -> RawRequest:

@@ -8,9 +8,8 @@ from msgspec import structs
 
 from broker.errors import ValidationError
 from broker.model.account import AccountId
-from broker.model.caller import Caller
 from broker.model.principal import Principal, PrincipalType
-from broker.model.session import Session, SessionKind
+from broker.model.session import Caller, Session, SessionKind
 from broker.permit.context import call_context, resource_context
 from broker.policy import find_context_key
 from broker.policy.context import KeyType

@@ -13,8 +13,8 @@ from broker.errors import AccessDenied, ValidationError
 from broker.kinds.accounts import UNLISTED_POLICIES
 from broker.kinds.control_policies import ControlKind, ControlPolicy, option_value
 from broker.model.account import AccountId
-from broker.model.caller import Caller
 from broker.model.entities import Role
+from broker.model.session import Caller
 from broker.permit.gather import PolicyLibrary
 from broker.permit.guard import Guard
 from broker.permit.hypothetical import Hypotheses, Hypothesis

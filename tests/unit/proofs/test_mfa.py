@@ -7,9 +7,8 @@ import pytest
 
 from broker.errors import AccessDenied, ServiceUnavailable, ValidationError
 from broker.model.account import AccountId
-from broker.model.caller import Caller
 from broker.model.principal import Principal
-from broker.model.session import Session, SessionKind
+from broker.model.session import Caller, Session, SessionKind
 from broker.proofs.attempts import Attempts
 from broker.proofs.mfa import MfaVerifier
 from broker.runtime.clock import SystemClock

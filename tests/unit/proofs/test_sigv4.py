@@ -21,8 +21,7 @@ from broker.errors import (
 from broker.model.account import Account, AccountId
 from broker.model.entities import ACCESS_KEY_SEAL, AccessKey, KeyStatus, Role, User
 from broker.model.principal import PrincipalType
-from broker.model.raw import RawRequest
-from broker.model.request import Door, Params, RequestContext
+from broker.model.request import Door, Params, RawRequest, RequestContext
 from broker.model.revocation import Revocations
 from broker.model.secret import Secret
 from broker.model.session import Session, SessionKind

@@ -11,11 +11,10 @@ from msgspec.structs import replace
 
 from broker.errors import ExpiredToken
 from broker.model.account import Account, AccountId, format_access_key_id
-from broker.model.caller import Caller
 from broker.model.federated import FederatedIdentity
 from broker.model.lineage import Lineage, subject_digest
 from broker.model.principal import Principal, PrincipalType
-from broker.model.session import Session, SessionKind
+from broker.model.session import Caller, Session, SessionKind
 from broker.sessions import contents, seal
 from broker.sessions.issue import MintResult
 from broker.sessions.lineage import (

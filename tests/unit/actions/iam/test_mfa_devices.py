@@ -15,10 +15,9 @@ from broker.errors import (
 )
 from broker.kinds.mfa_codes import MfaCodes
 from broker.kinds.mfa_devices import enable_device
-from broker.model.caller import Caller
 from broker.model.credentials import MfaState
 from broker.model.principal import Principal
-from broker.model.session import Session, SessionKind
+from broker.model.session import Caller, Session, SessionKind
 from broker.protocols.totp import totp_code
 from broker.stores.directory import kinds
 from broker.stores.directory.kinds import MFA_DEVICE, USER

@@ -123,8 +123,8 @@ async def test_accounts_and_sessions_are_trusted_as_they_are_named(iam: Iam) -> 
 
 
 async def test_a_role_of_another_account_is_shown_by_its_arn(iam: Iam) -> None:
-    from broker.model.caller import Caller
     from broker.model.principal import Principal
+    from broker.model.session import Caller
 
     other = iam.as_caller(Caller(principal=Principal.root(OTHER)))
     theirs = await other("CreateRole", RoleName="T", AssumeRolePolicyDocument=trust())

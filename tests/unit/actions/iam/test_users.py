@@ -9,11 +9,10 @@ from broker.errors import (
     ValidationError,
 )
 from broker.model.account import find_account_of_key_id
-from broker.model.caller import Caller
 from broker.model.entities import ACCESS_KEY_SEAL
 from broker.model.principal import Principal
 from broker.model.request import Door
-from broker.model.session import Session, SessionKind
+from broker.model.session import Caller, Session, SessionKind
 from broker.stores.directory.identities import find_access_key
 from broker.stores.directory.kinds import USER
 from tests.support.iam import ACCOUNT, NOW, Iam, policy

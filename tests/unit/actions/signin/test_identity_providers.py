@@ -17,9 +17,9 @@ from broker.errors import (
     NoSuchEntity,
     ValidationError,
 )
-from broker.model.caller import Caller
 from broker.model.entities import InlinePolicy, OidcProvider
 from broker.model.principal import Principal
+from broker.model.session import Caller
 from broker.proofs.addresses import parse_internal_issuers
 from broker.proofs.diagnosis import State, is_good
 from broker.proofs.provider_health import HealthLevel

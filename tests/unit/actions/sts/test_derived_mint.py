@@ -7,10 +7,9 @@ import pytest
 
 from broker.errors import BrokerError, ExpiredToken, ValidationError
 from broker.model.account import AccountId
-from broker.model.caller import Caller
 from broker.model.principal import Principal
 from broker.model.secret import Secret
-from broker.model.session import Session, SessionKind, SessionPolicies
+from broker.model.session import Caller, Session, SessionKind, SessionPolicies
 from tests.support import calls
 from tests.support.signin import ACCOUNT, SignInWorld
 

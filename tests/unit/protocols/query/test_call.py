@@ -3,7 +3,7 @@ from urllib.parse import quote_plus
 
 import pytest
 
-from broker.model.raw import RawRequest
+from broker.model.request import RawRequest
 from broker.protocols.query.call import PARAMETERS_MAX, parse_call
 from broker.protocols.shapes.violations import InputReason, InputRejected
 from tests.support.raw import raw_request

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from broker.model.raw import RawRequest
+from broker.model.request import RawRequest
 from broker.protocols.sigv4 import SignatureReason, SigV4Rejected, parse_signed
 from tests.support.raw import raw_request
 from tests.support.rows import of_file
