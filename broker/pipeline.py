@@ -123,10 +123,13 @@ class Pipeline:
             rates=self.rates,
             region=request.region,
         )
+        NEXT_TURN.calls += 1
         try:
+            await NEXT_TURN
             for stage in self._stages if action.prepare is None else self._prepared:
-                await NEXT_TURN
                 await stage(call)
+                if NEXT_TURN.calls > 1:
+                    await NEXT_TURN
         except REFUSALS as error:
             refusal = wire_error(error)
             await self._auditor.fail(record, refusal)
@@ -134,7 +137,8 @@ class Pipeline:
         except BaseException as error:
             await self._auditor.fail(record, error)
             raise
-        await NEXT_TURN
+        finally:
+            NEXT_TURN.calls -= 1
         return call.result
 
     async def _prove(self, call: Call) -> None:
