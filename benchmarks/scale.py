@@ -22,8 +22,7 @@ from benchmarks import requests
 from benchmarks.load import Row, find_serving, installed, measure, resident_mb, restart
 from broker.model.account import AccountId
 from broker.runtime.clock import SystemClock
-from broker.stores.cache.port import SessionRecord
-from broker.stores.cache.records import encode_session
+from broker.stores.cache.port import SessionRecord, encode_session
 from broker.stores.cache.redis import RedisCache
 from broker.stores.urls import parse_redis_url
 from tests.scenarios.installation import Installation, trust

@@ -21,9 +21,9 @@ from broker.administration.policy_editor import (
     begin_empty,
     content_hash,
     format_text,
+    press_button,
     read_editor,
 )
-from broker.administration.policy_saving import press_button
 from broker.administration.roles import DETAIL as ROLE
 from broker.administration.services import SERVICE
 from broker.administration.trust_words import TrustLine, trust_lines

@@ -16,9 +16,9 @@ from broker.administration.policy_editor import (
     begin,
     begin_empty,
     format_text,
+    press_button,
     read_editor,
 )
-from broker.administration.policy_saving import press_button
 from broker.administration.policy_search import search_policies
 from broker.console.context import Precondition
 from broker.console.visit import BOTH, PageRoute, Visit, address

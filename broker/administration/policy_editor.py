@@ -7,11 +7,13 @@ says, and the page shows the result. The page decides what to do with a finished
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
 from typing import TypeVar
+
+from starlette.responses import Response
 
 from broker.administration.action_picker import (
     ActionPicker,
@@ -36,6 +38,8 @@ from broker.administration.policy_draft import (
 )
 from broker.administration.policy_findings import PolicyAdvice
 from broker.console.forms import Form, newlines
+from broker.console.visit import Visit
+from broker.errors import ConcurrentModification
 from broker.kinds.documents import validated_document
 from broker.policy import CONTEXT_KEYS, PolicyKind, PolicyRejected
 from broker.policy.catalogue import (
@@ -404,3 +408,40 @@ def _number(text: str | None) -> int | None:
     if text is None or not _NUMBER.fullmatch(text):
         return None
     return int(text)
+
+
+_BAD_REQUEST = 400
+
+Save = Callable[[PolicyEditor], Awaitable[Response]]
+ReadStored = Callable[[], Awaitable[tuple[str, str]]]
+"""Reads the stored text, and its ``base`` for the editor."""
+
+
+async def press_button(
+    visit: Visit,
+    editor: PolicyEditor,
+    save: Save,
+    read_stored: ReadStored | None = None,
+) -> Response | PolicyEditor:
+    """Apply the button that was pressed: the response to a save, else the editor.
+
+    ``read_stored`` is for policies that ``save`` replaces only if no one else has
+    changed them; the editor then shows both texts.
+
+    Raises:
+        ServiceUnavailable: A store is unavailable.
+    """
+    if visit.text(DO) != SAVE:
+        return apply_command(editor, visit.form)
+    editor = editor.checked()
+    if editor.problem is None:
+        with visit.attempt():
+            return await save(editor)
+    else:
+        visit.status = _BAD_REQUEST
+    if visit.refusal is None:
+        return editor
+    if read_stored and isinstance(visit.refusal, ConcurrentModification):
+        text, base = await read_stored()
+        return editor.in_conflict(format_text(text), base)
+    return editor.refused(visit.problem)

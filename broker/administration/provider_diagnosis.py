@@ -1,21 +1,91 @@
 """*Diagnose*: paste a response or token and see the result of each check.
 
 Nothing is minted, spent or stored, and the proof is not sent back to the browser.
+
+Finding the provider that a pasted proof claims to be from.
+
+The claim is not verified: it only selects the provider to diagnose the proof with,
+among those that the user may read.
 """
 
-from collections.abc import Mapping, Sequence
+import base64
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from starlette.responses import Response
 
 from broker.actions.signin.identity_providers import PROOF_CHARACTERS_MAX
 from broker.administration import providers
-from broker.administration.proof_issuer import find_provider_arn
 from broker.administration.provider_page import expectations_of
 from broker.administration.providers import ProviderRow, list_rows
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import AccessDenied, ValidationError
+from broker.model.account import AccountId
+from broker.model.arn import iam_arn
 from broker.proofs.diagnosis import State, is_good
+from broker.protocols.oidc.rejection import OidcRejected
+from broker.protocols.oidc.token import parse_token
+from broker.protocols.saml.errors import SamlRejected
+from broker.protocols.saml.peek import peek_response
+from broker.protocols.saml.verify import find_unverified_issuer
+
+_SHOWN_MAX = 300
+_JWT_DOTS = 2
+
+
+def find_provider_arn(
+    proof: str, account: AccountId, rows: Iterable[ProviderRow]
+) -> str:
+    """Find the ARN of the provider that a response or token names.
+
+    Raises:
+        ValidationError: It is neither, or names no provider of the account.
+    """
+    text = proof.strip()
+    if text.count(".") == _JWT_DOTS and not text.startswith("<"):
+        return _of_token(text, account, rows)
+    if text.startswith("<"):
+        text = base64.b64encode(text.encode()).decode("ascii")
+    try:
+        issuer = find_unverified_issuer(text) or ""
+    except SamlRejected as error:
+        raise ValidationError(
+            f"This is neither a SAML response nor a token: {error.detail}"
+        ) from error
+    known = {row.arn: row for row in rows}
+    try:
+        named = [pair.provider_arn for pair in peek_response(text).role_pairs]
+    except SamlRejected:
+        named = []
+    for arn in named:
+        if arn in known:
+            return arn
+    for row in known.values():
+        metadata = row.health.metadata if row.health else None
+        if metadata is not None and metadata.find_descriptor(issuer):
+            return row.arn
+    raise _unknown(issuer)
+
+
+def _of_token(text: str, account: AccountId, rows: Iterable[ProviderRow]) -> str:
+    try:
+        issuer = parse_token(text).issuer
+    except OidcRejected as error:
+        raise ValidationError(f"This is not a token: {error.message}") from error
+    arn = iam_arn(account, f"oidc-provider/{issuer.partition('://')[2]}")
+    if any(row.arn == arn for row in rows):
+        return arn
+    raise _unknown(issuer)
+
+
+def _unknown(issuer: str) -> ValidationError:
+    if not issuer:
+        return ValidationError("The response names no issuer; choose the provider.")
+    return ValidationError(
+        f"The proof is from the issuer {issuer[:_SHOWN_MAX]}, which is not a"
+        " provider of this account. Add the provider, or send the proof elsewhere."
+    )
+
 
 SECTION = providers.SECTION
 _CHOICES_MAX = 200

@@ -1,10 +1,11 @@
 """``broker account``: create and delete accounts, and manage their root user."""
 
+import getpass
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from broker.cli.commands import CommandPlace, lazy_group
 from broker.cli.operator import (
     AccountArgument,
     operator_entry,
@@ -17,21 +18,7 @@ from broker.model.account import AccountId
 if TYPE_CHECKING:
     from broker.compose.installation import Installation
 
-_MORE = {
-    "root-password": CommandPlace(
-        "broker.cli.root_password",
-        "root_password",
-        "Allow or stop root user sign-in with a password and an MFA device.",
-    ),
-    "rotate-issuer-keys": CommandPlace(
-        "broker.cli.issuer_keys",
-        "rotate_issuer_keys",
-        "Create new keys for the account's issuer; they sign after ten minutes.",
-    ),
-}
-app = typer.Typer(
-    cls=lazy_group(_MORE), help="Accounts of this installation.", no_args_is_help=True
-)
+app = typer.Typer(help="Accounts of this installation.", no_args_is_help=True)
 
 
 @app.command()
@@ -156,3 +143,118 @@ def delete(
 
     with_installation(work)
     say(f"Account {account} was deleted, and its sessions ended.")
+
+
+@app.command("root-password")
+def root_password(
+    account_id: AccountArgument,
+    set_: Annotated[
+        bool, typer.Option("--set", help="Set a password and allow sign-in.")
+    ] = False,  # a flag
+    off: Annotated[
+        bool, typer.Option("--off", help="Remove the password and end root's sessions.")
+    ] = False,  # a flag
+) -> None:
+    """Allow or stop root user sign-in with a password and an MFA device.
+
+    The password is prompted for, or read from stdin. Sign-in works only once the root
+    user has an MFA device (broker mfa enable-root).
+    """
+    if set_ == off:
+        raise typer.BadParameter("pass either --set or --off")
+    account = AccountId(account_id)
+    if off:
+        if with_installation(lambda installation: _switch_off(installation, account)):
+            say(f"The root user of {account} can no longer sign in.")
+        else:
+            say(f"Root user sign-in was not enabled for {account}.")
+        return
+    password = _read_password()
+
+    async def work(installation: "Installation") -> bool:
+        return await _set(installation, account, password)
+
+    if with_installation(work):
+        say(
+            f"The root user of {account} can now sign in, at"
+            f" /signin/{account}?kind=root. Disable it afterwards: broker account"
+            f" root-password {account} --off"
+        )
+    else:
+        say(
+            f"The root password of {account} is set, but sign-in also requires an MFA"
+            f" device. Assign one: broker mfa enable-root {account} SERIAL CODE1 CODE2"
+        )
+
+
+async def _set(installation: "Installation", account: AccountId, password: str) -> bool:
+    """Set the password; return whether the root user can sign in now."""
+    from broker.kinds import login_profiles as rules  # noqa: PLC0415
+    from broker.kinds.passwords import Passwords  # noqa: PLC0415
+
+    directory = installation.stores.directory
+    await require_known(directory, account)
+    sealed = await rules.prepare_root_password(
+        Passwords(installation.vault), account, password
+    )
+    async with directory.change(account) as change:
+        await require_known(change, account)
+        await rules.set_root_password(
+            change, account, sealed, now=installation.clock.now()
+        )
+        factors = await rules.list_factors(change, account, account)
+        entry = operator_entry("SwitchRootSignInOn", account, MFADevices=len(factors))
+        await change.record(entry.complete())
+    return bool(factors)
+
+
+async def _switch_off(installation: "Installation", account: AccountId) -> bool:
+    """Disable sign-in; return whether it was enabled."""
+    from broker.kinds.login_profiles import end_root_sign_in  # noqa: PLC0415
+
+    directory = installation.stores.directory
+    await require_known(directory, account)
+    async with directory.change(account) as change:
+        was_on = await end_root_sign_in(change, account)
+        await change.record(operator_entry("SwitchRootSignInOff", account).complete())
+    return was_on
+
+
+def _read_password() -> str:
+    # Never from the command line, which other users of the machine can see.
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\r\n")
+    password = getpass.getpass("New root password: ")
+    if getpass.getpass("Again: ") != password:
+        raise typer.BadParameter("the passwords do not match")
+    return password
+
+
+@app.command("rotate-issuer-keys")
+def rotate_issuer_keys(account_id: AccountArgument) -> None:
+    """Create new keys for the account's issuer; they sign after ten minutes."""
+    from broker.kinds.outbound import find_outbound, rotate, with_outbound  # noqa: PLC0415
+    from broker.stores.directory.accounts import update_account  # noqa: PLC0415
+
+    account = AccountId(account_id)
+
+    async def work(installation: "Installation") -> list[str]:
+        async with installation.stores.directory.change(account) as change:
+            known = await require_known(change, account)
+            outbound = find_outbound(known)
+            if outbound is None:
+                raise typer.BadParameter(
+                    f"{account} has never enabled outbound federation"
+                )
+            rotated = rotate(
+                account, outbound, installation.vault, installation.clock.now()
+            )
+            await update_account(change, with_outbound(known, rotated))
+            published = [key.kid for key in rotated.published(installation.clock.now())]
+            entry = operator_entry(
+                "RotateIssuerKeys", account, Published=", ".join(published)
+            )
+            await change.record(entry.complete())
+        return published
+
+    say(f"Published: {', '.join(with_installation(work))}")

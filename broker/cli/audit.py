@@ -11,8 +11,14 @@ import typer
 
 from broker.audit.export import COLUMNS, csv_lines, csv_row, record_members
 from broker.cli.operator import with_installation
-from broker.cli.terminal import say, say_json, say_lines, say_table
-from broker.cli.times import format_time, parse_time
+from broker.cli.terminal import (
+    format_time,
+    parse_time,
+    say,
+    say_json,
+    say_lines,
+    say_table,
+)
 from broker.model.account import parse_account_id
 from broker.model.audit import (
     ActivityCounts,

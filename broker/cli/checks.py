@@ -3,24 +3,29 @@
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from ipaddress import ip_address
 
 from sqlalchemy import text
 
 from broker.cli.findings import Finding, good, problem, warning
-from broker.cli.sealed_checks import check_sealed_values
+from broker.compose import resealing
+from broker.compose.resealing import SealedValue, count_sealed, sealed_values
 from broker.compose.storage import Stores
 from broker.edges.doors import DOORS
+from broker.errors import ServiceUnavailable
 from broker.kinds.outbound import find_outbound
 from broker.model.audit import AuditFilter
 from broker.model.entities import KeyStatus
 from broker.model.page import PageRequest
+from broker.model.sealing import KeyKind
 from broker.proofs.endpoints import GLOBAL_REGION, find_fixed_region
+from broker.proofs.saml_request_key import find_sealed_request_key
 from broker.runtime.clock import Clock
 from broker.sessions.keyring import Keyring, read_old_keys
 from broker.sessions.keys import KeyringError, KeyUse
+from broker.sessions.vault import key_number
 from broker.settings import Settings, unknown_settings
 from broker.stores.directory.accounts import list_accounts
 from broker.stores.directory.kinds import ACCESS_KEY, LOGIN_PROFILE
@@ -346,3 +351,73 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+_REQUEST_KEY = "the key that signs SAML requests"
+_REMEDIES: Mapping[str, str] = {
+    resealing.ACCESS_KEY: "iam create-access-key for a new one, delete-access-key for this one",
+    resealing.CLIENT_SECRET: (
+        "broker providers set arn:aws:iam::{account}:oidc-provider/{entity}"
+        " ClientSecret=@FILE"
+    ),
+    resealing.ISSUER_KEY: "broker account rotate-issuer-keys {account}",
+    resealing.MFA_DEVICE: "iam deactivate-mfa-device, delete-virtual-mfa-device; assign a new one",
+    resealing.PASSWORD: "iam update-login-profile with a new password",
+    resealing.SAML_PROVIDER: (
+        "iam update-saml-provider --add-private-key with a new key and"
+        " --remove-private-key for the old one; give the identity provider our new"
+        " metadata"
+    ),
+}
+
+
+async def check_sealed_values(
+    keyring: Keyring, stores: Stores, clock: Clock
+) -> list[Finding]:
+    """Find secrets whose storage key is missing, and say how to replace them."""
+    findings: list[Finding] = []
+    counted = await count_sealed(stores.directory)
+    count = sum(counted.values())
+    missing = {number for number in counted if not _opens(keyring, number, clock)}
+    if missing:
+        # Two keys of a SAML provider sealed with the same key are equal: report one.
+        broken = {
+            value: _problem(str(value), value.number, _remedy(value))
+            async for value in sealed_values(stores.directory)
+            if value.number in missing
+        }
+        findings += broken.values()
+    sealed = await find_sealed_request_key(stores.database, clock.now())
+    if sealed is not None:
+        count += 1
+        number = key_number(sealed)
+        if not _opens(keyring, number, clock):
+            remedy = (
+                f"broker keys revoke {number} replaces it; give the new metadata to"
+                " identity providers that verify requests"
+            )
+            findings.append(_problem(_REQUEST_KEY, number, remedy))
+    none = "none stored"
+    return findings or [
+        good("secrets", f"{count} stored, all can be opened" if count else none)
+    ]
+
+
+def _opens(keyring: Keyring, number: int, clock: Clock) -> bool:
+    try:
+        key = keyring.find_opening_key(KeyKind.STORAGE, number, clock.now())
+    except ServiceUnavailable:
+        return False
+    return key is not None
+
+
+def _problem(subject: str, number: int, remedy: str) -> Finding:
+    return problem(
+        subject, f"is sealed with storage key {number}, which is not available", remedy
+    )
+
+
+def _remedy(value: SealedValue) -> str:
+    return _REMEDIES.get(value.kind, "create a new one and delete this one").format(
+        account=value.account, entity=value.entity
+    )

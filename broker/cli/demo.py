@@ -41,9 +41,15 @@ def demo(
     """
     # Imported here so that other commands start faster.
     from broker.cli.worker import SERVER  # noqa: PLC0415
-    from broker.demo.run import HOST, IDP_HOST, DemoPlace, claim_folder, run_demo  # noqa: PLC0415
+    from broker.demo.run import (  # noqa: PLC0415
+        HOST,
+        IDP_HOST,
+        DemoPlace,
+        announce,
+        claim_folder,
+        run_demo,
+    )
     from broker.demo.seed import ForeignStorageError  # noqa: PLC0415
-    from broker.demo.welcome import announce  # noqa: PLC0415
 
     configure_logs(
         LogFormat.CONSOLE, level=logging.INFO if verbose else logging.WARNING

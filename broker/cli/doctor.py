@@ -18,9 +18,8 @@ from broker.cli.checks import (
     check_keyring,
     check_settings,
 )
-from broker.cli.directory_checks import check_directories
 from broker.cli.findings import Finding, Level, problem
-from broker.cli.provider_checks import check_providers
+from broker.cli.provider_checks import check_directories, check_providers
 from broker.cli.service_checks import check_services
 from broker.cli.terminal import say, say_json
 from broker.cli.trust_checks import check_trust

@@ -8,9 +8,8 @@ import typer
 from broker.audit.bursts import find_counted
 from broker.cli.audit import newest_records
 from broker.cli.operator import with_installation
-from broker.cli.terminal import say, say_json
-from broker.cli.times import format_time
-from broker.cli.upstream_reasons import explain_upstream
+from broker.cli.terminal import format_time, say, say_json
+from broker.cli.upstream_texts import explain_upstream
 from broker.errors import BrokerError, NoSuchEntity
 from broker.kinds.registered_services import service_entries
 from broker.model.account import TEMPORARY_KEY_PREFIX, AccountId

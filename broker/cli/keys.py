@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from broker.cli.operator import operator_entry, with_installation
-from broker.cli.terminal import say, say_json, say_table
-from broker.cli.times import format_time
+from broker.cli.terminal import format_time, say, say_json, say_table
 from broker.model.page import read_pages
 from broker.model.sealing import KeyKind
 from broker.sessions.keyring import encode_masters, new_master

@@ -70,7 +70,7 @@ COMMANDS = {
         "broker.cli.instances", "app", "Machines and their instance profiles."
     ),
     "agent": CommandPlace(
-        "broker.cli.agent",
+        "broker.cli.main",
         "agent",
         "Provide a machine's credentials to the programs on it.",
     ),
@@ -119,6 +119,19 @@ def _options(
     ] = False,
 ) -> None:
     pass
+
+
+def agent(
+    what: Annotated[str, typer.Argument(help="serve, check or process.")] = "serve",
+    config: Annotated[
+        str, typer.Option(metavar="FILE", help="The agent's settings.")
+    ] = "",
+) -> None:
+    """Provide a machine's credentials to the programs on it."""
+    # Here only where it was not dispatched before this module was imported.
+    from broker.agent.main import run as run_agent  # noqa: PLC0415
+
+    raise typer.Exit(run_agent([what, *(("--config", config) if config else ())]))
 
 
 def run() -> None:

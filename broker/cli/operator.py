@@ -5,6 +5,7 @@ import logging
 import os
 import pwd
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
@@ -33,6 +34,22 @@ def read_account_id(text: str) -> AccountId:
         return parse_account_id(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+
+
+def read_definition_file(file: Path) -> str:
+    """The JSON text of a registered service's or an upstream's definition.
+
+    Raises:
+        typer.BadParameter: The file cannot be read, is too long, or is not YAML.
+    """
+    from broker.kinds.template.yaml_text import TemplateError, read_definition  # noqa: PLC0415  # see below
+    from broker.protocols.enforcement.definition import DEFINITION_CHARACTERS_MAX  # noqa: PLC0415
+
+    try:
+        with file.open(encoding="utf-8") as stream:
+            return read_definition(stream.read(DEFINITION_CHARACTERS_MAX + 1))
+    except (OSError, UnicodeDecodeError, TemplateError) as error:
+        raise typer.BadParameter(f"{file}: {error}") from error
 
 
 AccountArgument = Annotated[

@@ -4,13 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from datetime import datetime, timedelta
 
-from broker.cli.directory_checks import probe_new_directories
 from broker.cli.findings import Finding, good, problem, warning
 from broker.compose.storage import Stores
 from broker.kinds.bearer_tokens import SCIM_TOKENS, owning_provider
 from broker.model.entities import OidcProvider, SamlProvider
 from broker.proofs.addresses import AddressRules, was_refused
+from broker.proofs.diagnosis import State
 from broker.proofs.issuer_keys import IssuerKeys, IssuerUnreachableError
+from broker.proofs.ldap.dry_run import LdapDryRun
+from broker.proofs.ldap.people import LdapPeople
 from broker.proofs.outbound import OutboundClient
 from broker.proofs.provider_health import HealthFinding, HealthLevel
 from broker.proofs.provider_options import OPTIONS, ProviderOptions, option_text
@@ -20,9 +22,9 @@ from broker.protocols.oidc.rejection import OidcRejected
 from broker.protocols.saml.errors import MetadataRejected
 from broker.protocols.saml.metadata import parse_metadata
 from broker.runtime.clock import Clock
-from broker.settings import Settings
+from broker.settings import Settings, SettingsError
 from broker.stores.directory.accounts import list_accounts, list_everywhere
-from broker.stores.directory.kinds import OIDC_PROVIDER, SAML_PROVIDER
+from broker.stores.directory.kinds import LDAP_PROVIDER, OIDC_PROVIDER, SAML_PROVIDER
 from broker.stores.directory.provisioning import provisioning_counts
 from broker.stores.errors import StoreUnavailableError
 
@@ -274,3 +276,76 @@ def _check_exceptions(arn: str, options: Mapping[str, object]) -> list[Finding]:
             " need them; see docs/operating/providers.md",
         )
     ]
+
+
+_DIRECTORY_SECONDS = 8
+
+
+async def check_directories(settings: Settings, stores: Stores) -> list[Finding]:
+    """Try each server of each directory, and look for providers without one."""
+    try:
+        directories = settings.directories.directories
+    except SettingsError as error:
+        return [problem("directories", str(error), "fix it and run this again")]
+    providers = await list_everywhere(stores.directory, LDAP_PROVIDER)
+    results = [
+        problem(
+            provider.arn,
+            f"BROKER_DIRECTORIES_FILE has no {provider.directory}",
+            "describe it there, or delete the provider (apply --prune)",
+        )
+        for provider in providers
+        if provider.directory not in directories
+    ]
+    for findings in await asyncio.gather(
+        *(
+            _try_directory(name, LdapPeople(name, directory))
+            for name, directory in directories.items()
+        )
+    ):
+        results += findings
+    results += [
+        warning(f"directory {name}", "no account has a provider for it", "broker apply")
+        for name in sorted(
+            directories.keys() - {provider.directory for provider in providers}
+        )
+    ]
+    return results
+
+
+async def probe_new_directories(
+    settings: Settings, stores: Stores, created_at: datetime
+) -> list[Finding]:
+    """Try the directories of providers that were created at a moment."""
+    names = {
+        provider.directory
+        for provider in await list_everywhere(stores.directory, LDAP_PROVIDER)
+        if provider.created_at == created_at
+    }
+    known = settings.directories.directories
+    results = await asyncio.gather(
+        *(_try_directory(name, LdapPeople(name, known[name])) for name in sorted(names))
+    )
+    return [finding for findings in results for finding in findings]
+
+
+async def _try_directory(name: str, people: LdapPeople) -> list[Finding]:
+    dry_run = LdapDryRun(people)
+    subject = f"directory {name}"
+    try:
+        async with asyncio.timeout(_DIRECTORY_SECONDS):
+            await dry_run.try_servers()
+    except TimeoutError:
+        return [
+            warning(subject, f"no answer within {_DIRECTORY_SECONDS} s", "try again")
+        ]
+    finally:
+        await people.close()
+    failed = [check for check in dry_run.checks if check.state is State.FAILED]
+    if not failed:
+        count = len(people.servers)
+        words = "1 server" if count == 1 else f"{count} servers"
+        return [good(subject, f"{words} can be queried")]
+    # One that answers is enough to sign in with.
+    tell = problem if len(failed) == len(people.servers) else warning
+    return [tell(subject, check.found, check.advice) for check in failed]

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from broker.cli import bearer_tokens as tokens
-from broker.cli.definition_files import read_definition_file
 from broker.cli.operator import (
     read_account_id,
+    read_definition_file,
     record_change,
     require_known,
     with_services,

@@ -22,14 +22,13 @@ from broker.cli.operator import (
     with_installation,
     with_services,
 )
-from broker.cli.terminal import say, say_json, say_table
-from broker.cli.times import format_duration, format_time
-from broker.cli.upstream_limits import (
+from broker.cli.terminal import format_duration, format_time, say, say_json, say_table
+from broker.cli.upstream_texts import (
+    UpstreamFailed,
     UpstreamRoleName,
     upstream_roles,
     words_on_upstreams,
 )
-from broker.cli.upstream_reasons import UpstreamFailed
 from broker.errors import BrokerError, NoSuchEntity
 from broker.kinds.upstreams import require_upstream
 from broker.model.account import (

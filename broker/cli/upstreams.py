@@ -7,15 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
-from broker.cli.definition_files import read_definition_file
 from broker.cli.operator import (
     operator_entry,
     read_account_id,
+    read_definition_file,
     require_known,
     with_services,
 )
 from broker.cli.terminal import say, say_json, say_table
-from broker.cli.upstream_reasons import UpstreamFailed
+from broker.cli.upstream_texts import UpstreamFailed
 from broker.compose.services import Services
 from broker.errors import BrokerError, NoSuchEntity
 from broker.kinds import upstreams as rules

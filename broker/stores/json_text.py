@@ -13,9 +13,7 @@ import orjson
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS
 
 
-def encode_json(
-    value: object, default: Callable[[object], object] | None = None
-) -> str:
+def encode_json(value: object, default: Callable[[Any], object] | None = None) -> str:
     """The value's text; ``default`` simplifies what JSON has no form for.
 
     That includes dataclasses, whose repr hides their secret members.

@@ -29,7 +29,7 @@ _COMMANDS = [
     ),
     *("broker.cli.doctor", "broker.cli.serve", "broker.cli.template"),
     "broker.cli.worker",
-    *("broker.demo.run", "broker.demo.seed", "broker.demo.welcome"),
+    *("broker.demo.run", "broker.demo.seed", "broker.demo.run"),
 ]
 """Modules that `broker.cli.main` imports when they are used."""
 

@@ -12,11 +12,13 @@ from datetime import datetime
 from typing import Protocol
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from broker.model.account import AccountId
-from broker.model.lineage import NO_LINEAGE, Lineage
+from broker.model.lineage import NO_LINEAGE, Lineage, lineage_row, read_lineage
 from broker.model.page import Page, PageRequest
-from broker.model.upstream import UpstreamOrigin
+from broker.model.upstream import UpstreamOrigin, origin_row, read_origin
+from broker.stores.json_text import decode_json, encode_json
 
 
 class SessionRecord(Struct, frozen=True, kw_only=True):
@@ -41,6 +43,31 @@ class SessionRecord(Struct, frozen=True, kw_only=True):
     mint_id: str = ""
     lineage: Lineage = NO_LINEAGE
     upstream: UpstreamOrigin | None = None
+
+
+_PLAIN = SessionRecord.__struct_fields__[:-2]
+"""The members that JSON can hold as they are; the two after them are rows."""
+
+
+def encode_session(record: SessionRecord) -> str:
+    """The record as the JSON text that both caches keep."""
+    *plain, lineage, upstream = astuple(record)
+    row = [*plain, lineage_row(lineage), *origin_row(upstream)]
+    return encode_json(row, default=dict)
+
+
+def decode_session(text: str | bytes) -> SessionRecord | None:
+    """Parse a record; None for another version or anything else."""
+    try:
+        row = decode_json(text)
+        plain, (lineage, *upstream) = row[: len(_PLAIN)], row[len(_PLAIN) :]
+        return SessionRecord(
+            **dict(zip(_PLAIN, plain, strict=True)),
+            lineage=read_lineage(lineage),
+            upstream=read_origin(upstream),
+        )
+    except (ValueError, TypeError, LookupError):
+        return None
 
 
 class HandleStore(Protocol):

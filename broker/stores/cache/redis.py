@@ -15,10 +15,8 @@ from datetime import datetime
 from broker.model.account import AccountId
 from broker.model.page import Page, PageRequest
 from broker.runtime.clock import Clock
-from broker.stores.cache.batcher import Batcher
-from broker.stores.cache.port import SessionRecord
-from broker.stores.cache.records import decode_session, encode_session
-from broker.stores.cache.redis_client import UNREACHABLE, Command, RedisLink
+from broker.stores.cache.port import SessionRecord, decode_session, encode_session
+from broker.stores.cache.redis_client import UNREACHABLE, Batcher, Command, RedisLink
 from broker.stores.errors import InvalidMarkerError, StoreUnavailableError
 from broker.stores.stepped_timeout import SteppedTimeout
 from broker.stores.times import to_millis

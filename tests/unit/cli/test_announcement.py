@@ -9,8 +9,8 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from broker.cli import announcement
-from broker.cli.announcement import announce
+from broker.cli import worker
+from broker.cli.worker import announce
 from broker.compose.installation import open_installation
 from broker.kinds.accounts import create_account
 from broker.model.account import AccountId
@@ -37,7 +37,7 @@ async def said(
     **settings: object,
 ) -> list[Any]:
     # A logger of an earlier test may be bound to that test's settings.
-    monkeypatch.setattr(announcement, "_log", structlog.get_logger())
+    monkeypatch.setattr(worker, "_log", structlog.get_logger())
     loaded = load_settings(data_dir=folder, **settings)
     lay_tables(loaded)
     async with open_installation(loaded) as opened:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from broker.cli.checks import check_sealed_values
 from broker.cli.findings import Level
-from broker.cli.sealed_checks import check_sealed_values
 from broker.cli.terminal import say_table
 from broker.compose.resealing import sealed_values
 from broker.compose.services import Services

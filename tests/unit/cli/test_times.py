@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from broker.cli.times import format_duration, format_time, parse_time
+from broker.cli.terminal import format_duration, format_time, parse_time
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

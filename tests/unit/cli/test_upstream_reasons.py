@@ -1,6 +1,6 @@
 from datetime import UTC, datetime
 
-from broker.cli.upstream_reasons import explain_upstream
+from broker.cli.upstream_texts import explain_upstream
 from broker.model.audit import AuditRecord, Outcome
 from tests.support.rows import rows
 

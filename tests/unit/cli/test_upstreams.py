@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from broker.cli import upstream_checks
-from broker.cli.upstream_reasons import UpstreamFailed
+from broker.cli.upstream_texts import UpstreamFailed
 from broker.compose.services import open_services
 from broker.errors import InvalidInput, NoSuchEntity
 from broker.model.account import AccountId

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from broker.stores.cache.batcher import Batcher
+from broker.stores.cache.redis_client import Batcher
 from tests.support.waiting import until
 
 
