@@ -6,9 +6,10 @@ an installation made from sources without building them says so.
 
 from pathlib import Path
 
-from fastapi import APIRouter
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
@@ -55,14 +56,11 @@ def find_start(site: Path = SITE) -> str:
     return START if (site / "index.html").exists() else ""
 
 
-def documentation_routes(site: Path = SITE) -> APIRouter:
+def documentation_routes(site: Path = SITE) -> list[BaseRoute]:
     """``/docs`` and everything below."""
-    router = APIRouter()
 
-    @router.get("/docs")
-    async def start() -> Response:
+    async def start(_request: Request) -> Response:
         # Relative: the scheme that clients see is the proxy's business.
         return RedirectResponse(START)
 
-    router.mount("/docs", _Site(site))
-    return router
+    return [Route("/docs", start), Mount("/docs", _Site(site))]

@@ -8,9 +8,10 @@ addresses.
 import ipaddress
 from collections.abc import Collection
 
-from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from broker.edges.metrics import Metrics
 from broker.stores.cache.port import Cache
@@ -26,16 +27,13 @@ _READY, _DEGRADED, _DOWN = "ready", "degraded", "unavailable"
 
 def health_routes(
     freshness: Freshness, cache: Cache, ledger: Ledger, *, stale_seconds: float
-) -> APIRouter:
+) -> list[Route]:
     """The two probes."""
-    router = APIRouter()
 
-    @router.get("/healthz")
-    async def alive() -> dict[str, str]:
-        return {"status": "alive"}
+    async def alive(_request: Request) -> Response:
+        return JSONResponse({"status": "alive"})
 
-    @router.get("/readyz")
-    async def ready() -> JSONResponse:
+    async def ready(_request: Request) -> Response:
         database = await _database_state(freshness, stale_seconds)
         # The ledger is in the same database: what one worker could not write, none can.
         is_writable = database == _READY and not ledger.is_behind
@@ -55,21 +53,19 @@ def health_routes(
             status_code=503 if overall == _DOWN else 200,
         )
 
-    return router
+    return [Route("/healthz", alive), Route("/readyz", ready)]
 
 
-def metrics_routes(
+def metrics_route(
     metrics: Metrics,
     freshness: Freshness,
     cache: Cache,
     *,
     allowed: Collection[Network],
     stale_seconds: float,
-) -> APIRouter:
+) -> Route:
     """``/metrics``, for loopback peers and the ``allowed`` networks."""
-    router = APIRouter()
 
-    @router.get("/metrics")
     async def exposition(request: Request) -> Response:
         if not _may_read(request, allowed):
             return Response("BROKER_METRICS_ALLOW does not name you.\n", 403)
@@ -80,7 +76,7 @@ def metrics_routes(
         }
         return Response(metrics.exposition(up), media_type=CONTENT_TYPE_LATEST)
 
-    return router
+    return Route("/metrics", exposition)
 
 
 def _may_read(request: Request, allowed: Collection[Network]) -> bool:
