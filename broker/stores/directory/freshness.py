@@ -13,10 +13,8 @@ last successful poll.
 What is computed of several readings is remembered for one *version* of the account,
 which ends with every change, and is then computed again from what is remembered.
 
-Workers on one machine tell each other what they read of the directory.
-
-So each of them remembers what any of them needs, and serves it while the database is
-away. A message says what was read, and never what was found.
+Workers on one machine tell each other what they read, and never what they found: each
+then remembers what any of them needs, and serves it while the database is away.
 """
 
 import asyncio
@@ -46,10 +44,7 @@ STALE_SECONDS = 60.0
 CAPACITY = 50_000
 
 KEY_CHARACTERS_MAX = 2048
-"""Of a text in a key that is remembered: as long as an ARN.
-
-Callers ask for names as long as a request; that nobody has them is not worth the room.
-"""
+"""Of a text in a key that is remembered: as long as an ARN, not as a request."""
 
 _AWAY_SECONDS = 2.0
 """Longer than the poll waits for a silent database."""
@@ -75,11 +70,13 @@ _Place = tuple[AccountId, Reading[Any], Key]
 class _Account:
     """How far an account's changes are known."""
 
-    __slots__ = ("generation", "version")
+    __slots__ = ("generation", "seen", "version")
 
     def __init__(self, generation: int, version: int) -> None:
         self.generation = generation
         self.version = version
+        self.seen: set[int] = set()
+        """Later changes that this process made itself, and has acted on."""
 
 
 class Freshness:
@@ -227,7 +224,9 @@ class Freshness:
             return
         self._outdate(account, changed)
         if generation == known.generation + 1:
-            known.generation = generation  # else the poll finds what came between
+            known.generation = generation
+        else:
+            known.seen.add(generation)  # the poll finds what came between
         self._read_again()
 
     def want(self, account: AccountId, reading: Reading[Any], key: Key) -> None:
@@ -440,13 +439,14 @@ class Freshness:
             known = self._accounts.get(account)
             if known is None or known.generation >= results[account]:
                 continue
-            new = [n for n in changed if known.generation < n <= results[account]]
+            new = {n for n in changed if known.generation < n <= results[account]}
             if len(new) == results[account] - known.generation:
-                for number in new:
+                for number in new - known.seen:
                     self._outdate(account, changed[number])
             else:
                 self._outdate(account, None)
             known.generation = results[account]
+            known.seen.clear()
         self._checked_at = max(self._checked_at, began)
         self._read_again()
 

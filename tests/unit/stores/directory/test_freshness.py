@@ -254,8 +254,11 @@ async def test_a_change_that_came_between_is_found_by_the_poll(
     fresh.observed(ACCOUNT, ours, rows("ours"))
     assert await recall(fresh, "ours") is NOTHING
     assert await recall(fresh, "another worker's") == "first"
+    assert await fresh.read(ACCOUNT, USER, "ours") == "second"
     await fresh.check()
+    assert await recall(fresh, "ours") == "second"
     assert await fresh.read(ACCOUNT, USER, "another worker's") == "second"
+    assert not fresh._accounts[ACCOUNT].seen
 
 
 async def test_an_old_check_is_made_again_before_anything_is_trusted(
