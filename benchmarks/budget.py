@@ -51,8 +51,9 @@ from tests.scenarios.installation import policy, trust
 from tests.support import decisions, saml_idp
 from tests.support.broker import REGION, Key
 from tests.support.certificates import issue
+from tests.support.clocks import MovableClock
 from tests.support.decisions import ACCOUNT, READER, AskingService
-from tests.support.in_process import FORM, ORIGIN, InProcess, MovableClock, in_process
+from tests.support.in_process import FORM, ORIGIN, InProcess, in_process
 from tests.support.oidc_issuer import OidcIssuer, serving
 from tests.support.roles_anywhere import sign
 from tests.support.servers import start_redis

@@ -64,6 +64,7 @@ from tests.conformance.stores.test_directory import (
     make_user,
 )
 from tests.conformance.stores.test_groups import make_group
+from tests.support.clocks import SteppedClock
 from tests.support.effort import examples
 from tests.support.policies import insert_policy
 from tests.support.tables import lay_tables_at
@@ -119,17 +120,6 @@ PARTS = {
 """What is computed, and of which readings."""
 
 
-class SteppingClock:
-    def __init__(self) -> None:
-        self.seconds = 1000.0
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-
 class Door:
     """The database as a worker reaches it: not at all, or for polls only."""
 
@@ -147,7 +137,7 @@ class Door:
 class Worker:
     """Its memory, and what the model knows of it."""
 
-    def __init__(self, directory: SqlDirectory, clock: SteppingClock) -> None:
+    def __init__(self, directory: SqlDirectory, clock: SteppedClock) -> None:
         self.directory = directory
         self.door = Door(directory)
         self.memory = Freshness(cast("DirectoryReader", self.door), clock)
@@ -179,7 +169,7 @@ class Outdated(RuleBasedStateMachine):
         super().__init__()
         self.runner = asyncio.Runner()
         self.stack = AsyncExitStack()
-        self.clock = SteppingClock()
+        self.clock = SteppedClock()
         self.number = 0
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
@@ -419,7 +409,7 @@ class FreshTruth:
 
     def __getattr__(self, name: str) -> Any:
         async def read(*params: Any) -> object:
-            memory = Freshness(self.directory, SteppingClock())
+            memory = Freshness(self.directory, SteppedClock())
             try:
                 return await getattr(FreshDirectory(memory), name)(*params)
             finally:

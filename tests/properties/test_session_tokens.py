@@ -14,6 +14,7 @@ from broker.model.lineage import Ancestor, FoldedAncestors, Lineage, Origin
 from broker.model.session import Session, SessionKind, SessionPolicies
 from broker.sessions.contents import decode_session, encode_session
 from broker.sessions.seal import SessionSealer
+from tests.support.clocks import SteppedClock
 from tests.support.iam import make_keyring
 
 NOW = datetime(2026, 9, 11, 12, tzinfo=UTC)
@@ -21,16 +22,8 @@ SALT = bytes(32)
 KEY_ID = format_access_key_id("ASIA", AccountId("123456789012"), 7)
 
 
-class StandingClock:
-    def now(self) -> datetime:
-        return NOW
-
-    def monotonic(self) -> float:
-        return 0.0
-
-
 with TemporaryDirectory() as folder:
-    SEALER = SessionSealer(make_keyring(Path(folder) / "keys", StandingClock()))
+    SEALER = SessionSealer(make_keyring(Path(folder) / "keys", SteppedClock(NOW)))
 
 texts = st.text(st.characters(), max_size=20)
 names = st.text(min_size=1, max_size=20)

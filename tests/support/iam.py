@@ -30,6 +30,7 @@ from broker.stores.directory.accounts import insert_account, update_account
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.urls import SqliteLocation
+from tests.support.clocks import SteppedClock
 from tests.support.raw import raw_request
 from tests.support.tables import lay_tables_at
 
@@ -52,16 +53,6 @@ def policy(*statements: Mapping[str, object]) -> str:
     return json.dumps(
         {"Version": "2012-10-17", "Statement": list(statements) or [allow]}
     )
-
-
-class FixedClock:
-    """Always the same time."""
-
-    def now(self) -> datetime:
-        return NOW
-
-    def monotonic(self) -> float:
-        return 0.0
 
 
 @dataclass
@@ -156,7 +147,7 @@ def revoke_key(keyring: Keyring, clock: Clock, number: int) -> None:
 async def open_iam(path: Path) -> AsyncIterator[Iam]:
     """An administrator (root) of `ACCOUNT`; `OTHER` is there too. ``path`` is made."""
     lay_tables_at(path)
-    clock = FixedClock()
+    clock = SteppedClock(NOW)
     directory = SqlDirectory(Database(SqliteLocation(path)), clock)
     vault = Vault(make_keyring(path.with_suffix(".keys"), clock), clock)
     for account in (ACCOUNT, OTHER):

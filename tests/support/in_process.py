@@ -4,12 +4,10 @@ Nothing listens: requests go through the ASGI interface, signed by botocore. Man
 them cost little, so rules with hundreds of cases are tested here.
 """
 
-import time
 import xml.etree.ElementTree as ET
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlencode
@@ -29,6 +27,7 @@ from broker.kinds.accounts import create_account, create_root_key
 from broker.model.account import AccountId
 from broker.settings import Settings
 from tests.support.broker import REGION, Key
+from tests.support.clocks import MovableClock
 from tests.support.tables import lay_tables
 
 ORIGIN = "http://127.0.0.1:8080"
@@ -105,22 +104,6 @@ class Reply:
             None,
         )
         return "" if stored_element is None else stored_element.text or ""
-
-
-class MovableClock:
-    """The time of day, moved on by hand."""
-
-    def __init__(self) -> None:
-        self._ahead = timedelta()
-
-    def now(self) -> datetime:
-        return datetime.now(UTC) + self._ahead
-
-    def monotonic(self) -> float:
-        return time.monotonic() + self._ahead.total_seconds()
-
-    def move(self, seconds: float) -> None:
-        self._ahead += timedelta(seconds=seconds)
 
 
 @dataclass

@@ -2,12 +2,11 @@
 
 import asyncio
 import json
-import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -29,6 +28,7 @@ from broker.stores.directory import kinds
 from broker.stores.directory.accounts import insert_account
 from broker.stores.directory.kinds import ROLE, SAML_PROVIDER
 from tests.support import saml_idp
+from tests.support.clocks import MovableClock
 from tests.support.mints import mint_order
 from tests.support.saml_idp import KeyPair, key_pair
 from tests.support.tables import lay_tables
@@ -40,27 +40,6 @@ APPS = "https://apps.example.com"
 COOKIE = "broker-session"
 BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 """What browsers ask for when they show a page."""
-
-
-class SteppedClock:
-    """The time of day, moved on by hand."""
-
-    def __init__(self) -> None:
-        self.ahead = timedelta()
-        self.stopped: datetime | None = None
-
-    def now(self) -> datetime:
-        return (self.stopped or datetime.now(UTC)) + self.ahead
-
-    def stop(self) -> None:
-        """Stand still until it is moved: limits count calls of the same second."""
-        self.stopped = datetime.now(UTC)
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    def move(self, seconds: float) -> None:
-        self.ahead += timedelta(seconds=seconds)
 
 
 def provider_arn(account: str = ACCOUNT, name: str = "Corp") -> str:
@@ -81,7 +60,7 @@ class SignInWorld:
     """The broker, its clock, and what a test may do to it."""
 
     services: Services
-    clock: SteppedClock
+    clock: MovableClock
     app: Any
     browsers: list[httpx.AsyncClient] = field(default_factory=list)
 
@@ -232,7 +211,7 @@ async def open_world(folder: Path, **settings: Any) -> AsyncIterator[SignInWorld
 
     ``OTHER`` has a provider with the very same entity id and a key of its own.
     """
-    clock = SteppedClock()
+    clock = MovableClock()
     values = Settings(
         data_dir=folder / "data",
         public_url=settings.pop("public_url", ORIGIN),

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -23,6 +22,7 @@ from broker.stores.urls import (
     parse_database_url,
     parse_redis_url,
 )
+from tests.support.clocks import SteppedClock
 from tests.support.servers import (
     PostgresqlServer,
     RedisServer,
@@ -35,27 +35,9 @@ from tests.support.servers import (
 from tests.support.tables import lay_tables_at, own_database, shared_postgresql
 
 
-class SteppingClock:
-    """Runs on by hand, from the present."""
-
-    def __init__(self) -> None:
-        self.time = datetime.now(UTC)
-        self.seconds = 1000.0
-
-    def now(self) -> datetime:
-        return self.time
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    def step(self, seconds: float) -> None:
-        self.time += timedelta(seconds=seconds)
-        self.seconds += seconds
-
-
 @pytest.fixture
-def clock() -> SteppingClock:
-    return SteppingClock()
+def clock() -> SteppedClock:
+    return SteppedClock()
 
 
 @pytest.fixture(scope="session")
@@ -99,7 +81,7 @@ def location(request: pytest.FixtureRequest) -> DatabaseLocation:
 
 @pytest.fixture
 async def directory(
-    location: DatabaseLocation, clock: SteppingClock
+    location: DatabaseLocation, clock: SteppedClock
 ) -> AsyncIterator[SqlDirectory]:
     made = SqlDirectory(Database(location), clock)
     yield made
@@ -108,7 +90,7 @@ async def directory(
 
 @pytest.fixture
 async def other_directory(
-    location: DatabaseLocation, clock: SteppingClock
+    location: DatabaseLocation, clock: SteppedClock
 ) -> AsyncIterator[SqlDirectory]:
     """Another worker's."""
     made = SqlDirectory(Database(location), clock)
@@ -170,7 +152,7 @@ def cache_place(request: pytest.FixtureRequest) -> SqliteLocation | RedisLocatio
 
 @asynccontextmanager
 async def open_cache(
-    place: SqliteLocation | RedisLocation, clock: SteppingClock, folder: Path
+    place: SqliteLocation | RedisLocation, clock: SteppedClock, folder: Path
 ) -> AsyncIterator[Cache]:
     cache: Cache
     if isinstance(place, SqliteLocation):
@@ -189,7 +171,7 @@ async def open_cache(
 
 @pytest.fixture
 async def cache(
-    cache_place: SqliteLocation | RedisLocation, clock: SteppingClock, tmp_path: Path
+    cache_place: SqliteLocation | RedisLocation, clock: SteppedClock, tmp_path: Path
 ) -> AsyncIterator[Cache]:
     async with open_cache(cache_place, clock, tmp_path) as opened:
         yield opened
@@ -197,7 +179,7 @@ async def cache(
 
 @pytest.fixture
 async def other_cache(
-    cache_place: SqliteLocation | RedisLocation, clock: SteppingClock, tmp_path: Path
+    cache_place: SqliteLocation | RedisLocation, clock: SteppedClock, tmp_path: Path
 ) -> AsyncIterator[Cache]:
     """Another worker's."""
     async with open_cache(cache_place, clock, tmp_path) as opened:

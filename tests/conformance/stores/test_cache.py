@@ -123,7 +123,7 @@ async def test_a_session_that_has_expired_is_absent(cache: Cache, clock: Any) ->
     await cache.put_session(make_session(clock, "ASIA2", 60))
     assert await cache.find_session("ASIA1") is not None
     await asyncio.sleep(1.1)
-    clock.step(1.1)
+    clock.move(1.1)
     assert await cache.find_session("ASIA1") is None
     assert await list_all(cache, ACCOUNT) == ["ASIA2"]
 
@@ -146,7 +146,7 @@ async def test_a_counter_is_shared_and_ends_when_its_first_count_said(
     await cache.drop("tries", b"other")
     assert await cache.count("tries", b"other", 1, expires_at=later) == 1
     await asyncio.sleep(2.1)
-    clock.step(2.1)
+    clock.move(2.1)
     assert await cache.count("tries", b"k", 1, expires_at=later) == 1
 
 
@@ -157,7 +157,7 @@ async def test_calls_are_limited_per_key_and_second_over_all_workers(
     assert counted == [1, 2, 3, 4, 5, 6]
     assert await cache.hit("a", b"other") == 1
     assert await cache.hit("b", b"k") == 1
-    clock.step(1)
+    clock.move(1)
     assert await cache.hit("a", b"k") == 1
 
 
@@ -169,7 +169,7 @@ async def test_a_call_may_count_for_several(
         *(which.hit("c", b"k", 3_000_000) for which in both * 2)
     )
     assert sorted(counted) == [3_000_000, 6_000_000, 9_000_000, 12_000_000]
-    clock.step(1)
+    clock.move(1)
     assert await cache.hit("c", b"k") == 1
 
 

@@ -518,7 +518,7 @@ async def test_revocations_last_until_their_expiry_and_only_widen(
     assert revocations.access_key_ids == {"ASIA1", "ASIA2"}
     assert revocations.not_before_ms == {"AROA1": 500}
     assert (await directory.revocations(OTHER)).access_key_ids == frozenset()
-    clock.step(20)  # type: ignore[attr-defined] # the stepping clock
+    clock.move(20)  # type: ignore[attr-defined] # the stepping clock
     revocations = await directory.revocations(ACCOUNT)
     assert revocations.access_key_ids == {"ASIA1"}
     assert revocations.not_before_ms == {"AROA1": 500}

@@ -14,7 +14,8 @@ from broker.stores.cache.port import HandleStore
 from broker.stores.database import Database
 from broker.stores.handle_table import HandleTable
 from broker.stores.urls import DatabaseLocation, parse_redis_url
-from tests.conformance.stores.conftest import SteppingClock, open_cache
+from tests.conformance.stores.conftest import open_cache
+from tests.support.clocks import SteppedClock
 
 
 @pytest.fixture(
@@ -24,7 +25,7 @@ from tests.conformance.stores.conftest import SteppingClock, open_cache
     ]
 )
 async def workers(
-    request: pytest.FixtureRequest, clock: SteppingClock, tmp_path: Path
+    request: pytest.FixtureRequest, clock: SteppedClock, tmp_path: Path
 ) -> AsyncIterator[tuple[HandleStore, HandleStore]]:
     """The same one, as two workers have it."""
     words = request.param.split()
@@ -92,7 +93,7 @@ async def test_what_has_expired_reads_as_absent(workers: Workers, clock: Any) ->
     await store.put("a", b"2", b"v", expires_at=past)
     assert await store.add("a", b"3", b"v", expires_at=past)
     await asyncio.sleep(1.1)
-    clock.step(1.1)
+    clock.move(1.1)
     assert await store.get("a", b"1") is None
     assert await store.take("a", b"2") is None
     soon = clock.now() + timedelta(minutes=1)
@@ -101,14 +102,14 @@ async def test_what_has_expired_reads_as_absent(workers: Workers, clock: Any) ->
 
 
 async def test_the_table_forgets_what_has_expired_alone(
-    location: DatabaseLocation, clock: SteppingClock
+    location: DatabaseLocation, clock: SteppedClock
 ) -> None:
     database = Database(location)
     table, now = HandleTable(database, clock), clock.now()
     for seconds in (1, 2, 60):
         end = now + timedelta(seconds=seconds)
         await table.put("a", bytes([seconds]), b"v", expires_at=end)
-    clock.step(2)
+    clock.move(2)
     await table.purge()
     assert [
         row.key for row in await database.rows(text("SELECT key FROM handles"))

@@ -1,4 +1,3 @@
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -9,22 +8,10 @@ from broker.model.account import AccountId
 from broker.permit.rates import CALL_UNITS, RateLimits
 from broker.stores.cache.port import Cache
 from broker.stores.errors import StoreUnavailableError
+from tests.support.clocks import SteppedClock
 from tests.support.tables import lay_tables_at
 
 FIRST, SECOND = AccountId("123456789012"), AccountId("210987654321")
-
-
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def now(self) -> datetime:
-        return datetime(2026, 9, 11, tzinfo=UTC) + timedelta(seconds=self.seconds)
-
-    def monotonic(self) -> float:
-        return self.seconds
 
 
 class AwayCache:
@@ -51,7 +38,7 @@ async def allowed(
     return count
 
 
-async def shared(tmp_path: Path, clock: Clock) -> Cache:
+async def shared(tmp_path: Path, clock: SteppedClock) -> Cache:
     lay_tables_at(tmp_path / "broker.db")
     stores = await open_stores(
         f"sqlite:///{tmp_path / 'broker.db'}",
@@ -63,12 +50,12 @@ async def shared(tmp_path: Path, clock: Clock) -> Cache:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> SteppedClock:
+    return SteppedClock()
 
 
 async def test_each_account_has_its_limit_in_each_second(
-    tmp_path: Path, clock: Clock
+    tmp_path: Path, clock: SteppedClock
 ) -> None:
     limits = RateLimits(await shared(tmp_path, clock), clock, calls_per_second=40)
     assert await allowed(limits, FIRST, 60) == 40
@@ -78,7 +65,7 @@ async def test_each_account_has_its_limit_in_each_second(
 
 
 async def test_workers_share_the_limit_but_for_a_small_share(
-    tmp_path: Path, clock: Clock
+    tmp_path: Path, clock: SteppedClock
 ) -> None:
     cache = await shared(tmp_path, clock)
     workers = [RateLimits(cache, clock, calls_per_second=40) for _ in range(4)]
@@ -86,13 +73,13 @@ async def test_workers_share_the_limit_but_for_a_small_share(
     assert 40 <= sum(counts) <= 40 + 4 * 2
 
 
-async def test_nought_switches_the_limit_off(clock: Clock) -> None:
+async def test_nought_switches_the_limit_off(clock: SteppedClock) -> None:
     limits = RateLimits(AwayCache(), clock, calls_per_second=0)  # type: ignore[arg-type] # only hit is used
     assert await allowed(limits, FIRST, 2000) == 2000
 
 
 async def test_without_the_cache_each_worker_holds_the_limit_alone(
-    clock: Clock,
+    clock: SteppedClock,
 ) -> None:
     cache = AwayCache()
     limits = RateLimits(cache, clock, calls_per_second=100)  # type: ignore[arg-type] # only hit is used
@@ -100,14 +87,16 @@ async def test_without_the_cache_each_worker_holds_the_limit_alone(
     assert cache.asked == 1, "nobody waits for a cache that failed a moment ago"
 
 
-async def test_a_quiet_account_does_not_ask_the_cache(clock: Clock) -> None:
+async def test_a_quiet_account_does_not_ask_the_cache(clock: SteppedClock) -> None:
     cache = AwayCache()
     limits = RateLimits(cache, clock, calls_per_second=600)  # type: ignore[arg-type] # only hit is used
     assert await allowed(limits, FIRST, 30) == 30
     assert cache.asked == 0
 
 
-async def test_a_costly_call_counts_for_several(tmp_path: Path, clock: Clock) -> None:
+async def test_a_costly_call_counts_for_several(
+    tmp_path: Path, clock: SteppedClock
+) -> None:
     cache = await shared(tmp_path, clock)
     workers = [RateLimits(cache, clock, calls_per_second=40) for _ in range(2)]
     assert await allowed(workers[0], FIRST, 10, cost=10) == 4
@@ -116,7 +105,7 @@ async def test_a_costly_call_counts_for_several(tmp_path: Path, clock: Clock) ->
 
 
 async def test_what_costs_more_than_the_limit_is_let_through_once(
-    tmp_path: Path, clock: Clock
+    tmp_path: Path, clock: SteppedClock
 ) -> None:
     limits = RateLimits(await shared(tmp_path, clock), clock, calls_per_second=5)
     assert await allowed(limits, FIRST, 10, cost=50) == 1
@@ -125,7 +114,7 @@ async def test_what_costs_more_than_the_limit_is_let_through_once(
 
 
 async def test_each_service_has_the_limit_for_itself(
-    tmp_path: Path, clock: Clock
+    tmp_path: Path, clock: SteppedClock
 ) -> None:
     limits = RateLimits(await shared(tmp_path, clock), clock, calls_per_second=20)
     assert await allowed(limits, FIRST, 30) == 20

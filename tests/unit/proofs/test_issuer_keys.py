@@ -205,7 +205,7 @@ async def test_who_comes_during_a_fetch_waits_for_it(
     old = await keys.keys_of(provider, PLAIN)
     assert await first is old
     server.issuer.add_key("key-2", number=2)
-    clock.step(issuer_keys.COOL_DOWN_SECONDS)
+    clock.move(issuer_keys.COOL_DOWN_SECONDS)
     second = asyncio.create_task(keys.newer_keys_of(provider, PLAIN, old, "key-2"))
     await asyncio.sleep(0.1)
     newer = await keys.newer_keys_of(provider, PLAIN, old, "key-2")
@@ -232,7 +232,7 @@ async def test_keys_are_refreshed_in_the_background_before_they_age(
     old = await keys.keys_of(provider, PLAIN)
     server.issuer.withdraw_key("key-1")
     server.issuer.add_key("key-2", number=2)
-    clock.step(issuer_keys.REFRESH_SECONDS + 1)
+    clock.move(issuer_keys.REFRESH_SECONDS + 1)
     assert await keys.keys_of(provider, PLAIN) is old
     await settle()
     assert kids(await keys.keys_of(provider, PLAIN)) == {"key-2"}
@@ -246,7 +246,7 @@ async def test_after_the_maximum_age_callers_wait_for_new_keys(
     await keys.keys_of(provider, PLAIN)
     server.issuer.withdraw_key("key-1")
     server.issuer.add_key("key-2", number=2)
-    clock.step(issuer_keys.AGE_SECONDS_MAX + 1)
+    clock.move(issuer_keys.AGE_SECONDS_MAX + 1)
     assert kids(await keys.keys_of(provider, PLAIN)) == {"key-2"}
 
 
@@ -256,15 +256,15 @@ async def test_last_known_keys_serve_through_an_outage_for_a_bounded_time(
     provider = provider_of(server.issuer.url)
     known = await keys.keys_of(provider, PLAIN)
     server.down = True
-    clock.step(issuer_keys.AGE_SECONDS_MAX + 1)
+    clock.move(issuer_keys.AGE_SECONDS_MAX + 1)
     for _ in range(3):
         assert await keys.keys_of(provider, PLAIN) is known
     assert server.hits[server.discovery_path] == 2
-    clock.step(issuer_keys.STALE_SECONDS)
+    clock.move(issuer_keys.STALE_SECONDS)
     with pytest.raises(IssuerUnreachableError):
         await keys.keys_of(provider, PLAIN)
     server.down = False
-    clock.step(issuer_keys.COOL_DOWN_SECONDS)
+    clock.move(issuer_keys.COOL_DOWN_SECONDS)
     assert kids(await keys.keys_of(provider, PLAIN)) == {"key-1"}
 
 
@@ -277,7 +277,7 @@ async def test_a_dead_issuer_is_asked_once_in_a_cool_down(
         with pytest.raises(IssuerUnreachableError):
             await keys.keys_of(provider, PLAIN)
     assert server.hits[server.discovery_path] == 1
-    clock.step(issuer_keys.COOL_DOWN_SECONDS)
+    clock.move(issuer_keys.COOL_DOWN_SECONDS)
     server.down = False
     assert await keys.keys_of(provider, PLAIN)
 
@@ -288,7 +288,7 @@ async def test_an_unknown_key_id_costs_one_fetch_for_all_then_none(
     provider = provider_of(server.issuer.url)
     seen = await keys.keys_of(provider, PLAIN)
     server.issuer.add_key("key-2", number=2)
-    clock.step(issuer_keys.COOL_DOWN_SECONDS)
+    clock.move(issuer_keys.COOL_DOWN_SECONDS)
     key_sets = await asyncio.gather(
         *(keys.newer_keys_of(provider, PLAIN, seen, "key-2") for _ in range(50))
     )
@@ -306,7 +306,7 @@ async def test_an_unknown_key_id_of_a_dead_issuer_asks_to_try_again(
     provider = provider_of(server.issuer.url)
     seen = await keys.keys_of(provider, PLAIN)
     server.down = True
-    clock.step(issuer_keys.COOL_DOWN_SECONDS)
+    clock.move(issuer_keys.COOL_DOWN_SECONDS)
     for _ in range(2):
         with pytest.raises(IssuerUnreachableError):
             await keys.newer_keys_of(provider, PLAIN, seen, "key-2")
@@ -466,7 +466,7 @@ class TestSharing:
         cache, provider = LookedAtCache(), provider_of(server.issuer.url)
         first, second, *_ = self.workers(server, clock, cache)
         await first.keys_of(provider, PLAIN)
-        clock.step(issuer_keys.AGE_SECONDS_MAX)
+        clock.move(issuer_keys.AGE_SECONDS_MAX)
         place = ("jwks-lock", _lock_key(provider))
         until = clock.now() + timedelta(seconds=8)
         cache.entries[place] = issuer_keys._held(b"fetching", until)
@@ -492,7 +492,7 @@ class TestSharing:
         workers = self.workers(server, clock, DictCache())
         seen = [await w.keys_of(provider, PLAIN) for w in workers]
         server.issuer.add_key("key-2", number=2)
-        clock.step(issuer_keys.COOL_DOWN_SECONDS)
+        clock.move(issuer_keys.COOL_DOWN_SECONDS)
         for worker, old in zip(workers, seen, strict=True):
             newer = await worker.newer_keys_of(provider, PLAIN, old, "key-2")
             assert kids(newer) == {"key-1", "key-2"}
@@ -506,13 +506,13 @@ class TestSharing:
         old = await first.keys_of(provider, PLAIN)
         await second.keys_of(provider, PLAIN)
         server.issuer.add_key("key-2", number=2)
-        clock.step(60)
+        clock.move(60)
         await second.newer_keys_of(provider, PLAIN, old, "key-2")
-        clock.step(60)
+        clock.move(60)
         match = await first.newer_keys_of(provider, PLAIN, old, "key-2")
         assert kids(match) == {"key-1", "key-2"}
         assert server.hits[server.jwks_path] == 2
-        clock.step(60)
+        clock.move(60)
         server.issuer.add_key("key-3", number=3)
         match = await first.newer_keys_of(provider, PLAIN, match, "key-3")
         assert "key-3" in match.keys
@@ -524,12 +524,12 @@ class TestSharing:
         provider = provider_of(server.issuer.url)
         first, second, third, _ = self.workers(server, clock, DictCache())
         await first.keys_of(provider, PLAIN)
-        clock.step(issuer_keys.AGE_SECONDS_MAX + 1)
+        clock.move(issuer_keys.AGE_SECONDS_MAX + 1)
         server.issuer.add_key("key-2", number=2)
         server.down = True
         assert kids(await second.keys_of(provider, PLAIN)) == {"key-1"}
         server.down = False
-        clock.step(issuer_keys.COOL_DOWN_SECONDS)
+        clock.move(issuer_keys.COOL_DOWN_SECONDS)
         third._cache.entries.pop(("jwks-lock", _lock_key(provider)))
         assert kids(await third.keys_of(provider, PLAIN)) == {"key-1", "key-2"}
 
@@ -581,11 +581,11 @@ class TestSharing:
         server.down = True
         with pytest.raises(IssuerUnreachableError):
             await first.keys_of(provider, PLAIN)
-        clock.step(issuer_keys.COOL_DOWN_SECONDS - 1)
+        clock.move(issuer_keys.COOL_DOWN_SECONDS - 1)
         with pytest.raises(IssuerUnreachableError):
             await second.keys_of(provider, PLAIN)
         server.down = False
-        clock.step(1)
+        clock.move(1)
         assert kids(await first.keys_of(provider, PLAIN)) == {"key-1"}
 
     async def test_a_clock_that_is_set_back_does_not_hide_new_keys(
@@ -595,7 +595,7 @@ class TestSharing:
         workers = self.workers(server, clock, DictCache())
         seen = [await w.keys_of(provider, PLAIN) for w in workers]
         server.issuer.add_key("key-2", number=2)
-        clock.step(-3600)
+        clock.move(-3600)
         for worker, old in zip(workers, seen, strict=True):
             newer = await worker.newer_keys_of(provider, PLAIN, old, "key-2")
             assert kids(newer) == {"key-1", "key-2"}
@@ -611,7 +611,7 @@ class TestSharing:
         with pytest.raises(IssuerUnreachableError):
             await worker.keys_of(provider, PLAIN)
         server.down = False
-        clock.step(seconds)
+        clock.move(seconds)
         assert kids(await worker.keys_of(provider, PLAIN)) == {"key-1"}
 
     async def test_a_lost_cache_only_costs_fetches(

@@ -293,7 +293,7 @@ async def test_internal_issuers_keys_are_fetched_and_rotate_without_a_failure(
         assert identity.provider_arn == f"arn:aws:iam::{FIRST}:oidc-provider/{at}"
         assert identity.context[f"{at}:sub"] == ("alice",)
         server.issuer.add_key("key-2", number=2)
-        clock.step(11)
+        clock.move(11)
         assert await prove(prover, server.issuer.token())
         assert server.hits[server.jwks_path] == 1
         assert await prove(prover, server.issuer.token(kid="key-2"))

@@ -1,6 +1,6 @@
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from broker.stores.directory.accounts import insert_account
 from broker.stores.directory.freshness import Freshness
 from broker.stores.directory.identities import insert_access_key
 from broker.stores.directory.readings import FreshDirectory
+from tests.support.clocks import SteppedClock
 from tests.support.iam import make_keyring
 from tests.support.mints import mint_order
 from tests.support.tables import lay_tables_at
@@ -30,30 +31,13 @@ SALT = bytes(range(32))
 START = datetime(2026, 9, 11, 12, 0, 0, 250_000, tzinfo=UTC)
 
 
-class FakeClock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self, start: datetime) -> None:
-        self._start = start
-        self._seconds = 0.0
-
-    def now(self) -> datetime:
-        return self._start + timedelta(seconds=self._seconds)
-
-    def monotonic(self) -> float:
-        return self._seconds
-
-    def move(self, seconds: float) -> None:
-        self._seconds += seconds
+@pytest.fixture
+def clock() -> SteppedClock:
+    return SteppedClock(START)
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock(START)
-
-
-@pytest.fixture
-def keyring(tmp_path: Path, clock: FakeClock) -> Keyring:
+def keyring(tmp_path: Path, clock: SteppedClock) -> Keyring:
     return make_keyring(tmp_path / "keyring.json", clock)
 
 
@@ -123,7 +107,7 @@ KEY = AccessKey(
 class World:
     """A worker on a real embedded database, with an account, a role and a user."""
 
-    clock: FakeClock
+    clock: SteppedClock
     stores: Stores
     keyring: Keyring
     sealer: SessionSealer
@@ -177,7 +161,7 @@ class World:
 
 @pytest.fixture
 async def world(
-    tmp_path: Path, clock: FakeClock, keyring: Keyring
+    tmp_path: Path, clock: SteppedClock, keyring: Keyring
 ) -> AsyncIterator[World]:
     lay_tables_at(tmp_path / "broker.db")
     stores = await open_stores(

@@ -19,18 +19,18 @@ from broker.sessions.keyring import (
     settle_keyring,
 )
 from broker.sessions.keys import KeyringError, Wrapper, rewrap
+from tests.support.clocks import SteppedClock
 from tests.support.iam import make_keyring, read_keys, revoke_key, rotate_keys
 from tests.support.rows import cases
-from tests.unit.sessions.conftest import FakeClock
 
 
-def opens(keyring: Keyring, clock: FakeClock, number: int) -> bool:
+def opens(keyring: Keyring, clock: SteppedClock, number: int) -> bool:
     opening_key = keyring.find_opening_key(KeyKind.SESSION, number, clock.now())
     return opening_key is not None
 
 
 def test_a_new_keyring_is_private_whatever_the_umask(
-    tmp_path: Path, clock: FakeClock
+    tmp_path: Path, clock: SteppedClock
 ) -> None:
     before = os.umask(0)
     try:
@@ -41,7 +41,7 @@ def test_a_new_keyring_is_private_whatever_the_umask(
 
 
 def test_the_keyring_of_a_lost_database_is_never_overwritten(
-    keyring: Keyring, clock: FakeClock
+    keyring: Keyring, clock: SteppedClock
 ) -> None:
     text = keyring.path.read_bytes()
     with pytest.raises(KeyringError, match="the database is empty"):
@@ -50,7 +50,7 @@ def test_the_keyring_of_a_lost_database_is_never_overwritten(
 
 
 def test_a_keyring_for_a_new_database_is_used_as_it_is(
-    tmp_path: Path, clock: FakeClock
+    tmp_path: Path, clock: SteppedClock
 ) -> None:
     path = tmp_path / "keyring.json"
     made = json.loads(encode_masters((new_master(),)))
@@ -129,7 +129,7 @@ def test_an_unspoilt_one_reads(keyring: Keyring) -> None:
 
 
 def test_another_databases_keyring_says_which_one_to_copy(
-    keyring: Keyring, tmp_path: Path, clock: FakeClock
+    keyring: Keyring, tmp_path: Path, clock: SteppedClock
 ) -> None:
     other = make_keyring(tmp_path / "other", clock)
     with pytest.raises(KeyringError, match="copy the keyring of a node") as caught:
@@ -138,14 +138,16 @@ def test_another_databases_keyring_says_which_one_to_copy(
 
 
 def test_a_revoked_key_is_refused_as_soon_as_it_was_read(
-    keyring: Keyring, clock: FakeClock
+    keyring: Keyring, clock: SteppedClock
 ) -> None:
     assert opens(keyring, clock, 1)
     revoke_key(keyring, clock, 1)
     assert not opens(keyring, clock, 1)
 
 
-def test_an_unknown_key_is_looked_up_once(keyring: Keyring, clock: FakeClock) -> None:
+def test_an_unknown_key_is_looked_up_once(
+    keyring: Keyring, clock: SteppedClock
+) -> None:
     for _ in range(2):
         with pytest.raises(ServiceUnavailable):
             opens(keyring, clock, 3)
@@ -158,7 +160,7 @@ def test_an_unknown_key_is_looked_up_once(keyring: Keyring, clock: FakeClock) ->
 
 
 def test_a_read_that_began_before_the_question_does_not_answer_it(
-    keyring: Keyring, clock: FakeClock
+    keyring: Keyring, clock: SteppedClock
 ) -> None:
     began = clock.monotonic()
     clock.move(0.01)
@@ -170,7 +172,7 @@ def test_a_read_that_began_before_the_question_does_not_answer_it(
 
 
 def test_numbers_that_no_rotation_can_have_reached_are_not_looked_up(
-    keyring: Keyring, clock: FakeClock
+    keyring: Keyring, clock: SteppedClock
 ) -> None:
     assert not opens(keyring, clock, 0)
     assert not opens(keyring, clock, 2 + 17)
@@ -179,7 +181,9 @@ def test_numbers_that_no_rotation_can_have_reached_are_not_looked_up(
         opens(keyring, clock, 2 + 16)
 
 
-def test_a_looked_up_key_that_appears_opens(keyring: Keyring, clock: FakeClock) -> None:
+def test_a_looked_up_key_that_appears_opens(
+    keyring: Keyring, clock: SteppedClock
+) -> None:
     with pytest.raises(ServiceUnavailable):
         opens(keyring, clock, 3)
     clock.move(0.01)
@@ -188,7 +192,7 @@ def test_a_looked_up_key_that_appears_opens(keyring: Keyring, clock: FakeClock) 
 
 
 def test_a_new_key_opens_at_once_and_seals_after_five_seconds(
-    keyring: Keyring, clock: FakeClock
+    keyring: Keyring, clock: SteppedClock
 ) -> None:
     added = rotate_keys(keyring, clock, KeyKind.SESSION)
     assert opens(keyring, clock, added.number)
@@ -199,7 +203,7 @@ def test_a_new_key_opens_at_once_and_seals_after_five_seconds(
 
 
 def test_an_old_session_key_is_refused_after_36_hours_and_the_skew(
-    keyring: Keyring, clock: FakeClock
+    keyring: Keyring, clock: SteppedClock
 ) -> None:
     rotate_keys(keyring, clock, KeyKind.SESSION)
     clock.move(5 + 36 * 3600 + 60 - 1)
@@ -208,14 +212,14 @@ def test_an_old_session_key_is_refused_after_36_hours_and_the_skew(
     assert not opens(keyring, clock, 1)
 
 
-def test_a_key_serves_its_own_kind_only(keyring: Keyring, clock: FakeClock) -> None:
+def test_a_key_serves_its_own_kind_only(keyring: Keyring, clock: SteppedClock) -> None:
     now = clock.now()
     assert keyring.find_opening_key(KeyKind.STORAGE, 1, now) is None
     assert keyring.find_opening_key(KeyKind.SESSION, 2, now) is None
 
 
 def test_without_a_key_of_the_kind_nothing_is_sealed(
-    keyring: Keyring, clock: FakeClock
+    keyring: Keyring, clock: SteppedClock
 ) -> None:
     read_keys(keyring, clock, keyring.keys[1:])
     with pytest.raises(ServiceUnavailable, match="temporary failure") as caught:
@@ -224,7 +228,7 @@ def test_without_a_key_of_the_kind_nothing_is_sealed(
 
 
 def test_what_a_key_sealed_that_cannot_be_read_here_is_not_called_invalid(
-    keyring: Keyring, clock: FakeClock, caplog: pytest.LogCaptureFixture
+    keyring: Keyring, clock: SteppedClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Another node wrapped a new key with a master key that this file lacks."""
     master = new_master()
@@ -249,7 +253,7 @@ def test_what_a_key_sealed_that_cannot_be_read_here_is_not_called_invalid(
 
 
 def test_a_process_goes_on_with_what_it_unwrapped_before(
-    keyring: Keyring, clock: FakeClock
+    keyring: Keyring, clock: SteppedClock
 ) -> None:
     before = keyring.find_opening_key(KeyKind.SESSION, 1, clock.now())
     keys = rewrap(keyring.keys, (new_master(), *keyring.masters), keyring.identity)
@@ -259,7 +263,7 @@ def test_a_process_goes_on_with_what_it_unwrapped_before(
 
 
 def test_unchanged_keys_are_not_unwrapped_again(
-    keyring: Keyring, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    keyring: Keyring, clock: SteppedClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Wrapper, "find_secret", None)
     read_keys(keyring, clock, tuple(keyring.keys))
@@ -267,7 +271,7 @@ def test_unchanged_keys_are_not_unwrapped_again(
     assert opens(keyring, clock, 1)
 
 
-def test_new_keys_come_where_a_link_leads(tmp_path: Path, clock: FakeClock) -> None:
+def test_new_keys_come_where_a_link_leads(tmp_path: Path, clock: SteppedClock) -> None:
     link, file = tmp_path / "keyring.json", tmp_path / "safe" / "keyring.json"
     file.parent.mkdir()
     link.symlink_to(file)
@@ -276,13 +280,15 @@ def test_new_keys_come_where_a_link_leads(tmp_path: Path, clock: FakeClock) -> N
     assert [entry.name for entry in file.parent.iterdir()] == [file.name]
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path, clock: FakeClock) -> None:
+def test_a_folder_that_is_not_there_is_named(
+    tmp_path: Path, clock: SteppedClock
+) -> None:
     with pytest.raises(KeyringError, match="a folder that it may write to"):
         begin_keys(tmp_path / "no" / "keyring.json", clock.now(), None, ())
 
 
 def test_the_second_to_begin_keys_takes_those_there_are(
-    keyring: Keyring, clock: FakeClock
+    keyring: Keyring, clock: SteppedClock
 ) -> None:
     again = begin_keys(keyring.path, clock.now(), keyring.identity, keyring.keys)
     assert again == (keyring.identity, keyring.keys)

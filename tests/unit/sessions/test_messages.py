@@ -10,7 +10,8 @@ from broker.sessions.messages import (
     MESSAGE_CHARACTERS_MAX,
     AuthorizationMessages,
 )
-from tests.unit.sessions.conftest import ACCOUNT, FakeClock
+from tests.support.clocks import SteppedClock
+from tests.unit.sessions.conftest import ACCOUNT
 
 
 @pytest.fixture
@@ -18,14 +19,14 @@ def messages(keyring: Keyring) -> AuthorizationMessages:
     return AuthorizationMessages(keyring)
 
 
-def sealed(messages: AuthorizationMessages, clock: FakeClock, text: str) -> str:
+def sealed(messages: AuthorizationMessages, clock: SteppedClock, text: str) -> str:
     message = messages.seal(ACCOUNT, text, clock.now())
     assert message is not None
     return message
 
 
 def test_a_message_opens_to_its_text(
-    messages: AuthorizationMessages, clock: FakeClock
+    messages: AuthorizationMessages, clock: SteppedClock
 ) -> None:
     text = '{"allowed":false,"who":"ünder"}'
     message = sealed(messages, clock, text)
@@ -34,7 +35,7 @@ def test_a_message_opens_to_its_text(
 
 
 def test_a_message_lives_for_36_hours(
-    messages: AuthorizationMessages, clock: FakeClock
+    messages: AuthorizationMessages, clock: SteppedClock
 ) -> None:
     message = sealed(messages, clock, "x")
     clock.move(LIFE_SECONDS - 1)
@@ -45,7 +46,7 @@ def test_a_message_lives_for_36_hours(
 
 
 def test_a_message_opens_for_its_account_only(
-    messages: AuthorizationMessages, clock: FakeClock
+    messages: AuthorizationMessages, clock: SteppedClock
 ) -> None:
     message = sealed(messages, clock, "x")
     with pytest.raises(InvalidAuthorizationMessage):
@@ -53,7 +54,7 @@ def test_a_message_opens_for_its_account_only(
 
 
 def test_any_changed_byte_breaks_the_seal(
-    messages: AuthorizationMessages, clock: FakeClock
+    messages: AuthorizationMessages, clock: SteppedClock
 ) -> None:
     raw = base64.b64decode(sealed(messages, clock, "x"))
     for position in range(0, len(raw), 7):
@@ -67,21 +68,21 @@ def test_any_changed_byte_breaks_the_seal(
 
 @pytest.mark.parametrize("message", ["", "A", "AAAA", "AQ==", "x\ny", "é", "A" * 500])
 def test_a_malformed_message_is_refused(
-    messages: AuthorizationMessages, clock: FakeClock, message: str
+    messages: AuthorizationMessages, clock: SteppedClock, message: str
 ) -> None:
     with pytest.raises(InvalidAuthorizationMessage):
         messages.open(ACCOUNT, message, clock.now())
 
 
 def test_messages_of_like_texts_are_of_one_length(
-    messages: AuthorizationMessages, clock: FakeClock
+    messages: AuthorizationMessages, clock: SteppedClock
 ) -> None:
     lengths = {len(sealed(messages, clock, "x" * n)) for n in range(1, 800, 50)}
     assert len(lengths) == 1
 
 
 def test_a_text_that_is_too_long_is_not_sent(
-    messages: AuthorizationMessages, clock: FakeClock
+    messages: AuthorizationMessages, clock: SteppedClock
 ) -> None:
     text = base64.b64encode(bytes(range(256)) * 4).decode("ascii")
     noise = "".join(text[n % 997 :: 3] + str(n * n) for n in range(900))

@@ -14,8 +14,8 @@ from broker.runtime.bounded import BoundedCache
 from broker.sessions.contents import decode_session
 from broker.sessions.keyring import Keyring
 from broker.sessions.seal import OpenedSession, SessionSealer
+from tests.support.clocks import SteppedClock
 from tests.support.iam import revoke_key, rotate_keys
-from tests.unit.sessions.conftest import FakeClock
 
 OTHER_KEY_ID = "ASIARZPUZDIKAAAACAQE"
 
@@ -28,7 +28,7 @@ def sealer(keyring: Keyring) -> SessionSealer:
 class Seals:
     """One sealer, one clock, one salt: what the tests vary is named in each."""
 
-    def __init__(self, sealer: SessionSealer, clock: FakeClock, salt: bytes) -> None:
+    def __init__(self, sealer: SessionSealer, clock: SteppedClock, salt: bytes) -> None:
         self.sealer = sealer
         self.clock = clock
         self.salt = salt
@@ -58,7 +58,7 @@ class Seals:
 
 
 @pytest.fixture
-def seals(sealer: SessionSealer, clock: FakeClock, salt: bytes) -> Seals:
+def seals(sealer: SessionSealer, clock: SteppedClock, salt: bytes) -> Seals:
     return Seals(sealer, clock, salt)
 
 
@@ -83,7 +83,7 @@ def hkdf_expand(key: bytes, info: bytes, length: int) -> bytes:
 
 
 def test_the_construction_is_the_one_that_is_written_down(
-    seals: Seals, session: Session, keyring: Keyring, salt: bytes, clock: FakeClock
+    seals: Seals, session: Session, keyring: Keyring, salt: bytes, clock: SteppedClock
 ) -> None:
     """An independent opening, from the standard library's HMAC and the design."""
     token, secret = seals.seal(session)
@@ -228,7 +228,7 @@ def test_a_storage_key_never_opens_a_token(seals: Seals, session: Session) -> No
 
 
 def test_a_revoked_key_opens_nothing_at_once(
-    seals: Seals, session: Session, keyring: Keyring, clock: FakeClock
+    seals: Seals, session: Session, keyring: Keyring, clock: SteppedClock
 ) -> None:
     token, _ = seals.seal(session)
     assert seals.open(session, token)
@@ -240,7 +240,7 @@ def test_a_revoked_key_opens_nothing_at_once(
 
 
 def test_old_tokens_open_after_a_rotation_and_new_ones_use_the_new_key(
-    seals: Seals, session: Session, keyring: Keyring, clock: FakeClock
+    seals: Seals, session: Session, keyring: Keyring, clock: SteppedClock
 ) -> None:
     old, _ = seals.seal(session)
     added = rotate_keys(keyring, clock, KeyKind.SESSION)

@@ -6,14 +6,14 @@ from broker.errors import ServiceUnavailable
 from broker.model.sealing import KeyKind
 from broker.sessions.keyring import Keyring
 from broker.sessions.vault import SealBrokenError, Vault, key_number
+from tests.support.clocks import SteppedClock
 from tests.support.iam import revoke_key, rotate_keys
-from tests.unit.sessions.conftest import FakeClock
 
 PLACE = ("totp-seed", "123456789012", "AIDAABCDEFGHIJKLMNOPQ", "seed")
 
 
 @pytest.fixture
-def vault(keyring: Keyring, clock: FakeClock) -> Vault:
+def vault(keyring: Keyring, clock: SteppedClock) -> Vault:
     return Vault(keyring, clock)
 
 
@@ -79,7 +79,7 @@ def test_another_versions_value_is_named_as_such(vault: Vault, sealed: bytes) ->
 
 
 def test_values_need_resealing_once_a_newer_key_seals(
-    vault: Vault, keyring: Keyring, clock: FakeClock
+    vault: Vault, keyring: Keyring, clock: SteppedClock
 ) -> None:
     sealed = vault.seal(*PLACE, b"secret")
     assert not vault.needs_resealing(sealed)
@@ -94,7 +94,7 @@ def test_values_need_resealing_once_a_newer_key_seals(
 
 
 def test_storage_values_outlive_the_end_of_session_keys(
-    vault: Vault, keyring: Keyring, clock: FakeClock
+    vault: Vault, keyring: Keyring, clock: SteppedClock
 ) -> None:
     sealed = vault.seal(*PLACE, b"secret")
     rotate_keys(keyring, clock, KeyKind.STORAGE)
@@ -103,7 +103,7 @@ def test_storage_values_outlive_the_end_of_session_keys(
 
 
 def test_a_revoked_storage_key_opens_nothing(
-    vault: Vault, keyring: Keyring, clock: FakeClock
+    vault: Vault, keyring: Keyring, clock: SteppedClock
 ) -> None:
     sealed = vault.seal(*PLACE, b"secret")
     revoke_key(keyring, clock, 2)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime
 from typing import Any, cast
 from unittest.mock import AsyncMock
 
@@ -19,6 +18,7 @@ from broker.stores.directory.kind import Key, Reading
 from broker.stores.directory.port import DirectoryReader
 from broker.stores.directory.readings import REVOKED, ChangedRows
 from broker.stores.errors import StoreUnavailableError
+from tests.support.clocks import SteppedClock
 from tests.support.waiting import until
 
 ACCOUNT = AccountId("000000000001")
@@ -33,17 +33,6 @@ def rows(*names: str) -> ChangedRows:
     return ChangedRows(
         {"users": [{"name_key": name, "user_id": name} for name in names]}
     )
-
-
-class SteppingClock:
-    def __init__(self) -> None:
-        self.seconds = 1000.0
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
-
-    def monotonic(self) -> float:
-        return self.seconds
 
 
 class World:
@@ -100,8 +89,8 @@ class World:
 
 
 @pytest.fixture
-def clock() -> SteppingClock:
-    return SteppingClock()
+def clock() -> SteppedClock:
+    return SteppedClock()
 
 
 @pytest.fixture
@@ -110,11 +99,11 @@ def world() -> World:
 
 
 @pytest.fixture
-def fresh(world: World, clock: SteppingClock) -> Freshness:
+def fresh(world: World, clock: SteppedClock) -> Freshness:
     return remember(world, clock)
 
 
-def remember(world: object, clock: SteppingClock, **options: Any) -> Freshness:
+def remember(world: object, clock: SteppedClock, **options: Any) -> Freshness:
     return Freshness(cast("DirectoryReader", world), clock, **options)
 
 
@@ -262,7 +251,7 @@ async def test_a_change_that_came_between_is_found_by_the_poll(
 
 
 async def test_an_old_check_is_made_again_before_anything_is_trusted(
-    fresh: Freshness, world: World, clock: SteppingClock
+    fresh: Freshness, world: World, clock: SteppedClock
 ) -> None:
     await fresh.read(ACCOUNT, USER, "k")
     world.change("second")
@@ -271,7 +260,7 @@ async def test_an_old_check_is_made_again_before_anything_is_trusted(
 
 
 async def test_without_the_database_remembered_values_serve_for_the_grace_only(
-    fresh: Freshness, world: World, clock: SteppingClock
+    fresh: Freshness, world: World, clock: SteppedClock
 ) -> None:
     await fresh.read(ACCOUNT, USER, "k")
     world.away = True
@@ -288,7 +277,7 @@ async def test_without_the_database_remembered_values_serve_for_the_grace_only(
 
 
 async def test_no_one_waits_again_for_a_database_that_did_not_answer(
-    fresh: Freshness, world: World, clock: SteppingClock
+    fresh: Freshness, world: World, clock: SteppedClock
 ) -> None:
     await fresh.start()
     assert await fresh.read(ACCOUNT, USER, "name") == "first"
@@ -308,7 +297,7 @@ async def test_no_one_waits_again_for_a_database_that_did_not_answer(
 
 
 async def test_what_is_known_to_be_outdated_never_serves(
-    fresh: Freshness, world: World, clock: SteppingClock
+    fresh: Freshness, world: World, clock: SteppedClock
 ) -> None:
     """The database went away between the change and the reading of it."""
 
@@ -344,7 +333,7 @@ async def test_what_is_known_to_be_outdated_never_serves(
 
 
 async def test_a_poll_that_learns_only_that_something_changed_has_failed(
-    fresh: Freshness, world: World, clock: SteppingClock, monkeypatch: Any
+    fresh: Freshness, world: World, clock: SteppedClock, monkeypatch: Any
 ) -> None:
     await fresh.read(ACCOUNT, USER, "k")
     world.change("second")
@@ -421,7 +410,7 @@ async def test_what_is_computed_of_its_key_alone_stays(
 
 
 async def test_the_memory_is_bounded_and_keeps_what_is_used(
-    world: World, clock: SteppingClock
+    world: World, clock: SteppedClock
 ) -> None:
     fresh = remember(world, clock, capacity=100)
     for number in range(1000):
@@ -495,7 +484,7 @@ async def test_what_was_read_before_an_account_was_forgotten_is_not_remembered(
 async def test_the_background_poll_sees_a_change_and_outlives_an_outage(
     world: World,
 ) -> None:
-    class RealClock(SteppingClock):
+    class RealClock(SteppedClock):
         def monotonic(self) -> float:
             return asyncio.get_running_loop().time()
 
@@ -517,7 +506,7 @@ async def test_the_background_poll_sees_a_change_and_outlives_an_outage(
 
 
 async def test_a_database_that_never_answers_counts_as_away(
-    clock: SteppingClock, monkeypatch: pytest.MonkeyPatch
+    clock: SteppedClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Silent(World):
         async def generations(
@@ -559,7 +548,7 @@ class SlowDirectory:
 
 async def test_closing_waits_for_the_read_that_is_on_its_way() -> None:
     directory = SlowDirectory()
-    freshness = remember(directory, SteppingClock())
+    freshness = remember(directory, SteppedClock())
     await freshness.start()
     await directory.asked.wait()
     closing = asyncio.create_task(freshness.close())
@@ -572,7 +561,7 @@ async def test_closing_waits_for_the_read_that_is_on_its_way() -> None:
 
 async def test_closing_gives_a_read_up_that_never_ends() -> None:
     directory = SlowDirectory()
-    freshness = remember(directory, SteppingClock())
+    freshness = remember(directory, SteppedClock())
     await freshness.start()
     await directory.asked.wait()
     async with asyncio.timeout(2 * TRUST_SECONDS):

@@ -12,11 +12,11 @@ from broker.stores.directory import kinds
 from broker.stores.directory.freshness import Freshness, telling_siblings
 from broker.stores.directory.readings import PEOPLE, REVOKED
 from broker.stores.errors import StoreUnavailableError
+from tests.support.clocks import SteppedClock
 from tests.support.waiting import until
 from tests.unit.stores.directory.test_freshness import (
     ACCOUNT,
     OTHER,
-    SteppingClock,
     World,
     recall,
     remember,
@@ -30,7 +30,7 @@ class Sibling:
     """A worker, and the database as it sees it."""
 
     def __init__(self) -> None:
-        self.world, self.clock = World(), SteppingClock()
+        self.world, self.clock = World(), SteppedClock()
         self.memory: Freshness = remember(self.world, self.clock)
 
     def has_read(self, number: int) -> bool:

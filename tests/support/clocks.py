@@ -1,0 +1,42 @@
+"""Clocks that tests move on by hand."""
+
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+
+
+class SteppedClock:
+    """Stands still until it is moved."""
+
+    def __init__(self, start: datetime | None = None) -> None:
+        self._start = start or datetime.now(UTC)
+        self.seconds = 0.0
+
+    def now(self) -> datetime:
+        return self._start + timedelta(seconds=self.seconds)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def move(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+class MovableClock:
+    """The time of day, some way ahead."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+        self._stopped: datetime | None = None
+
+    def now(self) -> datetime:
+        return (self._stopped or datetime.now(UTC)) + self.ahead
+
+    def monotonic(self) -> float:
+        return monotonic() + self.ahead.total_seconds()
+
+    def stop(self) -> None:
+        """Stand still until it is moved: limits count calls of the same second."""
+        self._stopped = datetime.now(UTC)
+
+    def move(self, seconds: float) -> None:
+        self.ahead += timedelta(seconds=seconds)
