@@ -29,14 +29,14 @@ from broker.model.roles_anywhere import (
     rolesanywhere_arn,
 )
 from broker.policy import PolicyKind
-from broker.protocols.x509 import (
+from broker.protocols.x509.attributes import (
     DEFAULT_MAPPINGS,
     SAN_SPECIFIERS,
     SPECIFIERS,
-    CertificateRejected,
-    parse_anchors,
-    parse_revocation_lists,
 )
+from broker.protocols.x509.chain import parse_anchors
+from broker.protocols.x509.errors import CertificateRejected
+from broker.protocols.x509.revocation import parse_revocation_lists
 from broker.runtime.entropy import random_bytes
 from broker.runtime.offload import offload_long
 from broker.stores.directory.kind import Entity

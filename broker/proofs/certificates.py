@@ -13,6 +13,7 @@ import re
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -52,23 +53,29 @@ from broker.protocols.sigv4 import (
     verify_scope,
     verify_time,
 )
-from broker.protocols.x509 import (
-    CERTIFICATE_HEADER,
-    CHAIN_HEADER,
-    Anchors,
-    CertificateRejected,
-    PresentedCertificates,
-    RevocationList,
-    VerifiedChain,
+from broker.protocols.x509.attributes import (
     describe,
     find_common_name,
-    find_issued,
-    parse_anchors,
-    parse_presented,
-    parse_revocation_lists,
     read_attributes,
     serial_number,
+)
+from broker.protocols.x509.chain import (
+    Anchors,
+    VerifiedChain,
+    find_issued,
+    parse_anchors,
     verify_chain,
+)
+from broker.protocols.x509.errors import CertificateRejected
+from broker.protocols.x509.presented import (
+    CERTIFICATE_HEADER,
+    CHAIN_HEADER,
+    PresentedCertificates,
+    parse_presented,
+)
+from broker.protocols.x509.revocation import (
+    RevocationList,
+    parse_revocation_lists,
     verify_not_revoked,
 )
 from broker.runtime.bounded import BoundedCache
@@ -93,12 +100,19 @@ _ERRORS = {
 }
 
 
-class ValidatedPath(Struct, frozen=True, kw_only=True):
-    """What a request presented, and the path that leads from it to a trust anchor."""
+class ValidatedPath(Struct, kw_only=True):
+    """What a request presented, and the path that leads from it to a trust anchor.
+
+    ``described`` is what the certificate says of itself, and ``identity`` whom it
+    proves, in the terms of ``profile``.
+    """
 
     presented: PresentedCertificates
     anchors: Anchors
     chain: VerifiedChain
+    described: Mapping[str, str]
+    profile: CertificateProfile | None = None
+    identity: FederatedIdentity | None = None
 
 
 class ValidatedPaths:
@@ -118,7 +132,9 @@ class ValidatedPaths:
     ) -> ValidatedPath | None:
         """The path of certificates that were presented before."""
         path = self._paths.get(presented)
-        if path is None or path.anchors is not anchors or not path.chain.holds_at(now):
+        if path is None or path.anchors is not anchors:
+            return None
+        if not path.chain.begins_at <= now <= path.chain.ends_at:
             return None
         self._paths.move_to_end(presented)
         return path
@@ -164,10 +180,9 @@ class CertificateScheme:
             )
         details: dict[str, object] = {}
         try:
-            chain = await self._verify(request, anchor, signed, text, details)
+            path = await self._verify(request, anchor, signed, text, details)
             profile = await self._require_profile(params["profileArn"], anchor)
-            identity = _identity_of(chain, anchor, profile)
-            _require_tags(identity, params["roleArn"])
+            identity = _identify(path, anchor, profile, params["roleArn"])
         except CertificateRejected as error:
             refusal = InvalidIdentityToken(error.message, detail=error.detail)
             raise _refused(refusal, anchor, details) from error
@@ -203,7 +218,7 @@ class CertificateScheme:
         signed: SignedRequest,
         text: bytes,
         details: dict[str, object],
-    ) -> VerifiedChain:
+    ) -> ValidatedPath:
         """The path; ``details`` gets what the certificate says of itself."""
         headers, _ = collect_headers(request.raw.headers)
         anchors = await self._anchors(anchor)
@@ -211,7 +226,8 @@ class CertificateScheme:
         path = self._paths.find(digest, anchors, request.now)
         presented = path.presented if path else parse_presented(headers, anchors)
         leaf = presented.unverified_leaf
-        details["certificate"] = describe(leaf)
+        described = path.described if path else describe(leaf)
+        details["certificate"] = described
         if not anchor.enabled:
             raise CertificateRejected(
                 "Untrusted certificate. Insufficient certificate",
@@ -227,10 +243,12 @@ class CertificateScheme:
             chain = await offload(
                 lambda: verify_chain(leaf, issued, anchors, request.now), proved=False
             )
-            path = ValidatedPath(presented=presented, anchors=anchors, chain=chain)
+            path = ValidatedPath(
+                presented=presented, anchors=anchors, chain=chain, described=described
+            )
             self._paths.add(digest, path)
         verify_not_revoked(path.chain, await self._lists(anchor), request.now)
-        return path.chain
+        return path
 
     async def _anchors(self, anchor: TrustAnchor) -> Anchors:
         async def load() -> Anchors:
@@ -285,6 +303,18 @@ def _digest(headers: Mapping[bytes, bytes]) -> bytes:
     return hashlib.sha256(b"%d %b%b" % (len(leaf), leaf, chain)).digest()
 
 
+def _identify(
+    path: ValidatedPath, anchor: TrustAnchor, profile: CertificateProfile, role: str
+) -> FederatedIdentity:
+    """Whom a path proves; read from the certificate once for a profile's state."""
+    identity = path.identity
+    if identity is None or path.profile is not profile:
+        identity = _identity_of(path.chain, anchor, profile)
+        _require_tags(identity, role)
+        path.identity, path.profile = identity, profile
+    return identity
+
+
 def _identity_of(
     chain: VerifiedChain, anchor: TrustAnchor, profile: CertificateProfile
 ) -> FederatedIdentity:
@@ -311,9 +341,7 @@ def _identity_of(
         session_name=serial_number(leaf),
         tags=read_attributes(leaf, profile.attribute_mappings),
         source_identity=common_name,
-        session_ends_at=min(
-            certificate.not_valid_after_utc for certificate in chain.certificates
-        ),
+        session_ends_at=chain.ends_at,
         context={
             "aws:sourcearn": (anchor.arn,),
             "aws:sourceaccount": (anchor.account,),
@@ -358,6 +386,7 @@ def _refused(
     )
 
 
+@lru_cache(1024)
 def _parse_arn(text: str, kind: str) -> tuple[AccountId, str]:
     try:
         arn = Arn.parse(text)

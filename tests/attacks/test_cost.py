@@ -26,7 +26,7 @@ from broker.edges.doors import DOORS
 from broker.proofs import upstream_client
 from broker.protocols.oidc.discovery import parse_discovery
 from broker.protocols.oidc.jwks import parse_jwks
-from broker.protocols.x509 import verify_chain
+from broker.protocols.x509.chain import verify_chain
 from tests.scenarios.installation import Installation
 from tests.support.axes import (
     AXES,

@@ -18,7 +18,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from cryptography import x509
 
-from broker.protocols.x509 import CHAIN_MAX
+from broker.protocols.x509.chain import CHAIN_MAX
 from tests.scenarios.installation import READER, Installation
 from tests.support import saml_idp
 from tests.support.broker import ACCOUNT, REGION, Key

@@ -29,7 +29,7 @@ from broker.kinds.template.section import AccountReading, AccountWork, Members, 
 from broker.kinds.template.yaml_text import TemplateError, at_place
 from broker.model.roles_anywhere import CertificateList, CertificateProfile, TrustAnchor
 from broker.policy import PolicyKind
-from broker.protocols.x509 import DEFAULT_MAPPINGS
+from broker.protocols.x509.attributes import DEFAULT_MAPPINGS
 from broker.stores.directory.kinds import TRUST_ANCHOR
 from broker.stores.directory.port import DirectoryReader
 

@@ -82,23 +82,29 @@ class Anchors(Struct, frozen=True, kw_only=True):
 
 
 class VerifiedChain(Struct, frozen=True, kw_only=True):
-    """A validated path, the end entity first and an anchor last."""
+    """A validated path, the end entity first and an anchor last.
+
+    From ``begins_at`` to ``ends_at`` all its certificates are valid; the rest holds at
+    any time.
+    """
 
     certificates: tuple[x509.Certificate, ...]
+    begins_at: datetime
+    ends_at: datetime
+
+    @classmethod
+    def of(cls, *certificates: x509.Certificate) -> "VerifiedChain":
+        """The path of certificates that were validated."""
+        return cls(
+            certificates=certificates,
+            begins_at=max(entry.not_valid_before_utc for entry in certificates),
+            ends_at=min(entry.not_valid_after_utc for entry in certificates),
+        )
 
     @property
     def leaf(self) -> x509.Certificate:
         """The end entity's certificate."""
         return self.certificates[0]
-
-    def holds_at(self, moment: datetime) -> bool:
-        """Whether all its certificates are valid then; the rest holds at any time."""
-        return all(
-            certificate.not_valid_before_utc
-            <= moment
-            <= certificate.not_valid_after_utc
-            for certificate in self.certificates
-        )
 
 
 def parse_anchors(pem: str) -> Anchors:
@@ -227,7 +233,7 @@ def _verify(
             f"no valid path leads from the certificate to the trust anchor: {error}",
         ) from error
     _require_known_constraints(leaf, verified.chain[1:])
-    return VerifiedChain(certificates=tuple(verified.chain))
+    return VerifiedChain.of(*verified.chain)
 
 
 def require_sound_key(certificate: x509.Certificate) -> None:

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from broker.proofs.certificates import ValidatedPath, ValidatedPaths
-from broker.protocols.x509 import Anchors, parse_anchors, parse_presented, verify_chain
+from broker.protocols.x509.chain import Anchors, parse_anchors, verify_chain
+from broker.protocols.x509.presented import parse_presented
 from tests.support.certificates import Issued, issue
 
 NOW = datetime.now(UTC)
@@ -26,7 +27,9 @@ def validated(leaf: Issued, anchors: Anchors) -> ValidatedPath:
     view = {b"x-amz-x509": base64.b64encode(leaf.der)}
     presented = parse_presented(view, anchors)
     chain = verify_chain(presented.unverified_leaf, (), anchors, NOW)
-    return ValidatedPath(presented=presented, anchors=anchors, chain=chain)
+    return ValidatedPath(
+        presented=presented, anchors=anchors, chain=chain, described={}
+    )
 
 
 def test_a_path_counts_for_what_was_presented(root: Issued, anchors: Anchors) -> None:

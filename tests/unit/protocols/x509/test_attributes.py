@@ -4,12 +4,12 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from broker.protocols.x509 import (
+from broker.protocols.x509.attributes import (
     DEFAULT_MAPPINGS,
-    CertificateRejected,
     find_common_name,
     read_attributes,
 )
+from broker.protocols.x509.errors import CertificateRejected
 from tests.support.certificates import issue, name_of
 from tests.support.rows import rows
 

@@ -11,15 +11,16 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from broker.protocols.x509 import (
+from broker.protocols.x509.chain import (
     CHAIN_MAX,
-    CertificateRejected,
+    FORGED_MAX,
+    NAMESAKES_MAX,
     find_issued,
     parse_anchors,
-    parse_presented,
     verify_chain,
 )
-from broker.protocols.x509.chain import FORGED_MAX, NAMESAKES_MAX
+from broker.protocols.x509.errors import CertificateRejected
+from broker.protocols.x509.presented import parse_presented
 from tests.support.bad_certificates import BAD
 from tests.support.certificates import (
     X400_NAME,

@@ -7,8 +7,9 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 
-from broker.protocols.x509 import CertificateRejected, parse_anchors, parse_presented
-from broker.protocols.x509.presented import PARTS_MAX
+from broker.protocols.x509.chain import parse_anchors
+from broker.protocols.x509.errors import CertificateRejected
+from broker.protocols.x509.presented import PARTS_MAX, parse_presented
 from tests.support.certificates import (
     Issued,
     elliptic_key,

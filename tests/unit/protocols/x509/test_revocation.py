@@ -9,22 +9,20 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from broker.protocols.x509 import (
-    CertificateRejected,
-    VerifiedChain,
+from broker.protocols.x509.chain import VerifiedChain
+from broker.protocols.x509.errors import CertificateRejected
+from broker.protocols.x509.revocation import (
+    LIST_BYTES_MAX,
     parse_revocation_lists,
     verify_not_revoked,
 )
-from broker.protocols.x509.revocation import LIST_BYTES_MAX
 from tests.support.certificates import Issued, issue, usage
 
 NOW = datetime.now(UTC)
 ROOT = issue("Corp Root", is_authority=True)
 MACHINES = ROOT.authority("Corp Machines")
 LEAF = MACHINES.issue("web-1")
-CHAIN = VerifiedChain(
-    certificates=tuple(issued.certificate for issued in (LEAF, MACHINES, ROOT))
-)
+CHAIN = VerifiedChain.of(*(issued.certificate for issued in (LEAF, MACHINES, ROOT)))
 
 
 def builder() -> x509.CertificateRevocationListBuilder:
@@ -106,7 +104,7 @@ def test_a_list_that_does_not_count_lets_nothing_pass() -> None:
 def test_an_issuer_must_be_allowed_to_sign_lists(uses: str) -> None:
     silent = issue("Silent", is_authority=True, uses=usage(*uses.split()))
     leaf = silent.issue("web-1")
-    chain = VerifiedChain(certificates=(leaf.certificate, silent.certificate))
+    chain = VerifiedChain.of(leaf.certificate, silent.certificate)
     assert "not signed by it" in judge(silent.revoke(), chain=chain)
 
 
