@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 from broker.errors import PackedPolicyTooLarge
 from broker.model.session import SessionPolicies
@@ -9,9 +10,9 @@ from broker.model.session import SessionPolicies
 PACKED_BYTES = 2048
 """One hundred per cent."""
 
-_LEVEL = 6
-_WINDOW_BITS = -15
-_MEMORY_LEVEL = 8
+_DEFLATE = 6, zlib.DEFLATED, -15, 8
+"""Level, method, bits of the window (raw), memory level."""
+
 _PLAIN_BYTES_MAX = 1_000_000
 
 
@@ -33,18 +34,21 @@ def packed_policy_size(
     per_cent = _per_cent((*texts, *tag_texts))
     if per_cent > 100:  # noqa: PLR2004  # per cent
         of_tags = _per_cent(tag_texts) if texts else per_cent
-        if of_tags > 100:  # noqa: PLR2004  # per cent
-            raise PackedPolicyTooLarge(
-                f"Packed size of session tags consumes {of_tags}% of allotted space."
-            )
         raise PackedPolicyTooLarge(
-            f"Packed policy consumes {per_cent}% of allotted space"
+            f"Packed size of session tags consumes {of_tags}% of allotted space."
+            if of_tags > 100  # noqa: PLR2004  # per cent
+            else f"Packed policy consumes {per_cent}% of allotted space"
         )
     return per_cent
 
 
 def _per_cent(texts: Iterable[str]) -> int:
     plain = "\0".join(texts).encode("utf-8", "surrogatepass")[:_PLAIN_BYTES_MAX]
-    deflater = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW_BITS, _MEMORY_LEVEL)
-    size = len(deflater.compress(plain)) + len(deflater.flush())
-    return -(-100 * size // PACKED_BYTES)
+    deflate = _deflate if len(plain) <= PACKED_BYTES else _deflate.__wrapped__
+    return -(-100 * deflate(plain) // PACKED_BYTES)
+
+
+@lru_cache(512)  # a machine's tags and a program's policy are the same each time
+def _deflate(plain: bytes) -> int:
+    deflater = zlib.compressobj(*_DEFLATE)
+    return len(deflater.compress(plain)) + len(deflater.flush())

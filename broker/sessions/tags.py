@@ -13,8 +13,7 @@ from broker.model.session import Session
 from broker.model.tag_text import KEY_LENGTH_MAX, VALUE_LENGTH_MAX, has_tag_alphabet
 
 SESSION_TAGS_MAX = 50
-_KEY_PATTERN = r"[\p{L}\p{Z}\p{N}_.:/=+\-@]+"
-_VALUE_PATTERN = r"[\p{L}\p{Z}\p{N}_.:/=+\-@]*"
+_PATTERN = r"[\p{L}\p{Z}\p{N}_.:/=+\-@]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +50,9 @@ def require_session_tags(
     _require_count(len(values), "tags")
     _require_count(len(transitive_keys), "transitiveTagKeys")
     for position, (key, value) in enumerate(values, 1):
-        _require_text(
-            key, f"tags.{position}.member.key", _KEY_PATTERN, 1, KEY_LENGTH_MAX
-        )
-        _require_text(
-            value, f"tags.{position}.member.value", _VALUE_PATTERN, 0, VALUE_LENGTH_MAX
-        )
+        place = f"tags.{position}.member"
+        _require_text(key, f"{place}.key", "+", 1, KEY_LENGTH_MAX)
+        _require_text(value, f"{place}.value", "*", 0, VALUE_LENGTH_MAX)
         if key.lower().startswith("aws:"):
             raise InvalidParameterValue(
                 "Tag keys that begin with aws: are reserved for system use."
@@ -119,14 +115,14 @@ def _require_count(count: int, member: str) -> None:
 
 
 def _require_text(
-    text: str, member: str, pattern: str, shortest: int, longest: int
+    text: str, member: str, repeats: str, shortest: int, longest: int
 ) -> None:
     if len(text) < shortest:
         broken = f"Member must have length greater than or equal to {shortest}"
     elif len(text) > longest:
         broken = f"Member must have length less than or equal to {longest}"
     elif not has_tag_alphabet(text):
-        broken = f"Member must satisfy regular expression pattern: {pattern}"
+        broken = f"Member must satisfy regular expression pattern: {_PATTERN}{repeats}"
     else:
         return
     raise ValidationError(

@@ -11,6 +11,7 @@ Source: MinIO, "AssumeRoleWithLDAPIdentity".
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from broker.actions.action import Action, Call, Proof
@@ -34,7 +35,11 @@ def identity_tags(identity: FederatedIdentity) -> SessionTags:
     """The tags that an identity provider passes, held to the rules of all tags."""
     if not identity.tags and not identity.transitive_keys:
         return NO_TAGS
-    return require_session_tags(identity.tags.items(), identity.transitive_keys)
+    return _session_tags(tuple(identity.tags.items()), identity.transitive_keys)
+
+
+_session_tags = lru_cache(256)(require_session_tags)
+"""A call asks twice, and a machine's certificate says the same each time."""
 
 
 async def mint_federated(
