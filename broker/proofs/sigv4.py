@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from hmac import HMAC
-from typing import Protocol
 
 from msgspec import Struct
 
@@ -24,8 +23,8 @@ from broker.errors import (
 )
 from broker.model.request import Params, RawRequest, RequestContext
 from broker.model.secret import Secret
-from broker.model.session import Caller
 from broker.proofs.endpoints import Endpoints
+from broker.proofs.long_term import LongTermKeys, ResolvedKey
 from broker.proofs.scheme import ProofResult, Read
 from broker.protocols.sigv4 import (
     STRICT,
@@ -42,6 +41,7 @@ from broker.protocols.sigv4 import (
 )
 from broker.runtime.batches import NEXT_TURN
 from broker.runtime.bounded import BoundedCache
+from broker.sessions.resolve import ResolvedSession, Resolver
 
 SIGNING_KEYS_MAX = 4096
 """How many derived keys a worker remembers; about 400 bytes each."""
@@ -62,37 +62,8 @@ _ERRORS: Mapping[SignatureReason, type[BrokerError]] = {
 }
 
 
-class LiveKey(Protocol):
-    """What the resolvers find."""
-
-    @property
-    def secret(self) -> Secret: ...  # noqa: D102  # the names say it
-    @property
-    def caller(self) -> Caller: ...  # noqa: D102
-
-
-class LongTermResolver(Protocol):
-    """Looks long-term access keys up; ``LongTermKeys`` is one."""
-
-    async def resolve(self, access_key_id: str) -> LiveKey:
-        """The live key, or the wire error that refuses it."""
-        ...
-
-
-class SessionResolver(Protocol):
-    """Looks sessions up; ``broker.sessions.resolve.Resolver`` is one."""
-
-    async def resolve(
-        self, access_key_id: str, session_token: str, now: datetime
-    ) -> LiveKey:
-        """The live session, or the wire error that refuses it."""
-        ...
-
-    async def find_secret(
-        self, access_key_id: str, session_token: str, now: datetime
-    ) -> Secret | None:
-        """What a session signs with, be it over; None if the token proves none."""
-        ...
+LiveKey = ResolvedKey | ResolvedSession
+"""What the resolvers find: who calls, and the secret that signs with it."""
 
 
 class SigningKeys:
@@ -159,8 +130,8 @@ class SignatureScheme:
 
     def __init__(
         self,
-        long_term: LongTermResolver,
-        sessions: SessionResolver,
+        long_term: LongTermKeys,
+        sessions: Resolver,
         endpoints: Endpoints,
         *,
         signing_keys: SigningKeys | None = None,
