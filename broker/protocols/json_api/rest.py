@@ -20,7 +20,7 @@ from broker.protocols.json_api.documents import (
     wire_name,
 )
 from broker.protocols.shapes.constraints import Wording
-from broker.protocols.shapes.documents import dump, to_document
+from broker.protocols.shapes.documents import Results
 from broker.protocols.shapes.members import Members, Read, compile_members, read_members
 from broker.protocols.shapes.model import (
     HttpModel,
@@ -67,6 +67,7 @@ class RestService:
         self.faults: Mapping[str, JsonFault] = declared_faults(model["shapes"])
         self._model = model
         self._routes = _routes(model)
+        self.render = Results(model).render
         self._readers: dict[str, RestReader] = {}
 
     @property
@@ -127,14 +128,6 @@ class RestService:
     def status(self, operation: str) -> int:
         """The status of a success."""
         return _http(self._model, operation).get("responseCode", _OK)
-
-    def render(self, operation: str, result: Mapping[str, object]) -> bytes:
-        """A result as the body of an answer; empty when there is no output."""
-        output = self._model["operations"][operation].get("output")
-        if output is None:
-            return b""
-        document = to_document(self._model["shapes"], output["shape"], result)
-        return dump(document) if isinstance(document, dict) else b""
 
     def _compile(self, operation: str) -> RestReader:
         reference = self._model["operations"][operation].get("input")

@@ -13,7 +13,7 @@ from broker.protocols.json_api.documents import (
     wire_name,
 )
 from broker.protocols.shapes.constraints import Wording
-from broker.protocols.shapes.documents import dump, to_document
+from broker.protocols.shapes.documents import Results
 from broker.protocols.shapes.members import compile_members, read_members
 from broker.protocols.shapes.model import ServiceModel
 from broker.protocols.shapes.violations import InputReason, InputRejected, Violations
@@ -29,6 +29,7 @@ class TargetService:
         self.faults: Mapping[str, JsonFault] = declared_faults(model["shapes"])
         self._prefix = f"{model['metadata'].get('targetPrefix', '')}."
         self._model = model
+        self.render = Results(model).render
         self._readers: dict[str, DocumentReader] = {}
 
     def is_named(self, target: str) -> bool:
@@ -52,14 +53,6 @@ class TargetService:
         if reader is None:
             reader = self._readers[operation] = self._compile(operation)
         return reader
-
-    def render(self, operation: str, result: Mapping[str, object]) -> bytes:
-        """A result as the body of an answer."""
-        output = self._model["operations"][operation].get("output")
-        if output is None:
-            return b""
-        document = to_document(self._model["shapes"], output["shape"], result)
-        return dump(document) if isinstance(document, dict) else b""
 
     def _compile(self, operation: str) -> DocumentReader:
         reference = self._model["operations"][operation].get("input")

@@ -15,7 +15,7 @@ from broker.protocols.query.call import QueryCall
 from broker.protocols.query.reader import Reader, compile_reader
 from broker.protocols.query.renderer import Renderer, compile_renderer
 from broker.protocols.shapes.constraints import Wording
-from broker.protocols.shapes.documents import dump, to_document
+from broker.protocols.shapes.documents import compile_writer, dump
 from broker.protocols.shapes.model import OperationModel, ServiceModel, Shapes
 from broker.protocols.shapes.violations import InputReason, InputRejected
 
@@ -98,11 +98,12 @@ def compile_json_renderer(shapes: Shapes, operation: OperationModel) -> Renderer
     """The JSON renderer of one operation. A member that is None is left out."""
     name = operation["name"]
     output = operation.get("output")
+    write = output and compile_writer(shapes, output["shape"])
 
     def render(result: Mapping[str, object], request_id: str) -> bytes:
         response: dict[str, object] = {}
-        if output is not None:
-            response[f"{name}Result"] = to_document(shapes, output["shape"], result)
+        if write is not None:
+            response[f"{name}Result"] = write(result)
         response["ResponseMetadata"] = {"RequestId": request_id}
         return dump({f"{name}Response": response})
 

@@ -6,16 +6,21 @@ unless their shape says otherwise.
 
 import json
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import cast
+from functools import partial
+from typing import Any
 
-from broker.protocols.shapes.model import ShapeModel, Shapes
+from broker.protocols.shapes.model import ServiceModel, ShapeModel, Shapes
+
+Write = Callable[[Any], Any]
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def dump(document: Mapping[str, object]) -> bytes:
     """A document as compact JSON, ASCII only."""
-    return json.dumps(document, separators=(",", ":")).encode("ascii")
+    return _encode(document).encode("ascii")
 
 
 def refuse_unknown_members(
@@ -31,38 +36,56 @@ def refuse_unknown_members(
         raise LookupError(f"{name} has no member {', '.join(sorted(unknown))}")
 
 
-def to_document(shapes: Shapes, name: str, value: object) -> object:
-    """A value of a shape as JSON can hold it. A member that is None is left out.
+def compile_writer(shapes: Shapes, name: str) -> Write | None:
+    """What writes values of a shape as JSON can hold them; None where they do already.
 
-    Raises:
-        LookupError: it has a member that the shape does not know.
+    A member that is None is left out. It raises LookupError for a member that the
+    shape does not know.
     """
     shape = shapes[name]
     match shape["type"]:
         case "structure":
-            params = cast("Mapping[str, object]", value)
-            refuse_unknown_members(name, shape, params)
-            return {
-                reference.get("locationName", member): to_document(
-                    shapes, reference["shape"], params[member]
-                )
-                for member, reference in shape["members"].items()
-                if params.get(member) is not None
-            }
+            return _compile_structure(shapes, name)
         case "list":
-            element = shape["member"]["shape"]
-            elements = cast("list[object]", value)
-            return [to_document(shapes, element, item) for item in elements]
+            write = compile_writer(shapes, shape["member"]["shape"]) or _itself
+            return lambda value: [*map(write, value)]
         case "map":
-            target = shape["value"]["shape"]
-            entries = cast("Mapping[str, object]", value)
-            return {key: to_document(shapes, target, v) for key, v in entries.items()}
+            write = compile_writer(shapes, shape["value"]["shape"]) or _itself
+            return lambda value: {key: write(node) for key, node in value.items()}
         case "timestamp":
-            return _timestamp(shape, cast("datetime", value))
+            return partial(_timestamp, shape)
         case "blob":
-            return b64encode(cast("bytes", value)).decode("ascii")
+            return lambda value: b64encode(value).decode("ascii")
         case _:
-            return value
+            return None
+
+
+def _compile_structure(shapes: Shapes, name: str) -> Write:
+    shape = shapes[name]
+    known = shape["members"].keys()
+    members = tuple(
+        (
+            member,
+            reference.get("locationName", member),
+            compile_writer(shapes, reference["shape"]),
+        )
+        for member, reference in shape["members"].items()
+    )
+
+    def write_structure(value: Mapping[str, object]) -> object:
+        if not value.keys() <= known:
+            refuse_unknown_members(name, shape, value)
+        return {
+            wire: node if write is None else write(node)
+            for member, wire, write in members
+            if (node := value.get(member)) is not None
+        }
+
+    return write_structure
+
+
+def _itself(value: object) -> object:
+    return value
 
 
 def _timestamp(shape: ShapeModel, moment: datetime) -> object:
@@ -71,3 +94,21 @@ def _timestamp(shape: ShapeModel, moment: datetime) -> object:
         return f"{text.removesuffix('+00:00')}Z"
     seconds = moment.timestamp()
     return int(seconds) if seconds.is_integer() else round(seconds, 3)
+
+
+class Results:
+    """A service's results as JSON bodies; each operation's writer is compiled once."""
+
+    def __init__(self, model: ServiceModel) -> None:
+        self._model = model
+        self._writers: dict[str, Write | None] = {}
+
+    def render(self, operation: str, result: Mapping[str, object]) -> bytes:
+        """A result as the body of an answer; empty when there is no output."""
+        if operation not in self._writers:
+            output = self._model["operations"][operation].get("output")
+            self._writers[operation] = output and compile_writer(
+                self._model["shapes"], output["shape"]
+            )
+        write = self._writers[operation]
+        return b"" if write is None else dump(write(result))
