@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
 from functools import partial
 
-from starlette.applications import Starlette
+from fastapi import FastAPI
 
 from broker.actions.models import load_rest_service, load_target_service
 from broker.actions.signin.begin_limits import BeginLimits
@@ -24,7 +24,7 @@ from broker.edges.api import QUERY_BYTES_MAX, AnyEndpoint, ApiEndpoint
 from broker.edges.asgi import App, Receive, Scope, Send, respond
 from broker.edges.doors import Doors
 from broker.edges.edge import AllowedHosts, Edge, Route, host_name
-from broker.edges.health import health_routes, metrics_route
+from broker.edges.health import health_routes, metrics_routes
 from broker.edges.proxies import TrustedProxies
 from broker.edges.query_api import QueryApi
 from broker.edges.refusals import answer_refusal, identify_client, other_service
@@ -279,26 +279,37 @@ def _roles_anywhere(services: Services, paths: Iterable[str]) -> dict[str, AnyEn
     return dict.fromkeys(paths, endpoint)
 
 
-def _pages(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
-    return Starlette(
+def _pages(services: Services, sign_in_links: tuple[SignInLink, ...]) -> FastAPI:
+    pages = FastAPI(
         routes=[
-            *console_routes(console_deps(services, sign_in_links), ADMINISTRATION),
-            *documentation.documentation_routes(),
-            *health_routes(
-                services.freshness,
-                services.stores.cache,
-                services.stores.ledger,
-                stale_seconds=services.settings.stale_seconds,
-            ),
-            metrics_route(
-                services.metrics,
-                services.freshness,
-                services.stores.cache,
-                allowed=services.settings.metrics_allow,
-                stale_seconds=services.settings.stale_seconds,
-            ),
-        ]
+            *console_routes(
+                console_deps(services, sign_in_links),
+                ADMINISTRATION,
+            )
+        ],
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
     )
+    pages.include_router(documentation.documentation_routes())
+    pages.include_router(
+        health_routes(
+            services.freshness,
+            services.stores.cache,
+            services.stores.ledger,
+            stale_seconds=services.settings.stale_seconds,
+        )
+    )
+    pages.include_router(
+        metrics_routes(
+            services.metrics,
+            services.freshness,
+            services.stores.cache,
+            allowed=services.settings.metrics_allow,
+            stale_seconds=services.settings.stale_seconds,
+        )
+    )
+    return pages
 
 
 def console_deps(

@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from importlib.resources import files
 from urllib.parse import parse_qs, urlencode
 
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
 
 from broker.console.client_settings import client_variables
 from broker.demo.oidc_signer import OidcSigner
@@ -104,27 +102,28 @@ class _Pages:
     def __init__(self, idp: DemoIdp) -> None:
         self._idp = idp
 
-    def routes(self) -> App:
-        return Starlette(
-            routes=[
-                Route("/", self.home),
-                Route("/saml/metadata", self.metadata),
-                Route("/saml/sso", self.sso),
-                Route("/saml/sso", self.sso_by_form, methods=["POST"]),
-                Route("/saml/sign-in/{key}", self.sign_in),
-                Route("/saml/response/{key}", self.response),
-                Route("/token/{key}.txt", self.token_text),
-                Route("/token/{key}", self.token),
-                Route("/.well-known/openid-configuration", self.discovery),
-                Route("/jwks", self.jwks),
-                Route("/portal", self.portal),
-                Route("/portal", self.open_console, methods=["POST"]),
-                Route("/static/demo.css", self.style),
-                Route("/static/demo.js", self.script),
-            ]
-        )
+    def routes(self) -> FastAPI:
+        app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+        for path, handler in (
+            ("/", self.home),
+            ("/saml/metadata", self.metadata),
+            ("/saml/sso", self.sso),
+            ("/saml/sign-in/{key}", self.sign_in),
+            ("/saml/response/{key}", self.response),
+            ("/token/{key}.txt", self.token_text),
+            ("/token/{key}", self.token),
+            ("/.well-known/openid-configuration", self.discovery),
+            ("/jwks", self.jwks),
+            ("/portal", self.portal),
+            ("/static/demo.css", self.style),
+            ("/static/demo.js", self.script),
+        ):
+            app.get(path, response_model=None)(handler)
+        app.post("/saml/sso", response_model=None)(self.sso_by_form)
+        app.post("/portal", response_model=None)(self.open_console)
+        return app
 
-    def home(self, _request: Request) -> Response:
+    def home(self) -> Response:
         return self._page(
             "home.html",
             people=PEOPLE,
@@ -135,7 +134,7 @@ class _Pages:
             password_file=PASSWORD_FILE,
         )
 
-    def metadata(self, _request: Request) -> Response:
+    def metadata(self) -> Response:
         return Response(
             self._idp.saml.metadata(), media_type="application/samlmetadata+xml"
         )
@@ -144,7 +143,7 @@ class _Pages:
         """An AuthnRequest by HTTP-Redirect."""
         query = request.query_params
         if "SAMLRequest" not in query:
-            return self.home(request)
+            return self.home()
         return self._choose_person(query, deflated=True)
 
     async def sso_by_form(self, request: Request) -> Response:
@@ -168,15 +167,18 @@ class _Pages:
         }
         return self._page("choose_person.html", people=PEOPLE, query=urlencode(query))
 
-    def sign_in(self, request: Request) -> Response:
-        person = find_person(request.path_params["key"])
+    def sign_in(
+        self,
+        key: str,
+        relay_state: str = "",
+        request_id: str = "",
+        consumer_url: str = "",
+    ) -> Response:
+        person = find_person(key)
         if person is None:
             return self._missing()
-        query = request.query_params
-        relay_state = query.get("relay_state", "")
         details = AuthnRequestDetails(self._idp.acs, relay_state=relay_state)
-        if request_id := query.get("request_id", ""):
-            consumer_url = query.get("consumer_url", "")
+        if request_id:
             try:
                 details = check(
                     AuthnRequestDetails(consumer_url, request_id, relay_state),
@@ -192,36 +194,36 @@ class _Pages:
             relay_state=relay_state,
         )
 
-    def response(self, request: Request) -> Response:
+    def response(self, key: str) -> Response:
         """For programs: the bare ``SAMLResponse`` parameter."""
-        person = find_person(request.path_params["key"])
+        person = find_person(key)
         if person is None:
             return self._missing()
         return _text(
             self._idp.saml_response(person, AuthnRequestDetails(self._idp.acs))
         )
 
-    def token(self, request: Request) -> Response:
-        workload = find_workload(request.path_params["key"])
+    def token(self, key: str) -> Response:
+        workload = find_workload(key)
         if workload is None:
             return self._missing()
         return self._page(
             "token.html", workload=workload, token=self._idp.id_token(workload)
         )
 
-    def token_text(self, request: Request) -> Response:
-        workload = find_workload(request.path_params["key"])
+    def token_text(self, key: str) -> Response:
+        workload = find_workload(key)
         if workload is None:
             return self._missing()
         return _text(self._idp.id_token(workload))
 
-    def discovery(self, _request: Request) -> Response:
+    def discovery(self) -> Response:
         return JSONResponse(self._idp.oidc.discovery())
 
-    def jwks(self, _request: Request) -> Response:
+    def jwks(self) -> Response:
         return JSONResponse(self._idp.oidc.jwks())
 
-    def portal(self, _request: Request) -> Response:
+    def portal(self) -> Response:
         return self._page("portal.html", people=PEOPLE, login_url="", chosen=None)
 
     async def open_console(self, request: Request) -> Response:
@@ -236,10 +238,10 @@ class _Pages:
             "portal.html", people=PEOPLE, login_url=login_url, chosen=person
         )
 
-    def style(self, _request: Request) -> Response:
+    def style(self) -> Response:
         return Response(_STYLE, media_type="text/css")
 
-    def script(self, _request: Request) -> Response:
+    def script(self) -> Response:
         return Response(_SCRIPT, media_type="text/javascript")
 
     def _missing(self) -> Response:

@@ -6,10 +6,9 @@ an installation made from sources without building them says so.
 
 from pathlib import Path
 
+from fastapi import APIRouter
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
@@ -56,11 +55,14 @@ def find_start(site: Path = SITE) -> str:
     return START if (site / "index.html").exists() else ""
 
 
-def documentation_routes(site: Path = SITE) -> list[BaseRoute]:
+def documentation_routes(site: Path = SITE) -> APIRouter:
     """``/docs`` and everything below."""
+    router = APIRouter()
 
-    async def start(_request: Request) -> Response:
+    @router.get("/docs")
+    async def start() -> Response:
         # Relative: the scheme that clients see is the proxy's business.
         return RedirectResponse(START)
 
-    return [Route("/docs", start), Mount("/docs", _Site(site))]
+    router.mount("/docs", _Site(site))
+    return router

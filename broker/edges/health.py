@@ -8,10 +8,9 @@ addresses.
 import ipaddress
 from collections.abc import Collection
 
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from broker.edges.metrics import Metrics
 from broker.stores.cache.port import Cache
@@ -27,13 +26,16 @@ _READY, _DEGRADED, _DOWN = "ready", "degraded", "unavailable"
 
 def health_routes(
     freshness: Freshness, cache: Cache, ledger: Ledger, *, stale_seconds: float
-) -> list[Route]:
+) -> APIRouter:
     """The two probes."""
+    router = APIRouter()
 
-    async def alive(_request: Request) -> Response:
-        return JSONResponse({"status": "alive"})
+    @router.get("/healthz")
+    async def alive() -> dict[str, str]:
+        return {"status": "alive"}
 
-    async def ready(_request: Request) -> Response:
+    @router.get("/readyz")
+    async def ready() -> JSONResponse:
         database = await _database_state(freshness, stale_seconds)
         # The ledger is in the same database: what one worker could not write, none can.
         is_writable = database == _READY and not ledger.is_behind
@@ -53,19 +55,21 @@ def health_routes(
             status_code=503 if overall == _DOWN else 200,
         )
 
-    return [Route("/healthz", alive), Route("/readyz", ready)]
+    return router
 
 
-def metrics_route(
+def metrics_routes(
     metrics: Metrics,
     freshness: Freshness,
     cache: Cache,
     *,
     allowed: Collection[Network],
     stale_seconds: float,
-) -> Route:
+) -> APIRouter:
     """``/metrics``, for loopback peers and the ``allowed`` networks."""
+    router = APIRouter()
 
+    @router.get("/metrics")
     async def exposition(request: Request) -> Response:
         if not _may_read(request, allowed):
             return Response("BROKER_METRICS_ALLOW does not name you.\n", 403)
@@ -76,7 +80,7 @@ def metrics_route(
         }
         return Response(metrics.exposition(up), media_type=CONTENT_TYPE_LATEST)
 
-    return Route("/metrics", exposition)
+    return router
 
 
 def _may_read(request: Request, allowed: Collection[Network]) -> bool:

@@ -6,8 +6,8 @@ from typing import Literal
 
 import pytest
 import pytest_asyncio
+from fastapi import FastAPI
 from playwright.async_api import Browser, expect
-from starlette.applications import Starlette
 
 from broker.edges.documentation import documentation_routes
 from tests.browser.test_accessibility import needs_axe, require_none, violations
@@ -26,7 +26,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def origin(site: Path) -> AsyncIterator[str]:
-    app = Starlette(routes=documentation_routes(site))
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    app.include_router(documentation_routes(site))
     port = find_free_port()
     async with serving_app(app, "127.0.0.1", port):
         yield f"http://127.0.0.1:{port}"

@@ -16,7 +16,7 @@ REPORT = (
     "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr));"
     "sys.argv[0] = 'broker'; from broker.cli.main import run; run()"
 )
-SERVES = {"starlette", "uvicorn", "botocore", "structlog", "broker.compose.services"}
+SERVES = {"fastapi", "uvicorn", "botocore", "structlog", "broker.compose.services"}
 STORES = {"sqlalchemy", "pydantic_settings", "cryptography"}
 CLIENT = {"httpx2", "jwt"}
 

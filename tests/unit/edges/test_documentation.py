@@ -3,14 +3,15 @@ from pathlib import Path
 
 import httpx2 as httpx
 import pytest
-from starlette.applications import Starlette
+from fastapi import FastAPI
 
 from broker.edges.documentation import documentation_routes, find_start
 from tests.support.rows import cases
 
 
 def client(site: Path) -> httpx.AsyncClient:
-    app = Starlette(routes=documentation_routes(site))
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    app.include_router(documentation_routes(site))
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="http://broker.example.com"
     )

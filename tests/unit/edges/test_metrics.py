@@ -4,11 +4,11 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
-from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from broker.edges.health import health_routes, metrics_route
+from broker.edges.health import health_routes, metrics_routes
 from broker.edges.metrics import Metrics
 from broker.stores.errors import StoreUnavailableError
 from tests.support.rows import cases, rows
@@ -119,13 +119,12 @@ def client() -> Client:
         allowed: str = "",
         proxies: tuple[str, ...] = (),
     ) -> closing[TestClient]:
+        app = FastAPI()
         stores = (freshness or Freshness(), cache or Cache())
+        app.include_router(health_routes(*stores, ledger or Ledger(), stale_seconds=60))
         networks = [ipaddress.ip_network(n) for n in allowed.split()]
-        app = Starlette(
-            routes=[
-                *health_routes(*stores, ledger or Ledger(), stale_seconds=60),
-                metrics_route(Metrics(), *stores, allowed=networks, stale_seconds=60),
-            ]
+        app.include_router(
+            metrics_routes(Metrics(), *stores, allowed=networks, stale_seconds=60)
         )
         return closing(TestClient(edge(app, (), proxies), client=(peer, 1)))
 
