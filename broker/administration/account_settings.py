@@ -51,7 +51,6 @@ _REGION = re.compile(r"[a-z0-9-]{1,64}")
 
 
 async def _page(visit: Visit) -> Response:
-    """``/console/settings``: a POST changes one setting."""
     if isinstance(done := await _BUTTONS.press(visit), Response):
         return done
     reader = PageReader(visit)
@@ -77,14 +76,12 @@ async def _page(visit: Visit) -> Response:
 
 
 async def _root_manager(visit: Visit) -> str:
-    """The account that may perform root tasks in this one."""
     fresh = visit.deps.fresh
     account = await fresh.find(ACCOUNT, visit.who.session.account)
     return "" if account is None else root_manager(account)
 
 
 async def _passwords(visit: Visit) -> Response:
-    """``/console/settings/passwords``: the form; a POST saves or deletes it."""
     if visit.posted:
         with visit.attempt():
             if visit.text("do") == "default":

@@ -47,7 +47,6 @@ class CredentialReportRow:
 
 
 async def _page(visit: Visit) -> Response:
-    """``/console/credential-report``: a POST generates it, GET shows the last."""
     if visit.posted:
         with visit.attempt():
             await visit.iam("GenerateCredentialReport")
@@ -91,7 +90,6 @@ _LIST = ListPage(
 
 
 async def _download(visit: Visit) -> Response:
-    """``GET …/download``: the CSV as the API returns it."""
     report = await visit.iam("GetCredentialReport")
     day = report["GeneratedTime"].strftime("%Y-%m-%d")
     name = f"credential-report-{visit.who.session.account}-{day}.csv"

@@ -20,7 +20,6 @@ _NAME_MAX = 128
 
 
 async def _new(visit: Visit) -> Response:
-    """``/console/groups/new``: the form; a POST creates the group."""
     if visit.posted:
         with visit.attempt():
             made = await visit.iam(
@@ -38,7 +37,6 @@ async def _new(visit: Visit) -> Response:
 
 
 async def _group(visit: Visit) -> Response:
-    """``/console/groups/group``: the members; a POST changes them or the name."""
     name = visit.form.require("name")
     if isinstance(done := await _BUTTONS.press(visit, name), Response):
         return done

@@ -21,7 +21,6 @@ _LABELS = {"user": "users", "group": "groups", "role": "roles", "policy": "polic
 
 
 async def _page(visit: Visit) -> Response:
-    """``/console/access?arn=``: a POST generates a report; GET shows it by job id."""
     arn = visit.form.require("arn")[:2048]
     kind, name = _subject(arn)
     visit.here = _LABELS[kind]

@@ -39,7 +39,6 @@ Number = tuple[int, str, str]
 
 
 async def _page(visit: Visit) -> Response:
-    """``GET /console/overview``: each part by its own permission."""
     now = visit.deps.clock.now()
     since = await counted_since(visit, timedelta(days=_DAYS), _BUCKET_HOURS)
     activity = await read_part(

@@ -75,7 +75,6 @@ async def _one(visit: Visit) -> Response:
 
 
 async def _move(visit: Visit, arn: str) -> None:
-    """Attach the policy to a user, group or role, or detach it."""
     kind = _KINDS.get(visit.text("kind"))
     if kind is None:
         raise ValidationError("Choose a user, a group or a role.")
@@ -85,7 +84,6 @@ async def _move(visit: Visit, arn: str) -> None:
 
 
 async def _delete(visit: Visit, arn: str) -> Response:
-    """Delete a policy and its versions; keep them if it is in use."""
     policy = (await visit.iam("GetPolicy", PolicyArn=arn))["Policy"]
     if visit.text("sure") != policy["PolicyName"]:
         raise ValidationError("Type the policy's name to delete it.")

@@ -391,5 +391,4 @@ def _condition_value(rows: Iterable[ConditionRow]) -> dict[str, dict[str, object
 
 
 def _short(values: tuple[str, ...]) -> str | list[str]:
-    """A single value without a list, as people write it."""
     return values[0] if len(values) == 1 else list(values)

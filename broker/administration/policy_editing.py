@@ -191,7 +191,6 @@ def _still_default(arn: str, base: str) -> Precondition:
 
 
 async def _read_default(visit: Visit, arn: str) -> tuple[Mapping[str, Any], str]:
-    """Read a policy and the text of its default version."""
     policy = (await visit.iam("GetPolicy", PolicyArn=arn))["Policy"]
     version = await visit.iam(
         "GetPolicyVersion", PolicyArn=arn, VersionId=policy["DefaultVersionId"]

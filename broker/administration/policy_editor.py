@@ -395,7 +395,6 @@ def _conditions(form: Form, prefix: str) -> Iterator[ConditionRow]:
 
 
 def _lines(text: str | None) -> tuple[str, ...]:
-    """The non-blank lines of a field."""
     lines = (line.strip() for line in newlines(text or "").split("\n"))
     return tuple(line for line in lines if line)
 

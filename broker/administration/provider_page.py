@@ -163,7 +163,6 @@ async def _options(visit: Visit) -> Response:
 
 
 async def _metadata(visit: Visit) -> Response:
-    """Download the registered metadata document."""
     arn = require_arn(visit)
     results = await visit.iam("GetSAMLProvider", SAMLProviderArn=arn)
     return Response(

@@ -53,7 +53,6 @@ def oidc_setup(provider: OidcProvider, *, origin: str) -> Mapping[str, Any]:
 
 
 def _logs_out(provider: SamlProvider) -> bool:
-    """Whether its metadata has a SingleLogoutService."""
     try:
         metadata = parse_metadata(provider.metadata, now=None, legacy_rsa=True)
     except MetadataRejected:

@@ -180,7 +180,6 @@ async def _delete(visit: Visit, name: str) -> Response:
 
 
 async def _move(visit: Visit, name: str) -> None:
-    """Attach a policy, or detach it."""
     arn = policy_arn(visit.text("policy"), visit)
     verb = visit.text("do").capitalize()
     await visit.iam(f"{verb}RolePolicy", RoleName=name, PolicyArn=arn)

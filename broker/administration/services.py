@@ -79,7 +79,6 @@ async def _one(visit: Visit) -> Response:
 
 
 def _routes(view: ServiceView) -> Sequence[tuple[str, str, str, str]]:
-    """Methods, path, action and resource of each route."""
     if view.compiled is None:
         return ()
     return [

@@ -120,7 +120,6 @@ async def _page(visit: Visit) -> Response:
 
 
 def _begin(visit: Visit) -> SimulationForm:
-    """An empty form, or one for what is in the query."""
     kind, _, path = visit.text("principal")[:2048].rpartition(":")[2].partition("/")
     return SimulationForm(
         kind=kind if kind in KINDS else "role",
@@ -170,7 +169,6 @@ def _read_keys(form: Form) -> Iterable[SimulatedKey]:
 def _apply_command(
     simulation: SimulationForm, command: str, place: int | None, form: Form
 ) -> SimulationForm:
-    """Apply a button that only changes the form."""
     policies, keys = simulation.policies, simulation.keys
     changes: dict[str, dict[str, Any]] = {
         "add-policy": {"policies": (*policies, "")[:_POLICIES_MAX]},
@@ -193,7 +191,6 @@ def _apply_command(
 
 
 def _find_problem(simulation: SimulationForm) -> Problem | None:
-    """Find the first error in the pasted policies."""
     kinds = {
         **{
             f"Policy {number}": (text, PolicyKind.IDENTITY)

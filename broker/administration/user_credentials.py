@@ -35,7 +35,6 @@ class NewSecret:
 
 
 async def _page(visit: Visit) -> Response:
-    """``/console/users/credentials``."""
     name = visit.form.require("name")
     if isinstance(secret := await _BUTTONS.press(visit, name), Response):
         return secret
@@ -80,7 +79,6 @@ _SERVICE = ("ListServiceSpecificCredentials", "ServiceSpecificCredentials")
 
 
 async def _others(reader: PageReader, name: str) -> list[tuple[str, int]]:
-    """The kinds of credentials that this page only counts, and how many there are."""
     counts = [
         (noun, len(await reader.list_all(action, member, UserName=name)))
         for action, member, noun in _OTHERS

@@ -98,7 +98,6 @@ _LIST = ListPage(
 
 
 async def _new(visit: Visit) -> Response:
-    """``/console/users/new``: the form; a POST creates the user."""
     if visit.posted:
         with visit.attempt():
             return await _create(visit)
@@ -159,8 +158,6 @@ async def _create(visit: Visit) -> Response:
 
 
 class _NewUser:
-    """The results of the steps that follow creating a user."""
-
     def __init__(self, visit: Visit, user: str) -> None:
         self._visit = visit
         self.user = user
@@ -214,7 +211,6 @@ _OFFERED_MAX = 300
 
 
 async def _summary(visit: Visit) -> Response:
-    """``/console/users/user``: the summary; a POST changes the name or path."""
     name = visit.form.require("name")
     if visit.posted:
         with visit.attempt():
@@ -244,7 +240,6 @@ async def _summary(visit: Visit) -> Response:
 
 
 async def _groups(visit: Visit) -> Response:
-    """``/console/users/groups``: a POST adds or removes a membership."""
     name = visit.form.require("name")
     if visit.posted:
         verb = "RemoveUserFromGroup" if visit.text("do") == "out" else None

@@ -56,7 +56,6 @@ def doctor(
 
 
 def _say(alike: Sequence[Finding]) -> None:
-    """Say what several subjects have in common, with the first of them."""
     first = alike[0]
     mark, colour = _MARKS[first.level]
     subjects = tuple(dict.fromkeys(finding.subject for finding in alike))

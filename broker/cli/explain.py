@@ -190,7 +190,6 @@ def _require_action(action: str) -> str:
 async def _explain_event(
     installation: "Installation", event_id: str
 ) -> tuple[list[str], dict[str, object]]:
-    """Explain every record of a request, oldest first."""
     records = await newest_records(
         installation.stores.ledger, AuditFilter(event_id=event_id), _RECORDS_MAX
     )
@@ -298,7 +297,6 @@ def _reason(record: AuditRecord) -> str:
 async def _today(
     installation: "Installation", record: AuditRecord
 ) -> tuple[list[str], dict[str, object]]:
-    """Evaluate the same call with today's policies."""
     unknown = "the call's parameters"
     if record.access_key_id.startswith(TEMPORARY_KEY_PREFIX):
         unknown += " and its session's own policies"
@@ -320,7 +318,6 @@ async def _today(
 
 
 def _recorded_context(record: AuditRecord) -> dict[str, tuple[str, ...]]:
-    """The condition keys that a call's record has."""
     kept = {"aws:sourceip": record.source_ip, "aws:useragent": record.user_agent}
     return {key: (value,) for key, value in kept.items() if value}
 
@@ -334,7 +331,6 @@ async def _explain_hypothesis(
 async def _explain_who(
     installation: "Installation", principal: str
 ) -> tuple[list[str], dict[str, object]]:
-    """Summarize a principal's policies by service."""
     hypothesis = Hypothesis(
         principal=principal, action="sts:GetCallerIdentity", resource="*", context={}
     )
@@ -356,7 +352,6 @@ async def _explain_who(
 async def _registered(
     installation: "Installation", account: AccountId
 ) -> Mapping[str, ServiceEntry]:
-    """The services that an account has registered, by the prefix of their actions."""
     stored = await installation.stores.directory.all_of(SERVICE, account)
     return service_entries(
         [(service.name, service.definition) for service in stored],
@@ -417,7 +412,6 @@ async def _describe(
 
 
 def _list_policies(judged: Judgement) -> list[str]:
-    """The policies that were evaluated."""
     return [
         ", ".join(label for label, _ in policy_set.policies)
         if kind is PolicyType.TRUST

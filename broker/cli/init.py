@@ -228,7 +228,6 @@ def _tell(
 
 
 def _ask(question: str, default: str) -> str:
-    """What is typed, or the default for an empty line."""
     ask(f"{question}{f' [{default}]' if default else ' (optional)'}: ")
     return sys.stdin.readline(_ANSWER_MAX).strip() or default
 

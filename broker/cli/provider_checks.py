@@ -189,7 +189,6 @@ def _check_saml(provider: SamlProvider, now: datetime) -> list[Finding]:
 async def _check_published(
     provider: SamlProvider, stores: Stores, now: datetime
 ) -> list[Finding]:
-    """Check the last fetch of the provider's MetadataUrl."""
     url = provider.options.get("MetadataUrl")
     if not isinstance(url, str):
         return []

@@ -151,7 +151,6 @@ async def announce(
 
 
 def _named(accounts: Sequence[Account]) -> list[str]:
-    """The accounts' numbers and aliases, not all of very many."""
     rows = [
         f"{each.account_id} ({each.alias})" if each.alias else str(each.account_id)
         for each in accounts[:_SHOWN]

@@ -303,7 +303,6 @@ class Workers:
         return control
 
     def _wait(self) -> None:
-        """Wait for a heartbeat, a death, a signal, or the time of the next start."""
         now = time.monotonic()
         due = [self._due_at(p) - now for p in self._places if p.life is None]
         lives = [place.life for place in self._places if place.life is not None]
@@ -359,7 +358,6 @@ class Workers:
         self._control = self._fork_template() if self._is_loaded else None
 
     def _clear(self, place: _Place, now: float) -> None:
-        """Remove a dead or hung worker, and schedule the next one."""
         since = now if place.serves_since is None else place.serves_since
         if place.leaves or now - since >= _STEADY_SECONDS:
             place.deaths = 0

@@ -119,7 +119,6 @@ _Values = AsyncIterator[tuple[str, str, bytes]]
 
 
 async def _in_columns(directory: DirectoryReader, of: Account) -> _Values:
-    """What `count_sealed` of the directory counts."""
     account = of.account_id
     for key in await directory.all_of(kinds.ACCESS_KEY, account):
         yield ACCESS_KEY, key.access_key_id, key.sealed_secret

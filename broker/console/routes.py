@@ -126,7 +126,6 @@ async def _nowhere(_visit: Visit) -> Response:
 
 
 def _sign_in(context: ConsoleContext) -> Iterable[_Row]:
-    """Signing in and out, in the browser and for terminals."""
     completion, sign_in = LoginCompletion(context), SignIn(context)
     sign_out, metadata = SignOut(context), SamlMetadata(context)
     acs = SamlAcs(context, completion)

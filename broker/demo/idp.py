@@ -97,8 +97,6 @@ class DemoIdp:
 
 
 class _Pages:
-    """The handlers."""
-
     def __init__(self, idp: DemoIdp) -> None:
         self._idp = idp
 
@@ -288,7 +286,6 @@ def _headers(broker_origin: str) -> Mapping[str, str]:
 
 
 async def _read_form(request: Request) -> dict[str, str]:
-    """Read a form's fields; empty if it is too long."""
     body = b""
     async for chunk in request.stream():
         body += chunk

@@ -97,8 +97,6 @@ class _Request(_Part):
 
 
 class _Question(_Part):
-    """The body of ``POST /decisions``."""
-
     Service: Annotated[str, StringConstraints(max_length=256)] = ""
     Request: _Request | None = None
     Credentials: _Credentials | None = None

@@ -141,8 +141,6 @@ class Metrics:
 
 
 class _StoresUp(Collector):
-    """A gauge computed at scrape time."""
-
     def __init__(self, stores_up: Mapping[str, bool]) -> None:
         self._stores_up = stores_up
 

@@ -83,8 +83,6 @@ _token_fault = naming(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Exchange:
-    """A grant that may be exchanged."""
-
     portal: OpenPortal
     use: OneTimeUse
 

@@ -103,8 +103,6 @@ def _rows(
     read: Callable[..., object],
     read_patch: Callable[..., object],
 ) -> tuple[Mapping[str, _Row], Mapping[str, _Row]]:
-    """The operations of a kind of resource, by method: on all, and on one."""
-
     def listing(raw: RawRequest, _: str) -> Params:
         return {LISTING: read_listing(raw.query, kind)}
 

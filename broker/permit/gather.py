@@ -231,7 +231,6 @@ class PolicyLibrary:
     async def _compiled(
         self, account: AccountId, label: str, text: str, kind: PolicyKind
     ) -> PolicySet:
-        """A policy, compiled once for its text."""
         return await self._fresh.memo.keep(
             account, (label, kind, hash(text)), lambda: _ready(label, text, kind)
         )
@@ -288,7 +287,6 @@ class PolicyLibrary:
     async def _managed(
         self, account: AccountId, arn: str, kind: PolicyKind
     ) -> PolicySet:
-        """A managed policy, compiled once for all its owners."""
         text = await self._document(account, arn)
         return await self._compiled(account, arn, text, kind)
 

@@ -291,7 +291,6 @@ def _first_allow(
 def _grant(
     statement: CompiledStatement, request: AccessRequest, *, bounded: bool = False
 ) -> PrincipalGrant:
-    """Whether, and how, a candidate statement matches the request."""
     context = request.context
     resource = statement.resource
     if resource is not None and not resource(request.resource, context):

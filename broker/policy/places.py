@@ -173,7 +173,6 @@ def _find_at_top(text: str, top: int, error: PolicyRejected) -> tuple[int, int] 
 
 
 def _find_unknown(text: str, at: int, error: PolicyRejected) -> tuple[int, int] | None:
-    """The key of an element that the grammar does not know."""
     if error.reason is not RejectionReason.UNKNOWN_ELEMENT or text[at] != "{":
         return None
     quoted = error.words.partition(_UNKNOWN)[2]
@@ -184,7 +183,6 @@ def _find_unknown(text: str, at: int, error: PolicyRejected) -> tuple[int, int] 
 
 
 def _find_element(text: str, at: int, named: str) -> _Member | None:
-    """An element of a statement, or a part of its Principal or Condition."""
     word, _, rest = named.partition(" ")
     member = _find_member(text, at, word)
     if member is None:

@@ -180,7 +180,6 @@ def _outcome(decision: Decision) -> SimulatedOutcome:
 
 
 def _missing(request: AccessRequest, policies: PolicySet) -> Iterator[str]:
-    """Missing keys of statements that cover this action and may cover this ARN."""
     for statement in _candidates(request, policies):
         if _may_match(statement, request):
             yield from missing_keys(

@@ -118,7 +118,6 @@ def _parse_entry(entry: str) -> InternalIssuer:
 
 
 def _place_of(url: str) -> str:
-    """The ``host:port`` that a URL leads to."""
     parts = urlsplit(url)
     place = parts.netloc.rpartition("@")[2].lower()
     if parts.port is None:

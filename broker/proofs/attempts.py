@@ -222,8 +222,6 @@ class Attempts:
 
 
 class _Count:
-    """Failures, and when they expire."""
-
     __slots__ = ("total", "until")
 
     def __init__(self, until: datetime) -> None:

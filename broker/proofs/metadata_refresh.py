@@ -173,7 +173,6 @@ class MetadataRefresher:
         return newer
 
     async def _refresh_due(self, providers: Iterable[SamlProvider]) -> None:
-        """Fetch everything that is due."""
         now = self._clock.now()
         due = []
         for provider in providers:

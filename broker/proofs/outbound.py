@@ -36,7 +36,6 @@ Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 
 @cache
 def _trust(ca_file: Path | None) -> ssl.SSLContext:
-    """The public certificate authorities, and those of a file."""
     trust = httpx2.create_ssl_context(trust_env=False)
     if ca_file is not None:
         trust.load_verify_locations(cafile=ca_file)
@@ -304,8 +303,6 @@ class _PooledTransport(_CheckedTransport):
 
 
 class _BoundedStream(httpx2.AsyncByteStream):
-    """An answer's body, bounded in bytes and by the request's deadline."""
-
     def __init__(
         self,
         answer: httpx2.Response,

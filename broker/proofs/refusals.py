@@ -113,7 +113,6 @@ def explain_refusal(record: AuditRecord) -> Check | None:
 
 
 def _explain_directory(record: AuditRecord) -> Check | None:
-    """The check that a person of a directory failed."""
     detail = record.detail or record.reason or record.error_code
     match record.error_code:
         case "IDPRejectedClaim":

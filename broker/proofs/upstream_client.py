@@ -353,7 +353,6 @@ def _signed(
     scope: tuple[str, str],
     keys: KeyPair,
 ) -> dict[str, str]:
-    """The headers of a signed request, by botocore's signer."""
     from botocore.auth import SigV4Auth  # noqa: PLC0415  # only where it is needed
     from botocore.awsrequest import AWSRequest  # noqa: PLC0415  # above
     from botocore.credentials import Credentials  # noqa: PLC0415  # above
@@ -421,7 +420,6 @@ def _refuse_doctype(content: bytes) -> None:
 
 
 def _arn_asked_for(asked: Mapping[str, str], *, with_path: bool = False) -> str:
-    """The ARN of the session that is asked for."""
     if "RoleArn" not in asked:
         return f"federated-user/{asked['Name']}"
     head, _, role = asked["RoleArn"].partition(":role/")

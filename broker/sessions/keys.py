@@ -260,7 +260,6 @@ def find_key(keys: SealingKeys, number: int) -> SealingKey | None:
 
 
 def _find_successor(keys: SealingKeys, key: SealingKey) -> SealingKey | None:
-    """The next key of the same kind, which took over sealing."""
     later = (
         k for k in keys if k.kind is key.kind and k.number > key.number and k.seals_from
     )

@@ -356,8 +356,6 @@ class LineageSnapshot:
 
 
 class _Part:
-    """A trace under construction."""
-
     def __init__(self) -> None:
         self.mint_ids: list[str] = []
         self.key_ids: list[str] = []

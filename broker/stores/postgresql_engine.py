@@ -100,7 +100,6 @@ class PostgresqlEngine:
 
 
 async def _wait_for(places: asyncio.Semaphore) -> None:
-    """Wait for a place in order of arrival, for a limited time."""
     try:
         async with asyncio.timeout(POOL_WAIT_SECONDS):
             await places.acquire()

@@ -476,8 +476,6 @@ class _Plan:
 
 
 class _Budget:
-    """The remaining work budget of one request."""
-
     def __init__(self) -> None:
         self.left = WORK_MAX
 
@@ -561,7 +559,6 @@ _SOURCES: Mapping[str, tuple[Target, str]] = {
 
 
 async def _policy_source(params: Params, call: Call) -> ActionTarget:
-    """The user, role or group ``PolicySourceArn``."""
     arn = params["PolicySourceArn"]
     try:
         entity = parse_entity_arn(arn, call.account)

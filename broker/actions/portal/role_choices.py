@@ -317,7 +317,6 @@ class RoleChoices:
 
 
 def _context(caller: Caller, provider_arn: str, choosing: Choosing) -> Context:
-    """The keys of the call as this caller's, gathered once for a call."""
     context = choosing.contexts.get(provider_arn)
     if context is None:
         call = choosing.call

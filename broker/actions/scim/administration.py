@@ -85,7 +85,6 @@ def _read_marker(text: str) -> int:
 async def _groups_of(
     users: Sequence[ProvisionedUser], call: Call
 ) -> Mapping[str, list[str]]:
-    """The names of some of each user's groups, by the user's id."""
     results: dict[str, list[str]] = {}
     if users:
         for membership in await list_provisioned_memberships(

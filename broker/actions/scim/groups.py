@@ -193,7 +193,6 @@ async def _end_members(
 
 
 def _patched(before: ProvisionedGroup, wanted: GroupPatch) -> Group:
-    """The group's names after a patch; its members are apart."""
     group = Group(display_name=before.name, external_id=before.external_id or None)
     if wanted.patch is None:
         return group

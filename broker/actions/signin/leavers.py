@@ -116,7 +116,6 @@ class Leavers:
         return len(due) == _TAKEN
 
     async def _ask_directory(self, vouched: Sequence[_Vouched], now: datetime) -> None:
-        """Ask one directory about the people of all its providers."""
         subjects = dict.fromkeys(
             ldap_sign_in.subject for _, some in vouched for ldap_sign_in in some
         )

@@ -298,7 +298,6 @@ async def _named_principals(role: Role, call: Call) -> tuple[str, ...] | None:
 async def _principals_by_arn(
     named: tuple[str, ...], call: Call
 ) -> AsyncIterator[tuple[str, Caller]]:
-    """The users and roles of the account among these ARNs."""
     for text in named:
         user = find_named_resource(text, "user")
         if user is not None and user.account == call.account:
@@ -313,7 +312,6 @@ async def _principals_by_arn(
 
 
 async def _principals(call: Call) -> AsyncIterator[tuple[str, Caller]]:
-    """The account's users, then its roles."""
     list_users = partial(call.directory.page_of, USER, call.account)
     async for users in read_pages(list_users, _PAGE):
         for user in users:

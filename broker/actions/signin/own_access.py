@@ -182,8 +182,6 @@ class ListOwnRolesRequest(TypedDict):
 
 @dataclass(slots=True)
 class _SearchProgress:
-    """The progress of a search."""
-
     looked: int = 0
     next: int | None = None
 

@@ -166,7 +166,6 @@ def _provider(name: str) -> str:
 
 
 def _whole(name: str, account: AccountId) -> str:
-    """The ARN of a name as the list shows it, without the account."""
     kind, slash, _ = name.partition("/")
     if not slash or kind not in _LISTED:
         return name

@@ -52,7 +52,6 @@ _LABELS = {
 
 
 async def _page(visit: Visit) -> Response:
-    """``GET /console/audit``: the list of records, or the page of one."""
     filters = AuditFilters.read(visit.form)
     now = visit.deps.clock.now()
     with visit.attempt():
@@ -146,7 +145,6 @@ async def _count(visit: Visit, filters: AuditFilters, now: datetime) -> OverTime
 
 
 def _address(**filters: str) -> str:
-    """The page's URL with these filters."""
     return address(AUDIT, **filters)
 
 
@@ -168,7 +166,6 @@ def _simulator(record: AuditRecord) -> str:
 
 
 async def _who(visit: Visit, record: AuditRecord) -> tuple[str, str, str]:
-    """Who called, as people say it: a name, as what, and the ARN."""
     issued = record.session or {}
     arn = record.caller_arn
     if (

@@ -30,7 +30,6 @@ _NUMBER = re.compile(r"[0-9]{1,3}", re.ASCII)
 
 
 async def _credentials(visit: Visit) -> Response:
-    """``POST /console/credentials``: new credentials of this session."""
     result = await visit.perform("signin", "GetConsoleCredentials")
     who = visit.who
     name = role_name(who) or who.principal.username
@@ -43,7 +42,6 @@ async def _credentials(visit: Visit) -> Response:
 
 
 async def _role_credentials(visit: Visit) -> Response:
-    """``POST /console/portal/credentials``: credentials of a role in the portal."""
     original = await require_original(visit)
     arn = role_arn_of(original, visit.form.require("role"))
     credentials = await assume(visit, original, arn)
@@ -66,7 +64,6 @@ async def _show_credentials(
 
 
 async def _link(visit: Visit) -> Response:
-    """``POST /console/link``: the home page with a new link to share."""
     minutes = visit.form.require("minutes")
     seconds = int(minutes) * 60 if _NUMBER.fullmatch(minutes) else 0
     result = await visit.perform("signin", "CreateConsoleLink", SessionDuration=seconds)

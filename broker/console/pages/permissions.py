@@ -40,7 +40,6 @@ class LayerView:
 
 
 async def _page(visit: Visit) -> Response:
-    """``GET /console/permissions``."""
     result = await visit.perform("signin", "GetOwnPermissions")
     return await visit.show(
         "permissions.html",

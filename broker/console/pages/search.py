@@ -70,7 +70,6 @@ async def _page(visit: Visit) -> Response:
 
 
 async def _pages(visit: Visit, search: str) -> list[SearchResult]:
-    """Pages whose names have the text in them; those of the menu without one."""
     sections = await visit.frame.menu(visit.request, visit.who)
     listed = [
         _page_place(entry)
@@ -95,7 +94,6 @@ def _page_place(entry: MenuEntry) -> SearchResult:
 
 
 async def _entities(visit: Visit, search: str) -> list[Hit]:
-    """What is found of the kinds that the caller may list."""
     actions = {kind: action for kind, (action, _) in KINDS.items()}
     may = await visit.frame.possible(visit.request, visit.who, actions.values())
     kinds = [kind for kind, action in actions.items() if action in may]

@@ -40,7 +40,6 @@ _ROLE_NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 
 
 async def _page(visit: Visit) -> Response:
-    """``/console/switch``: the form; a POST switches."""
     role = visit.text("role")
     if visit.posted:
         with visit.attempt():
@@ -59,7 +58,6 @@ async def _page(visit: Visit) -> Response:
 
 
 async def _back(visit: Visit) -> Response:
-    """``POST /console/switch/back``: return to the original session."""
     sessions = visit.frame.context.sessions
     original = await require_original(visit)
     if original is visit.who:

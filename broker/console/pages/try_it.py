@@ -48,7 +48,6 @@ class TriedRequest:
 
 
 async def _page(visit: Visit) -> Response:
-    """``/console/try``: the forms; a POST shows the decision."""
     action, resource = visit.text("action"), visit.text("resource")
     views = await read_service_views(visit)
     answer: Mapping[str, Any] | None = None

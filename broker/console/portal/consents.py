@@ -97,7 +97,6 @@ class Consents:
     def _show(
         self, request: Request, portal: OpenPortal, **context: object
     ) -> Response:
-        """The question, to the person who is signed in."""
         page = self._context.pages.show(
             request,
             "portal_consent.html",

@@ -264,7 +264,6 @@ class StartPage:
 def _blocks(
     results: Mapping[str, Any], favourites: Iterable[str], recent: Iterable[str]
 ) -> list[AccountRoles]:
-    """What comes first, then every account with its roles, by name."""
     first: Mapping[str, Role] = {role.arn: role for role in results["First"]}
     roles: list[Role] = results["Roles"]
     names: Mapping[AccountId, str] = results["Names"]

@@ -205,7 +205,6 @@ def _place(text: str) -> str:
 
 
 def _first(options: tuple[SignInOption, ...], last: str) -> list[SignInOption]:
-    """Put the option that was used last first."""
     return sorted(options, key=lambda option: option.id != last)
 
 

@@ -271,7 +271,6 @@ class LoginCompletion:
             self._context.require_csrf(request, form, replaced.cookie)
 
     async def _end_replaced(self, request: Request) -> None:
-        """End the session whose cookie the new one replaces."""
         # The new session stands either way, so a failure here must not undo it.
         with suppress(ServiceUnavailable), unnoted(request):
             replaced = await self._context.find_session(request)
@@ -380,7 +379,6 @@ class LoginCompletion:
         )
 
     def _note(self, request: Request, pending: PasswordProgress) -> None:
-        """Record that the password was used."""
         deps = self._context.deps
         deps.uses.note(
             pending.account,

@@ -158,7 +158,6 @@ class OidcSignIn:
     async def _refused(
         self, error: BrokerError, account: AccountId, host_and_path: str
     ) -> ProofRefused:
-        """Record the refusal with the provider that was asked."""
         provider: OidcProvider | None = None
         with suppress(StoreUnavailableError):
             provider = await self._context.deps.fresh.named(

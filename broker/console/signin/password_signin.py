@@ -151,8 +151,6 @@ class PasswordSignIn:
 
 
 class _PasswordScheme:
-    """The authentication scheme for a user name and password."""
-
     def __init__(
         self,
         deps: ConsoleDeps,

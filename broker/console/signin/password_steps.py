@@ -189,7 +189,6 @@ class PasswordSteps:
         return see_other(f"{SIGN_IN}/{require_place(request)}")
 
     async def _due(self, pending: PasswordProgress) -> PasswordStep:
-        """The first step that is still due."""
         deps = self._context.deps
         directory = deps.directory
         account, holder = pending.account, pending.holder
@@ -274,7 +273,6 @@ class PasswordSteps:
     async def _page_context(
         self, request: Request, pending: PasswordProgress, problem: str
     ) -> dict[str, object]:
-        """The template context that both steps' pages share."""
         return {
             "account": pending.place,
             "name": pending.name,

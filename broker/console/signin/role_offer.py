@@ -104,7 +104,6 @@ class RoleOffer:
         session_name: str,
         logins: Mapping[str, PendingLogin],
     ) -> Response:
-        """The page with these logins, by the ARNs of their roles."""
         kept = {arn: asdict(login) for arn, login in logins.items()}
         handle = await self._choices.put(
             {"arrivals": kept, "who": name_of(identity)},

@@ -126,8 +126,6 @@ def shown(value: object) -> str:
 
 @dataclass(slots=True, kw_only=True)
 class _Run:
-    """One run, and the changes it found."""
-
     directory: Directory
     context: TemplateContext
     operator: str

@@ -91,8 +91,6 @@ def show_summary(rows: Iterable[ServiceSummary]) -> str:
 
 
 class _Row:
-    """Collects what statements say about one service."""
-
     def __init__(self) -> None:
         self._actions: set[str] = set()
         self._unknown: dict[str, None] = {}

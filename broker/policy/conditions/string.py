@@ -91,7 +91,6 @@ def _fits(template: Template, value: str, context: Context) -> bool:
 def _sort(
     values: tuple[str, ...], *, variables: bool
 ) -> tuple[frozenset[str], tuple[Template, ...]]:
-    """The values without variables, and the templates of the others."""
     literals: set[str] = set()
     templates: list[Template] = []
     for value in values:

@@ -157,7 +157,6 @@ class LdapServers:
             self._idle.popleft()[1].close()
 
     def _take_idle(self) -> LdapConnection | None:
-        """The one used last that is still good."""
         while self._idle:
             since, connection = self._idle.pop()
             if time.monotonic() - since < _IDLE_SECONDS and connection.is_usable:

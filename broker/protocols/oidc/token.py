@@ -141,7 +141,6 @@ def _read_issuer(claims: strict_json.JsonObject) -> str:
 
 
 def _shown(value: object) -> str:
-    """An untrusted value, shortened for the operator."""
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."  # noqa: PLR2004  # a line
 

@@ -58,7 +58,6 @@ def format_timestamp(moment: datetime) -> str:
 
 @cache
 def _format_of(type_: type) -> Callable[[Any], str]:
-    """Writes a scalar of this Python type as unescaped text."""
     for known in type_.__mro__:
         if known in _FORMATS:
             return _FORMATS[known]
@@ -141,8 +140,6 @@ The other members are written by themselves, each at its place.
 
 
 class _Structure:
-    """Writes the structures of a shape."""
-
     def __init__(self, shapes: Shapes, name: str, tag: str, depth: int) -> None:
         self._name, self._shape = name, shapes[name]
         self._indent = "  " * (depth + 1)
@@ -209,7 +206,6 @@ class _Structure:
 
 
 def _pick(names: Sequence[str]) -> _Pick:
-    """The values of several members at once."""
     if len(names) > 1:
         return itemgetter(*names)
     return lambda params: [params[name] for name in names]

@@ -147,7 +147,6 @@ class RedisLink:
 
 
 async def _end(client: Client) -> None:
-    """Close every connection, even to a cluster that was never found."""
     with contextlib.suppress(*UNREACHABLE):
         await client.aclose()
         if isinstance(client, RedisCluster):
