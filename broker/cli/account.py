@@ -8,11 +8,12 @@ import typer
 
 from broker.cli.operator import (
     AccountArgument,
-    operator_entry,
+    JsonOption,
+    record_change,
     require_known,
     with_installation,
 )
-from broker.cli.terminal import say, say_json, say_table
+from broker.cli.terminal import say, say_entries, say_json
 from broker.model.account import AccountId
 
 if TYPE_CHECKING:
@@ -38,8 +39,7 @@ def create(
             key, secret = await rules.create_root_key(
                 change, account, sealer=installation.vault, now=now
             )
-            entry = operator_entry("CreateAccount", account, Alias=alias)
-            await change.record(entry.complete())
+            await record_change(change, "CreateAccount", account, Alias=alias)
         return {
             "AccountId": account,
             "AccessKeyId": key.access_key_id,
@@ -49,11 +49,7 @@ def create(
     say_json(with_installation(work))
 
 
-def accounts(
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object per line.")
-    ] = False,
-) -> None:
+def accounts(as_json: JsonOption = False) -> None:
     """List the accounts, and the administrators who have no password yet."""
     from broker.kinds.sign_in_links import list_waiting  # noqa: PLC0415
     from broker.stores.directory.accounts import list_accounts  # noqa: PLC0415
@@ -72,17 +68,16 @@ def accounts(
             for account in await list_accounts(directory)
         ]
 
-    results = with_installation(work)
-    if as_json:
-        for row in results:
-            say_json(row)
-        return
-    say_table(
+    say_entries(
+        with_installation(work),
         ("Account", "Alias", "Created", "Waiting for a password"),
-        [
-            (number, alias or "-", created, ", ".join(waiting) or "-")
-            for number, alias, created, waiting in (row.values() for row in results)
-        ],
+        lambda row: (
+            row["AccountId"],
+            row["Alias"] or "-",
+            row["Created"],
+            ", ".join(row["WaitingForPassword"]) or "-",
+        ),
+        as_json=as_json,
     )
 
 
@@ -116,7 +111,7 @@ def root_key(
                 answer["AccessKeyId"] = key.access_key_id
                 answer["SecretAccessKey"] = secret.reveal()
             name = "CreateRootKey" if new else "DeactivateRootKey"
-            await change.record(operator_entry(name, account).complete())
+            await record_change(change, name, account)
         return answer
 
     say_json(with_installation(work))
@@ -139,7 +134,7 @@ def delete(
     async def work(installation: "Installation") -> None:
         async with installation.stores.directory.change(account) as change:
             await change.remove(ACCOUNT, await require_known(change, account))
-            await change.record(operator_entry("DeleteAccount", account).complete())
+            await record_change(change, "DeleteAccount", account)
 
     with_installation(work)
     say(f"Account {account} was deleted, and its sessions ended.")
@@ -203,8 +198,9 @@ async def _set(installation: "Installation", account: AccountId, password: str) 
             change, account, sealed, now=installation.clock.now()
         )
         factors = await rules.list_factors(change, account, account)
-        entry = operator_entry("SwitchRootSignInOn", account, MFADevices=len(factors))
-        await change.record(entry.complete())
+        await record_change(
+            change, "SwitchRootSignInOn", account, MFADevices=len(factors)
+        )
     return bool(factors)
 
 
@@ -216,7 +212,7 @@ async def _switch_off(installation: "Installation", account: AccountId) -> bool:
     await require_known(directory, account)
     async with directory.change(account) as change:
         was_on = await end_root_sign_in(change, account)
-        await change.record(operator_entry("SwitchRootSignInOff", account).complete())
+        await record_change(change, "SwitchRootSignInOff", account)
     return was_on
 
 
@@ -251,10 +247,9 @@ def rotate_issuer_keys(account_id: AccountArgument) -> None:
             )
             await update_account(change, with_outbound(known, rotated))
             published = [key.kid for key in rotated.published(installation.clock.now())]
-            entry = operator_entry(
-                "RotateIssuerKeys", account, Published=", ".join(published)
+            await record_change(
+                change, "RotateIssuerKeys", account, Published=", ".join(published)
             )
-            await change.record(entry.complete())
         return published
 
     say(f"Published: {', '.join(with_installation(work))}")

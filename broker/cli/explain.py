@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from broker.compose.installation import Installation
 
 
+Explained = tuple[list[str], dict[str, object]]
+"""Lines to print, and the same for ``--json``."""
+
 _CONTROLS = (
     "make the account's {type} allow it: the operator sets it under Broker: with"
     " `broker apply`."
@@ -136,24 +139,21 @@ def explain(
     """Explain why a call was allowed or denied, or would be."""
     if bool(event) == bool(principal) or (action and not principal):
         raise typer.BadParameter("pass an event ID, or --principal and --action")
-    if event:
-        lines, results = with_installation(
-            lambda installation: _explain_event(installation, event)
-        )
-    elif not action:
-        lines, results = with_installation(
-            lambda installation: _explain_who(installation, principal)
-        )
-    else:
-        hypothesis = Hypothesis(
-            principal=principal,
-            action=_require_action(action),
-            resource=resource,
-            context=parse_context(context or ()),
-        )
-        lines, results = with_installation(
-            lambda installation: _explain_hypothesis(installation, hypothesis)
-        )
+    asked = action and Hypothesis(
+        principal=principal,
+        action=_require_action(action),
+        resource=resource,
+        context=parse_context(context or ()),
+    )
+
+    async def work(installation: "Installation") -> Explained:
+        if event:
+            return await _explain_event(installation, event)
+        if not asked:
+            return await _explain_who(installation, principal)
+        return await _describe(installation, await _judge(installation, asked))
+
+    lines, results = with_installation(work)
     if as_json:
         say_json(results)
     else:
@@ -187,9 +187,7 @@ def _require_action(action: str) -> str:
     return action
 
 
-async def _explain_event(
-    installation: "Installation", event_id: str
-) -> tuple[list[str], dict[str, object]]:
+async def _explain_event(installation: "Installation", event_id: str) -> Explained:
     records = await newest_records(
         installation.stores.ledger, AuditFilter(event_id=event_id), _RECORDS_MAX
     )
@@ -204,9 +202,7 @@ async def _explain_event(
     return lines, {**results[-1], "earlier": results[:-1]}
 
 
-async def _explain_counted(
-    installation: "Installation", event_id: str
-) -> tuple[list[str], dict[str, object]]:
+async def _explain_counted(installation: "Installation", event_id: str) -> Explained:
     """Explain a request that was only counted.
 
     Raises:
@@ -232,7 +228,7 @@ async def _explain_counted(
 
 async def _explain_record(
     installation: "Installation", record: AuditRecord
-) -> tuple[list[str], dict[str, object]]:
+) -> Explained:
     lines = [_headline(record), f"Why: {_reason(record)}"]
     results: dict[str, object] = {
         "event": record.event_id,
@@ -294,9 +290,7 @@ def _reason(record: AuditRecord) -> str:
     return "The call requires no permission."
 
 
-async def _today(
-    installation: "Installation", record: AuditRecord
-) -> tuple[list[str], dict[str, object]]:
+async def _today(installation: "Installation", record: AuditRecord) -> Explained:
     unknown = "the call's parameters"
     if record.access_key_id.startswith(TEMPORARY_KEY_PREFIX):
         unknown += " and its session's own policies"
@@ -322,15 +316,7 @@ def _recorded_context(record: AuditRecord) -> dict[str, tuple[str, ...]]:
     return {key: (value,) for key, value in kept.items() if value}
 
 
-async def _explain_hypothesis(
-    installation: "Installation", hypothesis: Hypothesis
-) -> tuple[list[str], dict[str, object]]:
-    return await _describe(installation, await _judge(installation, hypothesis))
-
-
-async def _explain_who(
-    installation: "Installation", principal: str
-) -> tuple[list[str], dict[str, object]]:
+async def _explain_who(installation: "Installation", principal: str) -> Explained:
     hypothesis = Hypothesis(
         principal=principal, action="sts:GetCallerIdentity", resource="*", context={}
     )
@@ -375,9 +361,7 @@ async def _judge(installation: "Installation", hypothesis: Hypothesis) -> Judgem
         await freshness.close()
 
 
-async def _describe(
-    installation: "Installation", judged: Judgement
-) -> tuple[list[str], dict[str, object]]:
+async def _describe(installation: "Installation", judged: Judgement) -> Explained:
     request, decision = judged.request, judged.decision
     explanation = judged.explain()
     word = "Allowed" if decision.allowed else "Denied"

@@ -1,14 +1,15 @@
 """``broker get``: what is there, kind by kind, as `broker apply` describes it."""
 
 from collections.abc import Iterator, Mapping
+from operator import itemgetter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from broker.administration.provider_setup import oidc_setup, saml_setup
-from broker.cli.operator import AccountOption, with_services
+from broker.cli.operator import AccountOption, JsonOption, with_services
 from broker.cli.providers import read_account, require_provider
-from broker.cli.terminal import say, say_json, say_table
+from broker.cli.terminal import say, say_entries
 from broker.errors import NoSuchEntity
 from broker.kinds.template.reader import KINDS
 from broker.kinds.template.section import Section, without_empty
@@ -34,9 +35,7 @@ def get(
         str, typer.Argument(metavar="[NAME]", help="One of them; a provider's ARN.")
     ] = "",
     account_id: AccountOption = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object per line.")
-    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List the objects of a kind, or show one of them.
 
@@ -50,15 +49,12 @@ def get(
         return await _describe(services, _get_kind(kind), name, account_id)
 
     results = with_services(work)
-    if as_json:
-        for entry in results:
-            say_json(entry)
-    elif name:
+    if name and not as_json:
         for entry in results:
             _say_one(entry)
-    else:
-        rows = [(item["Account"], item["Name"]) for item in results]
-        say_table(("Account", "Name"), rows)
+        return
+    headings = ("Account", "Name")
+    say_entries(results, headings, itemgetter(*headings), as_json=as_json)
 
 
 def _get_kind(text: str) -> Section:

@@ -1,25 +1,27 @@
 """``broker instances``: machines, their join tokens and instance profiles."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
 from broker.cli.bearer_tokens import AddressOption, change_tokens
 from broker.cli.operator import (
+    JsonOption,
     read_account_id,
     record_change,
     require_known,
     with_services,
 )
-from broker.cli.terminal import say, say_json, say_table
+from broker.cli.terminal import say, say_entries, say_json
 from broker.compose.services import Services
 from broker.kinds import instances as rules
 from broker.kinds.bearer_tokens import JOIN_TOKENS, Owner, owning_profile
 from broker.kinds.instances import require_instance_profile
 from broker.model.account import AccountId
 from broker.model.machines import Instance
-from broker.model.page import PageRequest
+from broker.model.page import read_pages
 from broker.sessions.revoke import revoke_for_good
 from broker.stores.directory.accounts import list_accounts
 from broker.stores.directory.kinds import INSTANCE, INSTANCE_PROFILE
@@ -46,9 +48,7 @@ def list_instances(
         str | None,
         typer.Option("--account", parser=read_account_id, help="Only this account's."),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object per line.")
-    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List the machines."""
 
@@ -67,23 +67,17 @@ def list_instances(
             async for row in _rows(services, AccountId(account_id))
         ]
 
-    results = with_services(work)
-    if as_json:
-        for entry in results:
-            say_json(entry)
-        return
-    say_table(
+    say_entries(
+        with_services(work),
         _HEADINGS,
-        [
-            (
-                item["Arn"],
-                item["InstanceProfileName"] or "-",
-                item["Registered"],
-                item["LastUsed"] or "never",
-                item["RegisteredBy"],
-            )
-            for item in results
-        ],
+        lambda item: (
+            item["Arn"],
+            item["InstanceProfileName"] or "-",
+            item["Registered"],
+            item["LastUsed"] or "never",
+            item["RegisteredBy"],
+        ),
+        as_json=as_json,
     )
 
 
@@ -136,21 +130,16 @@ def associate(
                 change, known.account, profile
             )
         await rules.associate_profile(change, known, instance_profile)
+        verb, named, has = "Disassociate", dict[str, str](), "no profile"
+        if instance_profile:
+            verb, named = "Associate", {"InstanceProfileName": instance_profile.name}
+            has = instance_profile.arn
         await record_change(
-            change,
-            "AssociateInstanceProfile"
-            if instance_profile
-            else "DisassociateInstanceProfile",
-            known.account,
-            known.arn,
+            *(change, f"{verb}InstanceProfile", known.account, known.arn),
             InstanceId=known.instance_id,
-            **(
-                {"InstanceProfileName": instance_profile.name}
-                if instance_profile
-                else {}
-            ),
+            **named,
         )
-        return f"{known.instance_id} has {instance_profile.arn if instance_profile else 'no profile'}."
+        return f"{known.instance_id} has {has}."
 
     _change(instance, account, apply)
 
@@ -169,10 +158,7 @@ def end(instance: IdArgument, account: AccountOption) -> None:
             reason="the instance was ended",
         )
         await record_change(
-            change,
-            "EndInstance",
-            known.account,
-            known.arn,
+            *(change, "EndInstance", known.account, known.arn),
             InstanceId=known.instance_id,
         )
         return f"{known.instance_id} was ended."
@@ -199,13 +185,11 @@ async def _rows(
     services: Services, account: AccountId
 ) -> AsyncIterator[dict[str, Any]]:
     directory = services.stores.directory
-    marker = None
-    while True:
-        page = await directory.page_of(INSTANCE, account, PageRequest(marker, _PAGE))
-        ids = [item.instance_id for item in page.items]
+    async for page in read_pages(partial(directory.page_of, INSTANCE, account), _PAGE):
+        ids = [item.instance_id for item in page]
         uses = await list_uses(directory, account, ids) if ids else ()
         used = {use.subject: use.at for use in reversed(uses)}
-        for instance in page.items:
+        for instance in page:
             profile = None
             if instance.profile_id is not None:
                 profile = await directory.find(
@@ -220,6 +204,3 @@ async def _rows(
                 "LastUsed": at.isoformat(timespec="seconds") if at else None,
                 "RegisteredBy": instance.registered_by,
             }
-        if page.marker is None:
-            return
-        marker = page.marker

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from broker.cli.operator import operator_entry, with_installation
+from broker.cli.operator import JsonOption, operator_entry, with_installation
 from broker.cli.terminal import format_time, say, say_json, say_table
 from broker.model.page import read_pages
 from broker.model.sealing import KeyKind
@@ -37,11 +37,7 @@ class RotatedKind(StrEnum):
 
 
 @app.command("list")
-def list_all(
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object per line.")
-    ] = False,
-) -> None:
+def list_all(as_json: JsonOption = False) -> None:
     """List the keys and their current use; shows no secrets."""
 
     async def work(opened: "Installation") -> None:

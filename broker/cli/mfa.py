@@ -8,7 +8,7 @@ import typer
 
 from broker.cli.operator import (
     AccountArgument,
-    operator_entry,
+    record_change,
     require_known,
     with_installation,
 )
@@ -56,12 +56,10 @@ def import_tokens(
                     sealer=installation.vault,
                     now=now,
                 )
-            entry = operator_entry(
-                "ImportMFADevices",
-                account,
-                SerialNumbers=[token.serial for token in tokens],
+            serials = [token.serial for token in tokens]
+            await record_change(
+                change, "ImportMFADevices", account, SerialNumbers=serials
             )
-            await change.record(entry.complete())
 
     with_installation(work)
     say(f"Imported: {len(tokens)}")
@@ -88,8 +86,7 @@ def enable_root(
                 opener=installation.vault,
                 now=installation.clock.now(),
             )
-            entry = operator_entry("EnableRootMFA", account, SerialNumber=serial)
-            await change.record(entry.complete())
+            await record_change(change, "EnableRootMFA", account, SerialNumber=serial)
 
     with_installation(work)
     say(f"{serial} was assigned to the root user.")

@@ -57,6 +57,8 @@ AccountArgument = Annotated[
     typer.Argument(metavar="ID", parser=read_account_id, help="The account number."),
 ]
 
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
+
 AccountOption = Annotated[
     str | None,
     typer.Option(
@@ -136,6 +138,7 @@ async def record_change(
     change: "DirectoryChange",
     action: str,
     account: AccountId,
+    /,
     *resources: str,
     **view: object,
 ) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from broker.cli.commands import CommandPlace, lazy_group
-from broker.cli.operator import operator_entry, with_installation
-from broker.cli.terminal import say_json, say_table
+from broker.cli.operator import JsonOption, record_change, with_installation
+from broker.cli.terminal import say_entries, say_json
 from broker.errors import NoSuchEntity
 from broker.model.account import AccountId, parse_account_id
 from broker.model.entities import LdapProvider, OidcProvider, SamlProvider
@@ -54,8 +54,6 @@ app = typer.Typer(
     cls=lazy_group(_MORE), help="Identity providers.", no_args_is_help=True
 )
 
-_HEADINGS = ("Provider", "Issuer", "Options")
-
 
 def _content(text: str) -> str:
     if not text.startswith("@"):
@@ -67,30 +65,31 @@ def _content(text: str) -> str:
 
 
 @app.command("list")
-def list_providers(
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object per line.")
-    ] = False,
-) -> None:
+def list_providers(as_json: JsonOption = False) -> None:
     """List the providers of all accounts with their broker options."""
 
     async def work(installation: "Installation") -> list[Provider]:
         return await all_providers(installation.stores.directory)
 
-    rows: list[tuple[str, str, str]] = []
-    for provider in with_installation(work):
-        issuer = _issuer(provider)
-        options = shown_options(provider.options)
-        if as_json:
-            described = {"Arn": provider.arn, "Issuer": issuer, "Options": options}
-            say_json(described)
-        else:
-            text = " ".join(
-                f"{name}={_short(value)}" for name, value in options.items()
-            )
-            rows.append((provider.arn, issuer, text))
-    if not as_json:
-        say_table(_HEADINGS, rows)
+    say_entries(
+        [
+            {
+                "Arn": provider.arn,
+                "Issuer": _issuer(provider),
+                "Options": shown_options(provider.options),
+            }
+            for provider in with_installation(work)
+        ],
+        ("Provider", "Issuer", "Options"),
+        lambda item: (
+            item["Arn"],
+            item["Issuer"],
+            " ".join(
+                f"{name}={_short(text)}" for name, text in item["Options"].items()
+            ),
+        ),
+        as_json=as_json,
+    )
 
 
 _KINDS = {"SAML": SamlProvider, "OpenID Connect": OidcProvider, "LDAP": LdapProvider}
@@ -121,14 +120,11 @@ def configure(
             texts = _read_settings(provider, settings)
             changed, changes = set_options(provider, texts, installation.vault)
             await change.update(STORED[type(changed)], changed)
-            entry = operator_entry(
-                "SetProviderOptions",
-                account,
+            await record_change(
+                *(change, "SetProviderOptions", account, arn),
                 Provider=arn,
                 Options=shown_options(changes),
             )
-            entry.resources = (arn,)
-            await change.record(entry.complete())
         return changed.options
 
     try:

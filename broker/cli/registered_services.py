@@ -8,13 +8,14 @@ import typer
 
 from broker.cli import bearer_tokens as tokens
 from broker.cli.operator import (
+    JsonOption,
     read_account_id,
     read_definition_file,
     record_change,
     require_known,
     with_services,
 )
-from broker.cli.terminal import say, say_json, say_table
+from broker.cli.terminal import say, say_entries, say_json
 from broker.compose.services import Services
 from broker.kinds import registered_services as rules
 from broker.kinds.bearer_tokens import SERVICE_TOKENS, Owner, owning_service
@@ -36,11 +37,7 @@ _HEADINGS = ("Service", "Counts as", "Tokens")
 
 
 @app.command("list")
-def list_services(
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object per line.")
-    ] = False,
-) -> None:
+def list_services(as_json: JsonOption = False) -> None:
     """List the services of all accounts."""
 
     async def work(services: Services) -> list[dict[str, Any]]:
@@ -51,20 +48,16 @@ def list_services(
             matches.append(_described(service) | {"Tokens": len(tokens)})
         return matches
 
-    results = with_services(work)
-    if as_json:
-        for entry in results:
-            say_json(entry)
-        return
-    rows = [
-        (
+    say_entries(
+        with_services(work),
+        _HEADINGS,
+        lambda item: (
             item["Arn"],
             item["ServiceName"] if item["Definition"].get("Actions") else "execute-api",
             str(item["Tokens"]),
-        )
-        for item in results
-    ]
-    say_table(_HEADINGS, rows)
+        ),
+        as_json=as_json,
+    )
 
 
 @app.command()

@@ -17,7 +17,8 @@ from msgspec import to_builtins
 
 from broker.cli.operator import (
     AccountArgument,
-    operator_entry,
+    JsonOption,
+    record_change,
     require_known,
     with_installation,
     with_services,
@@ -61,10 +62,8 @@ from broker.stores.directory.port import DirectoryReader
 from broker.stores.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
-    from broker.compose.services import Services
-
-if TYPE_CHECKING:
     from broker.compose.installation import Installation
+    from broker.compose.services import Services
 
 
 def end_older_sessions(
@@ -92,11 +91,12 @@ def end_older_sessions(
                     if error is not None:
                         failed.append(error)
                         continue
-                    entry = operator_entry(
-                        "EndUpstreamSessions", account, Upstream=name, RoleArn=arn
-                    )
                     async with directory.change(account) as change:
-                        await change.record(entry.complete())
+                        await record_change(
+                            *(change, "EndUpstreamSessions", account),
+                            Upstream=name,
+                            RoleArn=arn,
+                        )
                     left.discard(UpstreamRoleName(name, arn))
                     say(f"Ended in {name}: older sessions of {arn}")
             except BrokerError as refused:
@@ -156,9 +156,7 @@ def list_sessions(
     source_identity: Annotated[
         str, typer.Option(help="Only this source identity; * and ? are wildcards.")
     ] = "*",
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object per line.")
-    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List an account's live sessions, as far as they are in the cache."""
     account = AccountId(account_id)
@@ -315,14 +313,12 @@ def revoke(
                 await revoke_issued_before(
                     change, account=owner, target=before, now=now, reason=reason
                 )
-            entry = operator_entry(
-                "RevokeSessions",
-                owner,
+            await record_change(
+                *(change, "RevokeSessions", owner),
                 Target=target or provider,
                 Reason=reason,
                 **{name: value for name, value in about.items() if value},
             )
-            await change.record(entry.complete())
         if item:
             await forget_session(installation.stores.cache, target)
         role_id = session[0].principal_id if session else before
@@ -354,9 +350,6 @@ def _go_on(
     if not ends:
         say(*words_on_upstreams(roles, now))
         return
-    # What it needs takes a second to import.
-    from broker.cli.sessions import end_older_sessions  # noqa: PLC0415
-
     end_older_sessions(account, roles, now)
 
 

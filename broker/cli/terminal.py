@@ -9,8 +9,9 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import typer
 
@@ -47,6 +48,21 @@ def say_json(
     """Print a value as JSON in ASCII."""
     text = json.dumps(value, indent=indent, default=default)
     typer.echo(text.replace("\x7f", "\\u007f"))
+
+
+def say_entries(
+    entries: Iterable[Mapping[str, Any]],
+    headings: Sequence[str],
+    row: Callable[[Mapping[str, Any]], Sequence[str]],
+    *,
+    as_json: bool,
+) -> None:
+    """Print entries as JSON, one per line, or as a table with a ``row`` of each."""
+    if not as_json:
+        say_table(headings, map(row, entries))
+        return
+    for entry in entries:
+        say_json(entry)
 
 
 def say_table(

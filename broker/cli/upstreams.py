@@ -8,9 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from broker.cli.operator import (
-    operator_entry,
+    JsonOption,
     read_account_id,
     read_definition_file,
+    record_change,
     require_known,
     with_services,
 )
@@ -26,7 +27,6 @@ from broker.model.upstream import Upstream
 from broker.sessions.issue_upstream import NothingMintedError
 from broker.stores.directory.accounts import list_everywhere
 from broker.stores.directory.kinds import ROLE, UPSTREAM
-from broker.stores.directory.port import DirectoryChange
 
 app = typer.Typer(
     help="Other STS endpoints that issue the credentials of roles.",
@@ -41,11 +41,7 @@ _HEADINGS = ("Account", "Upstream", "Endpoint", "Method", "Roles")
 
 
 @app.command("list")
-def list_upstreams(
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object per line.")
-    ] = False,
-) -> None:
+def list_upstreams(as_json: JsonOption = False) -> None:
     """List the upstreams of all accounts."""
     upstreams = with_services(lambda on: list_everywhere(on.stores.directory, UPSTREAM))
     if as_json:
@@ -91,12 +87,16 @@ def set_upstream(  # noqa: PLR0917  # a command's options
             known = await require_known(change, owner)
             if text:
                 made = await rules.put_upstream(change, known, name, text, now)
-                await _record(change, "PutUpstream", made, Definition=made.definition)
+                await record_change(
+                    *(change, "PutUpstream", owner),
+                    Upstream=name,
+                    Definition=made.definition,
+                )
                 return f"The upstream {name} is set."
             upstream = await rules.require_upstream(change, owner, name)
             if delete:
                 await change.remove(UPSTREAM, upstream)
-                await _record(change, "DeleteUpstream", upstream)
+                await record_change(change, "DeleteUpstream", owner, Upstream=name)
                 return f"The upstream {name} was deleted."
             await rules.put_key_pair(
                 change,
@@ -106,8 +106,10 @@ def set_upstream(  # noqa: PLR0917  # a command's options
                 sealer=services.vault,
                 now=now,
             )
-            await _record(
-                change, "PutUpstreamKeyPair", upstream, AccessKeyId=access_key_id
+            await record_change(
+                *(change, "PutUpstreamKeyPair", owner),
+                Upstream=name,
+                AccessKeyId=access_key_id,
             )
         return f"The upstream {name} has {access_key_id or 'no key pair'}."
 
@@ -151,25 +153,13 @@ def test(
     say_json(with_services(work))
 
 
-async def _record(
-    change: DirectoryChange, action: str, upstream: Upstream, **view: object
-) -> None:
-    entry = operator_entry(action, upstream.account, Upstream=upstream.name, **view)
-    await change.record(entry.complete())
-
-
 def _row(upstream: Upstream) -> tuple[str, ...]:
+    named = (upstream.account, upstream.name)
     try:
         definition = parse_upstream(upstream.definition)
     except UpstreamRejected as error:
-        return upstream.account, upstream.name, f"cannot be read: {error}", "", ""
-    return (
-        upstream.account,
-        upstream.name,
-        definition.endpoint,
-        definition.method,
-        ", ".join(definition.roles),
-    )
+        return *named, f"cannot be read: {error}", "", ""
+    return *named, definition.endpoint, definition.method, ", ".join(definition.roles)
 
 
 def _described(upstream: Upstream) -> dict[str, Any]:
