@@ -150,10 +150,6 @@ def _public_origin(text: str) -> str:
     return origin
 
 
-def _origins(texts: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(map(_origin, texts))
-
-
 def _host_names(texts: tuple[str, ...]) -> tuple[str, ...]:
     for text in texts:
         if not _written_host(text.lower()):
@@ -290,7 +286,9 @@ class Settings(BaseSettings):
     trusted_proxies: Networks = ()
     regions: Annotated[Texts, AfterValidator(_regions)] = ("*",)
     home_region: Annotated[str, AfterValidator(_region)] = "us-east-1"
-    allowed_destinations: Annotated[Texts, AfterValidator(_origins)] = ()
+    allowed_destinations: Annotated[
+        Texts, AfterValidator(lambda texts: tuple(map(_origin, texts)))
+    ] = ()
     host_aliases: HostNames = ()
     organisations_file: Annotated[Path, AfterValidator(_organisations)] | None = None
     rate_limit: Annotated[int, _number(0, 1_000_000)] = 600

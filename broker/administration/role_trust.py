@@ -106,12 +106,10 @@ def _operator(value: str) -> str:
 def _service(form: TrustForm) -> dict[str, Any]:
     if not form.service:
         raise ValidationError("Enter the service, such as ec2.amazonaws.com.")
-    service = form.service if "." in form.service else _full(form.service)
+    service = (
+        form.service if "." in form.service else f"{form.service.lower()}.amazonaws.com"
+    )
     return _allow({"Service": service}, "sts:AssumeRole", {})
-
-
-def _full(service: str) -> str:
-    return f"{service.lower()}.amazonaws.com"
 
 
 def _require_provider(form: TrustForm) -> None:

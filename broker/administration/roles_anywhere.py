@@ -229,10 +229,6 @@ def _anchor_row(view: Mapping[str, Any]) -> AnchorRow:
     return AnchorRow(view, anchor_expiries(pem))
 
 
-def _crl(visit: Visit) -> str:
-    return visit.form.require("crl")
-
-
 _ANCHOR_BUTTONS = Buttons(
     path=ANCHOR,
     query="id",
@@ -255,7 +251,7 @@ _ANCHOR_BUTTONS = Buttons(
         **{
             f"{verb}-list": Button(
                 f"{verb.capitalize()}Crl",
-                {"crlId": _crl},
+                {"crlId": lambda visit: visit.form.require("crl")},
                 f"Revocation list {verb}d.",
                 named=False,
             )

@@ -166,7 +166,10 @@ def apply(
             tell=progress.tell,
         )
         probed: list[Finding] = []
-        if not dry_run and any(_adds_provider(change) for change in changes):
+        if not dry_run and any(
+            change.kind is ChangeKind.CREATE and "provider" in change.entity.lower()
+            for change in changes
+        ):
             # Imported here: it brings an HTTP client.
             from broker.cli.provider_checks import probe_new_providers  # noqa: PLC0415
 
@@ -201,10 +204,6 @@ def apply(
         )
     else:
         say(f"Done: {len(done):,} changes ({took}).", err=True)
-
-
-def _adds_provider(change: Change) -> bool:
-    return change.kind is ChangeKind.CREATE and "provider" in change.entity.lower()
 
 
 def export(account_id: AccountArgument) -> None:

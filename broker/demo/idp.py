@@ -253,7 +253,20 @@ class _Pages:
             provider=SAML_PROVIDER,
             **values,
         )
-        return HTMLResponse(html, status, headers=_headers(self._idp.broker_origin))
+        return HTMLResponse(
+            html,
+            status,
+            headers={
+                "Cache-Control": "no-store",
+                "Referrer-Policy": "no-referrer",
+                "X-Content-Type-Options": "nosniff",
+                "Content-Security-Policy": (
+                    "default-src 'none'; style-src 'self'; script-src 'self';"
+                    f" form-action 'self' {self._idp.broker_origin}; frame-ancestors 'none';"
+                    " base-uri 'none'"
+                ),
+            },
+        )
 
 
 class _HostGuard:
@@ -270,19 +283,6 @@ class _HostGuard:
                 await respond(send, _MISDIRECTED_REQUEST)
                 return
         await self._app(scope, receive, send)
-
-
-def _headers(broker_origin: str) -> Mapping[str, str]:
-    return {
-        "Cache-Control": "no-store",
-        "Referrer-Policy": "no-referrer",
-        "X-Content-Type-Options": "nosniff",
-        "Content-Security-Policy": (
-            "default-src 'none'; style-src 'self'; script-src 'self';"
-            f" form-action 'self' {broker_origin}; frame-ancestors 'none';"
-            " base-uri 'none'"
-        ),
-    }
 
 
 async def _read_form(request: Request) -> dict[str, str]:

@@ -132,19 +132,14 @@ async def run_demo(
         password=seeded.password,
         clock=clock,
     )
-    broker = create_app(settings, clock, sign_in_links=_links(place.idp_origin))
+    portal = SignInLink(
+        "Company portal", f"{place.idp_origin}/portal", "Sign in with a login URL"
+    )
+    broker = create_app(settings, clock, sign_in_links=(portal,))
     async with token_file(place.folder, lambda: idp.id_token(WORKLOADS[0])):
         main = uvicorn.Server(uvicorn.Config(broker, **server))
         companion = _Companion(uvicorn.Config(idp.app(), **server))
         await _serve(main, broker_listeners, companion, idp_listeners, announce)
-
-
-def _links(idp_origin: str) -> tuple[SignInLink, ...]:
-    return (
-        SignInLink(
-            "Company portal", f"{idp_origin}/portal", "Sign in with a login URL"
-        ),
-    )
 
 
 class _Companion(uvicorn.Server):

@@ -77,7 +77,9 @@ class Metrics:
         self, path: str, line: Mapping[str, object], status: int, seconds: float
     ) -> None:
         """Count one request by what its log line says."""
-        action = line.get("action") or self._name(path)
+        action = line.get("action") or self._pages.get(
+            f"/{path[1:].partition('/')[0]}", _OTHER
+        )
         outcome = line.get("error_code") or (str(status) if status >= _FAILED else "ok")
         seen = self._seen.get((action, outcome))  # type: ignore[arg-type] # texts
         if seen is None:
@@ -135,9 +137,6 @@ class Metrics:
         now = CollectorRegistry()
         now.register(_StoresUp(stores_up))
         return generate_latest(registry) + generate_latest(now)
-
-    def _name(self, path: str) -> str:
-        return self._pages.get(f"/{path[1:].partition('/')[0]}", _OTHER)
 
 
 class _StoresUp(Collector):

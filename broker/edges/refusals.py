@@ -210,7 +210,13 @@ def _render(
                 f"<RequestId>{request_id}</RequestId></Error>\n"
             )
         case ErrorFormat.PAGE:
-            return b"text/html; charset=utf-8", _page(refusal, request_id)
+            return b"text/html; charset=utf-8", (
+                '<!DOCTYPE html>\n<html lang="en"><meta charset="utf-8">'
+                f"<title>{refusal.status} {refusal.code}</title>\n"
+                f"<h1>{refusal.status} {refusal.code}</h1>\n"
+                f"<p>{escape_html(refusal.message)}</p>\n"
+                f"<p>Request id: {request_id}</p></html>\n"
+            ).encode()
         case ErrorFormat.QUERY | ErrorFormat.XML:
             return b"text/xml", render_fault(
                 code, message, fault=fault, request_id=request_id
@@ -222,13 +228,3 @@ def _cbor_text(text: str) -> bytes:
     """A text string of up to 65,535 bytes. Source: RFC 8949, 3.1."""
     encoded = text.encode()
     return b"\x79" + len(encoded).to_bytes(2, "big") + encoded
-
-
-def _page(refusal: Refusal, request_id: str) -> bytes:
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><meta charset="utf-8">'
-        f"<title>{refusal.status} {refusal.code}</title>\n"
-        f"<h1>{refusal.status} {refusal.code}</h1>\n"
-        f"<p>{escape_html(refusal.message)}</p>\n"
-        f"<p>Request id: {request_id}</p></html>\n"
-    ).encode()

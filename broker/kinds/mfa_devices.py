@@ -33,14 +33,10 @@ _SEED_BYTES = 40
 _TAKEN = "MFA device already exists."
 
 
-def _view(device: MfaDevice) -> dict[str, object]:
-    return {"SerialNumber": device.serial}
-
-
 MFA_DEVICES = Named(
     kind=MFA_DEVICE,
     quota=Quota.MFA_DEVICES,
-    view=_view,
+    view=lambda device: {"SerialNumber": device.serial},
     missing=MISSING_DEVICE,
     name="SerialNumber",
     resource="mfa",

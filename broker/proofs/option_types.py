@@ -58,10 +58,6 @@ def _json(wanted: str, text: str) -> Mapping[str, object]:
         raise ValueError(f"not JSON{wanted}, or @FILE") from error
 
 
-def _read_groups(text: str) -> object:
-    return _json("; use a mapping of groups to lists of role ARNs", text)
-
-
 def _read_jwks(text: str) -> object:
     _json(", or not a JWK set; use one", text)
     return text
@@ -208,7 +204,13 @@ JWKS = OptionType("", _jwks, _read_jwks, "area", from_file=True)
 ATTRIBUTE = OptionType("groups", partial(_attribute, 1, TEXT_MAX))
 CLAIM = OptionType("", partial(_attribute, 0, VALUE_MAX))
 NO_TABLE: Mapping[str, tuple[str, ...]] | None = None
-TABLE = OptionType(NO_TABLE, read_table, _read_groups, "area", from_file=True)
+TABLE = OptionType(
+    NO_TABLE,
+    read_table,
+    lambda text: _json("; use a mapping of groups to lists of role ARNs", text),
+    "area",
+    from_file=True,
+)
 SUBJECT = _choice(*SUBJECTS)
 DISPLAY_NAME = OptionType("", _display_name)
 GROUP_NAMES = _choice("displayName", "externalId", "asserted", default="displayName")

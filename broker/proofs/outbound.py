@@ -94,7 +94,9 @@ class OutboundClient:
             ) as client:
                 answer = await client.get(url)
         except (httpx2.HTTPError, httpx2.InvalidURL, UnicodeError) as error:
-            raise FetchFailedError(f"{url:.300}: {_reason(error)}") from error
+            raise FetchFailedError(
+                f"{url:.300}: {str(error) or type(error).__name__}"
+            ) from error
         if answer.status_code != httpx2.codes.OK:
             raise FetchFailedError(f"{url:.300}: answered {answer.status_code}")
         return answer.content
@@ -379,7 +381,3 @@ def _is_distrust(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-def _reason(error: Exception) -> str:
-    return str(error) or type(error).__name__

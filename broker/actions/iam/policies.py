@@ -21,7 +21,7 @@ from broker.kinds.managed_policies import (
     require_managed_policy,
 )
 from broker.kinds.names import AWS_MANAGED
-from broker.kinds.owners import Owner, kind_of
+from broker.kinds.owners import kind_of
 from broker.model.entities import Group, ManagedPolicy, Role, User
 from broker.model.page import Page, PageRequest
 from broker.model.request import Params
@@ -288,7 +288,11 @@ async def _list_entities(
         for owner in await find_owners(call.directory, call.account, unique_ids)
         if owner.path.startswith(prefix) and kind in {None, type(owner).__name__}
     ]
-    page = cut(owners, _sort_key, page_request(params))
+    page = cut(
+        owners,
+        lambda owner: f"{kind_of(owner).noun}/{owner.name.lower()}",
+        page_request(params),
+    )
     return {
         "PolicyGroups": [
             {"GroupName": owner.name, "GroupId": owner.group_id}
@@ -307,10 +311,6 @@ async def _list_entities(
         ],
         **truncation(page),
     }
-
-
-def _sort_key(owner: Owner) -> str:
-    return f"{kind_of(owner).noun}/{owner.name.lower()}"
 
 
 POLICY_ENTITIES = (read("ListEntitiesForPolicy", _list_entities, on.policy),)

@@ -12,7 +12,7 @@ from broker.console.pages.own_credentials import (
     device_kind,
     routes,
 )
-from broker.console.visit import BOTH, GET, POST, Visit, go
+from broker.console.visit import BOTH, GET, POST, go
 from broker.errors import AccessDenied, EntityAlreadyExists, ValidationError
 from broker.kinds.passkeys import is_passkey
 from broker.model.arn import iam_arn
@@ -52,7 +52,7 @@ async def app(own: OwnCredentials) -> Response:
     if visit.posted:
         with visit.attempt():
             if replace:
-                serial = _serial(visit, name)
+                serial = iam_arn(visit.who.session.account, f"mfa/{name}")
                 await visit.iam("DeleteVirtualMFADevice", SerialNumber=serial)
             made = await visit.iam("CreateVirtualMFADevice", VirtualMFADeviceName=name)
             device = made["VirtualMFADevice"]
@@ -157,10 +157,6 @@ async def _show_seed(
         _PICTURES, f"{_PICTURES} data:"
     )
     return page
-
-
-def _serial(visit: Visit, name: str) -> str:
-    return iam_arn(visit.who.session.account, f"mfa/{name}")
 
 
 async def passkey(own: OwnCredentials) -> Response:

@@ -11,7 +11,6 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from broker.actions.signin.search_entities import KINDS, Hit
-from broker.console.navigation import MenuEntry
 from broker.console.visit import PageRoute, Visit
 from broker.errors import AccessDenied
 
@@ -72,7 +71,7 @@ async def _page(visit: Visit) -> Response:
 async def _pages(visit: Visit, search: str) -> list[SearchResult]:
     sections = await visit.frame.menu(visit.request, visit.who)
     listed = [
-        _page_place(entry)
+        SearchResult(entry.label, entry.path, "Page", entry.icon)
         for section in sections
         for entry in section.entries
         if search in entry.label.lower()
@@ -87,10 +86,6 @@ async def _pages(visit: Visit, search: str) -> list[SearchResult]:
         for label, path, action in _MORE_PAGES
         if action in may and search in label.lower()
     ]
-
-
-def _page_place(entry: MenuEntry) -> SearchResult:
-    return SearchResult(entry.label, entry.path, "Page", entry.icon)
 
 
 async def _entities(visit: Visit, search: str) -> list[Hit]:

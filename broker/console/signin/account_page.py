@@ -165,7 +165,7 @@ class SignIn:
             links=(
                 *(
                     _link(option, last, fields.destination)
-                    for option in _first(options, last)
+                    for option in sorted(options, key=lambda option: option.id != last)
                 ),
                 *self._context.deps.sign_in_links,
             ),
@@ -202,10 +202,6 @@ def _place(text: str) -> str:
     """Normalize what was typed: numbers come in groups, aliases in capitals."""
     digits = re.sub(r"[\s-]", "", text[:_ACCOUNT_MAX])
     return digits if digits.isascii() and digits.isdigit() else text.strip().lower()
-
-
-def _first(options: tuple[SignInOption, ...], last: str) -> list[SignInOption]:
-    return sorted(options, key=lambda option: option.id != last)
 
 
 def _link(option: SignInOption, last: str, destination: str) -> SignInLink:

@@ -92,15 +92,6 @@ def _settle_certificate(
     return members
 
 
-async def _further_certificate(
-    page: Sequence[ServerCertificate], _directory: DirectoryReader
-) -> list[Members]:
-    return [
-        {_BODY: certificate.body.strip(), _CHAIN: (certificate.chain or "").strip()}
-        for certificate in page
-    ]
-
-
 def _require_calls_certificate(
     before: Members | None, after: Members
 ) -> tuple[Members | None, tuple[str, ...]]:
@@ -132,7 +123,11 @@ SERVER_CERTIFICATES = Section(
         "Tags": Properties.tags,
     },
     settle=_settle_certificate,
-    further=_further_certificate,
+    view=lambda certificate: {
+        **CERTIFICATES.view(certificate),
+        _BODY: certificate.body.strip(),
+        _CHAIN: (certificate.chain or "").strip(),
+    },
     renamed={"ServerCertificateName": "NewServerCertificateName", "Path": "NewPath"},
     check=_check_certificate,
     require_calls=_require_calls_certificate,

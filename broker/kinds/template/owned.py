@@ -172,22 +172,6 @@ async def clear_owned(work: AccountWork, there: Described) -> None:
     await write_owned(work, there.found, there.properties, {})
 
 
-def _document(properties: Properties, name: str) -> str:
-    return read_document(properties, name, PolicyKind.IDENTITY, managed=True)
-
-
-async def _further(
-    page: Sequence[ManagedPolicy], _directory: DirectoryReader
-) -> list[Members]:
-    return [
-        {
-            "Description": policy.description,
-            "PolicyDocument": normal_document(policy.default_version.document),
-        }
-        for policy in page
-    ]
-
-
 async def _finish(
     policy: ManagedPolicy, before: Members, wanted: Members, work: AccountWork
 ) -> ManagedPolicy:
@@ -235,11 +219,17 @@ MANAGED_POLICIES = Section(
         "ManagedPolicyName": Properties.name,
         "Path": Properties.path,
         "Description": Properties.description,
-        "PolicyDocument": _document,
+        "PolicyDocument": partial(
+            read_document, kind=PolicyKind.IDENTITY, managed=True
+        ),
         "Tags": Properties.tags,
     },
     members={"ManagedPolicyName": "PolicyName"},
-    further=_further,
+    view=lambda policy: {
+        **rules.MANAGED_POLICIES.view(policy),
+        "Description": policy.description,
+        "PolicyDocument": normal_document(policy.default_version.document),
+    },
     finish=_finish,
     write=_write,
     clear=_clear,

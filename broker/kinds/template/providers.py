@@ -6,8 +6,8 @@ directories are the operator's. Decryption keys are secrets: they are added with
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from broker.errors import BrokerError
 from broker.kinds.providers import LDAP_PROVIDERS as LDAP_RULES
@@ -29,14 +29,9 @@ from broker.model.entities import (
     OidcProvider,
     SamlProvider,
 )
-from broker.stores.directory.port import DirectoryReader
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _METADATA = "SamlMetadataDocument"
-
-
-def _name(properties: Properties, name: str) -> str:
-    return properties.matching(name, _NAME, "1 to 128 letters, digits or any of ._-")
 
 
 def _mode(properties: Properties, name: str) -> str:
@@ -63,14 +58,6 @@ def _settle_saml(
     return members
 
 
-async def _further_saml(
-    page: Sequence[SamlProvider], _directory: DirectoryReader
-) -> list[Members]:
-    return [
-        {"Name": provider.name, "Broker": dict(provider.options)} for provider in page
-    ]
-
-
 async def _check_saml(
     before: SamlProvider | None, wanted: Members, work: AccountWork
 ) -> None:
@@ -81,9 +68,12 @@ async def _check_saml(
             check_metadata(metadata, options, work.context.http_hosts, work.now)
 
 
-async def _finish_saml(
-    provider: SamlProvider, _before: Members, wanted: Members, _work: AccountWork
-) -> SamlProvider:
+async def _finish(
+    provider: Any,  # noqa: ANN401  # of any kind
+    _before: Members,
+    wanted: Members,
+    _work: AccountWork,
+) -> Any:  # noqa: ANN401
     return replace(provider, options=wanted["Broker"])
 
 
@@ -100,7 +90,9 @@ SAML_PROVIDERS = Section(
     of=SAML_RULES,
     name="Name",
     reads={
-        "Name": _name,
+        "Name": lambda properties, name: properties.matching(
+            name, _NAME, "1 to 128 letters, digits or any of ._-"
+        ),
         "AssertionEncryptionMode": _mode,
         _METADATA: Properties.text,
         "Tags": Properties.tags,
@@ -108,9 +100,13 @@ SAML_PROVIDERS = Section(
     },
     members={_METADATA: "SAMLMetadataDocument"},
     settle=_settle_saml,
-    further=_further_saml,
+    view=lambda provider: {
+        **SAML_RULES.view(provider),
+        "Name": provider.name,
+        "Broker": dict(provider.options),
+    },
     check=_check_saml,
-    finish=_finish_saml,
+    finish=_finish,
     keyed_by=lambda wanted: str(wanted["Name"]),
     adopt=_adopt_saml,
 )
@@ -130,23 +126,6 @@ def _settle_oidc(
     except BrokerError as error:
         raise TemplateError(properties.place, f"{url}: {error}") from error
     return {**members, "Url": url, "ThumbprintList": thumbprints}
-
-
-async def _further_oidc(
-    page: Sequence[OidcProvider], _directory: DirectoryReader
-) -> list[Members]:
-    # A sealed secret is bound to its provider, and templates contain no secrets.
-    return [
-        {
-            "Url": provider.url,
-            "Broker": {
-                name: value
-                for name, value in provider.options.items()
-                if name != _SECRET
-            },
-        }
-        for provider in page
-    ]
 
 
 async def _finish_oidc(
@@ -175,7 +154,12 @@ OIDC_PROVIDERS = Section(
     },
     members={"ClientIdList": "ClientIDList"},
     settle=_settle_oidc,
-    further=_further_oidc,
+    # A sealed secret is bound to its provider, and templates contain no secrets.
+    view=lambda provider: {
+        **OIDC_RULES.view(provider),
+        "Url": provider.url,
+        "Broker": {k: v for k, v in provider.options.items() if k != _SECRET},
+    },
     finish=_finish_oidc,
     constant=("Url",),
     made_in=lambda context: with_issuers(context.is_internal),
@@ -197,12 +181,6 @@ def _settle_ldap(
     return {**members, "Name": name}
 
 
-async def _further_ldap(
-    page: Sequence[LdapProvider], _directory: DirectoryReader
-) -> list[Members]:
-    return [{"Broker": dict(provider.options)} for provider in page]
-
-
 async def _check_ldap(
     before: LdapProvider | None, wanted: Members, _work: AccountWork
 ) -> None:
@@ -212,12 +190,6 @@ async def _check_ldap(
             f"{before.name} cannot become another directory's: subjects would mean"
             " other people; delete the provider first",
         )
-
-
-async def _finish_ldap(
-    provider: LdapProvider, _before: Members, wanted: Members, _work: AccountWork
-) -> LdapProvider:
-    return replace(provider, options=wanted["Broker"])
 
 
 LDAP_PROVIDERS = Section(
@@ -230,7 +202,10 @@ LDAP_PROVIDERS = Section(
         "Broker": Properties.mapping,
     },
     settle=_settle_ldap,
-    further=_further_ldap,
+    view=lambda provider: {
+        **LDAP_RULES.view(provider),
+        "Broker": dict(provider.options),
+    },
     check=_check_ldap,
-    finish=_finish_ldap,
+    finish=_finish,
 )

@@ -62,10 +62,6 @@ _NOBODY = compact(
 )
 
 
-def _trust(properties: Properties, name: str) -> str:
-    return with_root_arns(read_document(properties, name, PolicyKind.TRUST))
-
-
 def _seconds(properties: Properties, name: str) -> int:
     default = roles.DEFAULT_SESSION_SECONDS
     return properties.integer(name, default, _SECONDS_MIN, _SECONDS_MAX)
@@ -137,7 +133,9 @@ ROLES = Section(
         "RoleName": short_name,
         "Path": Properties.path,
         "Description": Properties.description,
-        TRUST: _trust,
+        TRUST: lambda properties, name: with_root_arns(
+            read_document(properties, name, PolicyKind.TRUST)
+        ),
         _SECONDS: _seconds,
         **BOUNDED,
     },
@@ -167,11 +165,6 @@ async def _roles_in(
     return [{"Roles": () if role is None else (role.name,)} for role in roles]
 
 
-def _adopt_profile(before: Members, after: Members) -> Members:
-    """The role's name has no case."""
-    return {**after, "Roles": tuple(map(as_present(before["Roles"]), after["Roles"]))}
-
-
 async def _put_role(
     profile: InstanceProfile, _before: Members, wanted: Members, work: AccountWork
 ) -> InstanceProfile:
@@ -196,5 +189,8 @@ INSTANCE_PROFILES = Section(
     further=_roles_in,
     finish=_put_role,
     constant=("InstanceProfileName", "Path"),
-    adopt=_adopt_profile,
+    adopt=lambda before, after: {
+        **after,
+        "Roles": tuple(map(as_present(before["Roles"]), after["Roles"])),
+    },
 )

@@ -25,7 +25,7 @@ from broker.kinds.roles_anywhere import (
     check_mapping,
 )
 from broker.kinds.template.properties import Properties, normal_document, read_document
-from broker.kinds.template.section import AccountReading, AccountWork, Members, Section
+from broker.kinds.template.section import AccountWork, Members, Section
 from broker.kinds.template.yaml_text import TemplateError, at_place
 from broker.model.roles_anywhere import CertificateList, CertificateProfile, TrustAnchor
 from broker.policy import PolicyKind
@@ -66,7 +66,10 @@ def _section(
             "Tags": Properties.tags,
         },
         view=lambda entity: _renamed(of.view(entity), str.upper),
-        settle=_settle,
+        settle=lambda members, _given, reading: {
+            **members,
+            "Region": members["Region"] or reading.context.home_region,
+        },
         further=shown,
         finish=_finish,
         regional=True,
@@ -213,10 +216,6 @@ def _region(properties: Properties, name: str) -> str:
     if value and not _REGION.fullmatch(value):
         raise TemplateError(f"{properties.place}.{name}", "must be a region's name")
     return value
-
-
-def _settle(members: Members, _given: Properties, reading: AccountReading) -> Members:
-    return {**members, "Region": members["Region"] or reading.context.home_region}
 
 
 def _pem(data: bytes) -> str:

@@ -124,10 +124,6 @@ async def _as_viewed(page: Sequence[Any], _directory: DirectoryReader) -> list[M
     return [{} for _ in page]
 
 
-async def _any(_before: object, _wanted: Members, _work: AccountWork) -> None:
-    return None
-
-
 async def _finished(
     entity: Any,  # noqa: ANN401  # any kind
     _before: Members,
@@ -137,17 +133,8 @@ async def _finished(
     return entity
 
 
-async def _alone(
-    _work: AccountWork,
-    _one: Any,  # noqa: ANN401  # any kind
-    _before: Members,
-    _wanted: Members,
-) -> None:
-    return None
-
-
-async def _at_once(_work: AccountWork, _spec: Described) -> None:
-    return None
+async def _nothing(*_: object) -> None:
+    """What needs no check, writes nothing else, and is removed at once."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -188,10 +175,10 @@ class Section:
     )
     params: Callable[[Members, AccountWork], Awaitable[Members]] | None = None
     shows: Mapping[str, Callable[[Any], object]] = field(default_factory=dict)
-    check: Callable[[Any, Members, AccountWork], Awaitable[None]] = _any
+    check: Callable[[Any, Members, AccountWork], Awaitable[None]] = _nothing
     finish: Callable[[Any, Members, Members, AccountWork], Awaitable[Any]] = _finished
-    write: Callable[[AccountWork, Any, Members, Members], Awaitable[None]] = _alone
-    clear: Callable[[AccountWork, Described], Awaitable[None]] = _at_once
+    write: Callable[[AccountWork, Any, Members, Members], Awaitable[None]] = _nothing
+    clear: Callable[[AccountWork, Described], Awaitable[None]] = _nothing
     put: Callable[[AccountWork, Members], Awaitable[None]] | None = None
     made_in: Callable[[TemplateContext], Rules[Any]] | None = None
     constant: tuple[str, ...] = ()

@@ -302,10 +302,6 @@ def _distinct(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted({name.lower(): name for name in names}.values()))
 
 
-def _read_groups(properties: Properties, name: str) -> tuple[str, ...]:
-    return _distinct(properties.texts(name))
-
-
 async def _further(page: Sequence[User], directory: DirectoryReader) -> list[Members]:
     if not page:
         return []
@@ -387,7 +383,7 @@ USERS = Section(
         "UserName": short_name,
         "Path": Properties.path,
         **BOUNDED,
-        _GROUPS: _read_groups,
+        _GROUPS: lambda properties, name: _distinct(properties.texts(name)),
         **CREDENTIALS,
     },
     renamed={"UserName": "NewUserName", "Path": "NewPath"},

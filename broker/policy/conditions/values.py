@@ -177,10 +177,6 @@ def _find_bytes(text: str) -> bytes | None:
         return None
 
 
-def _describe_binary_fault(text: str) -> str | None:
-    return "is not base64" if _find_bytes(text) is None else None
-
-
 def _compile_binary(values: tuple[str, ...], _negated: bool, _: bool) -> ValueTest:  # noqa: FBT001  # the shape of every family
     # IAM has no negated BinaryEquals.
     accepted = {entry for entry in map(_find_bytes, values) if entry is not None}
@@ -192,4 +188,6 @@ def _compile_binary(values: tuple[str, ...], _negated: bool, _: bool) -> ValueTe
     return matches
 
 
-BINARY_EQUALS = OperatorFamily(_compile_binary, _describe_binary_fault)
+BINARY_EQUALS = OperatorFamily(
+    _compile_binary, lambda text: "is not base64" if _find_bytes(text) is None else None
+)

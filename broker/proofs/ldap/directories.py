@@ -120,14 +120,6 @@ def _attribute(name: str) -> str:
     return name
 
 
-def _person_filter(template: str) -> str:
-    return require_filter(template, _USERNAME)
-
-
-def _group_filter(template: str) -> str:
-    return require_filter(template, _MEMBER)
-
-
 def _existing(path: Path, info: ValidationInfo) -> Path:
     resolved = Path((info.context or {}).get("folder", "")) / path
     if not resolved.is_file():
@@ -176,12 +168,16 @@ class LdapDirectory(_Section):
     bind_dn: Annotated[str, Field(alias="BindDN", min_length=1)]
     bind_password_file: ExistingFile
     base: Annotated[str, Field(min_length=1)]
-    filter: Annotated[str, AfterValidator(_person_filter)] = ""
+    filter: Annotated[
+        str, AfterValidator(lambda template: require_filter(template, _USERNAME))
+    ] = ""
     subject: Attribute = ""
     username: Attribute = ""
     session_name: Attribute = ""
     group_base: str = ""
-    group_filter: Annotated[str, AfterValidator(_group_filter)] = ""
+    group_filter: Annotated[
+        str, AfterValidator(lambda template: require_filter(template, _MEMBER))
+    ] = ""
     group_name: Attribute = "cn"
     nested_groups: bool = False
     tags: dict[Attribute, str] = {}
