@@ -27,7 +27,7 @@ PACKAGE = ROOT / "broker" / "policy"
 MODULES = [
     *("evaluate", "principal", "compiled", "arn_pattern", "variables", "wildcard"),
     *("shared_issuers", "new_policy", "could_be_allowed"),
-    *("conditions/compiler", "conditions/operator", "conditions/string"),
+    *("conditions/compiler", "conditions/string"),
     *("conditions/values", "conditions/ip_address"),
 ]
 TESTS = [

@@ -1,8 +1,10 @@
 """Everything the broker answers, by service and name."""
 
 from collections.abc import Iterable, Iterator
+from typing import NoReturn
 
-from broker.actions.action import Action
+from broker.actions.action import Action, Call
+from broker.errors import UnsupportedOperation
 from broker.model.request import Params
 from broker.protocols.json_api import RestService
 from broker.protocols.query import Service, flatten
@@ -52,3 +54,15 @@ class Registry:
 
     def __iter__(self) -> Iterator[Action]:
         return iter(self._actions.values())
+
+
+def unsupported_action(service: str, name: str) -> Action:
+    """What answers for an operation that AWS has and the broker does not.
+
+    It refuses after the proof, so that an unauthenticated client learns nothing.
+    """
+
+    async def refuse(_given: Params, _call: Call) -> NoReturn:
+        raise UnsupportedOperation(f"The operation {name} is not supported.")
+
+    return Action(service=service, name=name, needs=refuse, handle=refuse)

@@ -12,7 +12,6 @@ from urllib.parse import unquote
 from starlette.responses import Response
 
 from broker.actions.action import Call
-from broker.administration.declared_services import read_declared
 from broker.administration.listing import ListPage, whole_list
 from broker.administration.policy_editor import (
     DO,
@@ -25,7 +24,7 @@ from broker.administration.policy_editor import (
     read_editor,
 )
 from broker.administration.roles import DETAIL as ROLE
-from broker.administration.services import SERVICE
+from broker.administration.services import SERVICE, read_declared
 from broker.administration.trust_words import TrustLine, trust_lines
 from broker.console.pages.service_views import read_service_views
 from broker.console.visit import BOTH, PageRoute, Visit, address

@@ -1,6 +1,7 @@
-"""*Last accessed*: the services that permissions cover, and when each was last used.
+"""What the policies of an entity cover: by service, and when each was last used.
 
-Works for the ARN of a user, group, role or policy.
+*Last accessed* works for the ARN of a user, group, role or policy, *Permissions by
+service* for a user, group or role.
 """
 
 from collections.abc import Iterable, Mapping
@@ -8,10 +9,14 @@ from typing import Any
 
 from starlette.responses import Response
 
+from broker.administration.policies import parse_stored
+from broker.administration.policy_texts import read_texts
 from broker.administration.reading import PageReader
+from broker.console.pages.permissions import LayerView, layer_view
 from broker.console.tables import cut_page
-from broker.console.visit import BOTH, PageRoute, Visit, go
-from broker.errors import InvalidInput
+from broker.console.visit import BOTH, PageRoute, Visit, address, go
+from broker.errors import AccessDenied, InvalidInput, ValidationError
+from broker.model.arn import iam_arn
 
 ACCESS = "/console/access"
 _SERVICES_MAX = 1000
@@ -89,4 +94,39 @@ async def _granting(
     }
 
 
-PAGES = (PageRoute(ACCESS, "", _page, BOTH),)
+SUMMARY = "/console/summary"
+_OWNERS = {
+    "role": ("roles", "/console/roles/role"),
+    "user": ("users", "/console/users/permissions"),
+    "group": ("groups", "/console/groups/permissions"),
+}
+
+
+async def _summary(visit: Visit) -> Response:
+    kind, name = visit.text("kind"), visit.text("name")[:128]
+    if kind not in _OWNERS or not name:
+        raise ValidationError("The kind (role, user or group) or the name is missing.")
+    texts = await read_texts(visit, kind, name)
+    if texts.refused:
+        raise AccessDenied(texts.refused)
+    layers = [_layer("Granted by its policies", texts.own)]
+    if texts.boundary:
+        layers.append(_layer("Limited by the permissions boundary", texts.boundary))
+    visit.here, path = _OWNERS[kind]
+    return await visit.show(
+        "permissions.html",
+        of=name,
+        layers=layers,
+        back=address(path, name=name),
+        arn=iam_arn(visit.who.session.account, f"{kind}/{name}"),
+    )
+
+
+def _layer(title: str, texts: Mapping[str, str]) -> LayerView:
+    parsed = ((name, parse_stored(text)) for name, text in texts.items())
+    return layer_view(
+        title, [(name, document) for name, document in parsed if document is not None]
+    )
+
+
+PAGES = (PageRoute(ACCESS, "", _page, BOTH), PageRoute(SUMMARY, "", _summary))

@@ -6,13 +6,12 @@ from typing import Any
 
 from starlette.responses import Response
 
-from broker.administration.declared_services import read_overviews
 from broker.administration.listing import PagePart, read_part
 from broker.administration.policies import DETAIL as POLICY
 from broker.administration.provider_page import DETAIL as PROVIDER
 from broker.administration.roles import DETAIL as ROLE
-from broker.administration.service_decisions import count_by_service
 from broker.administration.services import DETAIL as SERVICE
+from broker.administration.services import count_by_service, read_overviews
 from broker.console.over_time import (
     REFUSALS,
     count_over_time,

@@ -1,7 +1,6 @@
 """All pages for administrators, in the order of their routes."""
 
 from broker.administration import (
-    access_summary,
     account_settings,
     credential_report,
     deletion,
@@ -15,7 +14,6 @@ from broker.administration import (
     policy_editing,
     provider_diagnosis,
     provider_page,
-    provider_scim,
     providers,
     role_creation,
     roles,
@@ -30,7 +28,6 @@ from broker.administration import (
 from broker.console.visit import PageRoute
 
 ADMINISTRATION: tuple[PageRoute, ...] = (
-    *access_summary.PAGES,
     *account_settings.PAGES,
     *credential_report.PAGES,
     *deletion.PAGES,
@@ -44,7 +41,6 @@ ADMINISTRATION: tuple[PageRoute, ...] = (
     *policy_editing.PAGES,
     *provider_diagnosis.PAGES,
     *provider_page.PAGES,
-    *provider_scim.PAGES,
     *providers.PAGES,
     *role_creation.PAGES,
     *roles.PAGES,

@@ -9,7 +9,6 @@ from starlette.responses import Response
 
 from broker.actions.action import Call
 from broker.administration.buttons import read_tags
-from broker.administration.declared_services import read_declared
 from broker.administration.policies import DETAIL, SECTION, is_aws, is_for_services
 from broker.administration.policy_editor import (
     PolicyEditor,
@@ -20,6 +19,7 @@ from broker.administration.policy_editor import (
     read_editor,
 )
 from broker.administration.policy_search import search_policies
+from broker.administration.services import read_declared
 from broker.console.context import Precondition
 from broker.console.visit import BOTH, PageRoute, Visit, address
 from broker.errors import ConcurrentModification, LimitExceeded, ValidationError

@@ -6,16 +6,27 @@ from typing import Any
 
 from starlette.responses import Response
 
+from broker.actions.scim.administration import GROUPS_MAX, PEOPLE_MAX
 from broker.actions.signin.identity_providers import OIDC_KIND, kind_of
 from broker.administration import providers
-from broker.administration.buttons import Button, Buttons, describe, tag_buttons, typed
+from broker.administration.buttons import (
+    Button,
+    Buttons,
+    describe,
+    show_tokens,
+    tag_buttons,
+    token_buttons,
+    typed,
+)
 from broker.administration.listing import read_part
 from broker.administration.provider_setup import oidc_setup, saml_setup
 from broker.administration.providers import IS_NEW, lines, name_of
 from broker.console.context import SIGN_IN
 from broker.console.pages.audit_filters import AUDIT
-from broker.console.visit import BOTH, PageRoute, Visit, go
+from broker.console.tables import page_number, place_page
+from broker.console.visit import BOTH, PageRoute, Visit, address, go
 from broker.errors import AccessDenied, BrokerError, NoSuchEntity, ValidationError
+from broker.kinds.bearer_tokens import SCIM_TOKENS
 from broker.model.entities import OidcProvider, SamlProvider
 from broker.policy import DIRECTORY_KEYS
 from broker.proofs.provider_health import HealthFinding
@@ -225,8 +236,66 @@ _OIDC_BUTTONS = _buttons(
 )
 
 
+SCIM = "/console/providers/scim"
+_INACTIVE = "inactive"
+
+
+async def _scim(visit: Visit) -> Response:
+    arn = require_arn(visit)
+    if isinstance(made := await _SCIM_BUTTONS.press(visit, arn), Response):
+        return made
+    search, state = visit.text("q")[:128], visit.text("state")
+    inactive_only = state == _INACTIVE
+    number = page_number(visit.text("page"))
+    results = await visit.perform(
+        "signin",
+        "GetProvisioning",
+        ProviderArn=arn,
+        Start=number * PEOPLE_MAX,
+        UserName=search,
+        InactiveOnly=inactive_only,
+    )
+    account = visit.who.session.account
+    here = {"arn": arn, "q": search, "state": _INACTIVE if inactive_only else ""}
+    page = place_page(
+        results["Users"], results["Total"], number, SCIM, PEOPLE_MAX, **here
+    )
+    return await visit.show(
+        "admin/provider_scim.html",
+        provider=results["Provider"],
+        name=name_of(arn),
+        options=results["Options"],
+        counts=results["Counts"],
+        members=results["Members"],
+        groups=results["Groups"],
+        groups_max=GROUPS_MAX,
+        scim_address=f"{visit.deps.public_origin}/scim/v2/{account}",
+        **await show_tokens(visit, SCIM_TOKENS, made, arn),
+        search=search,
+        inactive_only=inactive_only,
+        states=[
+            ("All", address(SCIM, arn=arn, q=search), not inactive_only),
+            (
+                "Inactive",
+                address(SCIM, arn=arn, q=search, state=_INACTIVE),
+                inactive_only,
+            ),
+        ],
+        pages=page,
+    )
+
+
+_SCIM_BUTTONS = Buttons(
+    path=SCIM,
+    query="arn",
+    member="ProviderArn",
+    service="broker",
+    known=token_buttons(SCIM_TOKENS),
+)
+
 PAGES = (
     PageRoute(DETAIL, SECTION, _page, BOTH, long=True),
     PageRoute(METADATA, SECTION, _metadata),
     PageRoute(OPTIONS, SECTION, _options, BOTH, long=True),
+    PageRoute(SCIM, SECTION, _scim, BOTH),
 )

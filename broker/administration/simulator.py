@@ -13,9 +13,9 @@ from typing import Any
 from starlette.responses import Response
 
 from broker.administration.action_picker import ActionPicker, read_picker, view_picker
-from broker.administration.declared_services import read_declared
 from broker.administration.policy_check import Problem, inspect_text
 from broker.administration.policy_texts import PolicyTexts, read_texts
+from broker.administration.services import read_declared
 from broker.administration.simulated_answers import SimulationRow, make_rows
 from broker.console.forms import Form, newlines
 from broker.console.visit import BOTH, PageRoute, Visit

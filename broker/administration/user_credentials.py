@@ -7,11 +7,15 @@ from typing import Any
 from starlette.responses import Response
 
 from broker.administration.buttons import Button, Buttons, typed
-from broker.administration.new_password import new_password
 from broker.administration.reading import OLD_DAYS, PageReader, days_since
-from broker.administration.users import SECTION, read_minimum_length, read_user
+from broker.administration.users import (
+    SECTION,
+    read_minimum_length,
+    read_user,
+)
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import NoSuchEntity
+from broker.kinds.passwords import new_password
 
 CREDENTIALS = "/console/users/credentials"
 _KEYS_MAX = 2

@@ -11,10 +11,10 @@ from starlette.responses import Response
 from broker.administration.buttons import read_tags
 from broker.administration.deletion import remove_user
 from broker.administration.listing import READ_MAX, Deletion, Found, ListPage, Query
-from broker.administration.new_password import new_password
 from broker.administration.reading import OLD_DAYS, PageReader, days_since, list_all
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import AccessDenied, BrokerError
+from broker.kinds.passwords import new_password
 from broker.model.overview import UserOverview
 
 USERS = "/console/users"

@@ -100,7 +100,7 @@ from broker.stores.directory.freshness import Freshness, telling_siblings
 from broker.stores.directory.readings import FreshDirectory
 from broker.stores.handle_table import HandleTable
 from broker.stores.ldap_sign_ins import LdapSignIns
-from broker.stores.ledger.observed import ObservedLedger
+from broker.stores.ledger.port import ObservedLedger
 from broker.stores.uses import UseBuffer
 
 PAGES = (

@@ -30,6 +30,7 @@ from broker.console.portal.visits import PortalVisits
 from broker.console.rendering import Handler, see_other
 from broker.console.sign_out import SIGNED_OUT, SignOut
 from broker.console.signin import (
+    command_line,
     oidc_logout,
     oidc_signin,
     password_signin,
@@ -37,8 +38,10 @@ from broker.console.signin import (
     role_offer,
     saml_logout,
     saml_requests,
+    token_endpoint,
 )
 from broker.console.signin.account_page import ProviderStart, SignIn
+from broker.console.signin.command_line import CommandLine
 from broker.console.signin.directory_signin import DirectorySignIn
 from broker.console.signin.federation import Federation
 from broker.console.signin.login_completion import CONTINUE, LoginCompletion
@@ -50,10 +53,8 @@ from broker.console.signin.role_offer import RoleOffer
 from broker.console.signin.saml_acs import SamlAcs
 from broker.console.signin.saml_logout import SamlLogout
 from broker.console.signin.saml_requests import SamlMetadata
+from broker.console.signin.token_endpoint import TokenEndpoint
 from broker.console.static_files import STATIC
-from broker.console.terminals import command_line, token_endpoint
-from broker.console.terminals.command_line import CommandLine
-from broker.console.terminals.token_endpoint import TokenEndpoint
 from broker.console.visit import PageRoute, Visit
 from broker.errors import NoSuchEntity
 

@@ -11,14 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from broker.administration.new_password import new_password
 from broker.compose.services import Services
 from broker.kinds.login_profiles import (
     PreparedPassword,
     create_login_profile,
     replace_password,
 )
-from broker.kinds.passwords import Hashes, Passwords
+from broker.kinds.passwords import Hashes, Passwords, new_password
 from broker.kinds.users import require_user
 from broker.model.account import AccountId
 from broker.model.arn import iam_arn

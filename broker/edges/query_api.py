@@ -19,8 +19,7 @@ from msgspec import Struct
 
 from broker.actions.action import Action, Proof
 from broker.actions.refusals import wire_error
-from broker.actions.registry import Registry
-from broker.actions.unsupported import unsupported_action
+from broker.actions.registry import Registry, unsupported_action
 from broker.edges.doors import MACHINES, Doors
 from broker.edges.trail_api import TrailApi
 from broker.errors import AccessDenied, BrokerError

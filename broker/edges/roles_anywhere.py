@@ -9,8 +9,7 @@ iam-rolesanywhere-session and AWS's credential helper, which name the ARNs in th
 from collections.abc import Mapping
 from typing import Any
 
-from broker.actions.registry import Registry
-from broker.actions.unsupported import unsupported_action
+from broker.actions.registry import Registry, unsupported_action
 from broker.edges.rest_api import RestApi, naming
 from broker.errors import (
     AccessDenied,

@@ -12,8 +12,7 @@ from typing import Any
 import structlog
 
 from broker.actions.refusals import wire_error
-from broker.actions.registry import Registry
-from broker.actions.unsupported import unsupported_action
+from broker.actions.registry import Registry, unsupported_action
 from broker.audit.trail import (
     event_name,
     event_source,

@@ -10,6 +10,7 @@ Source: IAM User Guide, "Setting an account password policy for IAM users".
 
 import asyncio
 import json
+import secrets
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -292,3 +293,26 @@ _CLASSES: Final = (
     ("RequireNumbers", "number", _has_digit),
     ("RequireSymbols", "symbol", _has_symbol),
 )
+
+
+GENERATED_LENGTH = 20
+_CHARACTERS = (
+    "ABCDEFGHJKLMNPQRSTUVWXYZ",
+    "abcdefghijkmnopqrstuvwxyz",
+    "23456789",
+    "!@#$%^*()_+-=[]{}",
+)
+"""Of a generated password: without letters and digits that look alike."""
+
+
+def new_password(least: int = GENERATED_LENGTH) -> str:
+    """Generate a password with every character class that a policy can require.
+
+    It has at least ``GENERATED_LENGTH`` characters, which is 113 bits of entropy or more.
+    """
+    length = max(least, GENERATED_LENGTH)
+    alphabet = "".join(_CHARACTERS)
+    while True:
+        password = "".join(secrets.choice(alphabet) for _ in range(length))
+        if all(any(char in kind for char in password) for kind in _CHARACTERS):
+            return password

@@ -1,14 +1,137 @@
 """Compiles a condition (operator, key, values) into a function of the request context.
 
 For absent keys and several values see POL-06 to POL-08 in tests/decisions/README.md.
+The operators and their modifiers are one table.
+
+Source: IAM User Guide, "Condition operators" and "Set operators".
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from types import MappingProxyType
 
-from broker.policy.conditions.operator import Operator, Quantifier, parse_operator
-from broker.policy.conditions.string import STRING_EQUALS
-from broker.policy.conditions.values import BOOLEANS, ValueTest
+from broker.policy.conditions.ip_address import IP_ADDRESS
+from broker.policy.conditions.string import (
+    ARN_LIKE,
+    STRING_EQUALS,
+    STRING_EQUALS_IGNORE_CASE,
+    STRING_LIKE,
+)
+from broker.policy.conditions.values import (
+    BINARY_EQUALS,
+    BOOL,
+    BOOLEANS,
+    DATE_EQUALS,
+    DATE_GREATER_THAN,
+    DATE_GREATER_THAN_EQUALS,
+    DATE_LESS_THAN,
+    DATE_LESS_THAN_EQUALS,
+    NUMERIC_EQUALS,
+    NUMERIC_GREATER_THAN,
+    NUMERIC_GREATER_THAN_EQUALS,
+    NUMERIC_LESS_THAN,
+    NUMERIC_LESS_THAN_EQUALS,
+    OperatorFamily,
+    ValueTest,
+)
 from broker.policy.variables import Context
+
+
+class Quantifier(StrEnum):
+    """How an operator treats a key with several values."""
+
+    NONE = ""
+    ANY_VALUE = "ForAnyValue"
+    ALL_VALUES = "ForAllValues"
+
+
+OPERATORS: Mapping[str, tuple[OperatorFamily, bool]] = MappingProxyType(
+    {
+        "StringEquals": (STRING_EQUALS, False),
+        "StringNotEquals": (STRING_EQUALS, True),
+        "StringEqualsIgnoreCase": (STRING_EQUALS_IGNORE_CASE, False),
+        "StringNotEqualsIgnoreCase": (STRING_EQUALS_IGNORE_CASE, True),
+        "StringLike": (STRING_LIKE, False),
+        "StringNotLike": (STRING_LIKE, True),
+        "NumericEquals": (NUMERIC_EQUALS, False),
+        "NumericNotEquals": (NUMERIC_EQUALS, True),
+        "NumericLessThan": (NUMERIC_LESS_THAN, False),
+        "NumericLessThanEquals": (NUMERIC_LESS_THAN_EQUALS, False),
+        "NumericGreaterThan": (NUMERIC_GREATER_THAN, False),
+        "NumericGreaterThanEquals": (NUMERIC_GREATER_THAN_EQUALS, False),
+        "DateEquals": (DATE_EQUALS, False),
+        "DateNotEquals": (DATE_EQUALS, True),
+        "DateLessThan": (DATE_LESS_THAN, False),
+        "DateLessThanEquals": (DATE_LESS_THAN_EQUALS, False),
+        "DateGreaterThan": (DATE_GREATER_THAN, False),
+        "DateGreaterThanEquals": (DATE_GREATER_THAN_EQUALS, False),
+        "Bool": (BOOL, False),
+        "BinaryEquals": (BINARY_EQUALS, False),
+        "IpAddress": (IP_ADDRESS, False),
+        "NotIpAddress": (IP_ADDRESS, True),
+        "ArnEquals": (ARN_LIKE, False),
+        "ArnLike": (ARN_LIKE, False),
+        "ArnNotEquals": (ARN_LIKE, True),
+        "ArnNotLike": (ARN_LIKE, True),
+    }
+)
+"""Family and negation by name, without ``Null``, which tests for presence."""
+
+NULL = "Null"
+_IF_EXISTS = "IfExists"
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """A parsed operator; ``family`` is None for ``Null``."""
+
+    name: str
+    family: OperatorFamily | None
+    negated: bool = False
+    quantifier: Quantifier = Quantifier.NONE
+    if_exists: bool = False
+
+
+def parse_operator(text: str) -> Operator:
+    """Read an operator with its modifiers, exactly as IAM spells them.
+
+    Raises:
+        ValueError: there is no such operator; the text says what to write.
+    """
+    operator = _PARSED.get(text)
+    if operator is not None:
+        return operator
+    prefix, colon, name = text.partition(":")
+    if not colon:
+        raise ValueError(_suggestion(text))
+    if prefix not in {Quantifier.ANY_VALUE, Quantifier.ALL_VALUES}:
+        raise ValueError("only ForAnyValue: and ForAllValues: stand before an operator")
+    raise ValueError(_suggestion(name))
+
+
+def _suggestion(name: str) -> str:
+    if name == NULL + _IF_EXISTS:
+        return "Null takes no IfExists; write Null"
+    lowered = name.lower()
+    for known in (*OPERATORS, NULL):
+        if known.lower() == lowered:
+            return f"there is no such operator; write {known}"
+    return "there is no such operator; write one such as StringEquals"
+
+
+def _all_operators() -> Iterator[tuple[str, Operator]]:
+    for quantifier in Quantifier:
+        prefix = f"{quantifier.value}:" if quantifier.value else ""
+        yield f"{prefix}{NULL}", Operator(NULL, None, quantifier=quantifier)
+        for name, (family, negated) in OPERATORS.items():
+            plain = Operator(name, family, negated, quantifier)
+            yield f"{prefix}{name}", plain
+            yield f"{prefix}{name}{_IF_EXISTS}", replace(plain, if_exists=True)
+
+
+_PARSED = dict(_all_operators())
+
 
 ConditionTest = Callable[[Context], bool]
 

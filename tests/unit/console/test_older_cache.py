@@ -12,6 +12,13 @@ from urllib.parse import parse_qs, urlsplit
 import httpx2 as httpx
 import pytest
 from starlette.requests import Request
+from tests.unit.console.signin.test_command_line import (
+    Terminal,
+    allow,
+    get_code,
+    log_in,
+    refused,
+)
 
 from broker.compose import app as composition
 from broker.console.console_session import SessionOrigin
@@ -43,13 +50,6 @@ from tests.unit.console.signin.test_oidc_logout import (
     is_in,
     logout_token,
     tell,
-)
-from tests.unit.console.terminals.test_command_line import (
-    Terminal,
-    allow,
-    get_code,
-    log_in,
-    refused,
 )
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from broker.policy.conditions import Quantifier, compile_condition, parse_operator
-from broker.policy.conditions.operator import OPERATORS
+from broker.policy.conditions.compiler import OPERATORS
 from tests.support.rows import of_file, rows
 
 WRITTEN = of_file(__file__, "WRITTEN")

@@ -11,7 +11,7 @@ from broker.model.page import PageRequest
 from broker.runtime.clock import SystemClock
 from broker.stores.audit_rows import ReplayMark
 from broker.stores.errors import ReplayedError, StoreUnavailableError
-from broker.stores.ledger.observed import ObservedLedger
+from broker.stores.ledger.port import ObservedLedger
 from tests.support.tables import lay_tables_at
 
 NOW = datetime.now(UTC)

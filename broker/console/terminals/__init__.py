@@ -1,1 +1,0 @@
-"""Command-line logins: consent in the browser, then codes and tokens."""
