@@ -12,8 +12,7 @@ from broker.actions.models import load_rest_service, load_target_service
 from broker.actions.signin.begin_limits import BeginLimits
 from broker.actions.signin.signin_tokens import SigninTokens
 from broker.administration.pages import ADMINISTRATION
-from broker.audit.counting import counting
-from broker.audit.retention import retention
+from broker.audit.upkeep import counting, retention
 from broker.compose.resealing import resealing
 from broker.compose.services import PAGES, Services, open_services
 from broker.console.deps import ConsoleDeps, SignInLink

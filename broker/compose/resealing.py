@@ -9,7 +9,7 @@ import asyncio
 import base64
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
@@ -35,6 +35,7 @@ from broker.model.upstream import UPSTREAM_SEAL
 from broker.proofs.provider_options import SECRET
 from broker.proofs.saml_request_key import RequestKeys
 from broker.runtime.entropy import random_bits
+from broker.runtime.offload import in_background
 from broker.sessions.keys import SESSION_MAX, KeyUse
 from broker.sessions.vault import NUMBERED_BYTES, SealBrokenError, Vault, key_number
 from broker.stores.directory import kinds, reports
@@ -152,15 +153,9 @@ async def _in_texts(directory: DirectoryReader, of: Account) -> _Values:
         yield ISSUER_KEY, signing.kid, signing.sealed
 
 
-@asynccontextmanager
-async def resealing(opened: Installation) -> AsyncIterator[None]:
+def resealing(opened: Installation) -> AbstractAsyncContextManager[None]:
     """While the block runs, old storage keys are replaced and then dropped."""
-    task = asyncio.create_task(_reseal_when_due(opened), name="resealing")
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+    return in_background(_reseal_when_due(opened), "resealing")
 
 
 async def _reseal_when_due(opened: Installation) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from broker.console.client_settings import services_section
 from broker.demo.people import ANALYST, DEPLOY
 from broker.demo.seed import PORTAL_PROFILE
+from broker.runtime.offload import in_background
 
 CONFIG_FILE = "aws-config"
 TOKEN_FILE = "workload-token"  # noqa: S105  # a file's name
@@ -49,13 +50,8 @@ async def token_file(folder: Path, new_token: Callable[[], str]) -> AsyncIterato
             await asyncio.sleep(_REFRESH_SECONDS)
             _write(path, new_token())
 
-    task = asyncio.create_task(refresh(), name="demo-token-file")
-    try:
+    async with in_background(refresh(), "demo-token-file"):
         yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 def _write(path: Path, token: str) -> None:

@@ -8,8 +8,8 @@ answer. A worker closes none again before it ends.
 import asyncio
 import importlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from math import inf
 
@@ -19,6 +19,7 @@ from broker.edges.api import AnyEndpoint
 from broker.edges.asgi import Headers
 from broker.kinds.outbound import OPTION
 from broker.runtime.clock import Clock
+from broker.runtime.offload import in_background
 from broker.stores.directory.port import DirectoryReader
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.schema import (
@@ -175,15 +176,9 @@ class Doors:
         except StoreUnavailableError:
             return False  # nothing is registered meanwhile
 
-    @asynccontextmanager
-    async def opening(self) -> AsyncIterator[None]:
+    def opening(self) -> AbstractAsyncContextManager[None]:
         """Open in the background what is used already."""
-        task = asyncio.create_task(self._open_used(), name="doors")
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        return in_background(self._open_used(), "doors")
 
     async def _open_used(self) -> None:
         for door in DOORS:

@@ -41,7 +41,7 @@ from broker.protocols.saml.published_metadata import (
 )
 from broker.runtime.clock import Clock
 from broker.runtime.entropy import new_request_id
-from broker.runtime.offload import offload_long
+from broker.runtime.offload import in_background, offload_long
 from broker.stores.cache.port import Cache
 from broker.stores.directory.accounts import (
     find_saml_provider_by_uuid,
@@ -123,13 +123,10 @@ class MetadataRefresher:
         self, *, interval_seconds: float = TICK_SECONDS
     ) -> AsyncIterator[None]:
         """Fetch whatever is due while the block runs."""
-        task = asyncio.create_task(self._watch(interval_seconds), name="saml-metadata")
         try:
-            yield
+            async with in_background(self._watch(interval_seconds), "saml-metadata"):
+                yield
         finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
             await self.close()
 
     async def state_of(self, provider: SamlProvider) -> RefreshState | None:

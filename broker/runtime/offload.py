@@ -1,4 +1,4 @@
-"""Runs long computations off the event loop.
+"""Runs long computations off the event loop, and lasting work beside the calls.
 
 Each worker has one thread that runs them in turn, so that however many are queued, the
 event loop gets the interpreter back at once. The queue is bounded. Work before a proof
@@ -6,9 +6,10 @@ has its own thread, so that unauthenticated clients cannot delay authenticated o
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeVar
 
 from broker.errors import Throttling
 
@@ -55,3 +56,17 @@ async def offload_long(
 ) -> Value:
     """The same, but only for input of at least `LONG`."""
     return work() if size <= LONG else await offload(work, proved=proved)
+
+
+@asynccontextmanager
+async def in_background(
+    work: Coroutine[Any, Any, None], name: str
+) -> AsyncIterator[None]:
+    """Run something while the block runs; with the block it is cancelled."""
+    task = asyncio.create_task(work, name=name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import stat
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -23,6 +23,7 @@ from broker.errors import ServiceUnavailable
 from broker.model.sealing import KeyKind, KeyState, SealingKey, SealingKeys
 from broker.runtime.clock import Clock
 from broker.runtime.entropy import random_bytes
+from broker.runtime.offload import in_background
 from broker.sessions import keys as rules
 from broker.sessions.keys import KEY_BYTES, KeyListing, KeyringError, MasterKey, Wrapper
 from broker.stores.database import Database
@@ -128,15 +129,11 @@ class Keyring:
         if self._read_at <= asked_at:
             raise ServiceUnavailable(detail=f"key {number} is not known here yet")
 
-    @contextlib.asynccontextmanager
-    async def following(self, database: Database) -> AsyncIterator[None]:
+    def following(
+        self, database: Database
+    ) -> contextlib.AbstractAsyncContextManager[None]:
         """Read the database's keys in the background."""
-        task = asyncio.create_task(self._follow(database), name="sealing-keys")
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        return in_background(self._follow(database), "sealing-keys")
 
     async def _follow(self, database: Database) -> None:
         while True:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from broker.audit.retention import retention
+from broker.audit.upkeep import retention
 from broker.errors import ExpiredToken
 from broker.model.session import SessionKind
 from broker.sessions.issue import MintResult

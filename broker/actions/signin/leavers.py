@@ -13,8 +13,8 @@ Sign-ins end for good, and console sessions with all that was derived from them.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from typing import TypedDict
 
@@ -29,6 +29,7 @@ from broker.proofs.ldap.connection import LdapUnavailableError
 from broker.proofs.ldap.prover import LdapProver
 from broker.runtime.clock import Clock
 from broker.runtime.entropy import new_request_id
+from broker.runtime.offload import in_background
 from broker.sessions.ends import end_for_good, refuse_earlier
 from broker.sessions.revoke import (
     SETTLING,
@@ -70,18 +71,11 @@ class Leavers:
         self._sign_ins = sign_ins
         self._clock = clock
 
-    @asynccontextmanager
-    async def watching(
+    def watching(
         self, *, interval_seconds: float = TICK_SECONDS
-    ) -> AsyncIterator[None]:
+    ) -> AbstractAsyncContextManager[None]:
         """Ask in the background while the block runs."""
-        task = asyncio.create_task(self._watch(interval_seconds), name="leavers")
-        try:
-            yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        return in_background(self._watch(interval_seconds), "leavers")
 
     async def ask(self) -> bool:
         """Ask about some who are due; whether there may be more.

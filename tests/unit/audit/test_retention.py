@@ -2,7 +2,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from broker.audit.retention import retention
+from broker.audit.upkeep import retention
 from broker.runtime.clock import SystemClock
 from broker.stores.errors import StoreUnavailableError
 
