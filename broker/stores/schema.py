@@ -65,8 +65,9 @@ def _table(name: str, columns: str, *more: SchemaItem, **options: Any) -> Table:
 
 
 def _partial(name: str, where: str, *columns: str, unique: bool = False) -> Index:
-    of = text(where)
-    return Index(name, *columns, unique=unique, sqlite_where=of, postgresql_where=of)
+    # SQLAlchemy loads the dialect that an option is for: PostgreSQL's is given when the
+    # index is made, so that an embedded installation never loads it.
+    return Index(name, *columns, unique=unique, sqlite_where=text(where))
 
 
 # ``keyring_fingerprint`` is the installation's identity, which sealing keys are bound to.

@@ -194,6 +194,8 @@ def _upgrade(connection: "Connection", revision: str | None) -> None:
             # In one order everywhere: PostgreSQL's choice between two that would cost
             # the same depends on it.
             for index in sorted(table.indexes, key=lambda entry: str(entry.name)):
+                where = index.dialect_options["sqlite"]["where"]
+                index.dialect_options[connection.dialect.name]["where"] = where
                 connection.execute(CreateIndex(index))
         command.stamp(config, "head")
     connection.commit()
