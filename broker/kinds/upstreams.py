@@ -64,7 +64,10 @@ Endpoint = Annotated[
     str, StringConstraints(pattern=_ENDPOINT), AfterValidator(_with_a_place)
 ]
 Region = Annotated[str, StringConstraints(pattern=_REGION, max_length=64)]
-RoleName = Annotated[str, StringConstraints(pattern=r"^(?:[\w+=,.@-]{1,64}|\*)$")]
+RoleName = Annotated[
+    # Repeated a counted number of times, \w takes megabytes.
+    str, StringConstraints(pattern=r"^(?:[\w+=,.@-]+|\*)$", max_length=64)
+]
 RoleArn = Annotated[
     str, StringConstraints(pattern=r"^arn:[a-z0-9-]+:[!-~]{1,1000}$", max_length=1024)
 ]

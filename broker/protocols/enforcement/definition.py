@@ -136,7 +136,10 @@ class ServiceDefinition(_Part):
     region: Annotated[str, StringConstraints(pattern=_REGION, max_length=64)] | None = (
         None
     )
-    stage: Annotated[str, StringConstraints(pattern=r"^[\w$.-]{1,64}$")] = "$default"
+    # Repeated a counted number of times, \w takes megabytes.
+    stage: Annotated[str, StringConstraints(pattern=r"^[\w$.-]+$", max_length=64)] = (
+        "$default"
+    )
     resource_types: dict[Name, Text] = Field(default={}, max_length=50)
     actions: dict[Name, ServiceAction] = Field(default={}, max_length=200)
     condition_keys: dict[

@@ -38,6 +38,7 @@ def test_an_upstream_that_names_a_role_comes_before_one_for_all_others() -> None
     [
         ({"Roles": {"Admin": f"{AWS}/{{RoleName}}"}}, "belongs to the entry \\*"),
         ({"Roles": {"no role": AWS}}, "Roles"),
+        ({"Roles": {"r" * 65: AWS + "/x"}}, "Roles"),
         ({"Roles": {"Admin": "Auditor"}}, "Roles"),
         ({"Roles": {}}, "Roles"),
         ({"Roles": {f"r{n}": "arn:aws:iam:::x" for n in range(1001)}}, "Roles"),

@@ -117,6 +117,8 @@ def test_a_service_that_says_nothing_counts_as_execute_api() -> None:
         ),
         ({"Signature": {"Payloads": ["ANYTHING"]}}, "Signature.Payloads.0"),
         ({"SampleEvery": 0}, "SampleEvery"),
+        ({"Stage": "s" * 65}, "Stage"),
+        ({"Stage": ""}, "Stage"),
     ],
 )
 def test_a_definition_that_cannot_stand_is_refused_with_its_place(
