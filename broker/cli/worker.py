@@ -24,7 +24,11 @@ from broker.cli.init import begin
 from broker.compose.app import create_app
 from broker.compose.installation import Installation
 from broker.compose.services import Services
-from broker.edges.bounds import raise_file_limit, return_large_blocks
+from broker.edges.bounds import (
+    raise_file_limit,
+    return_free_pages,
+    return_large_blocks,
+)
 from broker.edges.connection import BoundedConnection
 from broker.model.account import Account
 from broker.settings import Settings, SettingsError
@@ -98,6 +102,7 @@ def tune_interpreter() -> None:
     """
     raise_file_limit()
     return_large_blocks()
+    return_free_pages()
     gc.freeze()
     gc.enable()
     sys.setswitchinterval(_SWITCH_SECONDS)
