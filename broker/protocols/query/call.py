@@ -10,6 +10,7 @@ and held to the model, like everything that comes over the wire.
 """
 
 import base64
+import re
 from binascii import a2b_qp
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -28,7 +29,7 @@ _SHOWN_CHARACTERS = 128
 _IN_NO_TEXT = b"\xff"
 """A byte that UTF-8 never has."""
 
-_DIGITS = bytes.maketrans(b"123456789abcdefABCDEF", b"0" * 21)
+_BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _QUOTED = bytes.maketrans(b"%=+", b"=" + _IN_NO_TEXT + b" ")
 _EQUALS = bytes.maketrans(_IN_NO_TEXT, b"=")
 
@@ -89,19 +90,18 @@ def _media_type(header: str) -> str:
 
 def _collect(encoded: bytes, params: dict[str, str]) -> None:
     try:
-        text = encoded.decode()
-        if text.count("&") + len(params) >= PARAMETERS_MAX:
+        pairs = encoded.decode().split("&", PARAMETERS_MAX)
+        if len(pairs) + len(params) > PARAMETERS_MAX:
             raise InputRejected(
                 InputReason.MALFORMED_QUERY_STRING,
                 f"A request may have {PARAMETERS_MAX} parameters at the most.",
             )
-        escapes = encoded.translate(_DIGITS)
-        if escapes.count(b"%") != escapes.count(b"%00"):
+        if _BROKEN_ESCAPE.search(encoded):
             raise InputRejected(
                 InputReason.MALFORMED_QUERY_STRING,
                 "The query string contains a broken percent escape.",
             )
-        for pair in text.split("&"):
+        for pair in pairs:
             name, _, value = pair.partition("=")
             if "%" in name or "+" in name:
                 name = _decode(name)
@@ -128,7 +128,7 @@ def _decode(text: str) -> str:
     """
     raw = text.encode()
     decoded = a2b_qp(raw.translate(_QUOTED))
-    if decoded.count(_IN_NO_TEXT) == raw.count(b"="):
+    if b"=" in raw and decoded.count(_IN_NO_TEXT) == raw.count(b"="):
         decoded = decoded.translate(_EQUALS)
     return decoded.decode()
 
