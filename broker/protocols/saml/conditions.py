@@ -105,10 +105,10 @@ def check_issue_instant(
 
 def require_conditions(
     assertion: _Element, *, expected: AssertionExpectations
-) -> datetime | None:
-    """Refuse an assertion whose Conditions do not hold; returns their NotOnOrAfter.
+) -> tuple[datetime | None, bool]:
+    """Refuse an assertion whose Conditions do not hold.
 
-    There must be an AudienceRestriction, and each must name one of our audiences
+    Returns their NotOnOrAfter, and whether there is a OneTimeUse. There must be an AudienceRestriction, and each must name one of our audiences
     exactly. A condition that is not understood is not met, and OneTimeUse and
     ProxyRestriction stand once.
 
@@ -142,7 +142,7 @@ def require_conditions(
             )
     if is_strict and not restrictions:
         raise SamlRejected(SamlReason.AUDIENCE_WRONG, "there is no AudienceRestriction")
-    return not_on_or_after
+    return not_on_or_after, ONE_TIME_USE not in once
 
 
 def require_confirmation(
@@ -192,10 +192,10 @@ def check_lifetime(
         )
 
 
-def find_session_end(
+def read_session(
     assertion: _Element, *, expected: AssertionExpectations
-) -> datetime | None:
-    """The earliest SessionNotOnOrAfter; None when no statement limits the session.
+) -> tuple[datetime | None, str | None]:
+    """The earliest SessionNotOnOrAfter, and the first statement's SessionIndex.
 
     Raises:
         SamlRejected: AUTHN_STATEMENT when there is none, EXPIRED or TIMESTAMP.
@@ -209,15 +209,13 @@ def find_session_end(
         end = statement.get("SessionNotOnOrAfter")
         if end is not None:
             ends.append(parse_instant(end, "AuthnStatement/@SessionNotOnOrAfter"))
-    if not ends:
-        return None
-    earliest = min(ends)
-    if expected.now >= earliest:
+    earliest = min(ends, default=None)
+    if earliest is not None and expected.now >= earliest:
         # No leeway: the session must end by then.
         raise SamlRejected(
             SamlReason.EXPIRED, f"SessionNotOnOrAfter {earliest} has passed"
         )
-    return earliest
+    return earliest, statements[0].get("SessionIndex")
 
 
 def _require_confirmation(

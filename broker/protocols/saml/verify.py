@@ -8,12 +8,12 @@ log on the object, so each thread has its own.
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import as_file, files
 
 from lxml import etree
 from lxml.etree import _Element
+from msgspec import Struct
 
 from broker.protocols.saml.attributes import read_attributes
 from broker.protocols.saml.conditions import (
@@ -23,7 +23,7 @@ from broker.protocols.saml.conditions import (
     check_in_response_to,
     check_issue_instant,
     check_lifetime,
-    find_session_end,
+    read_session,
     require_conditions,
     require_confirmation,
 )
@@ -40,13 +40,10 @@ from broker.protocols.saml.metadata import IdpDescriptor, IdpMetadata
 from broker.protocols.saml.names import (
     ASSERTION,
     ATTRIBUTE_VALUE,
-    AUTHN_STATEMENT,
-    CONDITIONS,
     ENCRYPTED_ASSERTION,
     ISSUER,
     NAME_CHARACTERS_MAX,
     NAME_ID,
-    ONE_TIME_USE,
     SIGNATURE,
     SUBJECT,
     SUBJECT_CONFIRMATION,
@@ -98,8 +95,7 @@ def _compile() -> etree.XMLSchema:
 _ISSUER_LENGTH_MAX = 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerifiedAssertion:
+class VerifiedAssertion(Struct, frozen=True, kw_only=True):
     """What a verified assertion says; every value comes from signed bytes.
 
     ``recipient`` is the accepted confirmation's. ``latest_not_on_or_after`` is the last
@@ -316,12 +312,11 @@ def _read(
     name_id, name_format = _read_name_id(subject)
     confirmation = require_confirmation(subject, expected=expected)
     limits = [confirmation.not_on_or_after]
-    conditions_end = require_conditions(assertion, expected=expected)
+    conditions_end, is_one_time = require_conditions(assertion, expected=expected)
     if conditions_end is not None:
         limits.append(conditions_end)
     check_lifetime(issued, max(limits), expected=expected)
-    session_end = find_session_end(assertion, expected=expected)
-    statement = next(assertion.iterchildren(AUTHN_STATEMENT), None)
+    session_end, session_index = read_session(assertion, expected=expected)
     return VerifiedAssertion(
         response_id=envelope.response_id,
         assertion_id=require_id(assertion),
@@ -332,10 +327,10 @@ def _read(
         recipient=confirmation.recipient,
         latest_not_on_or_after=min(max(limits), issued + LIFETIME_MAX + expected.skew),
         session_not_on_or_after=session_end,
-        session_index=None if statement is None else statement.get("SessionIndex"),
+        session_index=session_index,
         in_response_to=confirmation.in_response_to,
         is_encrypted=envelope.assertion.tag == ENCRYPTED_ASSERTION,
-        is_one_time=assertion.find(f"{CONDITIONS}/{ONE_TIME_USE}") is not None,
+        is_one_time=is_one_time,
         attributes=read_attributes(assertion),
     )
 
