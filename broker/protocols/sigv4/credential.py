@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from functools import lru_cache
+from operator import methodcaller
 from typing import NoReturn
 
 from msgspec import Struct
@@ -73,6 +74,7 @@ that is put in, taken out or exchanged makes it wrong. Signers in use leave one 
 out, and AWS takes their requests.
 """
 
+_IS_AMZ = methodcaller("startswith", b"x-amz-")
 _CREDENTIAL_PARTS = 5
 _TOKEN = r"[a-z0-9!#$%&'*+.^_`|~-]+"  # noqa: S105  # RFC 9110's word for a name
 _SIGNED_HEADERS = re.compile(f"{_TOKEN}(?:;{_TOKEN})*")
@@ -151,7 +153,8 @@ def _parse_header_form(
         dated=b"x-amz-date" in headers or b"date" in headers,
     )
     date_name = b"x-amz-date" if b"x-amz-date" in headers else b"date"
-    for name in (b"authorization", date_name, b"x-amz-security-token", _CONTENT_SHA256):
+    singles = (b"authorization", date_name, b"x-amz-security-token", _CONTENT_SHA256)
+    for name in singles if repeated else ():
         if name in repeated:
             _reject_ambiguous(f"The header '{name.decode()}' was sent more than once.")
     timestamp, signed_at = parse_date(_text(headers[date_name]))
@@ -317,8 +320,8 @@ def _verify_coverage(
         reject_mismatch(f"signed headers did not arrive: {shown(absent)}")
     loose = [
         name
-        for name in headers
-        if name.startswith(b"x-amz-") and name not in covered and name not in _BOUND
+        for name in filter(_IS_AMZ, headers)
+        if name not in covered and name not in _BOUND
     ]
     if loose:
         listed = shown(b", ".join(loose).decode("latin-1"))

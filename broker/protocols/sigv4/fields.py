@@ -13,6 +13,12 @@ EXPIRES_SECONDS_MAX = 604_800
 """A presigned URL lives a week at most."""
 
 _FIELDS = ("Credential", "Signature", "SignedHeaders")
+_SENT = ("Credential", "SignedHeaders", "Signature")
+_USUAL = re.compile(
+    r"[\s,]+".join(rf"{name}=(?P<{name}>[^\s,]+)" for name in _SENT),
+)
+"""As SDKs sign, in the order in which they do; it is read at once."""
+
 _TIMESTAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _HTTP_DATE = re.compile(
     r"(?:[A-Z][a-z]{2}, )?([0-9]{1,2}) ([A-Z][a-z]{2}) ([0-9]{4}) "
@@ -47,6 +53,9 @@ def parse_authorization(
             f"Unsupported AWS 'algorithm': '{shown(algorithm)}' "
             f"(only {' or '.join(algorithms)} for now). ",
         )
+    usual = _USUAL.fullmatch(rest)
+    if usual and dated:
+        return algorithm, usual.groupdict()
     results: dict[str, str] = {}
     for piece in rest.replace(",", " ").split():
         name, equals, value = piece.partition("=")
