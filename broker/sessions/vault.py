@@ -21,8 +21,7 @@ from broker.runtime.entropy import random_bytes
 from broker.sessions.keyring import Keyring
 
 VERSION = b"\x01"
-_NUMBER_BYTES = 4
-_SALT_BYTES = 24
+_NUMBER_BYTES, _SALT_BYTES = 4, 24
 _AES_KEY_BYTES = 32
 _DERIVED_BYTES = _AES_KEY_BYTES + 12
 _SALT_START = 1 + _NUMBER_BYTES
@@ -109,7 +108,7 @@ def seal_bytes(
     """Seal for the purpose ``info``, with the key of that number, what is ``bound`` to it."""
     salt = random_bytes(_SALT_BYTES)
     head = VERSION + number.to_bytes(_NUMBER_BYTES, "big") + salt
-    cipher, nonce = _cipher(key, info, salt)
+    cipher, nonce = _cipher.__wrapped__(key, info, salt)
     return head + cipher.encrypt(nonce, plaintext, head + bound)
 
 
@@ -124,6 +123,7 @@ def open_bytes(key: bytes, info: bytes, sealed: bytes, bound: bytes) -> bytes:
     return cipher.decrypt(nonce, sealed[HEAD_BYTES:], head + bound)
 
 
+@lru_cache(1024)  # an access key's secret is opened at each call
 def _cipher(key: bytes, info: bytes, salt: bytes) -> tuple[AESGCM, bytes]:
     """A key that seals one value only, so its nonce cannot repeat."""
     derived = HKDFExpand(_HASH, _DERIVED_BYTES, info + salt).derive(key)
