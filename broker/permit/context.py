@@ -35,11 +35,13 @@ def call_context(
     Raises:
         ValidationError: a header is longer than a condition key's value may be.
     """
-    context: Context = dict(caller.context)
     principal = caller.principal
-    context["aws:principalaccount"] = (principal.account,)
-    context["aws:principaltype"] = (_POLICY_TYPE[principal.type],)
-    context["aws:userid"] = (principal.userid,)
+    context: Context = {
+        **caller.context,
+        "aws:principalaccount": (principal.account,),
+        "aws:principaltype": (_POLICY_TYPE[principal.type],),
+        "aws:userid": (principal.userid,),
+    }
     if principal.principal_arn:
         context["aws:principalarn"] = (principal.principal_arn,)
     if principal.type is PrincipalType.USER and principal.username:
@@ -48,13 +50,15 @@ def call_context(
         context[f"aws:principaltag/{key.lower()}"] = (value,)
     if caller.session is not None:
         _add_session(context, caller, now)
-    context["aws:sourceip"] = (raw.source_ip,)
-    context["aws:securetransport"] = ("true" if raw.secure else "false",)
     seconds = int(now.timestamp())
-    context["aws:currenttime"] = (_iso(seconds),)
-    context["aws:epochtime"] = (str(seconds),)
-    context["aws:requestedregion"] = (region,)
-    context["aws:viaawsservice"] = ("false",)
+    context |= {
+        "aws:sourceip": (raw.source_ip,),
+        "aws:securetransport": ("true" if raw.secure else "false",),
+        "aws:currenttime": (_iso(seconds),),
+        "aws:epochtime": (str(seconds),),
+        "aws:requestedregion": (region,),
+        "aws:viaawsservice": ("false",),
+    }
     if principal.principal_arn:
         # Signed calls only; unsigned ones and anonymous ones do not have it.
         context["aws:principalisawsservice"] = ("false",)

@@ -147,7 +147,7 @@ def decide(prepared: Prepared) -> Decision:
             identity = verdict
         elif verdict.grant is PrincipalGrant.NONE:
             silent.add(policy_type)
-    for policy_type in _CONTROLS:
+    for policy_type in _CONTROLS if silent else ():
         if policy_type in silent:
             return _implicit(policy_type)
     return _combine(
@@ -270,7 +270,8 @@ def _layers(
         layers.append((PolicyType.IDENTITY, applicable.identity))
     if applicable.boundary is not None:
         layers.append((PolicyType.BOUNDARY, applicable.boundary))
-    layers += [(PolicyType.SESSION, policies) for policies in applicable.session]
+    if applicable.session:
+        layers += [(PolicyType.SESSION, policies) for policies in applicable.session]
     return layers
 
 
