@@ -86,7 +86,7 @@ _LENGTH = b"x-original-content-length"
 _DESCRIPTION = frozenset(
     {*_FAMILIES[0], *_FAMILIES[1], _HOST, _FOR, _PROTO, _LENGTH, b"host"}
 )
-_OF_THE_SUBREQUEST = frozenset({b"connection", b"content-length", b"transfer-encoding"})
+_NOT_PASSED_ON = _DESCRIPTION | {b"connection", b"content-length", b"transfer-encoding"}
 _METHOD_OVERRIDES = frozenset(
     {b"x-http-method-override", b"x-http-method", b"x-method-override"}
 )
@@ -100,6 +100,7 @@ _LIKE_UNDERSCORES = bytes.maketrans(b". +", b"___")
 _PATH_OVERRIDES = frozenset({b"x-original-url", b"x-rewrite-url"})
 """With these some frameworks run another method or path than the request's."""
 
+_OVERRIDES = _METHOD_OVERRIDES | _PATH_OVERRIDES
 _SCHEMES = (b"http", b"https")
 _NOT_OF_CLIENTS = (b"x-broker-", b"x-forwarded-", b"x-real-ip")
 """How the headers begin in which a service learns who acts, and from where."""
@@ -136,16 +137,14 @@ def read_forwarded(headers: Headers) -> ClientRequest:
     Raises:
         RequestAmbiguous: something is missing, or described twice or in two ways.
     """
-    results: dict[bytes, bytes] = {}
-    rest: list[tuple[bytes, bytes]] = []
-    for header in headers:
-        name = header[0]
-        if name in _DESCRIPTION:
-            if name in results and name != _FOR:
+    results = dict(headers)
+    if len(results) < len(headers):
+        seen: set[bytes] = set()
+        for name, _ in headers:
+            if name in seen and name != _FOR:
                 raise RequestAmbiguous(f"{name.decode()} was sent twice.")
-            results[name] = header[1]
-        elif name not in _OF_THE_SUBREQUEST:
-            rest.append(header)
+            seen |= _DESCRIPTION & {name}
+    rest = [header for header in headers if header[0] not in _NOT_PASSED_ON]
     method_name, uri_name = _family(results)
     method = results[method_name].decode("latin-1")
     if not (method.isascii() and method.isalpha() and len(method) <= _METHOD_LENGTH):
@@ -210,6 +209,9 @@ def check_overrides(method: str, target: bytes, headers: Headers) -> None:
         raise RequestAmbiguous("The method is not in upper case.")
     if method == "POST" and _overrides_method(target.partition(b"?")[2]):
         raise RequestAmbiguous("The query names another method.")
+    names = dict(headers)
+    if b"_" not in b"".join(names) and _OVERRIDES.isdisjoint(names):
+        return  # the usual case, decided without looking at each
     for name, value in headers:
         same = name.replace(b"_", b"-") if b"_" in name else name
         if same in _METHOD_OVERRIDES and value.decode("latin-1").strip() != method:
