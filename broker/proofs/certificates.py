@@ -132,9 +132,7 @@ class ValidatedPaths:
     ) -> ValidatedPath | None:
         """The path of certificates that were presented before."""
         path = self._paths.get(presented)
-        if path is None or path.anchors is not anchors:
-            return None
-        if not path.chain.begins_at <= now <= path.chain.ends_at:
+        if path is None or path.anchors is not anchors or not path.chain.holds_at(now):
             return None
         self._paths.move_to_end(presented)
         return path
@@ -226,8 +224,7 @@ class CertificateScheme:
         path = self._paths.find(digest, anchors, request.now)
         presented = path.presented if path else parse_presented(headers, anchors)
         leaf = presented.unverified_leaf
-        described = path.described if path else describe(leaf)
-        details["certificate"] = described
+        described = details["certificate"] = path.described if path else describe(leaf)
         if not anchor.enabled:
             raise CertificateRejected(
                 "Untrusted certificate. Insufficient certificate",

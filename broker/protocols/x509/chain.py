@@ -82,11 +82,7 @@ class Anchors(Struct, frozen=True, kw_only=True):
 
 
 class VerifiedChain(Struct, frozen=True, kw_only=True):
-    """A validated path, the end entity first and an anchor last.
-
-    From ``begins_at`` to ``ends_at`` all its certificates are valid; the rest holds at
-    any time.
-    """
+    """A validated path, the end entity first and an anchor last."""
 
     certificates: tuple[x509.Certificate, ...]
     begins_at: datetime
@@ -100,6 +96,10 @@ class VerifiedChain(Struct, frozen=True, kw_only=True):
             begins_at=max(entry.not_valid_before_utc for entry in certificates),
             ends_at=min(entry.not_valid_after_utc for entry in certificates),
         )
+
+    def holds_at(self, moment: datetime) -> bool:
+        """Whether all its certificates are valid then; the rest holds at any time."""
+        return self.begins_at <= moment <= self.ends_at
 
     @property
     def leaf(self) -> x509.Certificate:
