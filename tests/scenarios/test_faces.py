@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -73,7 +73,7 @@ def make_boundary(iam: Any, name: str, described: Mapping[str, Any]) -> dict[str
     return {"PermissionsBoundary": made["Arn"]}
 
 
-def assume(broker: RunningBroker, admin: Key, name: str, role: str, text: str) -> Key:
+def assume(broker: Any, admin: Key, name: str, role: str, text: str) -> Key:
     more = {"Policy": text} if text else {}
     made = broker.client("sts", admin).assume_role(
         RoleArn=f"arn:aws:iam::{ACCOUNT}:role/{role}", RoleSessionName=name, **more
@@ -81,7 +81,7 @@ def assume(broker: RunningBroker, admin: Key, name: str, role: str, text: str) -
     return Key.of(made["Credentials"])
 
 
-def furnish(broker: RunningBroker, root: Key) -> dict[str, Who]:
+def furnish(broker: Any, root: Key) -> dict[str, Who]:
     """Users, roles, sessions and guests."""
     people: dict[str, Who] = {}
     iam = broker.client("iam", root)
@@ -128,6 +128,32 @@ def furnish(broker: RunningBroker, root: Key) -> dict[str, Who]:
     return people
 
 
+def put_policies(api: Any, people: Iterable[str]) -> None:
+    """The policies of buckets."""
+    names = {f"@{name}": f"arn:aws:iam::{ACCOUNT}:user/{name}" for name in people}
+    names |= {f"@role/{n}": f"arn:aws:iam::{ACCOUNT}:role/{n}" for n in DATA["roles"]}
+    names |= {
+        f"@{name}": f"arn:aws:sts::{ACCOUNT}:assumed-role/{item['role']}/{name}"
+        for name, item in DATA["sessions"].items()
+    }
+    names |= {
+        f"@{name}'s token": f"arn:aws:sts::{ACCOUNT}:federated-user/{name}.token"
+        for name in ("maker", "bounded-maker")
+    }
+    names["@guest"] = f"arn:aws:iam::{OTHER}:user/guest"
+    buckets = dict(DATA["resources"])
+    for number, entry in enumerate(DATA["denies"]):
+        buckets[f"denied-{number}"] = [
+            {"Principal": [ACCOUNT, OTHER], "Action": "s3:*"},
+            {"Effect": "Deny", "Action": "s3:GetObject", **entry["element"]},
+        ]
+    for bucket, statements in buckets.items():
+        api.put_resource_policy(
+            ResourceArn=f"arn:aws:s3:::{bucket}",
+            PolicyDocument=document(statements, **names),
+        )
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("broker")
@@ -138,30 +164,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         definition = {**DEFINITION, "Hosts": ["store.example.com"], "Routes": ROUTES}
         api.put_service(ServiceName="s3", Definition=json.dumps(definition))
         people = furnish(broker, root)
-        names = {f"@{name}": f"arn:aws:iam::{ACCOUNT}:user/{name}" for name in people}
-        names |= {
-            f"@role/{n}": f"arn:aws:iam::{ACCOUNT}:role/{n}" for n in DATA["roles"]
-        }
-        names |= {
-            f"@{name}": f"arn:aws:sts::{ACCOUNT}:assumed-role/{item['role']}/{name}"
-            for name, item in DATA["sessions"].items()
-        }
-        names |= {
-            f"@{name}'s token": f"arn:aws:sts::{ACCOUNT}:federated-user/{name}.token"
-            for name in ("maker", "bounded-maker")
-        }
-        names["@guest"] = f"arn:aws:iam::{OTHER}:user/guest"
-        buckets = dict(DATA["resources"])
-        for number, entry in enumerate(DATA["denies"]):
-            buckets[f"denied-{number}"] = [
-                {"Principal": [ACCOUNT, OTHER], "Action": "s3:*"},
-                {"Effect": "Deny", "Action": "s3:GetObject", **entry["element"]},
-            ]
-        for bucket, statements in buckets.items():
-            api.put_resource_policy(
-                ResourceArn=f"arn:aws:s3:::{bucket}",
-                PolicyDocument=document(statements, **names),
-            )
+        put_policies(api, people)
         controls = {
             f"{kind.capitalize()}ControlPolicies": [
                 {"PolicyName": f"P{n}", "PolicyDocument": json.loads(document([item]))}

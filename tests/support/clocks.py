@@ -1,5 +1,7 @@
 """Clocks that tests move on by hand."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 
@@ -27,12 +29,26 @@ class MovableClock:
     def __init__(self) -> None:
         self.ahead = timedelta()
         self._stopped: datetime | None = None
+        self._skipped = 0.0
+        self._held: tuple[datetime, float] | None = None
 
     def now(self) -> datetime:
+        if self._held:
+            return self._held[0]
         return (self._stopped or datetime.now(UTC)) + self.ahead
 
     def monotonic(self) -> float:
-        return monotonic() + self.ahead.total_seconds()
+        if self._held:
+            return self._held[1]
+        return monotonic() + self.ahead.total_seconds() + self._skipped
+
+    @contextmanager
+    def held(self, at: datetime | None = None) -> Iterator[None]:
+        """Stand still inside, in a second in which nothing happened yet."""
+        self._skipped += 2
+        self._held = at or self.now(), self.monotonic()
+        yield
+        self._held = None
 
     def stop(self) -> None:
         """Stand still until it is moved: limits count calls of the same second."""

@@ -19,6 +19,7 @@ from tests.support.in_process import Reply, in_process
 from tests.support.oidc_issuer import serving
 from tests.support.rows import rows
 from tests.support.saml_idp import metadata_xml
+from tests.support.warm_and_cold import answered_twice
 from tests.wire.errors.special import WAYS
 from tests.wire.errors.world import World
 
@@ -38,7 +39,8 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
             made = World(broker, issuer)
             await made.set_up()
             made.texts |= {"folder": str(folder), "metadata": metadata_xml()}
-            yield made
+            async with answered_twice(broker, folder):
+                yield made
 
 
 async def provoke(world: World, row: dict[str, Any]) -> Reply:

@@ -20,6 +20,7 @@ from tests.support.in_process import in_process
 from tests.support.oidc_issuer import serving
 from tests.support.rows import of_file, rows
 from tests.support.saml_idp import metadata_xml
+from tests.support.warm_and_cold import answered_twice
 from tests.wire.errors.world import MEMBER, World
 
 PAIRS: list[dict[str, Any]] = json.loads(
@@ -46,7 +47,8 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
                 "assertion": made.assertion(),
                 "metadata": metadata_xml(),
             }
-            yield made
+            async with answered_twice(broker, folder):
+                yield made
 
 
 def name_of(pair: dict[str, Any]) -> str:
