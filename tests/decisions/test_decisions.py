@@ -24,6 +24,7 @@ from broker.policy import (
     explain,
     parse_policy,
 )
+from tests.support.policies import decided
 from tests.support.rows import rows
 
 FOLDER = Path(__file__).parent
@@ -111,7 +112,13 @@ def policy_set(
     }
     if version == "absent":
         del document["Version"]
-    return compile_policies([("p", parse_policy(json.dumps(document), kind))])
+    return compiled(json.dumps(document), kind)
+
+
+@functools.cache
+def compiled(text: str, kind: PolicyKind) -> PolicySet:
+    """One that decides all cases that have it."""
+    return compile_policies([("p", parse_policy(text, kind))])
 
 
 def layers(params: list[Any] | None, kind: PolicyKind) -> tuple[PolicySet, ...]:
@@ -189,7 +196,7 @@ def test_a_request_is_decided_as_documented(
         as_context(topic.get("base", {}), case.get("context", {})),
     )
     decide = authorize if trust is None else authorize_trust
-    decision = decide(request, applicable)
+    decision = decided(decide, request, applicable)
     text = "allow" if decision.allowed else "deny" if decision.explicit_deny else "no"
     assert text == case["expect"]
     if "by" in case:
@@ -210,11 +217,16 @@ def test_a_condition_holds_as_documented(topic: dict[str, Any], row: list[Any]) 
     bob = principal("bob")
     request = AccessRequest("s3:GetObject", "arn:aws:s3:::b/k", bob, context)
     allow = policy_set([everything | condition], PolicyKind.IDENTITY)
-    assert authorize(request, ApplicablePolicies(identity=allow)).allowed is holds
+    assert (
+        decided(authorize, request, ApplicablePolicies(identity=allow)).allowed is holds
+    )
     deny = policy_set(
         [everything, everything | condition | {"Effect": "Deny"}], PolicyKind.IDENTITY
     )
-    assert authorize(request, ApplicablePolicies(identity=deny)).explicit_deny is holds
+    assert (
+        decided(authorize, request, ApplicablePolicies(identity=deny)).explicit_deny
+        is holds
+    )
 
 
 def test_every_topic_names_its_source() -> None:

@@ -1,13 +1,27 @@
 """Policies as texts, for tests that need just some."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
+import msgspec
+
 from broker.model.entities import ManagedPolicy
+from broker.policy import (
+    AccessRequest,
+    ApplicablePolicies,
+    Decision,
+    PolicySet,
+    compile_policies,
+    join_policies,
+)
 from broker.stores.directory.kinds import MANAGED_POLICY
 from broker.stores.directory.policies import insert_policy_version
 from broker.stores.directory.port import DirectoryChange
+
+_OTHERS = ("s3:PutObject", "sts:AssumeRole")
+Decide = Callable[[AccessRequest, ApplicablePolicies], Decision]
 
 
 def statement(action: object, resource: object = "*", **more: object) -> dict[str, Any]:
@@ -32,3 +46,29 @@ async def insert_policy(change: DirectoryChange, policy: ManagedPolicy) -> None:
     """With its first version."""
     await change.insert(MANAGED_POLICY, policy)
     await insert_policy_version(change, policy, policy.default_version)
+
+
+def decided(decide: Decide, request: AccessRequest, by: ApplicablePolicies) -> Decision:
+    """The decision, which is the same by each statement compiled alone.
+
+    The policies have decided about other actions before; the statements have not.
+    """
+    for action in _OTHERS:
+        decide(msgspec.structs.replace(request, action=action), by)
+    decision = decide(request, by)
+    parts = msgspec.structs.asdict(by)
+    alone = ApplicablePolicies(**{name: _alone(part) for name, part in parts.items()})
+    assert decision == decide(request, alone), request
+    return decision
+
+
+def _alone(part: object) -> Any:
+    if isinstance(part, tuple):
+        return tuple(map(_alone, part))
+    if not isinstance(part, PolicySet):
+        return part
+    return join_policies(
+        compile_policies([(label, replace(document, statements=(statement,)))])
+        for label, document in part.policies
+        for statement in document.statements
+    )
