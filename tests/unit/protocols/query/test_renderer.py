@@ -68,26 +68,6 @@ def test_an_operation_without_output_answers_its_metadata() -> None:
     )
 
 
-def test_empty_results_and_lists_are_there_and_empty() -> None:
-    assert b"<UpdateRoleResult/>" in IAM.renderer("UpdateRole")({}, "id")
-    body = IAM.renderer("ListUsers")({"Users": [], "IsTruncated": False}, "id")
-    assert b"    <Users/>\n    <IsTruncated>false</IsTruncated>\n" in body
-
-
-def test_a_member_of_value_none_is_left_out() -> None:
-    body = STS.renderer("GetCallerIdentity")({"Arn": "a", "UserId": None}, "id")
-    assert b"UserId" not in body
-
-
-@pytest.mark.parametrize("text", ["plain", "", "<&>", "100%s %d", "a\nb", "\ud800"])
-def test_prepared_text_is_what_each_member_would_be(text: str) -> None:
-    user = {"UserName": text, "Path": "/", "CreateDate": EXPIRATION}
-    render = IAM.renderer("GetUser")
-    # A member that is None makes the others be written one by one.
-    one_by_one = {"User": {**user, "Arn": None}}
-    assert render({"User": user}, "id") == render(one_by_one, "id")
-
-
 def test_a_member_that_the_shape_does_not_know_is_a_fault_of_ours() -> None:
     for render in (
         STS.renderer("GetCallerIdentity"),
