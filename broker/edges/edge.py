@@ -164,6 +164,7 @@ class Edge:
         headers = (*_HEADERS, _HSTS) if hsts else _HEADERS
         self._page_headers = (*headers, *_PAGE_HEADERS)
         self._headers_at = dict.fromkeys(data_paths, headers)
+        self._log_request = _log.bind().info
         self._below, spoken = gateway
         self._spoken = (*headers, *spoken)
 
@@ -225,7 +226,7 @@ class Edge:
         path: bytes = scope.get("raw_path") or b""
         if self._observe is not None:
             self._observe(scope["path"], state["line"], status, seconds)
-        _log.info(
+        self._log_request(
             "request",
             method=scope["method"],
             path=path[:_PATH_CHARACTERS].decode("ascii", "backslashreplace"),

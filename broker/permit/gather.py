@@ -186,18 +186,21 @@ class PolicyLibrary:
 
         return await self._fresh.memo.get(account_id, kind, load)
 
-    async def trust(self, role: Role) -> PolicySet:
-        """A role's trust policy."""
-        text = role.trust_policy
+    async def of_role(self, role: Role) -> tuple[PolicySet, tuple[PolicySet, ...]]:
+        """A role's trust policy, and what the operator lets others do with the role."""
+        account, memo = role.account, self._fresh.memo
+        # The role may have been read before a change: its text is part of the key.
+        key = "trust", role.role_id, hash(role.trust_policy)
 
-        async def load() -> PolicySet:
-            return _compile(
-                [(f"the trust policy of {role.arn}", text)], PolicyKind.TRUST
-            )
+        async def compile_trust() -> PolicySet:
+            label = f"the trust policy of {role.arn}"
+            return _compile_one(label, role.trust_policy, PolicyKind.TRUST)
 
-        return await self._fresh.memo.keep(
-            role.account, ("trust", role.role_id, hash(text)), load
-        )
+        async def load() -> tuple[PolicySet, tuple[PolicySet, ...]]:
+            trust = await memo.keep(account, key, compile_trust)
+            return trust, await self.controls(account, ControlKind.RESOURCE)
+
+        return await memo.get(account, ("role", *key), load)
 
     async def resource(self, account: AccountId, arn: str) -> PolicySet | None:
         """The policies of a registered service's resource and of what it is part of.

@@ -187,10 +187,7 @@ class Guard:
         if need.granted:
             resource = ACCOUNT_SETTING
         if need.trust is not None and need.trust.role is not None:
-            resource = await self._library.trust(need.trust.role)
-            resource_controls = await self._library.controls(
-                need.account, ControlKind.RESOURCE
-            )
+            resource, resource_controls = await self._library.of_role(need.trust.role)
         elif need.has_policy:
             resource = await self._library.resource(need.account, need.resource)
             resource_controls = await self._library.controls(
@@ -240,7 +237,8 @@ def _denial(caller: Caller, need: Need, decision: Decision | None) -> str:
 
 def reason(decisions: Iterable[Decision]) -> str:
     """What allowed a call, for its audit record."""
-    return "; ".join(
-        " and ".join(map(str, decision.statements)) or decision.policy_type.value
-        for decision in decisions
-    )
+    reasons = []
+    for decision in decisions:
+        statements = " and ".join(map(str, decision.statements))
+        reasons.append(statements or decision.policy_type.value)
+    return "; ".join(reasons)

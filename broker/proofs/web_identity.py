@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import NoReturn
 
+from msgspec import Struct
+
 from broker.errors import (
     AccessDenied,
     BrokerError,
@@ -25,14 +27,20 @@ from broker.model.federated import FederatedIdentity
 from broker.model.principal import Principal, PrincipalType
 from broker.policy import known_claims
 from broker.proofs.group_roles import GroupRoles, read_groups
-from broker.proofs.issuer_keys import IssuerKeys, IssuerUnreachableError
+from broker.proofs.issuer_keys import SLOTS_MAX, IssuerKeys, IssuerUnreachableError
 from broker.proofs.provider_options import ProviderOptions, ScimOptions
 from broker.proofs.scim import Admission, value_of
 from broker.protocols.oidc.aws_claims import read_values
 from broker.protocols.oidc.logout import LogoutToken, peek_logout, verify_logout
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
 from broker.protocols.oidc.token import parse_token
-from broker.protocols.oidc.verify import VerifiedToken, check_algorithm, verify_token
+from broker.protocols.oidc.verify import (
+    VerifiedToken,
+    VerifyOptions,
+    check_algorithm,
+    verify_token,
+)
+from broker.runtime.bounded import BoundedCache
 from broker.stores.directory.kinds import OIDC_PROVIDER
 from broker.stores.directory.port import Finder
 
@@ -106,6 +114,7 @@ class WebIdentityProver:
     ) -> None:
         self._providers = providers
         self._admission = admission
+        self._trusted = BoundedCache[str, _TrustedProvider](SLOTS_MAX)
         self._keys = keys
         self._skew = skew
 
@@ -135,28 +144,28 @@ class WebIdentityProver:
         try:
             unverified = parse_token(token)
             provider = await self._get_provider(account, unverified.issuer)
-            options = _options_of(provider)
-            rules = options.oidc
-            check_algorithm(unverified, rules)
+            trusted = self._prepare(provider)
+            check_algorithm(unverified, trusted.rules)
             verified = verify_token(
                 unverified,
-                keys=await self._keys.keys_for(provider, options, unverified.kid),
+                keys=await self._keys.keys_for(
+                    provider, trusted.options, unverified.kid
+                ),
                 issuer=provider.url,
                 client_ids=provider.client_ids,
                 now=now,
                 skew=self._skew,
-                options=rules,
+                options=trusted.rules,
             )
-            scim, group_roles = options.scim, options.group_roles
-            identity = self._identity(verified, provider, options, scim, group_roles)
+            identity = self._identity(verified, trusted)
         except OidcRejected as rejected:
             raise translate(rejected) from rejected
         except IssuerUnreachableError as error:
             raise IdpCommunicationError(_UNREACHABLE, detail=str(error)) from error
-        if scim is not None:
-            identity = await self._admission.admit(identity, scim, now)
-        if group_roles is not None:
-            identity = group_roles.apply(identity)
+        if trusted.scim is not None:
+            identity = await self._admission.admit(identity, trusted.scim, now)
+        if trusted.group_roles is not None:
+            identity = trusted.group_roles.apply(identity)
         if role_arn is not None:
             require_allowed_role(identity, role_arn)
         return identity
@@ -170,10 +179,11 @@ class WebIdentityProver:
             InvalidIdentityToken, ExpiredFederationToken: it is not a proof of one.
             IdpCommunicationError: the issuer's keys cannot be fetched; try again.
         """
-        options = _options_of(provider)
+        trusted = self._prepare(provider)
+        options, rules = trusted.options, trusted.rules
         try:
             unverified = peek_logout(token)
-            check_algorithm(unverified, options.oidc)
+            check_algorithm(unverified, rules)
             return verify_logout(
                 unverified,
                 keys=await self._keys.keys_for(provider, options, unverified.kid),
@@ -181,7 +191,7 @@ class WebIdentityProver:
                 client_id=options.client_id,
                 now=now,
                 skew=self._skew,
-                options=options.oidc,
+                options=rules,
             )
         except OidcRejected as rejected:
             raise translate(rejected) from rejected
@@ -207,20 +217,29 @@ class WebIdentityProver:
             )
         return provider
 
+    def _prepare(self, provider: OidcProvider) -> "_TrustedProvider":
+        """What a provider comes to, computed once.
+
+        Raises:
+            InvalidIdentityToken: its options cannot be read.
+        """
+        known = self._trusted.get(provider.unique_id)
+        # The directory remembers a provider until it changes, and then has another.
+        if known is None or known.provider is not provider:
+            known = _TrustedProvider.of(provider)
+            self._trusted.put(provider.unique_id, known)
+        return known
+
     def _identity(
-        self,
-        token: VerifiedToken,
-        provider: OidcProvider,
-        options: ProviderOptions,
-        scim: ScimOptions | None,
-        group_roles: GroupRoles | None,
+        self, token: VerifiedToken, trusted: "_TrustedProvider"
     ) -> FederatedIdentity:
-        arn, claims = provider.arn, token.claims
-        lasting, context = _condition_keys(token, provider, arn, options)
+        provider, arn, claims = trusted.provider, trusted.arn, token.claims
+        scim, group_roles = trusted.scim, trusted.group_roles
+        lasting, context = _condition_keys(token, trusted)
         replay_id: tuple[str, ...] | None = None
-        if options.one_time_use and token.token_id is not None:
+        if trusted.options.one_time_use and token.token_id is not None:
             replay_id = (token.issuer, token.token_id)
-            if self._keys.is_private(provider, options):
+            if self._keys.is_private(provider, trusted.options):
                 # If only this provider trusts the key, the token is used up for it
                 # alone.
                 replay_id = (provider.unique_id, *replay_id)
@@ -284,17 +303,48 @@ def require_allowed_role(identity: FederatedIdentity, role_arn: str) -> None:
         )
 
 
-def _options_of(provider: OidcProvider) -> ProviderOptions:
-    try:
-        return ProviderOptions.parse(provider.options)
-    except ValueError as error:
-        raise InvalidIdentityToken(
-            _NOT_VALIDATED, detail=f"options of {provider.arn}: {error}"
-        ) from error
+class _TrustedProvider(Struct, frozen=True, kw_only=True):
+    """What a provider's registration comes to for every token.
+
+    ``prefix`` is that of its condition keys, and ``claim_keys`` names the key of each
+    claim that is one.
+    """
+
+    provider: OidcProvider
+    arn: str
+    options: ProviderOptions
+    rules: VerifyOptions
+    scim: ScimOptions | None
+    group_roles: GroupRoles | None
+    prefix: str
+    claim_keys: Mapping[str, str]
+
+    @classmethod
+    def of(cls, provider: OidcProvider) -> "_TrustedProvider":
+        """Read the provider's options."""
+        host_and_path = provider.host_and_path
+        prefix = host_and_path.lower()
+        try:
+            options = ProviderOptions.parse(provider.options)
+        except ValueError as error:
+            raise InvalidIdentityToken(
+                _NOT_VALIDATED, detail=f"options of {provider.arn}: {error}"
+            ) from error
+        names = (*known_claims(host_and_path), *options.claim_keys)
+        return cls(
+            provider=provider,
+            arn=provider.arn,
+            options=options,
+            rules=options.oidc,
+            scim=options.scim,
+            group_roles=options.group_roles,
+            prefix=prefix,
+            claim_keys={name: f"{prefix}:{name.lower()}" for name in names},
+        )
 
 
 def _condition_keys(
-    token: VerifiedToken, provider: OidcProvider, arn: str, options: ProviderOptions
+    token: VerifiedToken, trusted: _TrustedProvider
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
     """The condition keys of the session, and all those that the trust policy sees.
 
@@ -306,12 +356,11 @@ def _condition_keys(
     Raises:
         OidcRejected: BAD_CLAIM, a claim cannot be the value of a condition key.
     """
-    host_and_path = provider.host_and_path
-    prefix = host_and_path.lower()
+    prefix = trusted.prefix
     lasting: dict[str, tuple[str, ...]] = {
         f"{prefix}:aud": (token.audience,),
         f"{prefix}:sub": (token.subject,),
-        "aws:federatedprovider": (arn,),
+        "aws:federatedprovider": (trusted.arn,),
     }
     if token.authentication_methods:
         lasting[f"{prefix}:amr"] = token.authentication_methods
@@ -320,9 +369,9 @@ def _condition_keys(
         context[f"{prefix}:email"] = (token.email,)
     if token.replaced_audience:
         context[f"{prefix}:oaud"] = token.replaced_audience
-    for name in (*known_claims(host_and_path), *options.claim_keys):
+    for name, key in trusted.claim_keys.items():
         if values := read_values(token.claims, name):
-            context[f"{prefix}:{name.lower()}"] = values
+            context[key] = values
     # Roles that the claim does not name are refused by require_allowed_role.
     named = token.allowed_roles is not None
     context["sts:roleauthorizedbyidp"] = ("true" if named else "false",)

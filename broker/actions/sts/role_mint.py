@@ -17,6 +17,7 @@ from broker.actions.sts.roles import (
 from broker.actions.sts.session_policies import read_session_policies
 from broker.actions.sts.upstream_mint import UpstreamMinter, UpstreamOrder
 from broker.errors import AccessDenied, UnsupportedOperation
+from broker.model.account import Account, AccountId
 from broker.model.entities import Role
 from broker.model.federated import FederatedIdentity
 from broker.model.lineage import Lineage
@@ -32,7 +33,7 @@ from broker.sessions.issue_upstream import UpstreamIssuer
 from broker.sessions.limits import console_duration, session_duration
 from broker.sessions.lineage import new_mint_id
 from broker.sessions.tags import SessionTags, inherit_tags
-from broker.stores.directory.kinds import ACCOUNT
+from broker.stores.directory.kinds import ACCOUNT, UPSTREAM
 from broker.stores.directory.readings import FreshDirectory
 
 
@@ -89,7 +90,7 @@ class RoleMinter:
             raise UnsupportedOperation(f"The parameter {name} is not supported.")
         role, identity, calling = request.role, request.identity, request.calling
         now, proof = call.now, identity or calling
-        account = await self._fresh.find(ACCOUNT, role.account)
+        account, has_upstreams = await self._read_account(role.account)
         if account is None:
             raise AccessDenied(detail=f"the account of {role.arn} no longer exists")
         require_region(account, call)
@@ -126,7 +127,7 @@ class RoleMinter:
         mark, second_use = (
             proof_marks(identity, role.role_id, call) if identity else (call.mark, None)
         )
-        engine = await self._upstreams.find(role)
+        engine = await self._upstreams.find(role) if has_upstreams else None
         if engine is not None:
             order = UpstreamOrder(
                 subject=role.arn,
@@ -169,6 +170,15 @@ class RoleMinter:
         if request.source_identity is not None:
             shared["SourceIdentity"] = request.source_identity
         return minted, shared
+
+    async def _read_account(self, account: AccountId) -> tuple[Account | None, bool]:
+        """An account, and whether it has upstreams."""
+
+        async def load() -> tuple[Account | None, bool]:
+            upstreams = await self._fresh.all_of(UPSTREAM, account)
+            return await self._fresh.find(ACCOUNT, account), bool(upstreams)
+
+        return await self._fresh.memo.get(account, "mint", load)
 
 
 def _duration(

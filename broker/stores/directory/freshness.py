@@ -198,7 +198,7 @@ class Freshness:
             value = self._recall_old(place)
             if value is _MISS:
                 value = await self._share(place, place, compute)
-        return cast("Value", value)
+        return value  # type: ignore[return-value]
 
     async def check(self) -> None:
         """Poll what changed in all accounts in use; callers share one poll.
