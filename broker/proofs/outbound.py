@@ -36,6 +36,7 @@ Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 
 @cache
 def _trust(ca_file: Path | None) -> ssl.SSLContext:
+    """Takes 30 ms and 3 MB: it is made in a thread, with the first request."""
     trust = httpx2.create_ssl_context(trust_env=False)
     if ca_file is not None:
         trust.load_verify_locations(cafile=ca_file)
@@ -61,7 +62,7 @@ class OutboundClient:
         resolve: Resolver | None = None,
     ) -> None:
         self.rules = rules
-        self._trust = _trust(ca_file)
+        self._ca_file = ca_file
         self._deadline_seconds = deadline_seconds
         self._resolve = resolve or _resolve
 
@@ -116,7 +117,7 @@ class OutboundClient:
         return _CheckedTransport(
             rules=self.rules,
             account=account,
-            trust=self._trust,
+            ca_file=self._ca_file,
             thumbprints=frozenset(text.lower() for text in thumbprints),
             deadline_seconds=self._deadline_seconds,
             max_bytes=max_bytes,
@@ -130,7 +131,7 @@ class OutboundClient:
         return _PooledTransport(
             rules=self.rules,
             account=account,
-            trust=self._trust,
+            ca_file=self._ca_file,
             thumbprints=frozenset(),
             deadline_seconds=self._deadline_seconds,
             max_bytes=max_bytes,
@@ -146,7 +147,7 @@ class _CheckedTransport(httpx2.AsyncBaseTransport):
         *,
         rules: AddressRules,
         account: AccountId | None,
-        trust: ssl.SSLContext,
+        ca_file: Path | None,
         thumbprints: frozenset[str],
         deadline_seconds: float,
         max_bytes: int,
@@ -154,7 +155,7 @@ class _CheckedTransport(httpx2.AsyncBaseTransport):
     ) -> None:
         self._rules = rules
         self._account = account
-        self._trust = trust
+        self._ca_file = ca_file
         self._thumbprints = thumbprints
         self._deadline_seconds = deadline_seconds
         self._max_bytes = max_bytes
@@ -197,8 +198,9 @@ class _CheckedTransport(httpx2.AsyncBaseTransport):
         address: Address,
         deadline: float,
     ) -> httpx2.Response:
+        trust = await asyncio.to_thread(_trust, self._ca_file)
         try:
-            return await self._ask(request, target, address, deadline, self._trust)
+            return await self._ask(request, target, address, deadline, trust)
         except httpx2.ConnectError as error:
             if not self._thumbprints or not _is_distrust(error):
                 raise
@@ -292,16 +294,18 @@ class _PooledTransport(_CheckedTransport):
 
     def __init__(self, **checks: Any) -> None:  # noqa: ANN401  # those of its base
         super().__init__(**checks)
-        self._kept = super()._connections(self._trust)
+        self._kept: httpx2.AsyncHTTPTransport | None = None
 
-    def _connections(self, _trust: ssl.SSLContext) -> httpx2.AsyncHTTPTransport:
+    def _connections(self, trust: ssl.SSLContext) -> httpx2.AsyncHTTPTransport:
+        self._kept = self._kept or super()._connections(trust)
         return self._kept
 
     async def _end(self, connections: httpx2.AsyncHTTPTransport) -> None:
         pass
 
     async def aclose(self) -> None:
-        await self._kept.aclose()
+        if self._kept is not None:
+            await self._kept.aclose()
 
 
 class _BoundedStream(httpx2.AsyncByteStream):

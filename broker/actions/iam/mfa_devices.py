@@ -7,8 +7,6 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-import segno
-
 from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam import views
@@ -261,6 +259,8 @@ def _key_uri(account: Account, name: str, seed: str) -> str:
 
 
 def _qr_png(text: str) -> bytes:
+    import segno  # noqa: PLC0415  # a virtual device is made rarely
+
     image = io.BytesIO()
     segno.make_qr(text, error="m").save(image, kind="png", scale=_PIXELS)
     return image.getvalue()
