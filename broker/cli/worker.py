@@ -11,8 +11,8 @@ from socket import socket
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
+# What a worker's start would import: forked workers share it.
 import httpcore2  # noqa: F401
-import pydantic.v1  # noqa: F401
 import structlog
 import uvicorn
 import uvloop  # noqa: F401

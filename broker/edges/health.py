@@ -31,8 +31,9 @@ def health_routes(
     router = APIRouter()
 
     @router.get("/healthz")
-    async def alive() -> dict[str, str]:
-        return {"status": "alive"}
+    async def alive() -> JSONResponse:
+        # Not a dictionary, for which FastAPI loads pydantic's first version, too.
+        return JSONResponse({"status": "alive"})
 
     @router.get("/readyz")
     async def ready() -> JSONResponse:
