@@ -232,11 +232,12 @@ def test_a_client_that_leaves_takes_none_along(world: World) -> None:
 
 def test_a_mint_without_a_database_fails_alone(world: World) -> None:
     reads = [world.form("GetCallerIdentity", world.user) for _ in range(GOOD)]
+    world.send(*reads, world.token())  # so that what they need is remembered
     with world.without_database():
         (alone,) = world.send(world.token())
         *replies, failed = world.send(*reads, world.token())
-    assert failed.told == alone.told
-    assert (failed.status, failed.code) == (503, "ServiceUnavailable")
+    for refused in (alone, failed):  # a cut connection may leave the outcome unknown
+        assert (refused.status, refused.code) == (503, "ServiceUnavailable")
     assert {reply.status for reply in replies} == {200}
 
     def records() -> bool:
