@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from broker.policy import Effect, PolicyDocument, PolicyKind, Statement
 from broker.policy.catalogue import ServiceEntry, unknown_names
@@ -28,12 +29,7 @@ def find_advice(
 
     ``declared`` are the account's registered services.
     """
-    advices: list[PolicyAdvice] = []
-    for advice in _findings(document, declared):
-        if len(advices) == FINDINGS_MAX:
-            break
-        advices.append(advice)
-    return tuple(advices)
+    return tuple(islice(_findings(document, declared), FINDINGS_MAX))
 
 
 def _findings(
@@ -52,13 +48,10 @@ def _findings(
             else "It has only Deny statements: it restricts other policies and grants"
             " nothing itself."
         )
+    find = _OF_KIND.get(document.kind, _permissions)
     for statement in statements:
-        if document.kind is PolicyKind.TRUST:
-            yield from _trust(statement)
-        elif document.kind is PolicyKind.RESOURCE:
-            yield from _resource(statement)
-        else:
-            yield from _permissions(statement)
+        for text in find(statement):
+            yield PolicyAdvice(f"{statement.place}: {text}", statement.index)
     for warning in unknown_names(document, declared):
         yield PolicyAdvice(f"{warning}.", _index(statements, warning))
 
@@ -69,7 +62,7 @@ def _index(statements: tuple[Statement, ...], warning: str) -> int | None:
     )
 
 
-def _permissions(statement: Statement) -> Iterator[PolicyAdvice]:
+def _permissions(statement: Statement) -> Iterator[str]:
     if statement.effect is Effect.DENY:
         return
     actions = {action.lower() for action in statement.actions}
@@ -78,64 +71,52 @@ def _permissions(statement: Statement) -> Iterator[PolicyAdvice]:
     )
     limited = bool(statement.conditions)
     if statement.not_action:
-        yield PolicyAdvice(
-            f"{statement.place}: Allow with NotAction allows every action that is not named,"
-            " of every current and future service.",
-            statement.index,
+        yield (
+            "Allow with NotAction allows every action that is not named,"
+            " of every current and future service."
         )
         return
     if statement.not_resource:
-        yield PolicyAdvice(
-            f"{statement.place}: Allow with NotResource allows the actions on every resource"
-            " that is not named.",
-            statement.index,
+        yield (
+            "Allow with NotResource allows the actions on every resource"
+            " that is not named."
         )
     if not everywhere or limited:
         return
     if any(not action.strip("*") for action in actions):
-        yield PolicyAdvice(
-            f"{statement.place}: it allows all actions on all resources.",
-            statement.index,
-        )
+        yield "it allows all actions on all resources."
         return
     whole = sorted(a.partition(":")[0] for a in actions if a.endswith(":*"))
     if whole:
-        yield PolicyAdvice(
-            f"{statement.place}: it gives full access to {', '.join(whole[:4])} on all"
-            " resources.",
-            statement.index,
-        )
+        yield f"it gives full access to {', '.join(whole[:4])} on all resources."
     if actions & _PASS_ROLE:
-        yield PolicyAdvice(
-            f"{statement.place}: iam:PassRole on all roles allows passing any role to a"
-            " service; name the roles instead.",
-            statement.index,
+        yield (
+            "iam:PassRole on all roles allows passing any role to a"
+            " service; name the roles instead."
         )
 
 
-def _resource(statement: Statement) -> Iterator[PolicyAdvice]:
+def _resource(statement: Statement) -> Iterator[str]:
     principals = statement.principals
     if statement.effect is Effect.DENY or principals is None or statement.conditions:
         return
     if principals.anyone or _EVERYTHING in principals.aws:
-        yield PolicyAdvice(
-            f"{statement.place}: every principal of this account is allowed, and those of"
-            " other accounts whose own policies allow it.",
-            statement.index,
+        yield (
+            "every principal of this account is allowed, and those of"
+            " other accounts whose own policies allow it."
         )
 
 
-def _trust(statement: Statement) -> Iterator[PolicyAdvice]:
+def _trust(statement: Statement) -> Iterator[str]:
     principals = statement.principals
     if statement.effect is Effect.DENY or principals is None:
         return
     if (
         principals.anyone or _EVERYTHING in principals.aws
     ) and not statement.conditions:
-        yield PolicyAdvice(
-            f"{statement.place}: any principal of any account may assume the role, if its own"
-            " policies allow it.",
-            statement.index,
+        yield (
+            "any principal of any account may assume the role, if its own"
+            " policies allow it."
         )
     web = [
         arn
@@ -147,14 +128,15 @@ def _trust(statement: Statement) -> Iterator[PolicyAdvice]:
     }
     if web and _ASSUMES_WEB & {action.lower() for action in statement.actions}:
         if "aud" not in keys:
-            yield PolicyAdvice(
-                f"{statement.place}: without a condition on the audience (aud), tokens for"
-                " any of the provider's client IDs are accepted.",
-                statement.index,
+            yield (
+                "without a condition on the audience (aud), tokens for"
+                " any of the provider's client IDs are accepted."
             )
         if "sub" not in keys:
-            yield PolicyAdvice(
-                f"{statement.place}: without a condition on the subject (sub), everyone at"
-                " the provider may assume the role.",
-                statement.index,
+            yield (
+                "without a condition on the subject (sub), everyone at"
+                " the provider may assume the role."
             )
+
+
+_OF_KIND = {PolicyKind.TRUST: _trust, PolicyKind.RESOURCE: _resource}

@@ -79,11 +79,9 @@ def end_older_sessions(
         directory = services.stores.directory
         known = await require_known(directory, account)
         left, failed = set(roles), list[BrokerError]()
-        for name, group in groupby(
-            sorted(roles), key=lambda upstream_role_name: upstream_role_name.name
-        ):
+        for name, group in groupby(sorted(roles), key=lambda role: role.name):
             upstream = await require_upstream(directory, account, name)
-            arns = [upstream_role_name.role_arn for upstream_role_name in group]
+            arns = [role.role_arn for role in group]
             try:
                 async for arn, error in services.upstreams.end_older_sessions(
                     upstream, known, arns, now
@@ -376,9 +374,7 @@ async def _find_session(
     filters = AuditFilter(minted_key_id=key)
     page = await installation.stores.ledger.search(filters, PageRequest())
     # Sessions in use come before those that an upstream issued in vain.
-    for minted in sorted(
-        page.items, key=lambda audit_record: bool(audit_record.error_code)
-    ):
+    for minted in sorted(page.items, key=lambda record: bool(record.error_code)):
         if minted.session is not None:
             return read_audited(minted.session), minted
     try:

@@ -196,11 +196,9 @@ def action_result(
     setting: Setting, action: str, decided: Sequence[SimulatedDecision]
 ) -> Answer:
     """``EvaluationResult`` of one action on all resources."""
-    outcome = max(simulated_decision.outcome for simulated_decision in decided)
+    outcome = max(decision.outcome for decision in decided)
     resources = [
-        simulated_decision.resource
-        for simulated_decision in decided
-        if simulated_decision.resource != EVERYTHING
+        decision.resource for decision in decided if decision.resource != EVERYTHING
     ]
     matched: dict[StatementRef, None] = {}
     if outcome is not SimulatedOutcome.IMPLICIT_DENY:
@@ -222,22 +220,15 @@ def action_result(
     if setting.explains and not resources:
         result["Explanation"] = decided[0].sentence
     if setting.controls:
-        allowed = not any(simulated_decision.stopped for simulated_decision in decided)
+        allowed = not any(decision.stopped for decision in decided)
         result["OrganizationsDecisionDetail"] = {"AllowedByOrganizations": allowed}
-    if resources and not any(
-        simulated_decision.stopped for simulated_decision in decided
-    ):
+    if resources and not any(decision.stopped for decision in decided):
         result["EvalDecisionDetails"] = _details(
-            [
-                simulated_decision
-                for simulated_decision in decided
-                if simulated_decision.crosses
-            ]
+            [decision for decision in decided if decision.crosses]
         )
     if resources:
         result["ResourceSpecificResults"] = [
-            _resource_result(setting, simulated_decision)
-            for simulated_decision in decided
+            _resource_result(setting, decision) for decision in decided
         ]
     return result
 

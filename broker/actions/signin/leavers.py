@@ -88,10 +88,10 @@ class Leavers:
         by_provider: dict[tuple[AccountId, str, str], list[LdapSignIn]] = defaultdict(
             list
         )
-        for ldap_sign_in in due:
-            by_provider[
-                ldap_sign_in.account, ldap_sign_in.provider, ldap_sign_in.provider_id
-            ].append(ldap_sign_in)
+        for sign_in in due:
+            by_provider[sign_in.account, sign_in.provider, sign_in.provider_id].append(
+                sign_in
+            )
         by_directory: dict[str, list[_Vouched]] = defaultdict(list)
         for (account, name, provider_id), some in by_provider.items():
             provider = await self._directory.named(LDAP_PROVIDER, account, name)
@@ -111,7 +111,7 @@ class Leavers:
 
     async def _ask_directory(self, vouched: Sequence[_Vouched], now: datetime) -> None:
         subjects = dict.fromkeys(
-            ldap_sign_in.subject for _, some in vouched for ldap_sign_in in some
+            sign_in.subject for _, some in vouched for sign_in in some
         )
         first, _ = vouched[0]
         try:
@@ -124,16 +124,11 @@ class Leavers:
             )
             return
         for provider, some in vouched:
-            gone = [
-                ldap_sign_in for ldap_sign_in in some if ldap_sign_in.subject in over
-            ]
+            gone = [sign_in for sign_in in some if sign_in.subject in over]
             if gone:
                 await self._end(
                     provider,
-                    {
-                        ldap_sign_in.subject: over[ldap_sign_in.subject]
-                        for ldap_sign_in in gone
-                    },
+                    {sign_in.subject: over[sign_in.subject] for sign_in in gone},
                 )
                 await self._sign_ins.forget(gone, self._clock.now())
 
