@@ -4,14 +4,7 @@ from collections.abc import Mapping
 
 import structlog
 
-from broker.errors import (
-    BrokerError,
-    InternalFailure,
-    InvalidAction,
-    MalformedInput,
-    MalformedQueryString,
-    ValidationError,
-)
+from broker import errors
 from broker.protocols.query import InputReason, InputRejected
 from broker.stores.errors import StoreFailedError, refusal_of
 
@@ -19,21 +12,21 @@ _log = structlog.get_logger(__name__)
 
 REFUSALS = (InputRejected, StoreFailedError)
 
-_ERRORS: Mapping[InputReason, type[BrokerError]] = {
-    InputReason.INVALID_ACTION: InvalidAction,
-    InputReason.MALFORMED_INPUT: MalformedInput,
-    InputReason.MALFORMED_QUERY_STRING: MalformedQueryString,
-    InputReason.VALIDATION_ERROR: ValidationError,
+_ERRORS: Mapping[InputReason, type[errors.BrokerError]] = {
+    InputReason.INVALID_ACTION: errors.InvalidAction,
+    InputReason.MALFORMED_INPUT: errors.MalformedInput,
+    InputReason.MALFORMED_QUERY_STRING: errors.MalformedQueryString,
+    InputReason.VALIDATION_ERROR: errors.ValidationError,
 }
 
 
-def wire_error(error: Exception, request_id: str = "") -> BrokerError:
+def wire_error(error: Exception, request_id: str = "") -> errors.BrokerError:
     """The error that the client receives. What is no refusal is logged."""
-    if isinstance(error, BrokerError):
+    if isinstance(error, errors.BrokerError):
         return error
     if isinstance(error, InputRejected):
         return _ERRORS[error.reason](error.message)
     if isinstance(error, StoreFailedError):
         return refusal_of(error)
     _log.error("unexpected failure", request_id=request_id, exc_info=error)
-    return InternalFailure()
+    return errors.InternalFailure()

@@ -7,17 +7,8 @@ from typing import Annotated
 
 import typer
 
+from broker.cli import checks
 from broker.cli.account_checks import check_certificates, check_organisations
-from broker.cli.checks import (
-    check_accounts,
-    check_cache,
-    check_clock,
-    check_database,
-    check_doors,
-    check_issuers,
-    check_keyring,
-    check_settings,
-)
 from broker.cli.findings import Finding, Level, problem
 from broker.cli.provider_checks import check_directories, check_providers
 from broker.cli.service_checks import check_services
@@ -75,8 +66,8 @@ async def _examine() -> list[Finding]:
             problem("settings", line, "fix it and run this again")
             for line in str(error).splitlines()
         ]
-    findings = check_settings(settings)
-    database = await check_database(settings)
+    findings = checks.check_settings(settings)
+    database = await checks.check_database(settings)
     findings += database
     if any(finding.level is Level.PROBLEM for finding in database):
         return findings
@@ -99,12 +90,12 @@ async def _examine_stores(settings: Settings) -> AsyncIterator[Finding]:
     )
     try:
         for finding in (
-            *await check_cache(settings, stores),
-            *await check_keyring(settings, stores, clock),
-            *await check_clock(stores, clock),
-            *await check_accounts(stores),
-            *await check_doors(stores),
-            *await check_issuers(stores, clock),
+            *await checks.check_cache(settings, stores),
+            *await checks.check_keyring(settings, stores, clock),
+            *await checks.check_clock(stores, clock),
+            *await checks.check_accounts(stores),
+            *await checks.check_doors(stores),
+            *await checks.check_issuers(stores, clock),
             *await check_services(settings, stores, clock),
             *await check_certificates(stores, clock),
             *await check_upstreams(settings, stores),

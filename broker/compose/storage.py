@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from broker.runtime.clock import Clock
+from broker.stores import urls
 from broker.stores.cache.port import Cache
 from broker.stores.database import Database
 from broker.stores.directory.port import Directory
@@ -13,14 +14,6 @@ from broker.stores.ledger.port import Ledger
 from broker.stores.migrations import migrate
 from broker.stores.spool import Spool
 from broker.stores.sqlite_writer import SqliteWriter
-from broker.stores.urls import (
-    DatabaseLocation,
-    RedisLocation,
-    SqliteLocation,
-    StoreUrlError,
-    parse_database_url,
-    parse_redis_url,
-)
 
 DEFAULT_REDIS_PREFIX = "broker"
 CACHE_FILE = "cache.db"
@@ -63,16 +56,16 @@ async def open_stores(
         StoreUnavailableError: the database is away.
         SchemaRevisionError: another version must be started.
     """
-    location = parse_database_url(database_url)
-    redis = parse_redis_url(redis_url) if redis_url else None
+    location = urls.parse_database_url(database_url)
+    redis = urls.parse_redis_url(redis_url) if redis_url else None
     if migrate_first:
         await migrate(location)
     spool = Spool(spool_folder)
     cache_file = None
-    if redis is None and not isinstance(location, SqliteLocation):
+    if redis is None and not isinstance(location, urls.SqliteLocation):
         spool_folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # noqa: ASYNC240  # once
         cache_file = spool_folder / CACHE_FILE
-        await migrate(SqliteLocation(cache_file))
+        await migrate(urls.SqliteLocation(cache_file))
     ledger, cache = _build(
         location, redis, cache_file, spool, clock=clock, prefix=redis_prefix
     )
@@ -93,8 +86,8 @@ async def open_stores(
 
 
 def _build(
-    location: DatabaseLocation,
-    redis: RedisLocation | None,
+    location: urls.DatabaseLocation,
+    redis: urls.RedisLocation | None,
     cache_file: Path | None,
     spool: Spool,
     *,
@@ -104,7 +97,7 @@ def _build(
     # Each driver is loaded only where it is used: imports are half of a start.
     ledger: Ledger
     writer: SqliteWriter | None = None
-    if isinstance(location, SqliteLocation):
+    if isinstance(location, urls.SqliteLocation):
         from broker.stores.ledger.sqlite import SqliteLedger  # noqa: PLC0415  # above
 
         cache_file = location.path
@@ -119,7 +112,7 @@ def _build(
 
         return ledger, RedisCache(redis, prefix=prefix, clock=clock)
     if cache_file is None:
-        raise StoreUrlError("the embedded cache has no file")
+        raise urls.StoreUrlError("the embedded cache has no file")
     from broker.stores.cache.sqlite import SqliteCache  # noqa: PLC0415  # above
 
     # Beside PostgreSQL this writer serves the cache alone; the spool is the ledger's.

@@ -14,21 +14,8 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Res
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from broker.console.client_settings import client_variables
+from broker.demo import people
 from broker.demo.oidc_signer import OidcSigner
-from broker.demo.people import (
-    ACCOUNT,
-    ALIAS,
-    CLIENT_ID,
-    CONSOLE_USER,
-    PASSWORD_FILE,
-    PEOPLE,
-    SAML_PROVIDER,
-    WORKLOADS,
-    DemoPerson,
-    Workload,
-    find_person,
-    find_workload,
-)
 from broker.demo.portal import DemoPortal, PortalError
 from broker.demo.saml_signer import (
     AuthnRequestDetails,
@@ -73,13 +60,15 @@ class DemoIdp:
         """The broker's URL for unsolicited responses."""
         return f"{self.broker_origin}/saml"
 
-    def saml_response(self, person: DemoPerson, details: AuthnRequestDetails) -> str:
+    def saml_response(
+        self, person: people.DemoPerson, details: AuthnRequestDetails
+    ) -> str:
         """Sign a new response for a person."""
         return self.saml.signed_response(
             SamlPerson(
                 name_id=person.email,
                 session_name=person.email,
-                roles=[f"{role},{SAML_PROVIDER}" for role in person.roles],
+                roles=[f"{role},{people.SAML_PROVIDER}" for role in person.roles],
                 source_identity=person.key,
                 tags=person.tags,
             ),
@@ -89,10 +78,10 @@ class DemoIdp:
             in_response_to=details.request_id or None,
         )
 
-    def id_token(self, workload: Workload) -> str:
+    def id_token(self, workload: people.Workload) -> str:
         """Sign a new ID token for a workload."""
         return self.oidc.sign_id_token(
-            subject=workload.subject, audience=CLIENT_ID, now=self.clock.now()
+            subject=workload.subject, audience=people.CLIENT_ID, now=self.clock.now()
         )
 
 
@@ -124,12 +113,12 @@ class _Pages:
     def home(self) -> Response:
         return self._page(
             "home.html",
-            people=PEOPLE,
-            workloads=WORKLOADS,
-            user=CONSOLE_USER,
+            people=people.PEOPLE,
+            workloads=people.WORKLOADS,
+            user=people.CONSOLE_USER,
             password=self._idp.password.reveal(),
-            sign_in_url=f"{self._idp.broker_origin}/signin/{ALIAS}",
-            password_file=PASSWORD_FILE,
+            sign_in_url=f"{self._idp.broker_origin}/signin/{people.ALIAS}",
+            password_file=people.PASSWORD_FILE,
         )
 
     def metadata(self) -> Response:
@@ -163,7 +152,9 @@ class _Pages:
             "consumer_url": details.consumer_url,
             "relay_state": details.relay_state,
         }
-        return self._page("choose_person.html", people=PEOPLE, query=urlencode(query))
+        return self._page(
+            "choose_person.html", people=people.PEOPLE, query=urlencode(query)
+        )
 
     def sign_in(
         self,
@@ -172,7 +163,7 @@ class _Pages:
         request_id: str = "",
         consumer_url: str = "",
     ) -> Response:
-        person = find_person(key)
+        person = people.find_person(key)
         if person is None:
             return self._missing()
         details = AuthnRequestDetails(self._idp.acs, relay_state=relay_state)
@@ -194,7 +185,7 @@ class _Pages:
 
     def response(self, key: str) -> Response:
         """For programs: the bare ``SAMLResponse`` parameter."""
-        person = find_person(key)
+        person = people.find_person(key)
         if person is None:
             return self._missing()
         return _text(
@@ -202,7 +193,7 @@ class _Pages:
         )
 
     def token(self, key: str) -> Response:
-        workload = find_workload(key)
+        workload = people.find_workload(key)
         if workload is None:
             return self._missing()
         return self._page(
@@ -210,7 +201,7 @@ class _Pages:
         )
 
     def token_text(self, key: str) -> Response:
-        workload = find_workload(key)
+        workload = people.find_workload(key)
         if workload is None:
             return self._missing()
         return _text(self._idp.id_token(workload))
@@ -222,10 +213,12 @@ class _Pages:
         return JSONResponse(self._idp.oidc.jwks())
 
     def portal(self) -> Response:
-        return self._page("portal.html", people=PEOPLE, login_url="", chosen=None)
+        return self._page(
+            "portal.html", people=people.PEOPLE, login_url="", chosen=None
+        )
 
     async def open_console(self, request: Request) -> Response:
-        person = find_person((await _read_form(request)).get("person", ""))
+        person = people.find_person((await _read_form(request)).get("person", ""))
         if person is None:
             return self._missing()
         try:
@@ -233,7 +226,7 @@ class _Pages:
         except PortalError as error:
             return self._page("problem.html", 502, text=str(error))
         return self._page(
-            "portal.html", people=PEOPLE, login_url=login_url, chosen=person
+            "portal.html", people=people.PEOPLE, login_url=login_url, chosen=person
         )
 
     def style(self) -> Response:
@@ -249,8 +242,8 @@ class _Pages:
         html = TEMPLATES.get_template(name).render(
             origin=self._idp.origin,
             broker=self._idp.broker_origin,
-            account=ACCOUNT,
-            provider=SAML_PROVIDER,
+            account=people.ACCOUNT,
+            provider=people.SAML_PROVIDER,
             **values,
         )
         return HTMLResponse(

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
+from broker import errors
 from broker.actions.portal.clients import (
     AUTHORIZATION_CODE,
     DEVICE_CODE,
@@ -28,19 +29,6 @@ from broker.actions.portal.grants import DEVICE_LIFE, DeviceRequest, PortalLogin
 from broker.actions.registry import Registry
 from broker.actions.signin.begin_limits import BeginLimits
 from broker.edges.rest_api import RestApi, naming
-from broker.errors import (
-    AccessDenied,
-    ExpiredToken,
-    InternalFailure,
-    InvalidClientTokenId,
-    NoSuchEntity,
-    ProofUsed,
-    ServiceUnavailable,
-    Throttling,
-    UpstreamOutcomeUnknown,
-    UpstreamRefused,
-    UpstreamUnavailable,
-)
 from broker.model.request import Door
 from broker.pipeline import Pipeline
 from broker.proofs.portal import PortalScheme, portal_caller
@@ -70,12 +58,12 @@ _UNHONOURED = ("entitledApplicationArn", "scope")
 
 _token_fault = naming(
     {
-        ExpiredToken: _GRANT,
-        InvalidClientTokenId: _GRANT,
-        Throttling: "SlowDownException",
-        AccessDenied: "AccessDeniedException",
-        ServiceUnavailable: "InternalServerException",
-        InternalFailure: "InternalServerException",
+        errors.ExpiredToken: _GRANT,
+        errors.InvalidClientTokenId: _GRANT,
+        errors.Throttling: "SlowDownException",
+        errors.AccessDenied: "AccessDeniedException",
+        errors.ServiceUnavailable: "InternalServerException",
+        errors.InternalFailure: "InternalServerException",
     },
     "InvalidRequestException",
 )
@@ -199,7 +187,7 @@ class TokenApi:
         exchange = await exchange_of(params, now)
         try:
             await self._spend(call, request_id, exchange, client, grant)
-        except ProofUsed as error:
+        except errors.ProofUsed as error:
             if grant == AUTHORIZATION_CODE or (
                 grant == REFRESH_TOKEN and await self._was_stolen(error, now)
             ):
@@ -284,7 +272,7 @@ class TokenApi:
             raise GrantRefused("SlowDownException", "Wait longer between two requests.")
         answer = await self._devices.find_answer(request)
         if answer is None:
-            with suppress(ServiceUnavailable):
+            with suppress(errors.ServiceUnavailable):
                 # A cache that was emptied since then learns of it again.
                 await self._devices.wait(request)
             raise GrantRefused(
@@ -307,7 +295,7 @@ class TokenApi:
         await portal.require_current(now)
         return _Exchange(portal=portal, use=redeemed.use)
 
-    async def _was_stolen(self, error: ProofUsed, now: datetime) -> bool:
+    async def _was_stolen(self, error: errors.ProofUsed, now: datetime) -> bool:
         """Whether a refresh token was used before by no command that runs beside this."""
         first_use = await self._ledger.find(error.used_by)
         return first_use is None or now - first_use.at > _RACE
@@ -357,16 +345,16 @@ _OPERATIONS = ("ListAccounts", "ListAccountRoles", "GetRoleCredentials", "Logout
 
 _portal_fault = naming(
     {
-        InvalidClientTokenId: "UnauthorizedException",
-        AccessDenied: "ForbiddenException",
-        NoSuchEntity: "ResourceNotFoundException",
-        Throttling: "TooManyRequestsException",
-        ExpiredToken: "UnauthorizedException",
-        ServiceUnavailable: "ServiceUnavailableException",
-        InternalFailure: "InternalServerException",
-        UpstreamOutcomeUnknown: UpstreamOutcomeUnknown.code,
-        UpstreamRefused: UpstreamRefused.code,
-        UpstreamUnavailable: UpstreamUnavailable.code,
+        errors.InvalidClientTokenId: "UnauthorizedException",
+        errors.AccessDenied: "ForbiddenException",
+        errors.NoSuchEntity: "ResourceNotFoundException",
+        errors.Throttling: "TooManyRequestsException",
+        errors.ExpiredToken: "UnauthorizedException",
+        errors.ServiceUnavailable: "ServiceUnavailableException",
+        errors.InternalFailure: "InternalServerException",
+        errors.UpstreamOutcomeUnknown: errors.UpstreamOutcomeUnknown.code,
+        errors.UpstreamRefused: errors.UpstreamRefused.code,
+        errors.UpstreamUnavailable: errors.UpstreamUnavailable.code,
     },
     "InvalidRequestException",
 )
@@ -398,13 +386,13 @@ class PortalApi:
 
         async def find(now: datetime) -> OpenPortal | None:
             if not token:
-                raise InvalidClientTokenId(_OVER, detail=_NOT_SENT)
+                raise errors.InvalidClientTokenId(_OVER, detail=_NOT_SENT)
             try:
                 portal = await self._sessions.find_by_token(token, now)
-            except ExpiredToken as error:
-                raise InvalidClientTokenId(_OVER, detail=error.detail) from error
+            except errors.ExpiredToken as error:
+                raise errors.InvalidClientTokenId(_OVER, detail=error.detail) from error
             if portal is None:
-                raise InvalidClientTokenId(_OVER, detail="no such access token")
+                raise errors.InvalidClientTokenId(_OVER, detail="no such access token")
             portals.append(portal)
             return portal
 

@@ -9,27 +9,9 @@ iam-rolesanywhere-session and AWS's credential helper, which name the ARNs in th
 from collections.abc import Mapping
 from typing import Any
 
+from broker import errors
 from broker.actions.registry import Registry, unsupported_action
 from broker.edges.rest_api import RestApi, naming
-from broker.errors import (
-    AccessDenied,
-    ExpiredToken,
-    IncompleteSignature,
-    InternalFailure,
-    InvalidClientTokenId,
-    InvalidIdentityToken,
-    LimitExceeded,
-    MissingAuthenticationToken,
-    NoSuchEntity,
-    ServiceUnavailable,
-    SignatureDoesNotMatch,
-    Throttling,
-    UnsupportedOperation,
-    UpstreamOutcomeUnknown,
-    UpstreamRefused,
-    UpstreamUnavailable,
-    ValidationError,
-)
 from broker.model.request import Door, Params
 from broker.pipeline import Pipeline
 from broker.protocols.json_api import RestCall, RestService
@@ -60,22 +42,22 @@ _ARNS = ("profileArn", "roleArn", "trustAnchorArn")
 
 _fault_name = naming(
     {
-        AccessDenied: "AccessDeniedException",
-        ExpiredToken: "ExpiredTokenException",
-        IncompleteSignature: "IncompleteSignatureException",
-        InternalFailure: "InternalServerException",
-        InvalidClientTokenId: "UnrecognizedClientException",
-        InvalidIdentityToken: "AccessDeniedException",
-        LimitExceeded: "ServiceQuotaExceededException",
-        MissingAuthenticationToken: "MissingAuthenticationTokenException",
-        NoSuchEntity: "ResourceNotFoundException",
-        ServiceUnavailable: "ServiceUnavailableException",
-        SignatureDoesNotMatch: "InvalidSignatureException",
-        Throttling: "ThrottlingException",
-        UnsupportedOperation: "UnsupportedOperationException",
-        UpstreamOutcomeUnknown: UpstreamOutcomeUnknown.code,
-        UpstreamRefused: UpstreamRefused.code,
-        UpstreamUnavailable: "ServiceUnavailableException",
+        errors.AccessDenied: "AccessDeniedException",
+        errors.ExpiredToken: "ExpiredTokenException",
+        errors.IncompleteSignature: "IncompleteSignatureException",
+        errors.InternalFailure: "InternalServerException",
+        errors.InvalidClientTokenId: "UnrecognizedClientException",
+        errors.InvalidIdentityToken: "AccessDeniedException",
+        errors.LimitExceeded: "ServiceQuotaExceededException",
+        errors.MissingAuthenticationToken: "MissingAuthenticationTokenException",
+        errors.NoSuchEntity: "ResourceNotFoundException",
+        errors.ServiceUnavailable: "ServiceUnavailableException",
+        errors.SignatureDoesNotMatch: "InvalidSignatureException",
+        errors.Throttling: "ThrottlingException",
+        errors.UnsupportedOperation: "UnsupportedOperationException",
+        errors.UpstreamOutcomeUnknown: errors.UpstreamOutcomeUnknown.code,
+        errors.UpstreamRefused: errors.UpstreamRefused.code,
+        errors.UpstreamUnavailable: "ServiceUnavailableException",
     },
     "ValidationException",
 )
@@ -129,6 +111,8 @@ def _with_arns(params: Params) -> Params:
     for name in _ARNS:
         in_query = result.pop(f"{name}InQuery", None)
         if (name in result) == (in_query is not None):
-            raise ValidationError(f"Give {name} once, in the query or in the body.")
+            raise errors.ValidationError(
+                f"Give {name} once, in the query or in the body."
+            )
         result.setdefault(name, in_query)
     return result

@@ -13,47 +13,16 @@ from types import ModuleType
 
 import orjson
 
+from broker import errors
 from broker.actions.action import Action
-from broker.actions.scim import groups, users
-from broker.actions.scim.declare import (
-    BASE,
-    DISCOVER,
-    ID,
-    IF_MATCH,
-    LISTING,
-    PATCH,
-    RESOURCE,
-    SHOWN,
-    VERSION,
-    ScimRefused,
-)
+from broker.actions.scim import declare, groups, users
 from broker.edges.asgi import Headers, Scope
 from broker.edges.endpoint import Endpoint, Operation, Response
-from broker.errors import (
-    AccessDenied,
-    BrokerError,
-    ConcurrentModification,
-    EntityAlreadyExists,
-    LimitExceeded,
-    NoSuchEntity,
-    ProofError,
-    RequestEntityTooLarge,
-    ServiceUnavailable,
-    Throttling,
-    ValidationError,
-)
 from broker.model.request import Door, Params, RawRequest
 from broker.pipeline import Pipeline, Result
 from broker.proofs.bearer_tokens import ScimScheme
+from broker.protocols.scim import requests
 from broker.protocols.scim.answers import etag, show_discovery, show_error
-from broker.protocols.scim.requests import (
-    BODY_BYTES_MAX,
-    read_group,
-    read_group_patch,
-    read_listing,
-    read_user,
-    read_user_patch,
-)
 from broker.protocols.scim.resources import Group, ScimRejected, User
 from broker.stores.directory.readings import FreshDirectory
 
@@ -70,17 +39,17 @@ _NOT_FOUND, _NOT_ALLOWED, _NOT_BUILT, _UNAVAILABLE = 404, 405, 501, 503
 _SEARCH = ".search"
 """Queries by POST, which the specification leaves to the server."""
 
-_STATUS: Mapping[type[BrokerError], tuple[int, str]] = {
-    ProofError: (401, ""),
-    LimitExceeded: (403, ""),
-    AccessDenied: (403, ""),
-    NoSuchEntity: (404, ""),
-    EntityAlreadyExists: (409, "uniqueness"),
-    RequestEntityTooLarge: (413, ""),
-    Throttling: (429, ""),
-    ConcurrentModification: (_UNAVAILABLE, ""),
-    ServiceUnavailable: (_UNAVAILABLE, ""),
-    ValidationError: (400, "invalidValue"),
+_STATUS: Mapping[type[errors.BrokerError], tuple[int, str]] = {
+    errors.ProofError: (401, ""),
+    errors.LimitExceeded: (403, ""),
+    errors.AccessDenied: (403, ""),
+    errors.NoSuchEntity: (404, ""),
+    errors.EntityAlreadyExists: (409, "uniqueness"),
+    errors.RequestEntityTooLarge: (413, ""),
+    errors.Throttling: (429, ""),
+    errors.ConcurrentModification: (_UNAVAILABLE, ""),
+    errors.ServiceUnavailable: (_UNAVAILABLE, ""),
+    errors.ValidationError: (400, "invalidValue"),
 }
 """The status and keyword of each family of errors."""
 
@@ -104,27 +73,31 @@ def _rows(
     read_patch: Callable[..., object],
 ) -> tuple[Mapping[str, _Row], Mapping[str, _Row]]:
     def listing(raw: RawRequest, _: str) -> Params:
-        return {LISTING: read_listing(raw.query, kind)}
+        return {declare.LISTING: requests.read_listing(raw.query, kind)}
 
     def patch(raw: RawRequest, id_: str) -> Params:
-        return {PATCH: read_patch(raw.body, id_), **listing(raw, id_)}
+        return {declare.PATCH: read_patch(raw.body, id_), **listing(raw, id_)}
 
     return {
         "GET": _Row(of.LIST, listing),
-        "POST": _Row(of.CREATE, lambda raw, _: {RESOURCE: read(raw.body)}, _CREATED),
+        "POST": _Row(
+            of.CREATE, lambda raw, _: {declare.RESOURCE: read(raw.body)}, _CREATED
+        ),
     }, {
         "GET": _Row(of.GET, listing),
-        "PUT": _Row(of.PUT, lambda raw, _: {RESOURCE: read(raw.body, replaces=True)}),
+        "PUT": _Row(
+            of.PUT, lambda raw, _: {declare.RESOURCE: read(raw.body, replaces=True)}
+        ),
         "PATCH": _Row(of.PATCH_ONE, patch),
         "DELETE": _Row(of.DELETE, lambda _raw, _: {}, _NO_CONTENT),
     }
 
 
 _ROWS = {
-    "Users": _rows(users, User, read_user, read_user_patch),
-    "Groups": _rows(groups, Group, read_group, read_group_patch),
+    "Users": _rows(users, User, requests.read_user, requests.read_user_patch),
+    "Groups": _rows(groups, Group, requests.read_group, requests.read_group_patch),
 }
-_DISCOVERY = _Row(DISCOVER, lambda _raw, _: {})
+_DISCOVERY = _Row(declare.DISCOVER, lambda _raw, _: {})
 
 
 def scim_endpoint(
@@ -147,12 +120,12 @@ def scim_endpoint(
             try:
                 params = row.read(raw, rest)
             except ScimRejected as rejected:
-                raise ScimRefused(rejected) from None
+                raise declare.ScimRefused(rejected) from None
             return {
                 **params,
-                **({ID: rest} if rest else {}),
-                BASE: base,
-                IF_MATCH: raw.find_header(b"if-match") or "",
+                **({declare.ID: rest} if rest else {}),
+                declare.BASE: base,
+                declare.IF_MATCH: raw.find_header(b"if-match") or "",
             }
 
         return Operation(
@@ -164,7 +137,7 @@ def scim_endpoint(
             else partial(_show, row.status),
             door=Door.SCIM,
             query_bytes_max=_HEAD_BYTES_MAX,
-            body_bytes_max=BODY_BYTES_MAX,
+            body_bytes_max=requests.BODY_BYTES_MAX,
         )
 
     return Endpoint(pipeline, find, _refuse)
@@ -195,16 +168,16 @@ def _show(status: int, scope: Scope, _given: Params, result: Result) -> Response
     if status == _NO_CONTENT:
         return status, (), b""
     headers: Headers = (_JSON,)
-    if VERSION in result:
-        tag = etag(result[VERSION]).encode()
+    if declare.VERSION in result:
+        tag = etag(result[declare.VERSION]).encode()
         headers = (*headers, (b"etag", tag))
         known = scope["state"]["named"].get(b"if-none-match")
         if scope["method"] == "GET" and known == tag:
             return _NOT_MODIFIED, headers[1:], b""
-        location = result[SHOWN].get("meta", {}).get("location", "")
+        location = result[declare.SHOWN].get("meta", {}).get("location", "")
         if status == _CREATED and location:
             headers = (*headers, (b"location", location.encode()))
-    return status, headers, orjson.dumps(result[SHOWN])
+    return status, headers, orjson.dumps(result[declare.SHOWN])
 
 
 def _discover(
@@ -216,8 +189,8 @@ def _discover(
     return _OK, (_JSON,), orjson.dumps(results)
 
 
-def _refuse(_scope: Scope, _given: Params, error: BrokerError) -> Response:
-    if isinstance(error, ScimRefused):
+def _refuse(_scope: Scope, _given: Params, error: errors.BrokerError) -> Response:
+    if isinstance(error, declare.ScimRefused):
         rejected = error.rejected
         return _fail(rejected.status, rejected.detail, rejected.scim_type)
     status, keyword = next(
@@ -225,9 +198,9 @@ def _refuse(_scope: Scope, _given: Params, error: BrokerError) -> Response:
         (error.status, ""),
     )
     headers: Headers = ()
-    if status == _STATUS[ProofError][0]:
+    if status == _STATUS[errors.ProofError][0]:
         headers = (_CHALLENGE,)
-    elif status in {_UNAVAILABLE, _STATUS[Throttling][0]}:
+    elif status in {_UNAVAILABLE, _STATUS[errors.Throttling][0]}:
         headers = (_RETRY,)
     return _fail(status, error.words, keyword, headers)
 

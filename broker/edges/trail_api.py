@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 
+from broker import errors
 from broker.actions.refusals import wire_error
 from broker.actions.registry import Registry, unsupported_action
 from broker.audit.trail import (
@@ -21,21 +22,6 @@ from broker.audit.trail import (
     user_name,
 )
 from broker.edges.rest_api import naming
-from broker.errors import (
-    AccessDenied,
-    BrokerError,
-    ExpiredToken,
-    InternalFailure,
-    InvalidAction,
-    InvalidClientTokenId,
-    MalformedInput,
-    MissingAuthenticationToken,
-    ServiceUnavailable,
-    SignatureDoesNotMatch,
-    Throttling,
-    UnsupportedOperation,
-    ValidationError,
-)
 from broker.model.audit import AuditRecord, RecordKind
 from broker.model.request import Answer, Door, Params, RawRequest
 from broker.pipeline import Pipeline
@@ -49,23 +35,23 @@ _MEDIA_TYPE = (b"content-type", b"application/x-amz-json-1.1")
 
 _fault_name = naming(
     {
-        AccessDenied: "AccessDeniedException",
-        ExpiredToken: "ExpiredTokenException",
-        InternalFailure: "InternalFailure",
-        InvalidAction: "UnknownOperationException",
-        InvalidClientTokenId: "UnrecognizedClientException",
-        MalformedInput: "SerializationException",
-        MissingAuthenticationToken: "MissingAuthenticationTokenException",
-        ServiceUnavailable: "ServiceUnavailable",
-        SignatureDoesNotMatch: "InvalidSignatureException",
-        Throttling: "ThrottlingException",
-        UnsupportedOperation: "UnsupportedOperationException",
-        ValidationError: "ValidationException",
+        errors.AccessDenied: "AccessDeniedException",
+        errors.ExpiredToken: "ExpiredTokenException",
+        errors.InternalFailure: "InternalFailure",
+        errors.InvalidAction: "UnknownOperationException",
+        errors.InvalidClientTokenId: "UnrecognizedClientException",
+        errors.MalformedInput: "SerializationException",
+        errors.MissingAuthenticationToken: "MissingAuthenticationTokenException",
+        errors.ServiceUnavailable: "ServiceUnavailable",
+        errors.SignatureDoesNotMatch: "InvalidSignatureException",
+        errors.Throttling: "ThrottlingException",
+        errors.UnsupportedOperation: "UnsupportedOperationException",
+        errors.ValidationError: "ValidationException",
     },
 )
 
 
-class LookupRefused(ValidationError):
+class LookupRefused(errors.ValidationError):
     """A lookup that is not possible; ``name`` is the model's name of the error."""
 
     def __init__(self, name: str, message: str) -> None:
@@ -128,7 +114,7 @@ class TrailApi:
         action = self._registry.get(self._service.name, operation)
         try:
             results = await self._pipeline.perform(request, action, read)
-        except ValidationError as error:
+        except errors.ValidationError as error:
             if not wanted.get("NextToken"):
                 raise
             raise LookupRefused("InvalidNextTokenException", error.words) from error
@@ -185,7 +171,7 @@ class TrailApi:
                     " EventName, AccessKeyId, Username and ReadOnly.",
                 )
 
-    def _refusal(self, error: BrokerError) -> Answer:
+    def _refusal(self, error: errors.BrokerError) -> Answer:
         name = _fault_name(error)
         fault = self._service.faults.get(name) or JsonFault(
             code=name, status=error.status, members=frozenset()

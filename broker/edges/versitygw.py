@@ -29,18 +29,10 @@ from broker.actions.decisions.gateway import (
 )
 from broker.actions.decisions.question import Batch, DecisionAnswer, Question
 from broker.actions.registry import Registry
+from broker.edges import endpoint
 from broker.edges.asgi import Scope as AsgiScope
 from broker.edges.asgi import is_private
 from broker.edges.doors import PRIVATE_HEADERS
-from broker.edges.endpoint import (
-    JSON,
-    Endpoint,
-    JsonObject,
-    Operation,
-    Response,
-    read_json,
-    read_model,
-)
 from broker.errors import (
     AccessDenied,
     BrokerError,
@@ -72,11 +64,11 @@ _Token = Annotated[str, StringConstraints(max_length=8192)]
 _Word = Annotated[str, StringConstraints(max_length=64)]
 
 
-class _Camel(JsonObject):
+class _Camel(endpoint.JsonObject):
     model_config = ConfigDict(alias_generator=to_camel)
 
 
-class _Nothing(JsonObject):
+class _Nothing(endpoint.JsonObject):
     pass
 
 
@@ -100,7 +92,7 @@ class _Keys(_Camel):
     access_key_ids: Annotated[list[_Text], Field(max_length=NAMES_MAX)]
 
 
-class _Principals(JsonObject):
+class _Principals(endpoint.JsonObject):
     principals: Annotated[list[str], Field(max_length=NAMES_MAX)]
 
 
@@ -111,10 +103,10 @@ _ASKED = "Asked"
 
 def gateway_endpoint(
     pipeline: Pipeline, registry: Registry, scheme: Scheme
-) -> Endpoint:
+) -> endpoint.Endpoint:
     """Answers a gateway, below ``/private``."""
     operations = {
-        path: Operation(
+        path: endpoint.Operation(
             registry.get("broker", action),
             scheme,
             partial(_read, body, want),
@@ -124,7 +116,7 @@ def gateway_endpoint(
         for path, (action, body, want, describe) in _OPERATIONS.items()
     }
 
-    def find(scope: AsgiScope) -> Operation:
+    def find(scope: AsgiScope) -> endpoint.Operation:
         if not (is_private(scope) or scope["state"]["secure"]):
             raise AccessDenied(
                 "This protocol is available only over the private socket or TLS."
@@ -136,23 +128,23 @@ def gateway_endpoint(
             _check_version(scope["headers"])
         return operations[path]
 
-    return Endpoint(pipeline, find, _refuse)
+    return endpoint.Endpoint(pipeline, find, _refuse)
 
 
 def _read(
-    body: type[JsonObject], want: Callable[[Any], Params], raw: RawRequest
+    body: type[endpoint.JsonObject], want: Callable[[Any], Params], raw: RawRequest
 ) -> Params:
-    asked = read_model(body, read_json(raw.body))
+    asked = endpoint.read_model(body, endpoint.read_json(raw.body))
     return {**want(asked), _ASKED: asked}
 
 
 def _show(
     describe: _Describe, _: AsgiScope, params: Params, result: Result
-) -> Response:
-    return _OK, (JSON,), orjson.dumps(describe(result, params[_ASKED]))
+) -> endpoint.Response:
+    return _OK, (endpoint.JSON,), orjson.dumps(describe(result, params[_ASKED]))
 
 
-def _refuse(scope: AsgiScope, params: Params, error: BrokerError) -> Response:
+def _refuse(scope: AsgiScope, params: Params, error: BrokerError) -> endpoint.Response:
     asked = params.get(_ASKED)  # else it is about the gateway's own key
     is_of_key = isinstance(error, InvalidClientTokenId | ExpiredToken)
     if is_of_key and isinstance(asked, _Derive | _Evaluate):
@@ -160,7 +152,7 @@ def _refuse(scope: AsgiScope, params: Params, error: BrokerError) -> Response:
         scope["state"]["line"]["error_code"] = error.code
     code = _code(error)
     named = {"code": code} if code else {}
-    return error.status, (JSON,), orjson.dumps({"error": error.words, **named})
+    return error.status, (endpoint.JSON,), orjson.dumps({"error": error.words, **named})
 
 
 class _NoSuchIdentity(AccessDenied):
@@ -292,7 +284,7 @@ def _describe_keys(result: Result, _: _Keys) -> Mapping[str, Any]:
 
 _VERSION_PATH = "/private/version"
 _OPERATIONS: Mapping[
-    str, tuple[str, type[JsonObject], Callable[[Any], Params], _Describe]
+    str, tuple[str, type[endpoint.JsonObject], Callable[[Any], Params], _Describe]
 ] = {
     _VERSION_PATH: ("GetGatewayProtocol", _Nothing, lambda _: {}, _describe_version),
     "/private/derive-signing-key": (

@@ -9,21 +9,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from broker import policy
 from broker.errors import MalformedPolicyDocument
 from broker.kinds.limits import Quota, require_within
 from broker.kinds.names import find_named_resource
 from broker.model.account import Account, AccountId
 from broker.model.arn import Arn, iam_arn
 from broker.model.entities import Role, User
-from broker.policy import (
-    PolicyDocument,
-    PolicyKind,
-    PolicyRejected,
-    check_shared_issuers,
-    load_document,
-    parse_new_policy,
-    policy_size,
-)
 from broker.policy.catalogue import service_prefixes
 from broker.policy.document import Effect
 from broker.policy.wildcard import compile_wildcard, tokenize
@@ -94,8 +86,8 @@ def is_known_service(principal: str) -> bool:
 
 
 def checked_document(
-    text: str, kind: PolicyKind, *, managed: bool = False
-) -> PolicyDocument:
+    text: str, kind: policy.PolicyKind, *, managed: bool = False
+) -> policy.PolicyDocument:
     """The parsed document of a policy about to be stored or used as a session policy.
 
     ``managed`` is for managed policies. Principals are not looked up.
@@ -106,27 +98,27 @@ def checked_document(
     """
     try:
         return validated_document(text, kind, managed=managed)
-    except PolicyRejected as error:
+    except policy.PolicyRejected as error:
         raise malformed(error) from error
 
 
 def validated_document(
-    text: str, kind: PolicyKind, *, managed: bool = False
-) -> PolicyDocument:
+    text: str, kind: policy.PolicyKind, *, managed: bool = False
+) -> policy.PolicyDocument:
     """The same for pages, which show where in the text a mistake is.
 
     Raises:
         PolicyRejected: as above.
     """
-    document = parse_new_policy(
+    document = policy.parse_new_policy(
         text, kind, managed=managed, knows_service=is_known_service
     )
-    if kind is PolicyKind.TRUST:
-        check_shared_issuers(document)
+    if kind is policy.PolicyKind.TRUST:
+        policy.check_shared_issuers(document)
     return document
 
 
-def malformed(error: PolicyRejected) -> MalformedPolicyDocument:
+def malformed(error: policy.PolicyRejected) -> MalformedPolicyDocument:
     """What the wire says of a policy that the engine refuses."""
     return MalformedPolicyDocument(
         error.message,
@@ -159,8 +151,8 @@ async def stored_trust_policy(directory: Finder, account: Account, text: str) ->
         LimitExceeded: it is too large.
     """
     # Check the size first: only a document that is too large takes long to parse.
-    require_within(account, Quota.TRUST_POLICY_SIZE, policy_size(text))
-    checked_document(text, PolicyKind.TRUST)
+    require_within(account, Quota.TRUST_POLICY_SIZE, policy.policy_size(text))
+    checked_document(text, policy.PolicyKind.TRUST)
     return await pin_principals(directory, account.account_id, text)
 
 
@@ -271,7 +263,7 @@ async def _find_bearer(
 def aws_principals(text: str) -> tuple[str, ...]:
     """The ``AWS`` principals that an accepted document names, each once."""
     named: dict[str, None] = {}
-    for principal in _principal_elements(load_document(text)):
+    for principal in _principal_elements(policy.load_document(text)):
         value = principal["AWS"]
         named.update(dict.fromkeys([value] if isinstance(value, str) else value))
     return tuple(named)
@@ -282,7 +274,7 @@ def with_principals(text: str, names: Mapping[str, str]) -> str:
 
     A document in which nothing changes keeps its very text.
     """
-    document = load_document(text)
+    document = policy.load_document(text)
     changed = False
     for principal in _principal_elements(document):
         before = principal["AWS"]
@@ -306,7 +298,7 @@ def _principal_elements(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def granted_services(
-    documents: Iterable[PolicyDocument], services: Iterable[str]
+    documents: Iterable[policy.PolicyDocument], services: Iterable[str]
 ) -> tuple[str, ...]:
     """Those of ``services`` (action prefixes) that a document allows something of."""
     known = tuple(services)

@@ -60,25 +60,10 @@ from broker.model.request import Params
 from broker.model.sealing import Sealer
 from broker.model.uses import Report
 from broker.runtime.offload import offload
+from broker.stores.directory import kinds
 from broker.stores.directory.accounts import update_account
 from broker.stores.directory.identities import find_access_key
 from broker.stores.directory.kind import Kind
-from broker.stores.directory.kinds import (
-    ACCESS_KEY,
-    GROUP,
-    INSTANCE_PROFILE,
-    LOGIN_PROFILE,
-    MANAGED_POLICY,
-    MFA_DEVICE,
-    OIDC_PROVIDER,
-    PASSKEY,
-    REPORT,
-    ROLE,
-    SAML_PROVIDER,
-    SERVER_CERTIFICATE,
-    USER,
-    USER_CREDENTIAL,
-)
 from broker.stores.directory.policies import count_used_policies
 from broker.stores.directory.port import DirectoryReader
 from broker.stores.directory.reports import list_uses, put_report
@@ -211,13 +196,13 @@ _QUOTAS = {
 }
 _POLICY_VERSIONS = 10_000
 _COUNTS: dict[str, Kind[Any]] = {
-    "Users": USER,
-    "Groups": GROUP,
-    "Roles": ROLE,
-    "Policies": MANAGED_POLICY,
-    "InstanceProfiles": INSTANCE_PROFILE,
-    "ServerCertificates": SERVER_CERTIFICATE,
-    "MFADevices": MFA_DEVICE,
+    "Users": kinds.USER,
+    "Groups": kinds.GROUP,
+    "Roles": kinds.ROLE,
+    "Policies": kinds.MANAGED_POLICY,
+    "InstanceProfiles": kinds.INSTANCE_PROFILE,
+    "ServerCertificates": kinds.SERVER_CERTIFICATE,
+    "MFADevices": kinds.MFA_DEVICE,
 }
 
 
@@ -232,22 +217,22 @@ async def _get_summary(_given: Params, call: Call) -> types.GetAccountSummaryRes
     directory = call.directory
     used = await count_used_policies(directory, call.account)
     summary["PolicyVersionsInUse"] = used
-    both: tuple[Kind[Any], ...] = (SAML_PROVIDER, OIDC_PROVIDER)
+    both: tuple[Kind[Any], ...] = (kinds.SAML_PROVIDER, kinds.OIDC_PROVIDER)
     providers = [await directory.count(kind, call.account) for kind in both]
     summary["Providers"] = sum(providers)
-    root_keys = await directory.all_of(ACCESS_KEY, call.account, user_id=None)
+    root_keys = await directory.all_of(kinds.ACCESS_KEY, call.account, user_id=None)
     summary["AccountAccessKeysPresent"] = int(bool(root_keys))
-    devices = await directory.all_of(MFA_DEVICE, call.account)
-    passkeys = await directory.all_of(PASSKEY, call.account)
+    devices = await directory.all_of(kinds.MFA_DEVICE, call.account)
+    passkeys = await directory.all_of(kinds.PASSKEY, call.account)
     summary["MFADevices"] += len(passkeys)
     owners = [device.user_id for device in devices if device.user_id]
     owners += [passkey.user_id for passkey in passkeys]
     summary["MFADevicesInUse"] = len(owners)
     summary["AccountMFAEnabled"] = int(call.account in owners)
-    root = await directory.find(LOGIN_PROFILE, call.account, call.account)
+    root = await directory.find(kinds.LOGIN_PROFILE, call.account, call.account)
     summary["AccountPasswordPresent"] = int(root is not None)
     certificates = await directory.all_of(
-        USER_CREDENTIAL,
+        kinds.USER_CREDENTIAL,
         call.account,
         kind=CredentialKind.SIGNING_CERTIFICATE,
         user_id=call.account,
@@ -258,19 +243,19 @@ async def _get_summary(_given: Params, call: Call) -> types.GetAccountSummaryRes
 
 async def _prepare_report(_given: Params, call: Call) -> Report | None:
     """Reading a large account takes a while: it is done before the transaction."""
-    report = await call.directory.find(REPORT, call.account, REPORT_ID)
+    report = await call.directory.find(kinds.REPORT, call.account, REPORT_ID)
     if report is not None and call.now - report.made_at < VALID_FOR:
         return None
     directory, number = call.directory, call.account
     account = await require_account(directory, number)
     credentials = ReportedCredentials(
         users=await _all_users(directory, number),
-        keys=await directory.all_of(ACCESS_KEY, number),
-        profiles=await directory.all_of(LOGIN_PROFILE, number),
+        keys=await directory.all_of(kinds.ACCESS_KEY, number),
+        profiles=await directory.all_of(kinds.LOGIN_PROFILE, number),
         uses=await list_uses(directory, number),
         with_mfa=await _with_mfa(directory, number),
         certificates=await directory.all_of(
-            USER_CREDENTIAL, number, kind=CredentialKind.SIGNING_CERTIFICATE
+            kinds.USER_CREDENTIAL, number, kind=CredentialKind.SIGNING_CERTIFICATE
         ),
     )
     return Report(
@@ -295,7 +280,7 @@ async def _generate_report(
 
 
 async def _get_report(_given: Params, call: Call) -> types.GetCredentialReportResponse:
-    report = await call.directory.find(REPORT, call.account, REPORT_ID)
+    report = await call.directory.find(kinds.REPORT, call.account, REPORT_ID)
     if report is None:
         raise ReportNotPresent(advice="Call GenerateCredentialReport to make one.")
     if call.now - report.made_at >= VALID_FOR:
@@ -331,7 +316,7 @@ async def _get_key_last_used(
         }
     answer: types.GetAccessKeyLastUsedResponse = {"AccessKeyLastUsed": used}
     if key.user_id is not None:
-        user = await call.directory.find(USER, call.account, key.user_id)
+        user = await call.directory.find(kinds.USER, call.account, key.user_id)
         if user is not None:
             answer["UserName"] = user.name
     return answer
@@ -349,7 +334,7 @@ async def _key_owner(params: Params, call: Call) -> ActionTarget:
         return ActionTarget(iam_arn(call.account, "user/*"))
     if key.user_id is None:
         return ActionTarget(iam_arn(call.account, "root"))
-    user = await call.directory.find(USER, call.account, key.user_id)
+    user = await call.directory.find(kinds.USER, call.account, key.user_id)
     if user is None:
         return ActionTarget(iam_arn(call.account, "user/*"))
     return await on.user({"UserName": user.name}, call)
@@ -357,7 +342,7 @@ async def _key_owner(params: Params, call: Call) -> ActionTarget:
 
 async def _all_users(directory: DirectoryReader, account: AccountId) -> list[User]:
     users: list[User] = []
-    listed = partial(directory.page_of, USER, account)
+    listed = partial(directory.page_of, kinds.USER, account)
     async for page in read_pages(listed, _USERS_A_QUERY):
         users += page
     return users
@@ -365,8 +350,8 @@ async def _all_users(directory: DirectoryReader, account: AccountId) -> list[Use
 
 async def _with_mfa(directory: DirectoryReader, account: AccountId) -> frozenset[str]:
     """Who has an MFA device in use; the root by the account's number."""
-    devices = await directory.all_of(MFA_DEVICE, account)
-    passkeys = await directory.all_of(PASSKEY, account)
+    devices = await directory.all_of(kinds.MFA_DEVICE, account)
+    passkeys = await directory.all_of(kinds.PASSKEY, account)
     return frozenset(device.user_id for device in devices if device.user_id) | {
         passkey.user_id for passkey in passkeys
     }

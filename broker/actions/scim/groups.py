@@ -7,26 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from broker.actions.action import Call
-from broker.actions.scim.declare import (
-    BASE,
-    ID,
-    LISTING,
-    PATCH,
-    RESOURCE,
-    SHOWN,
-    WHOLE,
-    ScimRefused,
-    Terms,
-    change,
-    check_version,
-    end_all_sessions,
-    end_sessions_of,
-    get_terms,
-    list_memberships,
-    note,
-    read,
-    shown,
-)
+from broker.actions.scim import declare
 from broker.kinds import provisioning
 from broker.model.provisioned import Membership, ProvisionedGroup
 from broker.model.request import Params
@@ -51,8 +32,8 @@ _REASON = "the person was removed from a group"
 
 
 async def _create(params: Params, call: Call) -> Mapping[str, Any]:
-    terms = await get_terms(params, call)
-    wanted: Group = params[RESOURCE]
+    terms = await declare.get_terms(params, call)
+    wanted: Group = params[declare.RESOURCE]
     group = await provisioning.create_group(
         call.change,
         terms.directory,
@@ -61,50 +42,54 @@ async def _create(params: Params, call: Call) -> Mapping[str, Any]:
         now=call.now,
     )
     await provisioning.add_members(call.change, terms.directory, group, _ids(wanted))
-    note(call, Id=group.group_id, DisplayName=group.name)
+    declare.note(call, Id=group.group_id, DisplayName=group.name)
     return await _one(params, call, group)
 
 
 async def _get(params: Params, call: Call) -> Mapping[str, Any]:
-    terms = await get_terms(params, call)
+    terms = await declare.get_terms(params, call)
     group = await provisioning.require_group(
-        call.directory, terms.directory, params[ID]
+        call.directory, terms.directory, params[declare.ID]
     )
     return await _one(params, call, group)
 
 
 async def _list(params: Params, call: Call) -> Mapping[str, Any]:
-    terms = await get_terms(params, call)
-    listing: Listing = params[LISTING]
+    terms = await declare.get_terms(params, call)
+    listing: Listing = params[declare.LISTING]
     groups, total = await list_provisioned_groups(call.directory, terms.query(listing))
     members: dict[str, list[Membership]] = {}
     if groups and listing.shows("members"):
         ids = [group.group_id for group in groups]
-        for membership in await list_memberships(call, group_ids=ids):
+        for membership in await declare.list_memberships(call, group_ids=ids):
             members.setdefault(membership.group_id, []).append(membership)
     resources = [
-        show_group(group, members.get(group.group_id, ()), params[BASE], listing)
+        show_group(
+            group, members.get(group.group_id, ()), params[declare.BASE], listing
+        )
         for group in groups
     ]
-    return {SHOWN: show_list(resources, total, listing.start)}
+    return {declare.SHOWN: show_list(resources, total, listing.start)}
 
 
 async def _put(params: Params, call: Call) -> Mapping[str, Any]:
-    wanted: Group = params[RESOURCE]
+    wanted: Group = params[declare.RESOURCE]
     steps = MemberChanges(steps=((_ids(wanted), None),))
     return await _change(params, call, wanted, steps)
 
 
 async def _patch(params: Params, call: Call) -> Mapping[str, Any]:
-    patch: GroupPatch = params[PATCH]
+    patch: GroupPatch = params[declare.PATCH]
     return await _change(params, call, patch, patch.members)
 
 
 async def _delete(params: Params, call: Call) -> None:
-    terms = await get_terms(params, call)
-    group = await provisioning.require_group(call.change, terms.directory, params[ID])
-    check_version(params, group.version)
-    note(call, DisplayName=group.name)
+    terms = await declare.get_terms(params, call)
+    group = await provisioning.require_group(
+        call.change, terms.directory, params[declare.ID]
+    )
+    declare.check_version(params, group.version)
+    declare.note(call, DisplayName=group.name)
     label = terms.group_label(group.name, group.external_id)
     if terms.names_roles(label):
         await _end_members(terms, call, group, keep=())
@@ -114,9 +99,11 @@ async def _delete(params: Params, call: Call) -> None:
 async def _change(
     params: Params, call: Call, wanted: Group | GroupPatch, changes: MemberChanges
 ) -> Mapping[str, Any]:
-    terms = await get_terms(params, call)
-    before = await provisioning.require_group(call.change, terms.directory, params[ID])
-    check_version(params, before.version)
+    terms = await declare.get_terms(params, call)
+    before = await provisioning.require_group(
+        call.change, terms.directory, params[declare.ID]
+    )
+    declare.check_version(params, before.version)
     named = wanted if isinstance(wanted, Group) else _patched(before, wanted)
     after = await provisioning.update_group(
         call.change,
@@ -125,7 +112,7 @@ async def _change(
         external_id=named.external_id or "",
         now=call.now,
     )
-    note(call, DisplayName=after.name)
+    declare.note(call, DisplayName=after.name)
     old = terms.group_label(before.name, before.external_id)
     if old != terms.group_label(after.name, after.external_id) and (
         terms.names_roles(old)
@@ -138,7 +125,7 @@ async def _change(
 
 
 async def _take_out(
-    terms: Terms,
+    terms: declare.Terms,
     call: Call,
     group: ProvisionedGroup,
     removed: tuple[str, ...] | None,
@@ -171,12 +158,12 @@ async def _take_out(
                 limit=MEMBERS_MAX,
             )
         }
-        await end_sessions_of(call, sorted(there), _REASON)
+        await declare.end_sessions_of(call, sorted(there), _REASON)
     await remove_provisioned_members(call.change, group, removed)
 
 
 async def _end_members(
-    terms: Terms, call: Call, group: ProvisionedGroup, *, keep: tuple[str, ...]
+    terms: declare.Terms, call: Call, group: ProvisionedGroup, *, keep: tuple[str, ...]
 ) -> None:
     """Have all members sign in again, except those that are kept."""
     members = await provisioning.members_of(
@@ -187,9 +174,9 @@ async def _end_members(
         membership.user_id for membership in members if membership.user_id not in kept
     ]
     if len(leaving) > MEMBERS_MAX:
-        await end_all_sessions(terms, call)
+        await declare.end_all_sessions(terms, call)
         return
-    await end_sessions_of(call, leaving, _REASON)
+    await declare.end_sessions_of(call, leaving, _REASON)
 
 
 def _patched(before: ProvisionedGroup, wanted: GroupPatch) -> Group:
@@ -199,19 +186,21 @@ def _patched(before: ProvisionedGroup, wanted: GroupPatch) -> Group:
     try:
         return apply_group_patch(wanted.patch, group)
     except ScimRejected as rejected:
-        raise ScimRefused(rejected) from None
+        raise declare.ScimRefused(rejected) from None
 
 
 async def _one(
     params: Params, call: Call, group: ProvisionedGroup
 ) -> Mapping[str, Any]:
-    listing: Listing = params.get(LISTING, WHOLE)
+    listing: Listing = params.get(declare.LISTING, declare.WHOLE)
     members: Sequence[Membership] = ()
     if listing.shows("members"):
         members = await provisioning.members_of(
             call.directory, group, limit=_MEMBERS_READ
         )
-    return shown(show_group(group, members, params[BASE], listing), group.version)
+    return declare.shown(
+        show_group(group, members, params[declare.BASE], listing), group.version
+    )
 
 
 def _ids(group: Group) -> tuple[str, ...]:
@@ -219,9 +208,9 @@ def _ids(group: Group) -> tuple[str, ...]:
     return tuple(dict.fromkeys(member.value for member in members if member.value))
 
 
-CREATE = change("CreateGroup", _create)
-GET = read("GetGroup", _get)
-LIST = read("ListGroups", _list)
-PUT = change("PutGroup", _put)
-PATCH_ONE = change("PatchGroup", _patch)
-DELETE = change("DeleteGroup", _delete)
+CREATE = declare.change("CreateGroup", _create)
+GET = declare.read("GetGroup", _get)
+LIST = declare.read("ListGroups", _list)
+PUT = declare.change("PutGroup", _put)
+PATCH_ONE = declare.change("PatchGroup", _patch)
+DELETE = declare.change("DeleteGroup", _delete)

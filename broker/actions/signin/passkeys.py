@@ -17,15 +17,8 @@ from broker.actions.action import Action, Call, Needs
 from broker.actions.iam import targets as on
 from broker.actions.iam.targets import require_caller, require_shown_factor
 from broker.errors import InvalidUserType, ValidationError
+from broker.kinds import passkeys
 from broker.kinds.accounts import require_account
-from broker.kinds.passkeys import (
-    as_credential,
-    passkey_handle,
-    ready_for_passkeys,
-    register_passkey,
-    require_passkey_name,
-    require_room,
-)
 from broker.model.account import AccountId
 from broker.model.principal import PrincipalType
 from broker.model.request import Params
@@ -146,18 +139,18 @@ class Passkeys:
         principal = call.caller.principal
         account = await require_account(call.directory, call.account)
         holder = principal.unique_id
-        await require_room(call.directory, account, holder)
-        await ready_for_passkeys()
+        await passkeys.require_room(call.directory, account, holder)
+        await passkeys.ready_for_passkeys()
         known = await call.directory.all_of(PASSKEY, call.account, user_id=holder)
         ceremony = _ceremony(call)
         handle, challenge = await self._ceremonies.begin(ceremony, call.now)
         alias = account.alias or account.account_id
         options = registration_options(
             party,
-            user_handle=passkey_handle(holder),
+            user_handle=passkeys.passkey_handle(holder),
             user_name=f"{principal.username or 'root'}@{alias}",
             challenge=challenge,
-            known=[as_credential(passkey) for passkey in known],
+            known=[passkeys.as_credential(passkey) for passkey in known],
         )
         return {"Options": options, "Ceremony": handle}
 
@@ -167,8 +160,8 @@ class Passkeys:
         self, params: RegisterPasskeyRequest, call: Call
     ) -> _Registration:
         party = self._require_party()
-        await ready_for_passkeys()
-        name = require_passkey_name(params["DeviceName"])
+        await passkeys.ready_for_passkeys()
+        name = passkeys.require_passkey_name(params["DeviceName"])
         challenge = await self._ceremonies.finish(params["Ceremony"], _ceremony(call))
         if challenge is None:
             raise ValidationError(_TOO_LATE, detail="no such ceremony of this session")
@@ -192,7 +185,7 @@ async def _register(_given: Params, call: Call) -> Mapping[str, Any]:
         raise TypeError("the passkey was not verified")
     await require_shown_factor(call.caller.principal.unique_id, call)
     is_user = call.caller.principal.type is PrincipalType.USER
-    passkey = await register_passkey(
+    passkey = await passkeys.register_passkey(
         call.change,
         await require_account(call.change, call.account),
         await require_caller(call, call.change) if is_user else None,

@@ -17,16 +17,9 @@ from broker.policy.catalogue.managed_policies import (
     AWS_MANAGED_PREFIX,
     managed_policy_arns,
 )
+from broker.stores.directory import kinds
 from broker.stores.directory.identities import list_roles_with
 from broker.stores.directory.kind import Kind
-from broker.stores.directory.kinds import (
-    GROUP,
-    LDAP_PROVIDER,
-    MANAGED_POLICY,
-    OIDC_PROVIDER,
-    SAML_PROVIDER,
-    SERVICE,
-)
 from broker.stores.directory.overviews import list_user_overviews
 from broker.stores.directory.policies import resource_policy_arns
 
@@ -108,12 +101,12 @@ async def _users(text: str, call: Call) -> list[Hit]:
 
 
 async def _groups(text: str, call: Call) -> list[Hit]:
-    results = await _paged(GROUP, text, call)
+    results = await _paged(kinds.GROUP, text, call)
     return [Hit("group", entry.name, entry.arn) for entry in results]
 
 
 async def _policies(text: str, call: Call) -> list[Hit]:
-    own = await _paged(MANAGED_POLICY, text, call)
+    own = await _paged(kinds.MANAGED_POLICY, text, call)
     return [Hit("policy", p.name, p.arn, p.description or "") for p in own] + [
         Hit("policy", arn.rpartition("/")[2], arn, "Managed by AWS")
         for arn in managed_policy_arns()
@@ -161,10 +154,10 @@ _FINDERS: Mapping[str, _Find] = {
     "user": _users,
     "group": _groups,
     "policy": _policies,
-    "saml-provider": _by_name_in_arn("saml-provider", SAML_PROVIDER),
-    "oidc-provider": _by_name_in_arn("oidc-provider", OIDC_PROVIDER),
-    "ldap-provider": _by_name_in_arn("ldap-provider", LDAP_PROVIDER),
-    "service": _by_name_in_arn("service", SERVICE),
+    "saml-provider": _by_name_in_arn("saml-provider", kinds.SAML_PROVIDER),
+    "oidc-provider": _by_name_in_arn("oidc-provider", kinds.OIDC_PROVIDER),
+    "ldap-provider": _by_name_in_arn("ldap-provider", kinds.LDAP_PROVIDER),
+    "service": _by_name_in_arn("service", kinds.SERVICE),
     "resource-policy": _resource_policies,
 }
 

@@ -29,14 +29,7 @@ from broker.console.signin.account_page import SignIn, SignInForm
 from broker.console.signin.login_completion import pending_caller
 from broker.console.signin.password_steps import PasswordSteps
 from broker.errors import AccessDenied, PasswordPolicyViolation, Throttling
-from broker.kinds.login_profiles import (
-    NO_ACCOUNT,
-    PasswordState,
-    password_mark,
-    require_login_profile,
-    verify_password,
-    verify_root_password,
-)
+from broker.kinds import login_profiles
 from broker.kinds.passwords import LONGEST, requirements
 from broker.kinds.sign_in_links import LINK_ENDED, require_linked_user
 from broker.model.account import Account
@@ -175,7 +168,7 @@ class _PasswordScheme:
             Throttling: There were too many wrong attempts.
         """
         fields, account = self._fields, self._account
-        number = account.account_id if account else NO_ACCOUNT
+        number = account.account_id if account else login_profiles.NO_ACCOUNT
         user: User | None = None
         if not fields.is_root:
             user = await self._deps.directory.named(USER, number, fields.name)
@@ -197,13 +190,13 @@ class _PasswordScheme:
         deps, fields, account = self._deps, self._fields, self._account
         # One that is too long to be right costs no extra work.
         password = fields.password[: LONGEST + 1]
-        user, state = None, PasswordState.GOOD
+        user, state = None, login_profiles.PasswordState.GOOD
         if fields.is_root:
-            profile = await verify_root_password(
+            profile = await login_profiles.verify_root_password(
                 deps.passwords, deps.directory, account, password
             )
         else:
-            verified_password = await verify_password(
+            verified_password = await login_profiles.verify_password(
                 deps.passwords, deps.directory, account, fields.name, password, now=now
             )
             profile = verified_password.profile if verified_password else None
@@ -214,7 +207,7 @@ class _PasswordScheme:
             if account is None:
                 detail = f"no account has the number or alias {fields.place}"
             raise AccessDenied(_WRONG, detail=detail)
-        if state is PasswordState.HARD_EXPIRED:
+        if state is login_profiles.PasswordState.HARD_EXPIRED:
             raise AccessDenied(_EXPIRED, detail="the password has expired for good")
         return PasswordProgress(
             place=fields.place,
@@ -222,7 +215,7 @@ class _PasswordScheme:
             holder=profile.user_id,
             name=user.name if user else "",
             arn=user.arn if user else root_arn(profile.account),
-            mark=password_mark(profile),
+            mark=login_profiles.password_mark(profile),
             began=int(now.timestamp()),
             destination=fields.destination,
             remember=fields.remember,
@@ -302,14 +295,14 @@ class FirstPasswordPage:
 
     async def _go_on(self, request: Request, account: Account, user: User) -> Response:
         deps = self._context.deps
-        profile = await require_login_profile(deps.directory, user)
+        profile = await login_profiles.require_login_profile(deps.directory, user)
         pending = PasswordProgress(
             place=require_place(request),
             account=account.account_id,
             holder=user.user_id,
             name=user.name,
             arn=user.arn,
-            mark=password_mark(profile),
+            mark=login_profiles.password_mark(profile),
             began=int(deps.clock.now().timestamp()),
         )
         return await self._steps.next(request, pending)

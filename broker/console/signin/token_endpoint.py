@@ -20,24 +20,12 @@ import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
+from broker import errors
 from broker.actions.signin.command_line import CommandLineGrants
 from broker.console.context import ConsoleContext
 from broker.console.forms import read_body
 from broker.console.login_requests import CROSS_DEVICE, SAME_DEVICE
 from broker.console.request_info import note
-from broker.errors import (
-    AccessDenied,
-    BrokerError,
-    ExpiredToken,
-    InternalFailure,
-    InvalidClientTokenId,
-    MalformedInput,
-    ProofUsed,
-    RequestEntityTooLarge,
-    ServiceUnavailable,
-    Throttling,
-    ValidationError,
-)
 from broker.model.account import find_account_of_key_id
 from broker.model.request import Door
 from broker.model.session import Caller
@@ -59,10 +47,14 @@ _CLIENTS = frozenset({SAME_DEVICE, CROSS_DEVICE})
 _LONGEST = {"clientId": 256, "grantType": 64, "code": 512, "redirectUri": 2048}
 _REFRESH_TOKEN_MAX = 2048
 _UNAUTHORIZED, _BAD, _TOO_MANY = 401, 400, 429
-_BAD_REQUESTS = (ValidationError, MalformedInput, RequestEntityTooLarge)
+_BAD_REQUESTS = (
+    errors.ValidationError,
+    errors.MalformedInput,
+    errors.RequestEntityTooLarge,
+)
 
 
-class LoginRefused(AccessDenied):
+class LoginRefused(errors.AccessDenied):
     """The login is refused; ``reason`` is the ``error`` in the response."""
 
     def __init__(self, reason: str, message: str, *, detail: str = "") -> None:
@@ -91,7 +83,7 @@ class TokenEndpoint:
         """Answer a request; every failure is a JSON error."""
         try:
             body = await self._issue(request)
-        except BrokerError as error:
+        except errors.BrokerError as error:
             note(request, error_code=error.code)
             return _error(error)
         except StoreFailedError as failure:
@@ -100,7 +92,7 @@ class TokenEndpoint:
             return Response(status_code=_BAD)
         except Exception:  # noqa: BLE001  # last resort: no failure without an answer
             _log.exception("unexpected failure")
-            return _error(InternalFailure())
+            return _error(errors.InternalFailure())
         return JSONResponse(body, headers={"cache-control": "no-store"})
 
     async def _issue(self, request: Request) -> dict[str, Any]:
@@ -108,9 +100,9 @@ class TokenEndpoint:
         proof = self._prove_key(request)
         client_id, grant_type = _text(body, "clientId"), _text(body, "grantType")
         if client_id not in _CLIENTS:
-            raise ValidationError("There is no such client.")
+            raise errors.ValidationError("There is no such client.")
         if grant_type not in {"authorization_code", "refresh_token"}:
-            raise ValidationError("There is no such grantType.")
+            raise errors.ValidationError("There is no such grantType.")
         is_code = grant_type == "authorization_code"
         refused = _code_refused if is_code else _expired
         logins: list[_TerminalLogin] = []
@@ -141,7 +133,7 @@ class TokenEndpoint:
                 lambda: {"ClientId": client_id, "GrantType": grant_type},
                 one_time_use=lambda: logins[0].use,
             )
-        except ProofUsed as error:
+        except errors.ProofUsed as error:
             await self._end_login(request, logins[0])
             raise refused("it was used before") from error
         credentials = result["Credentials"]
@@ -186,14 +178,14 @@ class TokenEndpoint:
         """Verify the sender's DPoP proof, without using it up."""
         headers = request.headers.getlist("dpop")
         if len(headers) != 1:
-            raise ValidationError("Exactly one DPoP header is required.")
+            raise errors.ValidationError("Exactly one DPoP header is required.")
         now = self._context.deps.clock.now()
         try:
             return verify_proof(
                 headers[0], method="POST", url=self._url, now=now, skew=_SKEW
             )
         except DpopRejected as error:
-            raise ValidationError(
+            raise errors.ValidationError(
                 "The DPoP proof is not valid.", detail=str(error)
             ) from error
 
@@ -210,18 +202,18 @@ class TokenEndpoint:
             )
         except StoreUnavailableError as error:
             # Without the cache a replay cannot be detected, so refuse.
-            raise ServiceUnavailable(
+            raise errors.ServiceUnavailable(
                 detail=f"the cache is unavailable: {error}"
             ) from error
         if not is_new:
-            raise ValidationError("The DPoP proof was already used.")
+            raise errors.ValidationError("The DPoP proof was already used.")
 
     async def _redeem_code(
         self, params: Mapping[str, Any], now: datetime
     ) -> Redemption:
         verifier = _text(params, "codeVerifier")
         if not pkce.is_verifier(verifier):
-            raise ValidationError("The codeVerifier is not well-formed.")
+            raise errors.ValidationError("The codeVerifier is not well-formed.")
         return await self._grants.redeem_code(
             _text(params, "code"),
             params["clientId"],
@@ -272,19 +264,19 @@ def _expired(detail: str) -> LoginRefused:
     )
 
 
-def _error(error: BrokerError) -> Response:
+def _error(error: errors.BrokerError) -> Response:
     if isinstance(error, LoginRefused):
         kind, status, reason = "AccessDeniedException", _UNAUTHORIZED, error.reason
-    elif isinstance(error, ExpiredToken):
+    elif isinstance(error, errors.ExpiredToken):
         kind, status, reason = "AccessDeniedException", _UNAUTHORIZED, "TOKEN_EXPIRED"
-    elif isinstance(error, InvalidClientTokenId):
+    elif isinstance(error, errors.InvalidClientTokenId):
         kind, status = "AccessDeniedException", _UNAUTHORIZED
         reason = "USER_CREDENTIALS_CHANGED"
-    elif isinstance(error, AccessDenied):
+    elif isinstance(error, errors.AccessDenied):
         kind, status, reason = "AccessDeniedException", 403, "INSUFFICIENT_PERMISSIONS"
     elif isinstance(error, _BAD_REQUESTS):
         kind, status, reason = "ValidationException", _BAD, "INVALID_REQUEST"
-    elif isinstance(error, Throttling):
+    elif isinstance(error, errors.Throttling):
         kind, status, reason = "TooManyRequestsError", _TOO_MANY, "rate_exceeded"
     else:
         kind, status = "InternalServerException", error.status
@@ -301,18 +293,18 @@ def _text(params: Mapping[str, Any], name: str) -> str:
     value = params.get(name)
     longest = _LONGEST.get(name, _REFRESH_TOKEN_MAX)
     if not isinstance(value, str) or not 0 < len(value) <= longest:
-        raise ValidationError(f"{name} is missing or too long.")
+        raise errors.ValidationError(f"{name} is missing or too long.")
     return value
 
 
 async def _read_body(request: Request) -> Mapping[str, Any]:
     if request.headers.get("content-type", "").partition(";")[0] != "application/json":
-        raise MalformedInput("The body must be application/json.")
+        raise errors.MalformedInput("The body must be application/json.")
     body = await read_body(request, _BODY_BYTES_MAX, "body")
     try:
         return parse_object(body)
     except (ValueError, RecursionError) as error:
-        raise MalformedInput("The body is not a JSON object.") from error
+        raise errors.MalformedInput("The body is not a JSON object.") from error
 
 
 def id_token(

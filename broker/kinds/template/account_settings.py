@@ -9,20 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from broker.errors import InvalidInput
-from broker.kinds.accounts import (
-    ALWAYS_ON,
-    DISABLED_REGIONS,
-    PROVIDER_OPTIONS,
-    ROOT_MANAGED_BY,
-    TOKEN_VERSION,
-    TOKEN_VERSIONS,
-    UNLISTED_POLICIES,
-    accepts_unlisted_policies,
-    disabled_regions,
-    is_region_name,
-    may_set_provider_options,
-    root_manager,
-)
+from broker.kinds import accounts
 from broker.kinds.outbound import (
     OPTION,
     Outbound,
@@ -47,12 +34,12 @@ Settings = Mapping[str, object]
 """Values by property; an absent property stays as it is."""
 
 _UNSET: Final[Settings] = {
-    DISABLED_REGIONS: (),
-    ROOT_MANAGED_BY: "",
+    accounts.DISABLED_REGIONS: (),
+    accounts.ROOT_MANAGED_BY: "",
     OPTION: False,
-    TOKEN_VERSION: None,
-    UNLISTED_POLICIES: False,
-    PROVIDER_OPTIONS: False,
+    accounts.TOKEN_VERSION: None,
+    accounts.UNLISTED_POLICIES: False,
+    accounts.PROVIDER_OPTIONS: False,
 }
 
 
@@ -63,22 +50,24 @@ def read_settings(broker: Properties) -> Settings:
         TemplateError: one of them is invalid.
     """
     results: dict[str, object] = {}
-    if broker.has(DISABLED_REGIONS):
-        results[DISABLED_REGIONS] = _regions(broker)
-    if broker.has(ROOT_MANAGED_BY):
-        results[ROOT_MANAGED_BY] = _manager(broker)
+    if broker.has(accounts.DISABLED_REGIONS):
+        results[accounts.DISABLED_REGIONS] = _regions(broker)
+    if broker.has(accounts.ROOT_MANAGED_BY):
+        results[accounts.ROOT_MANAGED_BY] = _manager(broker)
     if broker.has(OPTION):
         results[OPTION] = broker.flag(OPTION)
-    if broker.has(TOKEN_VERSION):
-        version = broker.text(TOKEN_VERSION)
-        if version not in TOKEN_VERSIONS:
-            place = f"{broker.place}.{TOKEN_VERSION}"
-            raise TemplateError(place, f"must be {' or '.join(TOKEN_VERSIONS)}")
-        results[TOKEN_VERSION] = version
-    if broker.has(UNLISTED_POLICIES):
-        results[UNLISTED_POLICIES] = broker.flag(UNLISTED_POLICIES)
-    if broker.has(PROVIDER_OPTIONS):
-        results[PROVIDER_OPTIONS] = broker.flag(PROVIDER_OPTIONS)
+    if broker.has(accounts.TOKEN_VERSION):
+        version = broker.text(accounts.TOKEN_VERSION)
+        if version not in accounts.TOKEN_VERSIONS:
+            place = f"{broker.place}.{accounts.TOKEN_VERSION}"
+            raise TemplateError(
+                place, f"must be {' or '.join(accounts.TOKEN_VERSIONS)}"
+            )
+        results[accounts.TOKEN_VERSION] = version
+    if broker.has(accounts.UNLISTED_POLICIES):
+        results[accounts.UNLISTED_POLICIES] = broker.flag(accounts.UNLISTED_POLICIES)
+    if broker.has(accounts.PROVIDER_OPTIONS):
+        results[accounts.PROVIDER_OPTIONS] = broker.flag(accounts.PROVIDER_OPTIONS)
     return results
 
 
@@ -88,12 +77,12 @@ def settings_of(account: Account | None) -> Settings:
         return _UNSET
     outbound = find_outbound(account)
     return {
-        DISABLED_REGIONS: tuple(sorted(disabled_regions(account))),
-        ROOT_MANAGED_BY: root_manager(account),
+        accounts.DISABLED_REGIONS: tuple(sorted(accounts.disabled_regions(account))),
+        accounts.ROOT_MANAGED_BY: accounts.root_manager(account),
         OPTION: outbound is not None and outbound.enabled,
-        TOKEN_VERSION: account.options.get(TOKEN_VERSION),
-        UNLISTED_POLICIES: accepts_unlisted_policies(account),
-        PROVIDER_OPTIONS: may_set_provider_options(account),
+        accounts.TOKEN_VERSION: account.options.get(accounts.TOKEN_VERSION),
+        accounts.UNLISTED_POLICIES: accounts.accepts_unlisted_policies(account),
+        accounts.PROVIDER_OPTIONS: accounts.may_set_provider_options(account),
     }
 
 
@@ -118,18 +107,18 @@ async def with_settings(
     present = settings_of(account)
     options = dict(account.options)
     for name in (
-        DISABLED_REGIONS,
-        ROOT_MANAGED_BY,
-        TOKEN_VERSION,
-        UNLISTED_POLICIES,
-        PROVIDER_OPTIONS,
+        accounts.DISABLED_REGIONS,
+        accounts.ROOT_MANAGED_BY,
+        accounts.TOKEN_VERSION,
+        accounts.UNLISTED_POLICIES,
+        accounts.PROVIDER_OPTIONS,
     ):
         if name in settings:
             options.pop(name, None)
             value = settings[name]
             if value != _UNSET[name]:
                 options[name] = list(value) if isinstance(value, tuple) else value
-    manager = settings.get(ROOT_MANAGED_BY)
+    manager = settings.get(accounts.ROOT_MANAGED_BY)
     if manager:
         named = parse_account_id(str(manager))
         if await work.change.find(ACCOUNT, named) is None:
@@ -152,22 +141,22 @@ def _switch_outbound(work: AccountWork, account: Account, *, enabled: bool) -> A
 
 
 def _regions(broker: Properties) -> tuple[str, ...]:
-    regions = broker.texts(DISABLED_REGIONS)
-    place = f"{broker.place}.{DISABLED_REGIONS}"
+    regions = broker.texts(accounts.DISABLED_REGIONS)
+    place = f"{broker.place}.{accounts.DISABLED_REGIONS}"
     for region in regions:
-        if not is_region_name(region):
+        if not accounts.is_region_name(region):
             raise TemplateError(place, f"{region} is not a region such as eu-central-1")
-        if region == ALWAYS_ON:
-            raise TemplateError(place, f"{ALWAYS_ON} cannot be switched off")
+        if region == accounts.ALWAYS_ON:
+            raise TemplateError(place, f"{accounts.ALWAYS_ON} cannot be switched off")
     return tuple(sorted(set(regions)))
 
 
 def _manager(broker: Properties) -> str:
-    named = broker.optional_text(ROOT_MANAGED_BY) or ""
+    named = broker.optional_text(accounts.ROOT_MANAGED_BY) or ""
     try:
         return parse_account_id(named) if named else ""
     except ValueError as error:
-        place = f"{broker.place}.{ROOT_MANAGED_BY}"
+        place = f"{broker.place}.{accounts.ROOT_MANAGED_BY}"
         raise TemplateError(place, str(error)) from error
 
 

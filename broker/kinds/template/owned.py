@@ -11,17 +11,9 @@ from functools import partial
 from typing import Any
 
 from broker.kinds import managed_policies as rules
+from broker.kinds import owners
 from broker.kinds.limits import Quota, quota
 from broker.kinds.names import KeyCase
-from broker.kinds.owners import (
-    Owner,
-    attach_policy,
-    checked_boundary,
-    delete_inline_policy,
-    detach_policy,
-    owner_id,
-    put_inline_policy,
-)
 from broker.kinds.template.properties import Properties, normal_document, read_document
 from broker.kinds.template.section import AccountWork, Described, Members, Section
 from broker.kinds.template.yaml_text import TemplateError, at_place
@@ -77,7 +69,7 @@ BOUNDED: Mapping[str, Callable[[Properties, str], Any]] = {
 
 
 async def further_owned(
-    page: Sequence[Owner], directory: DirectoryReader
+    page: Sequence[owners.Owner], directory: DirectoryReader
 ) -> list[Members]:
     """The shared properties of each of a page's users, groups or roles.
 
@@ -85,7 +77,7 @@ async def further_owned(
     """
     if not page:
         return []
-    account, unique_ids = page[0].account, [owner_id(owner) for owner in page]
+    account, unique_ids = page[0].account, [owners.owner_id(owner) for owner in page]
     inline = await list_inline_policies_of(directory, account, unique_ids)
     attached = await list_attachments_of(directory, account, unique_ids)
     return [
@@ -102,25 +94,25 @@ async def further_owned(
 
 
 async def write_owned(
-    work: AccountWork, owner: Owner, before: Members, after: Members
+    work: AccountWork, owner: owners.Owner, before: Members, after: Members
 ) -> None:
     """Write the policies that differ; those that ``after`` lacks are removed first."""
     old, new = before.get(POLICIES, {}), after.get(POLICIES, {})
     attached, wanted = before.get(ATTACHED, ()), after.get(ATTACHED, ())
     for name in old.keys() - new.keys():
-        await delete_inline_policy(work.change, owner, name)
+        await owners.delete_inline_policy(work.change, owner, name)
     for arn in set(attached) - set(wanted):
-        await detach_policy(work.change, owner, arn)
+        await owners.detach_policy(work.change, owner, arn)
     for name, document in new.items():
         if old.get(name) != document:
             with at_place(f"{POLICIES}.{name}"):
-                await put_inline_policy(
+                await owners.put_inline_policy(
                     work.change, work.account, owner, name, document
                 )
     for arn in wanted:
         if arn not in attached:
             with at_place(f"{ATTACHED}.{arn}"):
-                await attach_policy(work.change, work.account, owner, arn)
+                await owners.attach_policy(work.change, work.account, owner, arn)
 
 
 async def finish_bounded(
@@ -133,7 +125,7 @@ async def finish_bounded(
     arn = wanted[BOUNDARY]
     if arn not in {None, entity.boundary_arn}:
         with at_place(BOUNDARY):
-            await checked_boundary(work.change, entity.account, arn)
+            await owners.checked_boundary(work.change, entity.account, arn)
     return replace(entity, boundary_arn=arn)
 
 

@@ -9,42 +9,33 @@ from sqlalchemy import LargeBinary, delete, func, select
 from broker.model.account import AccountId
 from broker.model.entities import LoginProfile
 from broker.model.uses import Report, Use
+from broker.stores import schema
 from broker.stores.directory.kind import EntityTable
 from broker.stores.directory.kinds import LOGIN_PROFILE, REPORT
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 from broker.stores.directory.statements import list_entities_of
-from broker.stores.schema import (
-    ACCESS_KEYS,
-    LOGIN_PROFILES,
-    MFA_DEVICES,
-    REPORTS,
-    SERVER_CERTIFICATES,
-    UPSTREAMS,
-    USER_CREDENTIALS,
-    USES,
-)
 from broker.stores.times import to_micros
 
 SEALED = (
-    ACCESS_KEYS.c.sealed_secret,
-    LOGIN_PROFILES.c.sealed,
-    MFA_DEVICES.c.sealed_seed,
-    USER_CREDENTIALS.c.sealed,
-    SERVER_CERTIFICATES.c.sealed_key,
-    UPSTREAMS.c.sealed_secret,
+    schema.ACCESS_KEYS.c.sealed_secret,
+    schema.LOGIN_PROFILES.c.sealed,
+    schema.MFA_DEVICES.c.sealed_seed,
+    schema.USER_CREDENTIALS.c.sealed,
+    schema.SERVER_CERTIFICATES.c.sealed_key,
+    schema.UPSTREAMS.c.sealed_secret,
 )
 _REPORTS_KEPT = timedelta(days=1)
 
-_USE_TABLE = EntityTable(USES, Use)
+_USE_TABLE = EntityTable(schema.USES, Use)
 
 
 async def list_login_profiles(
     directory: DirectoryReader, account: AccountId, user_ids: Collection[str]
 ) -> tuple[LoginProfile, ...]:
     """Those of these users."""
-    columns = LOGIN_PROFILES.c
+    columns = schema.LOGIN_PROFILES.c
     # In a form in which SQLite does not go through the whole account for them.
-    every = select(LOGIN_PROFILES).where(columns.account.concat("") == account)
+    every = select(schema.LOGIN_PROFILES).where(columns.account.concat("") == account)
     return await list_entities_of(
         directory, LOGIN_PROFILE.stored, every, columns.user_id, user_ids
     )
@@ -57,14 +48,14 @@ async def list_uses(
 ) -> tuple[Use, ...]:
     """Last uses of these subjects (of all for None), the latest first."""
     statement = (
-        select(USES)
-        .where(USES.c.account == account)
-        .order_by(USES.c.at.desc(), USES.c.action)
+        select(schema.USES)
+        .where(schema.USES.c.account == account)
+        .order_by(schema.USES.c.at.desc(), schema.USES.c.action)
     )
     if subjects is None:
         return await directory.list_entities(_USE_TABLE, statement)
     uses = await list_entities_of(
-        directory, _USE_TABLE, statement, USES.c.subject, subjects
+        directory, _USE_TABLE, statement, schema.USES.c.subject, subjects
     )
     return tuple(sorted(uses, key=lambda use: use.at, reverse=True))
 
@@ -73,13 +64,14 @@ async def put_report(change: DirectoryChange, report: Report) -> None:
     """Store a report, replacing one of the same id; old reports are deleted."""
     too_old = to_micros(report.made_at - _REPORTS_KEPT)
     await change.run(
-        delete(REPORTS).where(
-            REPORTS.c.account == report.account,
-            (REPORTS.c.report_id == report.report_id) | (REPORTS.c.made_at < too_old),
+        delete(schema.REPORTS).where(
+            schema.REPORTS.c.account == report.account,
+            (schema.REPORTS.c.report_id == report.report_id)
+            | (schema.REPORTS.c.made_at < too_old),
         )
     )
     values = REPORT.stored.values(report)
-    await change.run(REPORTS.insert().values(**values))
+    await change.run(schema.REPORTS.insert().values(**values))
 
 
 async def count_sealed(
