@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from broker.console.forms import Form
 from broker.policy.catalogue import AccessLevel, ServiceEntry, find_service
@@ -11,6 +12,8 @@ from broker.policy.catalogue import AccessLevel, ServiceEntry, find_service
 SHOWN_MAX = 100
 PICKED_MAX = 200
 _RESOURCES_MAX = 60
+Row = TypeVar("Row")
+
 _PLACEHOLDER = re.compile(r"\$?\{[^}]*\}")
 _NUMBER = re.compile(r"[0-9]{1,4}")
 
@@ -58,17 +61,27 @@ class ActionPicker:
         )
 
 
+def read_place(text: str) -> int | None:
+    """The number of a row, as buttons name it; None for anything else."""
+    return int(text) if _NUMBER.fullmatch(text) else None
+
+
+def without(rows: tuple[Row, ...], place: int | None) -> tuple[Row, ...]:
+    """The rows without the one at a place."""
+    return tuple(row for number, row in enumerate(rows) if number != place)
+
+
 def read_picker(form: Form) -> ActionPicker | None:
     """Read the picker from a form; None when it is not open.
 
     Raises:
         ValidationError: A field was sent twice.
     """
-    statement = form.find("pick")
-    if statement is None or not _NUMBER.fullmatch(statement):
+    statement = read_place(form.find("pick") or "")
+    if statement is None:
         return None
     return ActionPicker(
-        statement=int(statement),
+        statement=statement,
         service=(form.find("pick.service") or "").strip().lower()[:64],
         level=(form.find("pick.level") or "")[:64],
         search=(form.find("pick.find") or "").strip()[:64],

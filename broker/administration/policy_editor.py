@@ -6,12 +6,10 @@ says, and the page shows the result. The page decides what to do with a finished
 """
 
 import hashlib
-import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
-from typing import TypeVar
 
 from starlette.responses import Response
 
@@ -19,7 +17,9 @@ from broker.administration.action_picker import (
     ActionPicker,
     ActionPickerView,
     read_picker,
+    read_place,
     view_picker,
+    without,
 )
 from broker.administration.policy_check import CheckedPolicy, Problem, inspect_text
 from broker.administration.policy_draft import (
@@ -50,13 +50,10 @@ from broker.policy.catalogue import (
 )
 from broker.policy.strict_json import parse_json
 
-Row = TypeVar("Row")
-
 DO = "do"
 SAVE = "save"
 PREVIEW_MAX = 6000
 SUMMARY_MAX = 12
-_NUMBER = re.compile(r"[0-9]{1,4}")
 OPERATORS = (
     *("StringEquals", "StringNotEquals", "StringEqualsIgnoreCase"),
     *("StringLike", "StringNotLike", "Bool", "Null"),
@@ -228,7 +225,7 @@ def apply_command(editor: PolicyEditor, form: Form) -> PolicyEditor:
     of_the_whole = _WHOLE.get(command)
     if of_the_whole is not None:
         return of_the_whole(editor)
-    index, place, *_ = (*map(_number, places), None, None)
+    index, place, *_ = (*map(read_place, places), None, None)
     draft = editor.draft
     if draft is None or index is None or index >= len(draft.statements):
         return editor
@@ -306,11 +303,11 @@ def _with_statement_changed(
             fields, conditions=(*fields.conditions, ConditionRow("StringEquals"))
         )
     elif command == "remove-condition":
-        changed = replace(fields, conditions=_without(fields.conditions, place))
+        changed = replace(fields, conditions=without(fields.conditions, place))
     elif command == "add-principal" and fields.principals is not None:
         changed = replace(fields, principals=(*fields.principals, PrincipalRow("AWS")))
     elif command == "remove-principal" and fields.principals is not None:
-        changed = replace(fields, principals=_without(fields.principals, place))
+        changed = replace(fields, principals=without(fields.principals, place))
     else:
         return draft
     return draft.with_statement(index, DraftStatement(changed))
@@ -365,9 +362,9 @@ def _fields(form: Form, prefix: str, kind: PolicyKind) -> DraftFields:
         sid=(form.find(f"{prefix}.sid") or "").strip(),
         effect="Deny" if form.find(f"{prefix}.effect") == "Deny" else "Allow",
         not_action=form.find(f"{prefix}.not_action") == "1",
-        actions=_lines(form.find(f"{prefix}.actions")),
+        actions=form.lines(f"{prefix}.actions"),
         not_resource=form.find(f"{prefix}.not_resource") == "1",
-        resources=None if trust else _lines(form.find(f"{prefix}.resources")),
+        resources=None if trust else form.lines(f"{prefix}.resources"),
         principals=tuple(_principals(form, prefix)) if about_principals else None,
         conditions=tuple(_conditions(form, prefix)),
     )
@@ -378,7 +375,7 @@ def _principals(form: Form, prefix: str) -> Iterator[PrincipalRow]:
         kind = form.find(f"{prefix}.p{number}.kind")
         if kind is None:
             return
-        values = _lines(form.find(f"{prefix}.p{number}.values"))
+        values = form.lines(f"{prefix}.p{number}.values")
         yield PrincipalRow(kind, () if kind == ANYONE else values)
 
 
@@ -390,23 +387,8 @@ def _conditions(form: Form, prefix: str) -> Iterator[ConditionRow]:
         yield ConditionRow(
             operator.strip(),
             (form.find(f"{prefix}.c{number}.key") or "").strip(),
-            _lines(form.find(f"{prefix}.c{number}.values")),
+            form.lines(f"{prefix}.c{number}.values"),
         )
-
-
-def _lines(text: str | None) -> tuple[str, ...]:
-    lines = (line.strip() for line in newlines(text or "").split("\n"))
-    return tuple(line for line in lines if line)
-
-
-def _without(rows: tuple[Row, ...], place: int | None) -> tuple[Row, ...]:
-    return tuple(row for number, row in enumerate(rows) if number != place)
-
-
-def _number(text: str | None) -> int | None:
-    if text is None or not _NUMBER.fullmatch(text):
-        return None
-    return int(text)
 
 
 _BAD_REQUEST = 400

@@ -5,14 +5,19 @@ the API's simulation; the statements' texts and the reason are shown only to use
 may read the policies.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from starlette.responses import Response
 
-from broker.administration.action_picker import ActionPicker, read_picker, view_picker
+from broker.administration.action_picker import (
+    ActionPicker,
+    read_picker,
+    read_place,
+    view_picker,
+    without,
+)
 from broker.administration.policy_check import Problem, inspect_text
 from broker.administration.policy_texts import PolicyTexts, read_texts
 from broker.administration.services import read_declared
@@ -31,7 +36,6 @@ TYPES = (
     *("string", "stringList", "boolean", "booleanList", "numeric", "numericList"),
     *("date", "dateList", "ip", "ipList", "binary", "binaryList"),
 )
-_PLACE = re.compile(r"[0-9]{1,4}")
 _BAD_REQUEST = 400
 _POLICIES_MAX = 10
 _KEYS_MAX = 40
@@ -83,7 +87,7 @@ async def _page(visit: Visit) -> Response:
     if visit.posted:
         with visit.attempt():
             command, *places = visit.text("do").split(":")
-            place = int(places[-1]) if places and _PLACE.fullmatch(places[-1]) else None
+            place = read_place(places[-1]) if places else None
             if command == "simulate":
                 problem = _find_problem(simulation)
                 if problem is None:
@@ -126,8 +130,8 @@ def _begin(visit: Visit) -> SimulationForm:
         name=path,
         policies=(),
         boundary="",
-        actions=_lines(visit.form, "action")[:1],
-        resources=_lines(visit.form, "resource")[:1],
+        actions=visit.form.lines("action")[:1],
+        resources=visit.form.lines("resource")[:1],
         keys=(),
         caller="",
         resource_policy="",
@@ -146,8 +150,8 @@ def _read(form: Form) -> SimulationForm:
             if form.find(f"policy{number}") is not None
         ),
         boundary=newlines(form.find("boundary") or ""),
-        actions=_lines(form, "actions"),
-        resources=_lines(form, "resources"),
+        actions=form.lines("actions"),
+        resources=form.lines("resources"),
         keys=tuple(_read_keys(form)),
         caller=_text(form, "caller"),
         resource_policy=newlines(form.find("resource_policy") or ""),
@@ -162,7 +166,7 @@ def _read_keys(form: Form) -> Iterable[SimulatedKey]:
         if name is None:
             return
         kind = form.find(f"k{number}.type") or "string"
-        values = _lines(form, f"k{number}.values")
+        values = form.lines(f"k{number}.values")
         yield SimulatedKey(name.strip(), kind if kind in TYPES else "string", values)
 
 
@@ -172,9 +176,9 @@ def _apply_command(
     policies, keys = simulation.policies, simulation.keys
     changes: dict[str, dict[str, Any]] = {
         "add-policy": {"policies": (*policies, "")[:_POLICIES_MAX]},
-        "remove-policy": {"policies": _without(policies, place)},
+        "remove-policy": {"policies": without(policies, place)},
         "add-key": {"keys": (*keys, SimulatedKey(""))[:_KEYS_MAX]},
-        "remove-key": {"keys": _without(keys, place)},
+        "remove-key": {"keys": without(keys, place)},
     }
     if command in changes:
         return replace(simulation, **changes[command])
@@ -357,15 +361,6 @@ def _declared_resources(
 
 def _text(form: Form, name: str) -> str:
     return (form.find(name) or "").strip()[:2048]
-
-
-def _lines(form: Form, name: str) -> tuple[str, ...]:
-    text = newlines(form.find(name) or "")
-    return tuple(line.strip() for line in text.split("\n") if line.strip())
-
-
-def _without(rows: tuple[Any, ...], place: int | None) -> tuple[Any, ...]:
-    return tuple(row for number, row in enumerate(rows) if number != place)
 
 
 PAGES = (PageRoute(PATH, SECTION, _page, BOTH, long=True),)

@@ -51,6 +51,11 @@ class Form:
         """All values of a field that allows several."""
         return tuple(self._values.get(name, ()))
 
+    def lines(self, name: str) -> tuple[str, ...]:
+        """The lines of a field that are not blank."""
+        lines = newlines(self.find(name) or "").split("\n")
+        return tuple(line.strip() for line in lines if line.strip())
+
     def pairs(self) -> tuple[tuple[str, str], ...]:
         """All parameters, repeated names next to each other."""
         return tuple(
