@@ -5,11 +5,11 @@ import re
 import stat
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
-from ipaddress import ip_address
 
 from sqlalchemy import text
 
 from broker.cli.findings import Finding, good, problem, warning
+from broker.cli.listening import is_loopback
 from broker.compose import resealing
 from broker.compose.resealing import SealedValue, count_sealed, sealed_values
 from broker.compose.storage import Stores
@@ -343,14 +343,7 @@ def _is_remote_redis(url: str) -> bool:
         hosts = [host for host, _ in parse_redis_url(url).hosts]
     except StoreUrlError:
         return False
-    return not all(_is_loopback(host) for host in hosts)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return not all(is_loopback(host) for host in hosts)
 
 
 _REQUEST_KEY = "the key that signs SAML requests"

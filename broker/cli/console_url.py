@@ -10,12 +10,12 @@ import os
 import webbrowser
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import Annotated
 from urllib.parse import urlencode, urlsplit
 
 import typer
 
+from broker.cli.listening import is_loopback
 from broker.cli.terminal import say
 from broker.errors import ValidationError
 
@@ -139,7 +139,7 @@ def require_safe_url(url: str) -> str:
         parts, host = urlsplit(""), ""
     if parts.scheme not in {"http", "https"} or not host:
         raise ValidationError(f"{url!r} is not a broker's URL.")
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         raise ValidationError(f"{url} is not https, so no credentials are sent to it.")
     return url.rstrip("/")
 
@@ -224,10 +224,3 @@ def login_link(base: str, token: str, destination: str, issuer: str) -> str:
         "SigninToken": token,
     }
     return f"{base}{_PATH}?{urlencode(params)}"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

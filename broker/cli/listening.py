@@ -7,7 +7,9 @@ import socket
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from broker.errors import OperatorError
 
@@ -139,3 +141,14 @@ def _no_address(host: str) -> str:
         f"{host!r} is not an address of this machine; use for example"
         " --host 127.0.0.1 or --host 0.0.0.0"
     )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, perhaps with a port, is this very machine."""
+    name = urlsplit(f"//{host}").hostname or host
+    if name == "localhost":
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -1,19 +1,17 @@
 """``broker serve``: run the service."""
 
 import gc
-import ipaddress
 import os
 import tempfile
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import typer
 import uvicorn
 
-from broker.cli.listening import listen, private_socket
+from broker.cli.listening import is_loopback, listen, private_socket
 from broker.cli.logs import configure_logs
 from broker.cli.workers import Configure, Workers
 from broker.settings import load_settings
@@ -48,7 +46,7 @@ def serve(
     # Before anything is made: a second start by mistake must leave nothing behind.
     listeners = listen(host, port)
     settings.make_data_dir()
-    is_local = _is_loopback(host) and _is_loopback(settings.public_host)
+    is_local = is_loopback(host) and is_loopback(settings.public_host)
 
     def load() -> Configure:
         gc.disable()  # until a worker has started: what is imported stays
@@ -76,13 +74,3 @@ def serve(
             tempfile.TemporaryDirectory(prefix="broker-metrics-")
         )
         raise typer.Exit(Workers(load, sockets, workers).serve())
-
-
-def _is_loopback(host: str) -> bool:
-    name = urlsplit(f"//{host}").hostname or host
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False

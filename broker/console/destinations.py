@@ -120,3 +120,12 @@ def _origin(url: str) -> tuple[str, str, int]:
     if number > _HIGHEST_PORT:
         raise ValueError("no port")
     return scheme, host.removesuffix("."), number
+
+
+def origin_of(url: str) -> str:
+    """Scheme and authority of a URL, as written; empty for what is no URL."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return f"{parts.scheme}://{parts.netloc}"

@@ -6,7 +6,7 @@ Source: RFC 6749 4.1.1; RFC 7636; RFC 8252 7.3; botocore's signin model.
 import re
 from dataclasses import asdict, dataclass, fields
 from datetime import timedelta
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,6 +14,7 @@ from starlette.responses import Response
 from broker.actions.signin.begin_limits import BeginLimits
 from broker.console.cookies import BrowserHandles
 from broker.console.deps import ConsoleDeps
+from broker.console.destinations import origin_of
 from broker.console.forms import Form
 from broker.console.rendering import see_other
 from broker.console.request_info import source_address
@@ -55,8 +56,7 @@ class LoginRequest:
     @property
     def origin(self) -> str:
         """The origin that receives the code."""
-        parts = urlsplit(self.redirect_uri)
-        return f"{parts.scheme}://{parts.netloc}"
+        return origin_of(self.redirect_uri)
 
     def answer_url(self, **answer: str) -> str:
         """The redirect URI with an answer and the state."""

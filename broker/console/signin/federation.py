@@ -13,13 +13,13 @@ troubleshoot_saml.
 import hmac
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from broker.actions.signin.signin_tokens import SigninGrant, use_of
 from broker.console.context import SIGN_IN, ConsoleContext
+from broker.console.destinations import origin_of
 from broker.console.forms import Form, read_form
 from broker.console.pending_login import LoginMethod, PendingLogin
 from broker.console.request_info import refuse_prefetch, source_address
@@ -204,12 +204,12 @@ class Federation:
             )
         definition = session.engine.definition
         console = definition.console or ""
-        if _origin(destination) != _origin(console):
+        if origin_of(destination) != origin_of(console):
             own = self._context.destinations.find_safe(destination) or ""
-            if _origin(destination) != deps.public_origin and not own.startswith("/"):
+            if origin_of(destination) != deps.public_origin and not own.startswith("/"):
                 raise ValidationError(
                     "The Destination is not an address that this broker may send you to.",
-                    detail=f"not in the upstream's console, {_origin(console)}",
+                    detail=f"not in the upstream's console, {origin_of(console)}",
                 )
             destination = console
         await self._redeem(request, token, session)
@@ -262,12 +262,3 @@ def _read_duration(text: str) -> int:
     if len(text) > _DURATION_MAX or not (text.isascii() and text.isdigit()):
         raise ValidationError(_INCORRECT, detail="SessionDuration is not a number")
     return int(text)
-
-
-def _origin(url: str) -> str:
-    """The origin; empty for what is no URL."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return ""
-    return f"{parts.scheme}://{parts.netloc}"

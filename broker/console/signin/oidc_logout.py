@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from broker.console.console_session import ConsoleSession, EndedSession
 from broker.console.context import ConsoleContext
+from broker.console.destinations import origin_of
 from broker.console.forms import read_form
 from broker.console.provider_logins import Logout, login_end_mark
 from broker.console.rendering import allow_redirect
@@ -86,7 +87,7 @@ class OidcLogout:
             headers={
                 **_NO_STORE,
                 "content-security-policy": "default-src 'none'; frame-ancestors"
-                f" {_origin(provider.url)}",
+                f" {origin_of(provider.url)}",
             },
         )
         if issuer != (None if session_id is None else provider.url):
@@ -221,8 +222,3 @@ class OidcLogout:
         if option is None or not isinstance(option.provider, OidcProvider):
             raise NoSuchEntity("There is no such page.")
         return option.provider
-
-
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
