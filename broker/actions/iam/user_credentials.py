@@ -6,6 +6,7 @@ Access keys without ``UserName`` are the caller's own, root's included. Server c
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
 from broker.actions.action import Action, Call, Handle
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 _SERVICE_KEY = "iam:servicespecificcredentialservicename"
 _FORMS = {"SSH": ssh_form, "PEM": pem_form}
 
+_id_of = attrgetter("credential_id")
 _Named = tuple[CredentialKind, str]
 """A kind, and the member by which requests name one."""
 
@@ -121,10 +123,6 @@ async def _page(
     where = {"kind": kind, "user_id": holder.holder_id}
     credentials = await call.directory.all_of(USER_CREDENTIAL, call.account, **where)
     return holder, cut(credentials, _id_of, page_request(params))
-
-
-def _id_of(credential: UserCredential) -> str:
-    return credential.credential_id
 
 
 async def _upload_key(params: Params, call: Call) -> dict[str, Any]:

@@ -86,14 +86,13 @@ async def _groups_of(
     users: Sequence[ProvisionedUser], call: Call
 ) -> Mapping[str, list[str]]:
     results: dict[str, list[str]] = {}
-    if users:
-        for membership in await list_provisioned_memberships(
-            call.directory,
-            call.account,
-            user_ids=[user.user_id for user in users],
-            limit=_MEMBERSHIPS_MAX,
-        ):
-            results.setdefault(membership.user_id, []).append(membership.group_name)
+    for membership in await list_provisioned_memberships(
+        call.directory,
+        call.account,
+        user_ids=[user.user_id for user in users],
+        limit=_MEMBERSHIPS_MAX,
+    ):
+        results.setdefault(membership.user_id, []).append(membership.group_name)
     return results
 
 
