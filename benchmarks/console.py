@@ -10,12 +10,12 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import structlog
+from msgspec.structs import replace
 
 from broker.stores.directory.kinds import ROLE
 from tests.support.console_pages import addresses_inside

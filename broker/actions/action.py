@@ -5,7 +5,6 @@ permissions it needs, and the pipeline applies them before ``handle`` runs.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -145,8 +144,7 @@ async def needs_nothing(_given: Params, _call: Call) -> tuple[Need, ...]:
     return ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Action:
+class Action(Struct, frozen=True, kw_only=True):
     """One operation of a service.
 
     ``needs`` names the permissions; ``handle`` does the work and returns the output
@@ -166,7 +164,7 @@ class Action:
     needs: Needs
     proof: Proof = Proof.SIGNATURE
     writes: bool = False
-    audited: tuple[str, ...] = field(default=())
+    audited: tuple[str, ...] = ()
     prepare: Prepare | None = None
     calls: int = 1
     lists: bool = False

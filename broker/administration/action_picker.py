@@ -3,8 +3,10 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from broker.console.forms import Form
 from broker.policy.catalogue import AccessLevel, ServiceEntry, find_service
@@ -18,16 +20,14 @@ _PLACEHOLDER = re.compile(r"\$?\{[^}]*\}")
 _NUMBER = re.compile(r"[0-9]{1,4}")
 
 
-@dataclass(frozen=True, slots=True)
-class ActionChoice:
+class ActionChoice(Struct, frozen=True):
     """A listed action; ``there`` says that the statement already names it."""
 
     name: str
     there: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActionPicker:
+class ActionPicker(Struct, frozen=True, kw_only=True):
     """The picker's state, as carried by the form."""
 
     statement: int
@@ -88,8 +88,7 @@ def read_picker(form: Form) -> ActionPicker | None:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActionPickerView:
+class ActionPickerView(Struct, frozen=True, kw_only=True):
     """The picker for display; ``unknown`` when AWS has no such service.
 
     ``levels`` are the service's access levels: number, name, and count of actions.

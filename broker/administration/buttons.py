@@ -1,8 +1,9 @@
 """Buttons of a page, as data; and the fields that forms of several pages have."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct
 
 from broker.administration.listing import read_part
 from broker.console.visit import Visit
@@ -25,8 +26,7 @@ def typed(name: str, read: Callable[[str], object] = str) -> Value:
     return lambda visit: read(visit.text(name))
 
 
-@dataclass(frozen=True, slots=True)
-class Button:
+class Button(Struct, frozen=True):
     """One operation: what it takes from the form, and what the next page says.
 
     ``to`` is that page, if the button's own has gone. ``named`` says whether the
@@ -34,14 +34,13 @@ class Button:
     """
 
     action: str
-    given: Mapping[str, Value] = field(default_factory=dict)
+    given: Mapping[str, Value] = {}
     done: str = "Saved."
     to: str = ""
     named: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Buttons:
+class Buttons(Struct, frozen=True, kw_only=True):
     """The buttons of the page at ``path``, by the value of the field ``do``.
 
     What the page is about is ``query`` in its address, and ``member`` of operations.
@@ -50,7 +49,7 @@ class Buttons:
     path: str
     member: str
     known: Mapping[str, Button | Act]
-    makes: Mapping[str, str] = field(default_factory=dict)
+    makes: Mapping[str, str] = {}
     """For buttons that add something to the page: the field that names it."""
 
     query: str = "name"

@@ -3,10 +3,11 @@
 import csv
 import io
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from operator import attrgetter
 
+from msgspec import Struct
+from msgspec.structs import replace
 from starlette.responses import Response
 
 from broker.administration.listing import Found, ListPage, Query
@@ -22,8 +23,7 @@ _UNUSED = timedelta(days=OLD_DAYS)
 _ABSENT = frozenset({"N/A", "no_information", "not_supported", ""})
 
 
-@dataclass(frozen=True, slots=True)
-class CredentialReportKey:
+class CredentialReportKey(Struct, frozen=True):
     """One of a user's two access keys."""
 
     active: bool
@@ -31,8 +31,7 @@ class CredentialReportKey:
     last_used: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class CredentialReportRow:
+class CredentialReportRow(Struct, frozen=True):
     """A parsed line of the report; ``warnings`` are ours."""
 
     user: str

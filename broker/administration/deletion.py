@@ -6,9 +6,9 @@ own permission; when one fails, the page says why and the rest is left unchanged
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from broker.administration.reading import list_all
@@ -60,8 +60,7 @@ _PARTS: Mapping[str, Sequence[_Part]] = {
 """By the kind of owner, in the order to remove them; its policies come after them."""
 
 
-@dataclass(frozen=True, slots=True)
-class DeletionStep:
+class DeletionStep(Struct, frozen=True):
     """One thing to remove, and the action that removes it."""
 
     what: str

@@ -5,10 +5,11 @@ the text compares it first.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
 from operator import itemgetter
 from urllib.parse import unquote
 
+from msgspec import Struct
+from msgspec.structs import replace
 from starlette.responses import Response
 
 from broker.actions.action import Call
@@ -62,8 +63,7 @@ _REQUIRE: Mapping[str, _Require] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Stored:
+class _Stored(Struct, frozen=True):
     """A policy: how its text is read, by a page and in a transaction, and replaced.
 
     Either text is empty if there is none. ``put`` is the operation, ``back`` where the

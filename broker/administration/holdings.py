@@ -5,9 +5,9 @@ The same pages serve both; a group has no boundary. Inline policies are edited i
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from broker.administration.buttons import Act, Button, Buttons, typed
@@ -20,8 +20,7 @@ _FOR_SERVICES = ":iam::aws:policy/aws-service-role/"
 _FOUND_MAX = 30
 
 
-@dataclass(frozen=True, slots=True)
-class HolderKind:
+class HolderKind(Struct, frozen=True):
     """How a kind of owner is named in actions, paths and the menu."""
 
     noun: str

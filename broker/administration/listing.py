@@ -5,9 +5,9 @@ searched, sorted and cut here, so that it has a total and its pages have numbers
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from broker.administration.reading import list_all
@@ -25,8 +25,7 @@ _SEARCH_MAX = 128
 _FILTER_MAX = 512
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(Struct, frozen=True):
     """What a list is asked for: a search, other filters, and an order."""
 
     filters: Mapping[str, str]
@@ -44,8 +43,7 @@ class Query:
         return {**self.filters, "sort": self.sorting.text if self.sorting else ""}
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """All rows of a list; ``cut`` says that there are more.
 
     ``shown`` makes of a row what the template shows.
@@ -54,15 +52,14 @@ class Found:
     rows: Sequence[Any]
     cut: bool = False
     sortable: bool = True
-    more: Mapping[str, object] = field(default_factory=dict)
+    more: Mapping[str, object] = {}
     shown: Callable[[Any], Any] = lambda row: row
 
 
 Read = Callable[[Visit, Query], Awaitable[Found]]
 
 
-@dataclass(frozen=True, slots=True)
-class Deletion:
+class Deletion(Struct, frozen=True):
     """Deletes entities that were selected in a list; ``lines`` say what will happen.
 
     ``member`` of a row is its name.
@@ -75,8 +72,7 @@ class Deletion:
     delete: Callable[[Visit, str], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListPage:
+class ListPage(Struct, frozen=True, kw_only=True):
     """The page of a list; the template has its texts and how a row is shown.
 
     ``searched`` is the text of a row that a search looks at, ``by`` the values that sort.
@@ -87,7 +83,7 @@ class ListPage:
     template: str
     read: Read
     searched: Callable[[Any], str] | None = None
-    by: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
+    by: Mapping[str, Callable[[Any], Any]] = {}
     order: str = "name"
     rows: int = ROWS
     filters: tuple[str, ...] = ()
@@ -184,8 +180,7 @@ def whole_list(action: str, member: str) -> Read:
     return read
 
 
-@dataclass(frozen=True, slots=True)
-class PagePart:
+class PagePart(Struct, frozen=True):
     """A part of a page: an action's result, or why it was refused."""
 
     found: Mapping[str, Any] | None

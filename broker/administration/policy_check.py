@@ -1,7 +1,8 @@
 """Checking a policy text against its grammar: what is wrong, and where."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from broker.administration.policy_findings import PolicyAdvice, find_advice
 from broker.kinds.documents import validated_document
@@ -13,8 +14,7 @@ _AROUND = 2
 _WIDTH_MAX = 160
 
 
-@dataclass(frozen=True, slots=True)
-class ExcerptLine:
+class ExcerptLine(Struct, frozen=True):
     """A line around the error; ``marked`` is the part that is wrong."""
 
     number: int
@@ -27,8 +27,7 @@ CHECKED_MAX = 30_000
 """Non-white-space characters: three times the limit on a role's policies."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class Problem(Struct, frozen=True, kw_only=True):
     """An error; line and column count from 1, and are 0 if the place is unknown.
 
     ``start`` and ``end`` are offsets into the text in UTF-16 units, as in browsers.
@@ -43,8 +42,7 @@ class Problem:
     excerpt: tuple[ExcerptLine, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedPolicy:
+class CheckedPolicy(Struct, frozen=True):
     """A checked text: the document, or what is wrong with it."""
 
     document: PolicyDocument | None

@@ -6,7 +6,9 @@ cannot express is kept as JSON, and so is a collapsed one, so nothing is lost.
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from broker.policy import PolicyKind, PolicyRejected, RejectionReason
 from broker.policy.strict_json import Json, NumberText, parse_json
@@ -27,8 +29,7 @@ _TOP = frozenset({"Version", "Id", "Statement"})
 _SPACE, _DELETE = " ", "\x7f"
 
 
-@dataclass(frozen=True, slots=True)
-class ConditionRow:
+class ConditionRow(Struct, frozen=True):
     """One operator applied to one key."""
 
     operator: str = ""
@@ -36,16 +37,14 @@ class ConditionRow:
     values: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class PrincipalRow:
+class PrincipalRow(Struct, frozen=True):
     """Principals of one type; `ANYONE` has no values."""
 
     kind: str = ""
     values: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DraftFields:
+class DraftFields(Struct, frozen=True, kw_only=True):
     """A statement's form fields."""
 
     sid: str = ""
@@ -58,8 +57,7 @@ class DraftFields:
     conditions: tuple[ConditionRow, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class DraftStatement:
+class DraftStatement(Struct, frozen=True):
     """A statement: open with its fields, or collapsed as ``raw`` JSON.
 
     ``expressible`` says whether it can be opened.
@@ -87,13 +85,12 @@ class DraftStatement:
         return pretty(self.value())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyDraft:
+class PolicyDraft(Struct, frozen=True, kw_only=True):
     """A policy; ``version`` and ``id`` are None where the text has none."""
 
     version: str | None = VERSION
     id: str | None = None
-    statements: tuple[DraftStatement, ...] = field(default=())
+    statements: tuple[DraftStatement, ...] = ()
 
     def text(self) -> str:
         """The policy as formatted JSON."""

@@ -1,10 +1,10 @@
 """Creating a managed policy, and a new version of one, in the policy editor."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
+from msgspec.structs import replace
 from starlette.responses import Response
 
 from broker.actions.action import Call

@@ -7,10 +7,11 @@ says, and the page shows the result. The page decides what to do with a finished
 
 import hashlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
 
+from msgspec import Struct
+from msgspec.structs import replace
 from starlette.responses import Response
 
 from broker.administration.action_picker import (
@@ -71,8 +72,7 @@ class EditorView(StrEnum):
     JSON = "json"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyEditor:
+class PolicyEditor(Struct, frozen=True, kw_only=True):
     """The state of an editor.
 
     ``text`` is the JSON view's text; ``draft`` is set in the form view. ``base``
@@ -88,12 +88,12 @@ class PolicyEditor:
     draft: PolicyDraft | None = None
     picker: ActionPicker | None = None
     problem: Problem | None = None
-    findings: tuple[PolicyAdvice, ...] = field(default=())
+    findings: tuple[PolicyAdvice, ...] = ()
     looked: bool = False
     managed: bool = False
     """Whether it is a managed policy, whose Version must be 2012-10-17."""
 
-    declared: Mapping[str, ServiceEntry] = field(default_factory=dict)
+    declared: Mapping[str, ServiceEntry] = {}
     """The account's registered services, to choose from."""
 
     @property

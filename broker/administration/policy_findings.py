@@ -1,8 +1,9 @@
 """Advice on a policy that the grammar accepts."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
+
+from msgspec import Struct
 
 from broker.policy import Effect, PolicyDocument, PolicyKind, Statement
 from broker.policy.catalogue import ServiceEntry, unknown_names
@@ -14,8 +15,7 @@ _PASS_ROLE = frozenset({"iam:passrole", "iam:*", "iam:pass*"})
 _ASSUMES_WEB = frozenset({"sts:assumerolewithwebidentity", "sts:*", "*"})
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyAdvice:
+class PolicyAdvice(Struct, frozen=True):
     """One piece of advice; ``statement`` counts from 0, None for the whole policy."""
 
     text: str

@@ -4,9 +4,10 @@ They are read with the user's own permissions; a refusal ends the reading.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
+
+from msgspec import Struct
 
 from broker.console.visit import Visit
 from broker.errors import AccessDenied, NoSuchEntity
@@ -15,12 +16,11 @@ _TEXTS_MAX = 40
 _NOUNS = {"user": "User", "role": "Role", "group": "Group"}
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyTexts:
+class PolicyTexts(Struct, frozen=True):
     """Policy texts by name; ``refused`` says which permission was missing."""
 
     own: Mapping[str, str]
-    boundary: Mapping[str, str] = field(default_factory=dict)
+    boundary: Mapping[str, str] = {}
     refused: str = ""
 
     @property

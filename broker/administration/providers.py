@@ -1,9 +1,9 @@
 """*Identity providers*: the list, with their health, and the forms for new ones."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
 from operator import attrgetter
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from broker.actions.signin.identity_providers import OIDC_KIND, SAML_KIND
@@ -34,8 +34,7 @@ _LISTS = {
 _KINDS = {SAML_KIND: "SAML", OIDC_KIND: "OpenID Connect", LDAP_KIND: "Directory"}
 
 
-@dataclass(frozen=True, slots=True)
-class ProviderRow:
+class ProviderRow(Struct, frozen=True):
     """A provider in the list; ``health`` is None if the user may not see it."""
 
     arn: str

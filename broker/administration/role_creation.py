@@ -1,9 +1,9 @@
 """*New role*: trusted entity, permissions and session duration."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from broker.administration import roles
@@ -59,8 +59,7 @@ _COMMON = (
 _POLICIES_MAX = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Provider:
+class Provider(Struct, frozen=True):
     """An identity provider to choose from; ``label`` is its name."""
 
     arn: str
@@ -142,8 +141,7 @@ def _ticked(visit: Visit, name: str) -> bool:
     return not visit.posted or visit.is_checked(name)
 
 
-@dataclass(frozen=True, slots=True)
-class Preview:
+class Preview(Struct, frozen=True):
     """The trust policy as the form stands, or what is missing for one."""
 
     lines: tuple[TrustLine, ...] = ()

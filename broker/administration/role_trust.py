@@ -1,7 +1,8 @@
 """The trust policy's statement for each kind of trusted entity."""
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from broker.errors import ValidationError
 from broker.model.arn import iam_arn
@@ -10,8 +11,7 @@ TRUSTED = ("account", "saml", "oidc", "service")
 _ACCOUNT_DIGITS = 12
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrustForm:
+class TrustForm(Struct, frozen=True, kw_only=True):
     """The form's fields; empty where nothing was entered."""
 
     account: str

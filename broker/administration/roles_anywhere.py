@@ -2,9 +2,9 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from broker.administration.buttons import Button, Buttons, Value, kept, typed
@@ -43,16 +43,14 @@ _FIELDS = (
 _BUNDLE = "CERTIFICATE_BUNDLE"
 
 
-@dataclass(frozen=True, slots=True)
-class AnchorRow:
+class AnchorRow(Struct, frozen=True):
     """A trust anchor, and when each of its certificates ends."""
 
     view: Mapping[str, Any]
     expiries: Sequence[Expiry]
 
 
-@dataclass(frozen=True, slots=True)
-class ListRow:
+class ListRow(Struct, frozen=True):
     """A revocation list, when the next one is due, and how many it revokes."""
 
     view: Mapping[str, Any]

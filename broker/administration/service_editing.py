@@ -1,7 +1,6 @@
 """Registering a service, and giving it another definition, as YAML."""
 
-from dataclasses import dataclass
-
+from msgspec import Struct
 from starlette.responses import Response
 
 from broker.actions.action import Call
@@ -42,8 +41,7 @@ Routes:
 """
 
 
-@dataclass(frozen=True, slots=True)
-class _Checked:
+class _Checked(Struct, frozen=True):
     """A text that was read: its JSON, or what is wrong with it."""
 
     definition: str

@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from broker.administration.policy_texts import PolicyTexts, lowered
 
@@ -12,8 +13,7 @@ _STATEMENT_MAX = 1500
 _PASTED = "PolicyInputList."
 
 
-@dataclass(frozen=True, slots=True)
-class DecidingStatement:
+class DecidingStatement(Struct, frozen=True):
     """A statement behind the decision; ``text`` is empty if it is not visible."""
 
     policy: str
@@ -21,8 +21,7 @@ class DecidingStatement:
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SimulationRow:
+class SimulationRow(Struct, frozen=True, kw_only=True):
     """One action on one resource."""
 
     action: str

@@ -6,9 +6,10 @@ may read the policies.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
+from msgspec import Struct
+from msgspec.structs import replace
 from starlette.responses import Response
 
 from broker.administration.action_picker import (
@@ -44,8 +45,7 @@ _RESOURCES_MAX = 20
 _ROWS_MAX = 60
 
 
-@dataclass(frozen=True, slots=True)
-class SimulatedKey:
+class SimulatedKey(Struct, frozen=True):
     """A condition key and its values in the form."""
 
     name: str
@@ -53,8 +53,7 @@ class SimulatedKey:
     values: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SimulationForm:
+class SimulationForm(Struct, frozen=True, kw_only=True):
     """The simulator's form."""
 
     kind: str

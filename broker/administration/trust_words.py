@@ -1,7 +1,8 @@
 """A trust policy in plain language: who may assume the role, on what conditions."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from broker.model.arn import Arn
 from broker.policy import Condition, Effect, PolicyDocument, Statement
@@ -36,8 +37,7 @@ _BROUGHT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class TrustLine:
+class TrustLine(Struct, frozen=True):
     """One principal of a statement; ``arn`` is the principal as written.
 
     ``brings`` says what the statement lets a session bring along.

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from broker.administration.listing import read_part
@@ -21,8 +21,7 @@ SECTION = "upstreams"
 LIST = "/console/upstreams"
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamView:
+class UpstreamView(Struct, frozen=True):
     """An upstream as pages show it."""
 
     name: str

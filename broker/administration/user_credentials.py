@@ -1,9 +1,9 @@
 """A user's credentials: access keys, password and MFA devices."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from broker.administration.buttons import Button, Buttons, typed
@@ -21,8 +21,7 @@ CREDENTIALS = "/console/users/credentials"
 _KEYS_MAX = 2
 
 
-@dataclass(frozen=True, slots=True)
-class AccessKeyView:
+class AccessKeyView(Struct, frozen=True):
     """An access key, its age in days, and its last use."""
 
     key: Mapping[str, Any]
@@ -30,8 +29,7 @@ class AccessKeyView:
     used: Mapping[str, Any] | None
 
 
-@dataclass(frozen=True, slots=True)
-class NewSecret:
+class NewSecret(Struct, frozen=True):
     """A new secret to show once; ``parts`` are element id, label and text."""
 
     title: str

@@ -1,11 +1,11 @@
 """*Users*: the list, the form for a new user, and the pages of one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from broker.administration.buttons import read_tags
@@ -24,8 +24,7 @@ _GROUPS_SHOWN = 3
 _CHOICES_MAX = 100
 
 
-@dataclass(frozen=True, slots=True)
-class UserRow:
+class UserRow(Struct, frozen=True):
     """A user in the list; ``details`` is None if the viewer may not see them."""
 
     name: str

@@ -1,8 +1,9 @@
 """Failures that were only counted: their records, and how to find a request in them."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
+
+from msgspec import Struct
 
 from broker.audit.entry import AuditEntry
 from broker.audit.flood import Burst
@@ -23,8 +24,7 @@ _MILLISECONDS_MAX = 1 << 46
 """Some two thousand years: nearer to the end of time, sums of times would overflow."""
 
 
-@dataclass(frozen=True, slots=True)
-class CountedFailure:
+class CountedFailure(Struct, frozen=True):
     """The count that a request without a record of its own is in.
 
     ``is_certain`` if the count names the request; else only its time fits.

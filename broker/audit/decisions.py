@@ -8,10 +8,10 @@ every refusal up to a rate. The numbers of each service are recorded every minut
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
+from msgspec import Struct
 
 from broker.audit.entry import AuditEntry
 from broker.audit.writer import Auditor
@@ -34,10 +34,9 @@ Observe = Callable[[str], None]
 """Counts a decision by its outcome."""
 
 
-@dataclass(slots=True)
-class _Tally:
+class _Tally(Struct):
     service: RegisteredService
-    outcomes: dict[str, int] = field(default_factory=dict)
+    outcomes: dict[str, int] = {}
 
 
 class DecisionLog:

@@ -8,8 +8,9 @@ full, except for those of a data plane.
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import datetime
+
+from msgspec import Struct
 
 from broker.model.account import AccountId
 
@@ -36,8 +37,7 @@ Door = tuple[str, AccountId | None]
 """Where a failure was; for a data plane also whose."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """A failure as the counts tell them apart; see `AuditRecord` for the members."""
 
     source: str
@@ -45,15 +45,14 @@ class Failure:
     outcome: str = ""
 
 
-@dataclass(slots=True)
-class Burst:
+class Burst(Struct):
     """Failures of one kind within a second that were counted, not recorded."""
 
     failure: Failure
     first: datetime
     last: datetime
     count: int = 0
-    request_ids: list[str] = field(default_factory=list)
+    request_ids: list[str] = []
 
 
 class FailureCounter:

@@ -3,11 +3,11 @@
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec.structs import replace
 
 from broker.audit.export import COLUMNS, csv_lines, csv_row, record_members
 from broker.cli.operator import with_installation

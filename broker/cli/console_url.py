@@ -9,7 +9,6 @@ import json
 import os
 import webbrowser
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Annotated
 from urllib.parse import urlencode, urlsplit
 
@@ -18,6 +17,7 @@ import typer
 from broker.cli.listening import is_loopback
 from broker.cli.terminal import say
 from broker.errors import ValidationError
+from broker.model.secret import Confidential, Hidden
 
 _PATH = "/federation"
 _AWS_DOMAINS = {
@@ -31,13 +31,12 @@ _SECONDS = 20
 _OK = 200
 
 
-@dataclass(frozen=True, slots=True)
-class TemporaryKey:
+class TemporaryKey(Confidential, frozen=True):
     """Temporary credentials for the federation endpoint."""
 
     access_key_id: str
-    secret_access_key: str = field(repr=False)
-    session_token: str = field(repr=False)
+    secret_access_key: Hidden[str]
+    session_token: Hidden[str]
 
 
 def console_url(

@@ -1,12 +1,12 @@
 """``broker keys``: the keys that seal session tokens and stored secrets."""
 
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec.structs import asdict
 
 from broker.cli.operator import JsonOption, operator_entry, with_installation
 from broker.cli.terminal import format_time, say, say_json, say_table

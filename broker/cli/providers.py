@@ -92,7 +92,11 @@ def list_providers(as_json: JsonOption = False) -> None:
     )
 
 
-_KINDS = {"SAML": SamlProvider, "OpenID Connect": OidcProvider, "LDAP": LdapProvider}
+_KINDS: Mapping[str, type[Provider]] = {
+    "SAML": SamlProvider,
+    "OpenID Connect": OidcProvider,
+    "LDAP": LdapProvider,
+}
 _HELP = "Set a provider's broker options.\n\n" + "\n\n".join(
     f"{label}: "
     + ", ".join(

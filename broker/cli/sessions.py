@@ -6,14 +6,13 @@ audit record, and revocations are stored in the database.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from msgspec import to_builtins
+from msgspec import Struct, to_builtins
 
 from broker.cli.operator import (
     AccountArgument,
@@ -123,8 +122,7 @@ KeyArgument = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _SessionFilter:
+class _SessionFilter(Struct, frozen=True, kw_only=True):
     """Patterns to match against whole values, with the wildcards * and ?."""
 
     principal: str

@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+
+from msgspec import Struct
 
 from broker.errors import (
     BrokerError,
@@ -109,8 +110,7 @@ UNREADABLE = "its roles, in a definition that cannot be read"
 _PAGE = 500
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class UpstreamRoleName:
+class UpstreamRoleName(Struct, frozen=True, order=True):
     """An upstream and a role there; empty for federation tokens.
 
     `UNREADABLE` stands for the roles of an upstream whose definition cannot be read.

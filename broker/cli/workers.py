@@ -17,13 +17,13 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from socket import recv_fds, send_fds, socket, socketpair
 
 import structlog
 import uvicorn
+from msgspec import Struct
 from uvicorn.config import STARTUP_FAILURE
 
 Configure = Callable[[bool], uvicorn.Config]
@@ -149,8 +149,7 @@ def _fork_workers(
             life.send_bytes(b"%b %d" % (_PID, worker.pid or 0))
 
 
-@dataclass(slots=True)
-class _Place:
+class _Place(Struct):
     """One of the N places for a worker, and the worker in it."""
 
     life: Connection | None = None

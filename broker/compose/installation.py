@@ -6,8 +6,9 @@ starts without importing them.
 
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from functools import partial
+
+from msgspec import Struct
 
 from broker.compose.storage import Stores, open_stores
 from broker.runtime.clock import Clock, SystemClock
@@ -23,8 +24,7 @@ from broker.stores.installation import (
 from broker.stores.urls import redact_url
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Installation:
+class Installation(Struct, frozen=True, kw_only=True):
     """The settings and what they lead to, open."""
 
     settings: Settings

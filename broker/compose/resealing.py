@@ -10,12 +10,13 @@ import base64
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
-from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import structlog
+from msgspec import Struct
+from msgspec.structs import replace
 
 from broker.compose.installation import Installation
 from broker.errors import ServiceUnavailable
@@ -60,8 +61,7 @@ _PAGE = 1000
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class SealedValue:
+class SealedValue(Struct, frozen=True):
     """The location of a sealed value, and the number of its storage key.
 
     ``entity`` identifies the entity within its kind: an access key's id, a SAML
@@ -77,12 +77,11 @@ class SealedValue:
         return f"{self.kind} {self.entity} of account {self.account}"
 
 
-@dataclass(slots=True)
-class ResealingResult:
+class ResealingResult(Struct):
     """How many entities were changed, and the values that could not be opened."""
 
     changed: int = 0
-    broken: list[SealedValue] = field(default_factory=list)
+    broken: list[SealedValue] = []
 
 
 ACCESS_KEY = "access key"

@@ -6,9 +6,10 @@ end what it opened at its start, in reverse order.
 
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
+
+from msgspec.structs import replace
 
 from broker.actions.action import Proof
 from broker.actions.decisions import MANAGEMENT
@@ -119,8 +120,7 @@ PAGES = (
 """How the paths of pages begin; metrics know them by it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Services(Installation):
+class Services(Installation, frozen=True, kw_only=True):
     """Everything a worker built, for the edges and the command line."""
 
     freshness: Freshness

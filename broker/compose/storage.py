@@ -1,8 +1,9 @@
 """Opens directory, ledger and cache by the operator's addresses."""
 
 import contextlib
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from broker.runtime.clock import Clock
 from broker.stores import urls
@@ -19,8 +20,7 @@ DEFAULT_REDIS_PREFIX = "broker"
 CACHE_FILE = "cache.db"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stores:
+class Stores(Struct, frozen=True, kw_only=True):
     """The three stores of one worker, started; ``database`` serves ``installation``."""
 
     database: Database

@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
+
+from broker.model.secret import Confidential, Hidden
 
 SERVICES = {
     "sts": "",
@@ -32,13 +33,12 @@ def services_section(name: str, origin: str) -> str:
     return "\n".join((f"[services {name}]", *parts))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CredentialsView:
+class CredentialsView(Confidential, frozen=True, kw_only=True):
     """Temporary credentials to show on a page."""
 
     access_key_id: str
-    secret_access_key: str = field(repr=False)
-    session_token: str = field(repr=False)
+    secret_access_key: Hidden[str]
+    session_token: Hidden[str]
     expiration: datetime
 
     def variables(self) -> Mapping[str, str]:

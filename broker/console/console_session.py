@@ -7,15 +7,18 @@ so a stale cache cannot bring a session back.
 """
 
 import contextlib
-from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from broker.console.pending_login import LoginMethod
 from broker.console.provider_logins import ProviderLogins, login_end_mark
 from broker.errors import ExpiredToken, InvalidClientTokenId
 from broker.model.account import find_account_of_key_id, parse_account_id
 from broker.model.principal import Principal
+from broker.model.secret import Confidential, Hidden
 from broker.model.session import Caller, Session
 from broker.runtime.entropy import new_handle
 from broker.sessions.ends import SessionHandles, end_mark
@@ -28,8 +31,7 @@ AFTERLIFE = timedelta(hours=12)
 """How long after its end a session's time-out page can link to where it came from."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionOrigin:
+class SessionOrigin(Confidential, frozen=True, kw_only=True):
     """Where a console session came from: how the user signed in, and the Issuer given.
 
     For a switched session ``back`` is the handle of the one before it. ``login`` is
@@ -41,17 +43,16 @@ class SessionOrigin:
 
     door: LoginMethod
     issuer: str = ""
-    back: str = field(default="", repr=False)
-    login: str = field(default="", repr=False)
-    ids: tuple[str, ...] = field(default=(), repr=False)
+    back: Hidden[str] = ""
+    login: Hidden[str] = ""
+    ids: Hidden[tuple[str, ...]] = ()
     offered: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConsoleSession:
+class ConsoleSession(Confidential, frozen=True, kw_only=True):
     """A live console session."""
 
-    cookie: str = field(repr=False)
+    cookie: Hidden[str]
     resolved: ResolvedSession
     origin: SessionOrigin
 
@@ -79,8 +80,7 @@ class ConsoleSession:
         return self.resolved.caller
 
 
-@dataclass(frozen=True, slots=True)
-class EndedSession:
+class EndedSession(Struct, frozen=True):
     """A session that has expired or was revoked."""
 
     origin: SessionOrigin

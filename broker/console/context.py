@@ -1,11 +1,11 @@
 """What all endpoints of the console share: pages, cookies, sessions, destinations."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from msgspec import structs
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 

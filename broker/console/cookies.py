@@ -8,11 +8,12 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote, unquote
 
+from msgspec import Struct
+from msgspec.structs import asdict
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -170,8 +171,7 @@ _LONGEST = 2048
 _KNOWN_PURPOSE = ("known-browser", "", "", "cookie")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KnownBrowser:
+class KnownBrowser(Struct, frozen=True, kw_only=True):
     """The content of the cookie.
 
     ``place`` is the account as its sign-in URL names it, ``way`` the id of the

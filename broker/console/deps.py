@@ -1,7 +1,8 @@
 """The console's dependencies on the rest of the broker."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from broker.actions.portal.grants import PortalLogins
 from broker.actions.registry import Registry
@@ -33,8 +34,7 @@ from broker.stores.handle_table import HandleTable
 from broker.stores.uses import UseBuffer
 
 
-@dataclass(frozen=True, slots=True)
-class SignInLink:
+class SignInLink(Struct, frozen=True):
     """A link on the sign-in page."""
 
     label: str
@@ -42,8 +42,7 @@ class SignInLink:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConsoleDeps:
+class ConsoleDeps(Struct, frozen=True, kw_only=True):
     """The console's collaborators and settings.
 
     ``public_origin`` has no trailing slash; ``secure`` says that it is https.

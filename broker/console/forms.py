@@ -10,9 +10,9 @@ passwords, codes, private keys or pasted proofs.
 
 import asyncio
 import re
-from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
+from msgspec import Struct
 from starlette.requests import Request
 
 from broker.console.csrf import FIELD
@@ -142,8 +142,7 @@ _SECRET = re.compile(
 _SHOWN_MAX = 300
 
 
-@dataclass(frozen=True, slots=True)
-class KeptForm:
+class KeptForm(Struct, frozen=True):
     """A form's action and its fields, except for secrets."""
 
     action: str

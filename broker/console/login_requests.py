@@ -4,10 +4,11 @@ Source: RFC 6749 4.1.1; RFC 7636; RFC 8252 7.3; botocore's signin model.
 """
 
 import re
-from dataclasses import asdict, dataclass, fields
 from datetime import timedelta
 from urllib.parse import urlencode
 
+from msgspec import Struct
+from msgspec.structs import asdict
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -34,8 +35,7 @@ _STATE = re.compile(r"[A-Za-z0-9._~+/=-]{1,512}")
 _METHODS = frozenset({"S256", "SHA-256"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoginRequest:
+class LoginRequest(Struct, frozen=True, kw_only=True):
     """A login that awaits consent.
 
     ``client_name`` and ``place`` are those of a client of the access portal.
@@ -152,7 +152,7 @@ class LoginRequests:
         if value is None:
             return None
         # A worker of another version may store more than these, or fewer.
-        known = {field.name for field in fields(LoginRequest)} & value.keys()
+        known = set(LoginRequest.__struct_fields__) & value.keys()
         return LoginRequest(**{name: value[name] for name in known})
 
     async def require(self, request: Request) -> LoginRequest:

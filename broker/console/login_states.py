@@ -12,10 +12,11 @@ server, and the pages carry only a handle, which each step uses up.
 import hashlib
 import hmac
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from msgspec import field
+from msgspec.structs import asdict, replace
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -27,6 +28,7 @@ from broker.console.rendering import see_other
 from broker.errors import ValidationError
 from broker.model.account import AccountId
 from broker.model.arn import iam_arn
+from broker.model.secret import Confidential, Hidden
 from broker.runtime.entropy import new_handle
 from broker.sessions.ends import OneTimeUse, one_time_use
 from broker.sessions.handles import Handles
@@ -130,8 +132,7 @@ PASSWORD_LIFE = timedelta(minutes=10)
 _KEY = "password"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PasswordProgress:
+class PasswordProgress(Confidential, frozen=True, kw_only=True):
     """A user who has given the right password and is not signed in yet.
 
     ``place`` is the account as the address named it. ``holder`` is the user's unique
@@ -154,8 +155,8 @@ class PasswordProgress:
     mfa_at: int | None = None
     factor: str = ""
     wrong: int = 0
-    kept: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
-    id: str = field(default_factory=new_handle, repr=False)
+    kept: Hidden[Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    id: Hidden[str] = field(default_factory=new_handle)
 
     @property
     def use(self) -> OneTimeUse:

@@ -1,11 +1,12 @@
 """The console's menu."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 
-@dataclass(frozen=True, slots=True)
-class MenuEntry:
+class MenuEntry(Struct, frozen=True):
     """A page in the menu; ``name`` is what the page passes to the frame as ``here``.
 
     ``icon`` is a symbol of ``static/icons.svg``. The entry is shown to callers who may perform ``action`` on some resource; without
@@ -23,8 +24,7 @@ def _entry(name: str, label: str, icon: str, action: str = "") -> MenuEntry:
     return MenuEntry(name, f"/console/{name}", label, icon, action)
 
 
-@dataclass(frozen=True, slots=True)
-class MenuSection:
+class MenuSection(Struct, frozen=True):
     """A group of pages in the menu; a ``folded`` one opens where it is needed."""
 
     label: str

@@ -6,8 +6,9 @@ The template's macro (`over_time.html`) says it.
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from broker.console.visit import Visit
 from broker.model.audit import ActivityCounts, HourlyCount, Outcome, RecordKind
@@ -20,8 +21,7 @@ _STEADY = 1.25
 """Less of a change is none: the halves of a time can differ by one bucket."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
+class Stretch(Struct, frozen=True):
     """A bucket of time, and what was counted in it."""
 
     begins: datetime
@@ -30,8 +30,7 @@ class Stretch:
     refused: int
 
 
-@dataclass(frozen=True, slots=True)
-class Course:
+class Course(Struct, frozen=True):
     """A number over time: in the older half of it, and in the newer."""
 
     before: int
@@ -50,8 +49,7 @@ class Course:
         return "falling" if self.before > self.since * _STEADY else "steady"
 
 
-@dataclass(frozen=True, slots=True)
-class OverTime:
+class OverTime(Struct, frozen=True):
     """What passed and what was refused, in the stretches that had any."""
 
     stretches: tuple[Stretch, ...]

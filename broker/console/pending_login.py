@@ -1,10 +1,12 @@
 """How someone signs in, and the verified proof before the session that it opens."""
 
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from msgspec import field
+
+from broker.model.secret import Confidential, Hidden
 from broker.sessions.ends import OneTimeUse, one_time_use
 
 
@@ -25,8 +27,7 @@ SIGN_IN_MAX = timedelta(minutes=30)
 """An upper bound on the time from starting an OIDC sign-in to its mint."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PendingLogin:
+class PendingLogin(Confidential, frozen=True, kw_only=True):
     """A verified proof that has not been exchanged for a console session yet.
 
     ``session_arn`` is the identity it leads to, used for the confirmation page only.
@@ -44,17 +45,17 @@ class PendingLogin:
     door: LoginMethod
     destination: str
     session_arn: str = ""
-    response: str = field(default="", repr=False)
+    response: Hidden[str] = ""
     role_arn: str = ""
     provider_arn: str = ""
     request_id: str = ""
-    token: str = field(default="", repr=False)
+    token: Hidden[str] = ""
     session_name: str = ""
     login: dict[str, Any] = field(default_factory=dict)
-    signin_token: str = field(default="", repr=False)
+    signin_token: Hidden[str] = ""
     issuer: str = ""
-    begun: str = field(default="", repr=False)
-    state: str = field(default="", repr=False)
+    begun: Hidden[str] = ""
+    state: Hidden[str] = ""
     offered: tuple[str, ...] = ()
     portal: bool = False
     any_portal: bool = False

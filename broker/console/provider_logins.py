@@ -13,14 +13,17 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from broker.console.deps import ConsoleDeps
 from broker.errors import AccessDenied, ServiceUnavailable, Throttling
 from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import Arn
+from broker.model.secret import Confidential, Hidden
 from broker.runtime.entropy import new_handle
 from broker.sessions.ends import end_mark, has_ended
 from broker.sessions.handles import Handles, store_at_hand
@@ -38,8 +41,7 @@ _TRIES = 4
 _LOGGED_OUT = "Your identity provider has ended this sign-in. Sign in again."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderLogin:
+class ProviderLogin(Confidential, frozen=True, kw_only=True):
     """One sign-in at a provider: subject, client, and its ID token.
 
     For a SAML provider ``client_id`` is the entity id that issued the assertion,
@@ -55,7 +57,7 @@ class ProviderLogin:
     session_id: str
     issued_at: float
     can_end: bool
-    token: str = field(repr=False)
+    token: Hidden[str]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -69,18 +71,16 @@ class ProviderLogin:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenLogin:
+class OpenLogin(Confidential, frozen=True, kw_only=True):
     """A login that has not ended, and the console session it belongs to."""
 
-    handle: str = field(repr=False)
+    handle: Hidden[str]
     login: ProviderLogin
     access_key_id: str
     expires_at: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Logout:
+class Logout(Struct, frozen=True, kw_only=True):
     """A verified logout request of a provider.
 
     ``names`` are pairs of session id and subject whose logins it ends; of a provider

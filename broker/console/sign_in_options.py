@@ -6,9 +6,9 @@ exists.
 """
 
 import contextlib
-from dataclasses import dataclass
 
 import structlog
+from msgspec import Struct
 
 from broker.console.context import SIGN_IN, ConsoleContext
 from broker.errors import InvalidIdentityToken
@@ -24,8 +24,7 @@ _NUMBER_LENGTH = 12
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class SignInOption:
+class SignInOption(Struct, frozen=True):
     """A provider on its account's sign-in page."""
 
     provider: Provider

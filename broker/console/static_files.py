@@ -2,9 +2,9 @@
 
 import gzip
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -24,8 +24,7 @@ _FOREVER = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
+class _File(Struct, frozen=True):
     content: bytes
     packed: bytes
     media_type: str

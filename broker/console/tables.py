@@ -5,8 +5,9 @@ The templates' macros `head` and `pager` make the links of a `Sorting` and a `Ta
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
+
+from msgspec import Struct
 
 from broker.console.visit import address
 
@@ -15,14 +16,13 @@ ROWS = 50
 _NUMBER = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Sorting:
+class Sorting(Struct, frozen=True):
     """The order of a table at ``path``; ``query`` is what its links keep."""
 
     path: str
     key: str
     descending: bool = False
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = {}
 
     @classmethod
     def read(
@@ -56,8 +56,7 @@ class Sorting:
         ]
 
 
-@dataclass(frozen=True, slots=True)
-class TablePage(Generic[Row]):
+class TablePage(Struct, Generic[Row], frozen=True):
     """Some rows of a table, where they are in it, and links to the pages beside them."""
 
     rows: Sequence[Row]

@@ -6,10 +6,10 @@ them, which the session's record names: the role may have another one by now.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -34,8 +34,7 @@ from broker.stores.directory.kinds import ROLE
 from broker.stores.errors import StoreUnavailableError
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamSession:
+class UpstreamSession(Struct, frozen=True):
     """A session that an upstream minted for a role; it is not proved."""
 
     role: Role

@@ -6,12 +6,12 @@ names the missing permission.
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -149,8 +149,7 @@ class Visit:
 Page = Callable[[Visit], Awaitable[Response]]
 
 
-@dataclass(frozen=True, slots=True)
-class PageRoute:
+class PageRoute(Struct, frozen=True):
     """A page for signed-in users: its path, the name of its menu entry, its handler.
 
     ``long`` is for pages whose form may hold a whole policy.

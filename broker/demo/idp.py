@@ -5,13 +5,13 @@ Host name. The broker is on ``127.0.0.1``, which browsers treat as another site.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.resources import files
 from urllib.parse import parse_qs, urlencode
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from msgspec import Struct
 
 from broker.console.client_settings import client_variables
 from broker.demo import people
@@ -39,8 +39,7 @@ _MISDIRECTED_REQUEST = 421
 _FORM_MAX = 16384
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DemoIdp:
+class DemoIdp(Struct, frozen=True, kw_only=True):
     """The identity provider's parts. Origins have no trailing slash."""
 
     origin: str

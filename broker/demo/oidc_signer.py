@@ -4,7 +4,6 @@ For local demonstrations only: it signs for anyone.
 """
 
 import os
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -14,19 +13,20 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.hashes import SHA256, Hash
 from jwt.algorithms import RSAAlgorithm
 
+from broker.model.secret import Confidential, Hidden
+
 KEY_FILE = "oidc-signing-key.pem"
 _ALGORITHM = "RS256"
 _KID_CHARACTERS = 16
 _LIFETIME_SECONDS = 900
 
 
-@dataclass(frozen=True, slots=True)
-class OidcSigner:
+class OidcSigner(Confidential, frozen=True):
     """Signs ID tokens as ``issuer``, and has its discovery document and key set."""
 
     issuer: str
     kid: str
-    key: rsa.RSAPrivateKey = field(repr=False)
+    key: Hidden[rsa.RSAPrivateKey]
 
     def sign_id_token(self, *, subject: str, audience: str, now: datetime) -> str:
         """Sign an ID token that lasts 15 minutes."""

@@ -8,8 +8,9 @@ already has a password, even one that she chose herself, it is kept.
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct
 
 from broker.compose.services import Services
 from broker.kinds.login_profiles import (
@@ -35,8 +36,7 @@ CONSOLE_USER = "dana"
 CLIENT_ID = "demo-client"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DemoPerson:
+class DemoPerson(Struct, frozen=True, kw_only=True):
     """Someone who signs in with SAML. ``roles`` are role ARNs."""
 
     key: str
@@ -44,11 +44,10 @@ class DemoPerson:
     email: str
     about: str
     roles: tuple[str, ...]
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workload:
+class Workload(Struct, frozen=True, kw_only=True):
     """A program that authenticates with an ID token."""
 
     key: str

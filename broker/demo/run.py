@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from socket import socket
 from typing import Any
 
 import uvicorn
+from msgspec import Struct
 from rich.console import Console
 from rich.panel import Panel
 
@@ -36,8 +36,7 @@ IDP_HOST = "localhost"
 _MARK_FILE = ".broker-demo"
 
 
-@dataclass(frozen=True, slots=True)
-class DemoPlace:
+class DemoPlace(Struct, frozen=True):
     """A demo's folder and the broker's port."""
 
     folder: Path

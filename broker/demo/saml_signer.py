@@ -18,7 +18,6 @@ import os
 import re
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
@@ -35,6 +34,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 from lxml import etree
+from msgspec import Struct
 
 from broker.runtime.entropy import random_bytes
 
@@ -51,8 +51,7 @@ _KEY_FILE = "saml-signing-key.pem"
 _CERTIFICATE_FILE = "saml-signing-certificate.pem"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SamlPerson:
+class SamlPerson(Struct, frozen=True, kw_only=True):
     """The subject of a response. ``roles`` are values of the Role attribute."""
 
     name_id: str
@@ -61,9 +60,9 @@ class SamlPerson:
     name_id_format: str = _PERSISTENT
     session_duration_seconds: int | None = None
     source_identity: str | None = None
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = {}
     transitive_keys: Sequence[str] = ()
-    attributes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    attributes: Mapping[str, Sequence[str]] = {}
 
 
 class DemoSamlSigner:
@@ -258,8 +257,7 @@ class RequestError(ValueError):
     """The request cannot be answered; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class AuthnRequestDetails:
+class AuthnRequestDetails(Struct, frozen=True):
     """What to answer, and where; ``request_id`` is empty for an unsolicited response."""
 
     consumer_url: str

@@ -7,9 +7,10 @@ the mark is not touched.
 import configparser
 import json
 import os
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+
+from msgspec import Struct
 
 from broker.compose.services import Services
 from broker.demo.people import ACCOUNT, PORTAL_USER, console_password
@@ -43,8 +44,7 @@ class PortalKey:
         self.secret = secret
 
 
-@dataclass(frozen=True, slots=True)
-class SeededAccount:
+class SeededAccount(Struct, frozen=True):
     """The secrets that the demo's pages need."""
 
     portal_key: PortalKey

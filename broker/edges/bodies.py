@@ -49,7 +49,7 @@ async def receive_raw(
         source_ip=state["source_ip"],
         secure=state["secure"],
     )
-    raw.named = named  # a copy with other headers has it not
+    raw.named = named
     return raw
 
 

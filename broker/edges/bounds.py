@@ -13,11 +13,11 @@ the heap, where a single small block above them prevents its return.
 import asyncio
 import ctypes
 import resource
-from dataclasses import dataclass
 from functools import cache
 from typing import Protocol
 
 import structlog
+from msgspec import Struct
 
 _log = structlog.get_logger(__name__)
 
@@ -39,8 +39,7 @@ _PATIENCE_SECONDS = 1.0
 """A body that takes longer makes room for one that comes when there is none."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(Struct, frozen=True, kw_only=True):
     """The bounds of one worker; bytes are as they come over the wire."""
 
     connections: int = CONNECTIONS_MAX

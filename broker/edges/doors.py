@@ -10,9 +10,9 @@ import importlib
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from math import inf
 
+from msgspec import Struct
 from sqlalchemy import ColumnElement, Table, select
 
 from broker.edges.api import AnyEndpoint
@@ -62,8 +62,7 @@ _LOOK_SECONDS = 0.25
 """Strangers' requests have the database asked no more often: they wait for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class EntryPoint:
+class EntryPoint(Struct, frozen=True):
     """Where it stands, what opens it, in which tables that is, and what answers."""
 
     name: str

@@ -6,10 +6,10 @@ bounds, the pipeline and unexpected failures are the same for all.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
+from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from broker.actions.action import Action
@@ -30,8 +30,7 @@ Response = tuple[int, Headers, bytes]
 """Status, headers and body."""
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(Struct, frozen=True):
     """What a request asks for.
 
     ``show`` gets the action's result and what ``read`` returned. The endpoint holds the

@@ -9,10 +9,11 @@ RFC 8628; RFC 7636; RFC 9700.
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
+
+from msgspec import Struct
 
 from broker import errors
 from broker.actions.portal.clients import (
@@ -69,8 +70,7 @@ _token_fault = naming(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Exchange:
+class _Exchange(Struct, frozen=True, kw_only=True):
     portal: OpenPortal
     use: OneTimeUse
 

@@ -10,12 +10,12 @@ A request that cannot be parsed, or names no action, leaves a log line and no re
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
 from broker.actions.action import Action, Proof
 from broker.actions.refusals import wire_error

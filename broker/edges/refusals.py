@@ -11,9 +11,10 @@ Source: botocore's ``parsers.py``; Smithy, "AWS JSON 1.0/1.1", "AWS restJson1",
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum, auto
 from html import escape as escape_html
+
+from msgspec import Struct
 
 from broker.edges.asgi import Headers, Scope, Send, respond
 from broker.protocols.query import render_fault
@@ -51,8 +52,7 @@ class ErrorFormat(Enum):
     PAGE = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class ClientDialect:
+class ClientDialect(Struct, frozen=True):
     """What a request's head says: the service meant, if any, and the error format."""
 
     service: str
@@ -64,8 +64,7 @@ class ClientDialect:
         return self.service not in _OURS
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """An error of no operation."""
 
     status: int

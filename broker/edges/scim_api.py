@@ -7,11 +7,11 @@ Source: RFC 7644, 3.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
 
 import orjson
+from msgspec import Struct
 
 from broker import errors
 from broker.actions.action import Action
@@ -57,8 +57,7 @@ Read = Callable[[RawRequest, str], Params]
 """Reads a request's input; the text is the id in its address, empty where none is."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(Struct, frozen=True):
     """An operation, with how its input is read and the status of its success."""
 
     action: Action

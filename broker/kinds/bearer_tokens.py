@@ -7,10 +7,11 @@ once. It expires, and may be bound to the networks it is used from.
 import hashlib
 import ipaddress
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
+
+from msgspec import Struct
 
 from broker.errors import NoSuchEntity, ValidationError
 from broker.kinds.kind import require_room
@@ -31,8 +32,7 @@ ADDRESSES_MAX = 20
 Token = TypeVar("Token", bound=BearerToken)
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
+class Owner(Struct, frozen=True):
     """What has tokens: its ARN, how errors name it, and what else its tokens hold.
 
     An account alone has join tokens.
@@ -42,11 +42,10 @@ class Owner:
     owner_id: str = ""
     arn: str = ""
     name: str = ""
-    held: Mapping[str, Any] = field(default_factory=dict)
+    held: Mapping[str, Any] = {}
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class TokenRules(Generic[Token]):
+class TokenRules(Struct, Generic[Token], frozen=True, eq=False, kw_only=True):
     """The rules of a kind of token, which operations call ``noun``, ``of`` its owner.
 
     Tokens begin with ``prefix``, their ids with ``id_prefix``. They are valid for

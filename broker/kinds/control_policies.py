@@ -9,9 +9,10 @@ policies" and "Quotas".
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
+
+from msgspec import Struct
 
 from broker.model.account import Account
 from broker.policy import (
@@ -42,8 +43,7 @@ class ControlKind(StrEnum):
         return PolicyKind.RESOURCE
 
 
-@dataclass(frozen=True, slots=True)
-class ControlPolicy:
+class ControlPolicy(Struct, frozen=True):
     """One control policy: its name and text."""
 
     name: str

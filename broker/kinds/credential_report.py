@@ -7,8 +7,9 @@ import csv
 import io
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from broker.kinds.passwords import expires_at
 from broker.model.account import Account
@@ -45,8 +46,7 @@ _CERTIFICATES = 2
 _NONE = "N/A"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportedCredentials:
+class ReportedCredentials(Struct, frozen=True, kw_only=True):
     """All credentials of an account, by their owners' ids (None for the root)."""
 
     users: Sequence[User]

@@ -5,9 +5,11 @@ What is given to ``make`` and ``change`` are members of the service's operations
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Generic
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from broker.errors import EntityAlreadyExists, NoSuchEntity
 from broker.kinds.accounts import require_account
@@ -19,8 +21,7 @@ from broker.stores.directory.port import DirectoryChange, DirectoryReader
 from broker.stores.errors import AlreadyExistsError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
+class Work(Struct, frozen=True, kw_only=True):
     """Where and when rules work; ``by`` is the ARN of who makes things."""
 
     change: DirectoryChange
@@ -53,8 +54,7 @@ async def _no_conflict(_found: object, _directory: DirectoryReader) -> None:
     return None
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Rules(Generic[Entity]):
+class Rules(Struct, Generic[Entity], frozen=True, eq=False, kw_only=True):
     """The rules of a kind.
 
     ``make`` returns what is to be inserted, ``change`` what is to be written;
@@ -74,8 +74,7 @@ class Rules(Generic[Entity]):
     taken: str = ""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Named(Rules[Entity]):
+class Named(Rules[Entity], frozen=True, eq=False, kw_only=True):
     """A kind of IAM's; ``name`` is the member by which requests name one.
 
     ``resource`` is its word in ARNs. Answers have one as the member ``one``, and a list

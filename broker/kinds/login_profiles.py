@@ -10,9 +10,11 @@ root has a second factor. The account's password policy is for users; the root's
 password has its own rules.
 """
 
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from broker.errors import (
     AccessDenied,
@@ -33,6 +35,7 @@ from broker.kinds.passwords import (
 from broker.kinds.users import missing_user
 from broker.model.account import Account, AccountId
 from broker.model.entities import LoginProfile, User
+from broker.model.secret import Confidential, Hidden
 from broker.stores.directory.kinds import LOGIN_PROFILE, MFA_DEVICE, PASSKEY, USER
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 
@@ -54,8 +57,7 @@ class PasswordState(Enum):
     """Only an administrator can set a new one."""
 
 
-@dataclass(frozen=True, slots=True)
-class VerifiedPassword:
+class VerifiedPassword(Struct, frozen=True):
     """Whose password it was, and the login profile that it is in."""
 
     user: User
@@ -63,13 +65,12 @@ class VerifiedPassword:
     profile: LoginProfile
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedPassword:
+class PreparedPassword(Confidential, frozen=True):
     """A new password, hashed and sealed, and the profile it was prepared for."""
 
     user: User
     before: LoginProfile | None
-    sealed: bytes = field(repr=False)
+    sealed: Hidden[bytes]
 
 
 async def verify_password(

@@ -17,15 +17,17 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from broker.errors import InvalidInput
 from broker.model.account import AccountId
 from broker.model.credentials import MFA_SEAL, MfaDevice, MfaState
 from broker.model.sealing import Opener
+from broker.model.secret import Confidential, Hidden
 from broker.protocols.totp import find_step, totp_step
 from broker.stores.directory.kinds import MFA_DEVICE
 from broker.stores.directory.port import Directory
@@ -300,12 +302,11 @@ class SeedEncoding(StrEnum):
     BASE32 = "base32"
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(Confidential, frozen=True):
     """One hardware token."""
 
     serial: str
-    seed: bytes = field(repr=False)
+    seed: Hidden[bytes]
     period_seconds: int = _USUAL_PERIOD
 
 

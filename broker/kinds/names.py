@@ -7,9 +7,10 @@ written in is kept until they are written again); those of all others with it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from broker.errors import BrokerError, InvalidInput, LimitExceeded, ValidationError
 from broker.model.account import AccountId
@@ -41,8 +42,7 @@ def require_path(path: str) -> str:
     return path
 
 
-@dataclass(frozen=True, slots=True)
-class NamedResource:
+class NamedResource(Struct, frozen=True):
     """What an IAM ARN with a path names; ``path`` begins and ends with a slash."""
 
     account: AccountId

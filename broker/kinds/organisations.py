@@ -7,8 +7,9 @@ own providers verify a proof for its own roles, whose trust policies decide.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct
 
 from broker.errors import OperatorError
 from broker.kinds.template.yaml_text import TemplateError, load_yaml
@@ -34,8 +35,7 @@ class OrganisationsFileError(OperatorError):
     """The file cannot be used; the message says what to change."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemberAccount:
+class MemberAccount(Struct, frozen=True, kw_only=True):
     """An account of an organisation.
 
     ``providers`` are the ARNs of its identity providers that sign in there;
@@ -48,8 +48,7 @@ class MemberAccount:
     has_passwords: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Organisation:
+class Organisation(Struct, frozen=True, kw_only=True):
     """Accounts below the start address ``/portal/{name}``."""
 
     name: str
@@ -90,11 +89,10 @@ class Organisation:
                     yield member.account, arn
 
 
-@dataclass(frozen=True, slots=True)
-class Organisations:
+class Organisations(Struct, frozen=True):
     """Those of the installation."""
 
-    by_name: Mapping[str, Organisation] = field(default_factory=dict)
+    by_name: Mapping[str, Organisation] = {}
 
     def find(self, name: str) -> Organisation | None:
         """The organisation of this name."""

@@ -15,7 +15,6 @@ Discovery 1.0; RFC 7517.
 
 import base64
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
@@ -27,9 +26,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+from msgspec import Struct
+from msgspec.structs import replace
 
 from broker.model.account import Account, AccountId
 from broker.model.sealing import Opener, SealedRenewer, Sealer
+from broker.model.secret import Confidential, Hidden
 
 OPTION: Final = "OutboundWebIdentityFederation"
 """The name of the account's option."""
@@ -62,8 +64,7 @@ class Algorithm(StrEnum):
         return "RSA" if self is Algorithm.RS256 else "EC384"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IssuerSigningKey:
+class IssuerSigningKey(Confidential, frozen=True, kw_only=True):
     """One key of an account; ``public`` is its JWK without id and use.
 
     ``certificate`` is DER, None for a key from before there were certificates.
@@ -74,11 +75,10 @@ class IssuerSigningKey:
     signs_from: datetime
     public: Mapping[str, str]
     certificate: bytes | None
-    sealed: bytes = field(repr=False)
+    sealed: Hidden[bytes]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outbound:
+class Outbound(Struct, frozen=True, kw_only=True):
     """The feature's state in an account: keys oldest first."""
 
     enabled: bool

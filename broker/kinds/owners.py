@@ -1,8 +1,9 @@
 """Users, roles and groups as owners of policies: inline, attached, or as a boundary."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from broker.errors import (
     DeleteConflict,
@@ -29,8 +30,7 @@ Bounded = User | Role
 Owner = User | Role | Group
 
 
-@dataclass(frozen=True, slots=True)
-class OwnerKind:
+class OwnerKind(Struct, frozen=True):
     """How messages and quotas speak of one kind of owner."""
 
     kind: Kind[Any]

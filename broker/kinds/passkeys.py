@@ -11,8 +11,9 @@ Source: IAM User Guide, "Assign a passkey or security key"; API Reference,
 import asyncio
 import re
 import threading
-from dataclasses import replace
 from datetime import datetime
+
+from msgspec.structs import replace
 
 from broker.errors import (
     EntityAlreadyExists,

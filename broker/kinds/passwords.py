@@ -13,12 +13,12 @@ import json
 import secrets
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol, TypeVar
 
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
+from msgspec import Struct
 
 from broker.errors import NoSuchEntity, PasswordPolicyViolation, Throttling
 from broker.model.account import Account, AccountId
@@ -53,8 +53,7 @@ class PasswordSealer(Sealer, Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Hashes:
+class Hashes(Struct, frozen=True):
     """The hash in force, and those of earlier passwords, newest first."""
 
     current: str

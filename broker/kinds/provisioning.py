@@ -6,8 +6,10 @@ it said of them, so that they are refused and not unknown.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from broker.errors import EntityAlreadyExists, NoSuchEntity, ValidationError
 from broker.kinds.limits import Quota, require_within
@@ -37,8 +39,7 @@ DEPARTED_MAX = 10_000
 """Deleted people that are remembered, the last ones of each provider."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UserFields:
+class UserFields(Struct, frozen=True, kw_only=True):
     """What a directory says of a person; ``active`` is None where it says nothing."""
 
     user_name: str
@@ -48,8 +49,7 @@ class UserFields:
     document: str
 
 
-@dataclass(frozen=True, slots=True)
-class ProvisioningSource:
+class ProvisioningSource(Struct, frozen=True):
     """A provider's directory; ``subject`` is the attribute that proofs are about."""
 
     account: Account

@@ -15,11 +15,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from broker.errors import (
     EntityAlreadyExists,
@@ -69,8 +71,7 @@ SUCCEEDED = "SUCCEEDED"
 FAILED = "FAILED"
 
 
-@dataclass(frozen=True, slots=True)
-class LinkedService:
+class LinkedService(Struct, frozen=True):
     """A service's role: its name (after ``AWSServiceRoleFor``) and its policy.
 
     ``description`` is what the role is described as if its maker does not say.

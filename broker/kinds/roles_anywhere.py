@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from broker.errors import NoSuchEntity, UnsupportedOperation, ValidationError, about
 from broker.kinds.documents import checked_document
@@ -58,8 +60,7 @@ _UUID_BYTES = 16
 Named = TrustAnchor | CertificateProfile | CertificateList
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Regional(Rules[Entity]):
+class Regional(Rules[Entity], frozen=True, eq=False, kw_only=True):
     """A kind of the service.
 
     ``resource`` is its word in ARNs. ``member`` is what answers call one, and begins
@@ -73,8 +74,7 @@ class Regional(Rules[Entity]):
     refused: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Expiry:
+class Expiry(Struct, frozen=True):
     """When an authority's certificate ends, or its next revocation list is due.
 
     ``at`` is None for a list that does not say; ``revoked`` counts its certificates.

@@ -13,9 +13,11 @@ What is missing is made: the account, the user, the policy, the link. What is th
 import hashlib
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from broker.errors import AccessDenied, EntityAlreadyExists
 from broker.kinds.accounts import create_account, set_alias
@@ -121,8 +123,7 @@ def _digest(token: str) -> str:
 ADMINISTRATOR_ACCESS = "arn:aws:iam::aws:policy/AdministratorAccess"
 
 
-@dataclass(frozen=True, slots=True)
-class FirstAdministrator:
+class FirstAdministrator(Struct, frozen=True):
     """Who it is, and the token of their sign-in link."""
 
     account: Account

@@ -11,13 +11,13 @@ Only the operator sets it: an upstream says where proved sessions are handed on 
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
+from msgspec.structs import replace
 from pydantic import (
     AfterValidator,
     BaseModel,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.types import (
     PublicKeyTypes,
 )
 from cryptography.hazmat.primitives.hashes import SHA256
+from msgspec import Struct
+from msgspec.structs import replace
 
 from broker.errors import (
     DeleteConflict,
@@ -192,8 +193,7 @@ SERVICES: Mapping[str, str | None] = {
 _PASSWORD_BYTES = 45
 
 
-@dataclass(frozen=True, slots=True)
-class _Texts:
+class _Texts(Struct, frozen=True):
     """How messages speak of a kind."""
 
     missing: str

@@ -3,10 +3,13 @@
 import base64
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from typing import NewType
+
+from msgspec import field
+
+from broker.model.secret import Confidential, Hidden
 
 AccountId = NewType("AccountId", str)
 """Twelve digits, a string: leading zeros count."""
@@ -90,8 +93,7 @@ def _decode_account(access_key_id: str) -> AccountId | None:
     return AccountId(f"{number:012d}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
+class Account(Confidential, frozen=True, kw_only=True):
     """One account of the installation.
 
     ``session_salt`` (32 random bytes) takes part in every session key: a new salt
@@ -101,7 +103,7 @@ class Account:
 
     account_id: AccountId
     alias: str | None
-    session_salt: bytes = field(repr=False)
+    session_salt: Hidden[bytes]
     created_at: datetime
     quotas: Mapping[str, int] = field(default_factory=dict)
     options: Mapping[str, object] = field(default_factory=dict)

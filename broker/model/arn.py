@@ -1,13 +1,13 @@
 """Amazon Resource Names."""
 
-from dataclasses import dataclass
 from typing import Self
+
+from msgspec import Struct
 
 _PARTS = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Arn:
+class Arn(Struct, frozen=True):
     """``arn:partition:service:region:account:resource``.
 
     Source: AWS General Reference, "Amazon Resource Names".

@@ -1,7 +1,6 @@
 """What happened: one record a call."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
@@ -184,8 +183,7 @@ _READS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditFilter:
+class AuditFilter(Struct, frozen=True, kw_only=True):
     """Search criteria; empty members match everything. Time ranges are half-open.
 
     ``access_key_id`` is the caller's, or the one that the call minted, and

@@ -4,13 +4,15 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 from broker.model.account import AccountId
 from broker.model.arn import iam_arn
 from broker.model.entities import Tags
+from broker.model.secret import Confidential, Hidden
 
 MFA_SEAL = ("mfa-device", "seed")
 """Purpose and column that a device's seed is sealed for; the entity is its serial."""
@@ -22,8 +24,7 @@ SERVER_KEY_SEAL = ("server-certificate", "private-key")
 """Purpose and column of a private key; the entity is the certificate's id."""
 
 
-@dataclass(frozen=True, slots=True)
-class MfaState:
+class MfaState(Struct, frozen=True):
     """The verification state of a device.
 
     ``last_step`` is the time step of the last accepted code (none at or before it is
@@ -37,8 +38,7 @@ class MfaState:
     locked_until: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MfaDevice:
+class MfaDevice(Confidential, frozen=True, kw_only=True):
     """A TOTP device (RFC 6238, SHA-1, six digits), virtual or a hardware token.
 
     ``serial`` is the ARN of a virtual device and the number printed on a token.
@@ -48,7 +48,7 @@ class MfaDevice:
     account: AccountId
     serial: str
     virtual: bool
-    sealed_seed: bytes = field(repr=False)
+    sealed_seed: Hidden[bytes]
     created_at: datetime
     period_seconds: int = 30
     user_id: str | None = None
@@ -64,8 +64,7 @@ class MfaDevice:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Passkey:
+class Passkey(Struct, frozen=True, kw_only=True):
     """A FIDO passkey or security key, in use from the moment that it is registered.
 
     ``credential_id`` and ``public_key`` (a COSE key) are the authenticator's.
@@ -107,8 +106,7 @@ class CredentialStatus(StrEnum):
     INACTIVE = "Inactive"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UserCredential:
+class UserCredential(Confidential, frozen=True, kw_only=True):
     """A signing certificate, an SSH public key or a service-specific credential.
 
     ``body`` is the certificate or key as it was uploaded, ``fingerprint`` identifies
@@ -124,13 +122,12 @@ class UserCredential:
     created_at: datetime
     fingerprint: str = ""
     body: str = ""
-    sealed: bytes = field(default=b"", repr=False)
+    sealed: Hidden[bytes] = b""
     expires_at: datetime | None = None
     details: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerCertificate:
+class ServerCertificate(Confidential, frozen=True, kw_only=True):
     """A TLS certificate with its chain and its sealed private key."""
 
     account: AccountId
@@ -139,7 +136,7 @@ class ServerCertificate:
     path: str
     body: str
     chain: str | None
-    sealed_key: bytes = field(repr=False)
+    sealed_key: Hidden[bytes]
     uploaded_at: datetime
     expires_at: datetime
     tags: Tags = field(default_factory=dict)

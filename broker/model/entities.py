@@ -6,12 +6,14 @@ broker-only settings of an entity and is never reachable through AWS parameters.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from msgspec import Struct
+
 from broker.model.account import AccountId
 from broker.model.arn import iam_arn
+from broker.model.secret import Confidential, Hidden
 
 Tags = Mapping[str, str]
 
@@ -32,8 +34,7 @@ class KeyStatus(StrEnum):
     INACTIVE = "Inactive"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class User:
+class User(Struct, frozen=True, kw_only=True):
     """An IAM user."""
 
     account: AccountId
@@ -41,7 +42,7 @@ class User:
     name: str
     path: str
     created_at: datetime
-    tags: Tags = field(default_factory=dict)
+    tags: Tags = {}
     boundary_arn: str | None = None
 
     @property
@@ -50,8 +51,7 @@ class User:
         return iam_arn(self.account, f"user{self.path}{self.name}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
+class Group(Struct, frozen=True, kw_only=True):
     """A group of users; it lends them its policies and is not a principal itself."""
 
     account: AccountId
@@ -66,20 +66,18 @@ class Group:
         return iam_arn(self.account, f"group{self.path}{self.name}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoginProfile:
+class LoginProfile(Confidential, frozen=True, kw_only=True):
     """A user's password: ``sealed`` holds its hash and those of earlier passwords."""
 
     account: AccountId
     user_id: str
-    sealed: bytes = field(repr=False)
+    sealed: Hidden[bytes]
     created_at: datetime
     changed_at: datetime
     reset_required: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccessKey:
+class AccessKey(Confidential, frozen=True, kw_only=True):
     """A long-term key of a user, or of the account's root (``user_id`` is None).
 
     ``sealed_secret`` is the secret access key, sealed with a storage key.
@@ -89,12 +87,11 @@ class AccessKey:
     access_key_id: str
     user_id: str | None
     status: KeyStatus
-    sealed_secret: bytes = field(repr=False)
+    sealed_secret: Hidden[bytes]
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Role:
+class Role(Struct, frozen=True, kw_only=True):
     """A role; ``max_session_duration_seconds`` is 3600 to 43200."""
 
     account: AccountId
@@ -105,7 +102,7 @@ class Role:
     created_at: datetime
     description: str | None = None
     max_session_duration_seconds: int = 3600
-    tags: Tags = field(default_factory=dict)
+    tags: Tags = {}
     boundary_arn: str | None = None
 
     @property
@@ -114,8 +111,7 @@ class Role:
         return f"arn:aws:iam::{self.account}:role{self.path}{self.name}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InlinePolicy:
+class InlinePolicy(Struct, frozen=True, kw_only=True):
     """A policy embedded in a user or role (``owner_id`` is its unique id)."""
 
     account: AccountId
@@ -124,8 +120,7 @@ class InlinePolicy:
     document: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyVersion:
+class PolicyVersion(Struct, frozen=True, kw_only=True):
     """One version (``v1``, ``v2``, …) of a managed policy."""
 
     version_id: str
@@ -133,8 +128,7 @@ class PolicyVersion:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ManagedPolicy:
+class ManagedPolicy(Struct, frozen=True, kw_only=True):
     """A customer managed policy, with the version that is in force."""
 
     account: AccountId
@@ -146,7 +140,7 @@ class ManagedPolicy:
     next_version: int
     created_at: datetime
     updated_at: datetime
-    tags: Tags = field(default_factory=dict)
+    tags: Tags = {}
     attachment_count: int = 0
     boundary_count: int = 0
 
@@ -163,17 +157,15 @@ class EncryptionMode(StrEnum):
     REQUIRED = "Required"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SamlPrivateKey:
+class SamlPrivateKey(Confidential, frozen=True, kw_only=True):
     """A decryption key of a SAML provider, sealed with a storage key."""
 
     key_id: str
     created_at: datetime
-    sealed_pem: bytes = field(repr=False)
+    sealed_pem: Hidden[bytes]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SamlProvider:
+class SamlProvider(Struct, frozen=True, kw_only=True):
     """A SAML identity provider; ``uuid`` (``SAMLSP…``) is its unique id."""
 
     account: AccountId
@@ -184,8 +176,8 @@ class SamlProvider:
     valid_until: datetime
     encryption_mode: EncryptionMode = EncryptionMode.ALLOWED
     private_keys: tuple[SamlPrivateKey, ...] = ()
-    tags: Tags = field(default_factory=dict)
-    options: Mapping[str, object] = field(default_factory=dict)
+    tags: Tags = {}
+    options: Mapping[str, object] = {}
 
     @property
     def arn(self) -> str:
@@ -198,8 +190,7 @@ class SamlProvider:
         return self.uuid
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LdapProvider:
+class LdapProvider(Struct, frozen=True, kw_only=True):
     """A directory of the operator's, as an identity provider of an account.
 
     ``directory`` is its name in ``BROKER_DIRECTORIES_FILE``; ``unique_id`` is the
@@ -211,7 +202,7 @@ class LdapProvider:
     name: str
     directory: str
     created_at: datetime
-    options: Mapping[str, object] = field(default_factory=dict)
+    options: Mapping[str, object] = {}
 
     @property
     def arn(self) -> str:
@@ -219,8 +210,7 @@ class LdapProvider:
         return iam_arn(self.account, f"ldap-provider/{self.name}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OidcProvider:
+class OidcProvider(Struct, frozen=True, kw_only=True):
     """An OpenID Connect provider.
 
     ``url`` is the issuer with its scheme, exactly as tokens must name it;
@@ -233,8 +223,8 @@ class OidcProvider:
     client_ids: tuple[str, ...]
     thumbprints: tuple[str, ...]
     created_at: datetime
-    tags: Tags = field(default_factory=dict)
-    options: Mapping[str, object] = field(default_factory=dict)
+    tags: Tags = {}
+    options: Mapping[str, object] = {}
 
     @property
     def host_and_path(self) -> str:

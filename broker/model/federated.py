@@ -1,7 +1,6 @@
 """The content of a verified SAML assertion or web identity token."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -11,8 +10,7 @@ from broker.model.account import AccountId
 from broker.model.principal import Principal
 
 
-@dataclass(frozen=True, slots=True)
-class RolePair:
+class RolePair(Struct, frozen=True):
     """A role and the provider that may open it, as an assertion names them."""
 
     role_arn: str

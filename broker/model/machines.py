@@ -1,7 +1,8 @@
 """Roles for machines: what hands them out, and the end of a service's own role."""
 
-from dataclasses import dataclass, field
 from datetime import datetime
+
+from msgspec import Struct
 
 from broker.model.account import AccountId
 from broker.model.arn import iam_arn
@@ -11,8 +12,7 @@ SERVICE_ROLE_PATH = "/aws-service-role/"
 """Roles below this path belong to the service that the next part names."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InstanceProfile:
+class InstanceProfile(Struct, frozen=True, kw_only=True):
     """A container for at most one role (its unique id), for machines to take up."""
 
     account: AccountId
@@ -21,7 +21,7 @@ class InstanceProfile:
     path: str
     created_at: datetime
     role_id: str | None = None
-    tags: Tags = field(default_factory=dict)
+    tags: Tags = {}
 
     @property
     def arn(self) -> str:
@@ -34,8 +34,7 @@ def instance_arn(account: str, region: str, instance_id: str) -> str:
     return f"arn:aws:ec2:{region}:{account}:instance/{instance_id}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Instance:
+class Instance(Struct, frozen=True, kw_only=True):
     """A machine of an account, known by its public key.
 
     ``public_key`` are the 32 bytes of an Ed25519 key, whose private half never left the
@@ -63,8 +62,7 @@ class Instance:
         return instance_arn(self.account, self.region, self.instance_id)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeletionTask:
+class DeletionTask(Struct, frozen=True, kw_only=True):
     """The deletion of a service-linked role; ``reason`` says why it failed."""
 
     account: AccountId

@@ -1,13 +1,13 @@
 """What lists and overviews show of entities, with what belongs to them."""
 
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from broker.model.entities import KeyStatus, Role, User
 
 
-@dataclass(frozen=True, slots=True)
-class KeyOverview:
+class KeyOverview(Struct, frozen=True):
     """An access key without its secret."""
 
     access_key_id: str
@@ -15,8 +15,7 @@ class KeyOverview:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UserOverview:
+class UserOverview(Struct, frozen=True, kw_only=True):
     """A user, its groups by name, its keys (oldest first) and its ways to prove itself.
 
     ``password_changed_at`` is None without a password; ``last_active_at`` is the last
@@ -31,16 +30,14 @@ class UserOverview:
     last_active_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class UnusedRole:
+class UnusedRole(Struct, frozen=True):
     """A role and when it was last used, None for never."""
 
     role: Role
     last_used_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class OldKey:
+class OldKey(Struct, frozen=True):
     """An active access key; ``user_name`` is ``root`` for the root user's."""
 
     access_key_id: str
@@ -48,8 +45,7 @@ class OldKey:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class EndingCredential:
+class EndingCredential(Struct, frozen=True):
     """Something that ends by itself: a certificate, or a user's service credential.
 
     ``kind`` is ``saml-provider``, ``server-certificate`` or the kind of a user's
@@ -62,8 +58,7 @@ class EndingCredential:
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyText:
+class PolicyText(Struct, frozen=True):
     """A policy as written. ``kind`` is ``policy`` for a managed one, by path and name.
 
     Else it is the kind of the ``owner`` of an inline one.

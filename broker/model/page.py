@@ -1,23 +1,22 @@
 """Pagination: an opaque marker, stable while others write."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from msgspec import Struct
 
 Item = TypeVar("Item")
 Item_co = TypeVar("Item_co", covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
-class PageRequest:
+class PageRequest(Struct, frozen=True):
     """Where to begin (the marker of the page before) and how many at the most."""
 
     marker: str | None = None
     limit: int = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Page(Generic[Item_co]):
+class Page(Struct, Generic[Item_co], frozen=True):
     """Some items, and the marker of the next page (None on the last)."""
 
     items: tuple[Item_co, ...]

@@ -1,13 +1,13 @@
 """People and groups that an identity provider's directory provisions by SCIM."""
 
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from broker.model.account import AccountId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProvisionedUser:
+class ProvisionedUser(Struct, frozen=True, kw_only=True):
     """A person of a provider's directory.
 
     ``document`` is the JSON of the SCIM resource without what the broker assigns.
@@ -31,8 +31,7 @@ class ProvisionedUser:
     departed_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProvisionedGroup:
+class ProvisionedGroup(Struct, frozen=True, kw_only=True):
     """A group of a provider's directory; its members are kept apart."""
 
     account: AccountId
@@ -45,8 +44,7 @@ class ProvisionedGroup:
     updated_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Membership:
+class Membership(Struct, frozen=True, kw_only=True):
     """A person in a group, with what the group is called."""
 
     group_id: str
@@ -55,8 +53,7 @@ class Membership:
     user_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProvisioningCounts:
+class ProvisioningCounts(Struct, frozen=True, kw_only=True):
     """How many people, of them inactive, and groups a provider's directory has."""
 
     users: int

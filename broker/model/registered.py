@@ -1,9 +1,11 @@
 """Services that ask the broker for decisions; bearer tokens, theirs and others'."""
 
-from dataclasses import dataclass, field
 from datetime import datetime
 
+from msgspec import Struct
+
 from broker.model.account import AccountId
+from broker.model.secret import Confidential, Hidden
 
 
 def service_arn(account: str, name: str) -> str:
@@ -11,8 +13,7 @@ def service_arn(account: str, name: str) -> str:
     return f"arn:aws:broker::{account}:service/{name}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegisteredService:
+class RegisteredService(Struct, frozen=True, kw_only=True):
     """A service of an account; ``definition`` is its JSON text.
 
     What a definition says stands in `broker.protocols.enforcement.definition`.
@@ -31,8 +32,7 @@ class RegisteredService:
         return service_arn(self.account, self.name)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResourcePolicy:
+class ResourcePolicy(Struct, frozen=True, kw_only=True):
     """The policy of a registered service's resource, and of all that is below it."""
 
     account: AccountId
@@ -42,8 +42,7 @@ class ResourcePolicy:
     updated_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BearerToken:
+class BearerToken(Confidential, frozen=True, kw_only=True):
     """Proves a service, or what ``owner_id`` names; only its SHA-256 is kept.
 
     ``addresses`` are the networks it may be used from; empty for any.
@@ -52,21 +51,19 @@ class BearerToken:
     account: AccountId
     token_id: str
     owner_id: str
-    digest: bytes = field(repr=False)
+    digest: Hidden[bytes]
     created_at: datetime
     expires_at: datetime
     addresses: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScimToken(BearerToken):
+class ScimToken(BearerToken, frozen=True, kw_only=True):
     """With which one provider's directory writes."""
 
     provider_arn: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JoinToken(BearerToken):
+class JoinToken(BearerToken, frozen=True, kw_only=True):
     """Admits one machine to an instance profile, its owner.
 
     ``instance_id`` is the machine that used it, empty before that. ``lineage`` is that

@@ -1,7 +1,6 @@
 """A request for an action as it came over the wire, and the answer to it."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
@@ -11,8 +10,7 @@ from msgspec import Struct
 from broker.errors import BrokerError
 
 
-@dataclass(slots=True, kw_only=True)
-class RawRequest:
+class RawRequest(Struct, kw_only=True):
     """One HTTP request: exact bytes, header order kept, nothing decoded.
 
     Header names are lower-case. ``source_ip`` and ``secure`` are what the edge
@@ -30,9 +28,10 @@ class RawRequest:
     source_ip: str
     secure: bool | None
     body_sha256: str | None = None
-    named: Mapping[bytes, bytes] | None = field(
-        init=False, default=None, repr=False, compare=False
-    )
+    named: Mapping[bytes, bytes] | None = None
+
+    def __post_init__(self) -> None:
+        self.named = None  # a copy may have other headers
 
     @property
     def target(self) -> bytes:

@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Self
+
+from msgspec import Struct
 
 from broker.model.account import AccountId
 from broker.model.lineage import Ancestor, Lineage, Trace
@@ -38,8 +39,7 @@ def deny_older_sessions(before: datetime) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]}, indent=2)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Revocation:
+class Revocation(Struct, frozen=True, kw_only=True):
     """One revocation: a session with all that came from it, or a not-before mark.
 
     ``target`` is what ``session_target`` says of a session, the access key id of a
@@ -72,8 +72,7 @@ def session_target(session: Ancestor, lineage: Lineage) -> str:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Revocations:
+class Revocations(Struct, frozen=True):
     """All revocations of an account, ready to look up.
 
     ``access_key_ids`` end whatever has them. ``old_key_ids`` belong to the revoked
@@ -82,10 +81,10 @@ class Revocations:
     """
 
     access_key_ids: frozenset[str] = frozenset()
-    not_before_ms: Mapping[str, int] = field(default_factory=dict)
+    not_before_ms: Mapping[str, int] = {}
     mint_ids: frozenset[str] = frozenset()
     old_key_ids: frozenset[str] = frozenset()
-    chains: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    chains: Mapping[str, tuple[int, ...]] = {}
 
     @classmethod
     def read(cls, rows: Iterable[tuple[str, int | None]]) -> Self:

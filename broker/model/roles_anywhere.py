@@ -1,10 +1,12 @@
 """Trust anchors, profiles and revocation lists of IAM Roles Anywhere."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 
+from msgspec import Struct, field
+
 from broker.model.account import AccountId
+from broker.model.secret import Confidential, Hidden
 
 
 def rolesanywhere_arn(region: str, account: str, kind: str, resource_id: str) -> str:
@@ -12,8 +14,7 @@ def rolesanywhere_arn(region: str, account: str, kind: str, resource_id: str) ->
     return f"arn:aws:rolesanywhere:{region}:{account}:{kind}/{resource_id}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrustAnchor:
+class TrustAnchor(Struct, frozen=True, kw_only=True):
     """Certificate authorities (PEM) whose certificates may open roles."""
 
     account: AccountId
@@ -24,7 +25,7 @@ class TrustAnchor:
     enabled: bool
     created_at: datetime
     updated_at: datetime
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = {}
 
     @property
     def arn(self) -> str:
@@ -34,8 +35,7 @@ class TrustAnchor:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CertificateProfile:
+class CertificateProfile(Struct, frozen=True, kw_only=True):
     """Which roles certificates may open, and with what.
 
     ``attribute_mappings`` are specifiers by field of the certificate
@@ -57,7 +57,7 @@ class CertificateProfile:
     created_by: str
     created_at: datetime
     updated_at: datetime
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = {}
 
     @property
     def arn(self) -> str:
@@ -65,8 +65,7 @@ class CertificateProfile:
         return rolesanywhere_arn(self.region, self.account, "profile", self.profile_id)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CertificateList:
+class CertificateList(Confidential, frozen=True, kw_only=True):
     """A certificate revocation list (PEM or DER) of a trust anchor."""
 
     account: AccountId
@@ -74,7 +73,7 @@ class CertificateList:
     anchor_id: str
     region: str
     name: str
-    data: bytes = field(repr=False)
+    data: Hidden[bytes]
     enabled: bool
     created_at: datetime
     updated_at: datetime

@@ -1,9 +1,10 @@
 """Encryption of secrets at rest, as callers see it; ``broker.sessions.vault`` does it."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
+
+from msgspec import Struct
 
 
 class KeyKind(StrEnum):
@@ -20,8 +21,7 @@ class KeyState(StrEnum):
     REVOKED = "revoked"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SealingKey:
+class SealingKey(Struct, frozen=True, kw_only=True):
     """A sealing key as the database keeps it: wrapped by a master key that it has not.
 
     ``seals_from`` is None for a key that was revoked before it ever sealed, ``wrapped``

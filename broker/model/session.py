@@ -1,7 +1,6 @@
 """Temporary credentials and the sessions they stand for, and who is calling."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
@@ -47,8 +46,7 @@ _ROLE_KINDS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class SessionPolicies:
+class SessionPolicies(Struct, frozen=True):
     """One layer of session policies: an inline text and managed policies' ARNs.
 
     Each layer is intersected with what stands below it.

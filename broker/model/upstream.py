@@ -1,18 +1,19 @@
 """Upstreams: other STS endpoints that mint for roles of an account."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from msgspec import Struct
+
 from broker.model.account import AccountId
+from broker.model.secret import Confidential, Hidden
 
 UPSTREAM_SEAL = ("upstream-secret", "secret")
 """Purpose and column under which an upstream's secret is sealed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpstreamOrigin:
+class UpstreamOrigin(Struct, frozen=True, kw_only=True):
     """Which upstream issued a session's credentials.
 
     They are sent to no other: ``endpoint`` is the address of its STS, which an upstream
@@ -24,8 +25,7 @@ class UpstreamOrigin:
     ends_by: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Upstream:
+class Upstream(Confidential, frozen=True, kw_only=True):
     """An upstream of an account; ``definition`` is its JSON text.
 
     What a definition says stands in `broker.kinds.upstreams`. Where the
@@ -37,7 +37,7 @@ class Upstream:
     name: str
     definition: str
     access_key_id: str = ""
-    sealed_secret: bytes | None = field(default=None, repr=False)
+    sealed_secret: Hidden[bytes | None] = None
     created_at: datetime
     updated_at: datetime
 

@@ -1,7 +1,8 @@
 """What was used last, and reports about it."""
 
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from broker.model.account import AccountId
 
@@ -11,8 +12,7 @@ REFUSED = "refused"
 """Service and actions of an identity provider's use: proofs of it, and what of them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Use:
+class Use(Struct, frozen=True, kw_only=True):
     """The last use of a subject for one action of a service.
 
     ``subject`` is an access key's id or a principal's unique id; the ``action`` of an
@@ -28,8 +28,7 @@ class Use:
     region: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class Report(Struct, frozen=True, kw_only=True):
     """A report that one call made for others to read."""
 
     account: AccountId

@@ -5,8 +5,9 @@ is absent unless it is given.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from broker.errors import NoSuchEntity, ValidationError
 from broker.model.account import AccountId, parse_account_id
@@ -56,8 +57,7 @@ _NO_REQUEST = RawRequest(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hypothesis:
+class Hypothesis(Struct, frozen=True, kw_only=True):
     """The question: may ``principal`` do ``action`` to ``resource``?
 
     ``context`` has further condition keys, lower-case names.

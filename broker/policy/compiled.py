@@ -6,8 +6,9 @@ first becomes a candidate, so that a large set costs little until it is used.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import chain
+
+from msgspec import Struct
 
 from broker.policy.arn_pattern import (
     ContextTest,
@@ -30,8 +31,7 @@ from broker.policy.work import StatementWork, statement_work
 _MEMO_ENTRIES = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledStatement:
+class CompiledStatement(Struct, frozen=True):
     """A statement ready to match; None means "matches everything".
 
     ``principal`` is None in policies that belong to the principal itself.
@@ -48,8 +48,7 @@ class CompiledStatement:
     work: StatementWork
 
 
-@dataclass(frozen=True, slots=True)
-class Candidates:
+class Candidates(Struct, frozen=True):
     """The statements of a set whose action matches, in writing order.
 
     ``work`` is the cost of comparing them all with short texts, ``search`` that of

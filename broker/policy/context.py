@@ -12,9 +12,10 @@ import base64
 import binascii
 import ipaddress
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
+
+from msgspec import Struct
 
 from broker.policy.conditions.values import (
     describe_boolean_fault,
@@ -52,8 +53,7 @@ class KeySource(StrEnum):
     PROOF = "the verified SAML assertion or web identity token, or the directory"
 
 
-@dataclass(frozen=True, slots=True)
-class ContextKey:
+class ContextKey(Struct, frozen=True):
     """One key.
 
     ``name`` is written as AWS writes it; a trailing ``*`` stands for any tag key.

@@ -1,6 +1,5 @@
 """The answer to a request, with what decided it."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from msgspec import Struct
@@ -24,8 +23,7 @@ class PolicyType(StrEnum):
         return f"{article} {self.value}"
 
 
-@dataclass(frozen=True, slots=True)
-class StatementRef:
+class StatementRef(Struct, frozen=True):
     """A statement of a labelled policy; ``index`` counts from 0."""
 
     policy: str

@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 VERSION_2008 = "2008-10-17"
 VERSION_2012 = "2012-10-17"
@@ -32,8 +33,7 @@ class Effect(StrEnum):
     DENY = "Deny"
 
 
-@dataclass(frozen=True, slots=True)
-class Principals:
+class Principals(Struct, frozen=True):
     """The content of ``Principal`` or ``NotPrincipal``.
 
     ``anyone`` is the bare ``"*"``; the tuples hold the values in writing order.
@@ -46,8 +46,7 @@ class Principals:
     canonical_user: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Struct, frozen=True):
     """One operator applied to one key; ``operator`` and ``key`` as written."""
 
     operator: str
@@ -55,8 +54,7 @@ class Condition:
     values: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Statement:
+class Statement(Struct, frozen=True, kw_only=True):
     """One statement; ``index`` counts from 0.
 
     ``actions`` and ``resources`` belong to the ``Not…`` element when the flag is
@@ -82,8 +80,7 @@ class Statement:
         return f"Statement {self.index + 1}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyDocument:
+class PolicyDocument(Struct, frozen=True, kw_only=True):
     """A policy that satisfies the grammar of its kind."""
 
     kind: PolicyKind

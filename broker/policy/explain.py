@@ -6,8 +6,9 @@ conditions rather than its resource, its resource rather than its action.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import IntEnum
+
+from msgspec import Struct
 
 from broker.policy.compiled import CompiledStatement, PolicySet
 from broker.policy.decision import Decision, PolicyType, StatementRef
@@ -30,8 +31,7 @@ class Element(IntEnum):
     CONDITION = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Closest:
+class Closest(Struct, frozen=True):
     """The statement that came closest to allowing, and what it failed on.
 
     ``failed`` is the element and ``words`` says how, quoting the policy and the
@@ -44,8 +44,7 @@ class Closest:
     conditions: tuple[Condition, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(Struct, frozen=True):
     """A decision, together with the request it answers and what came closest."""
 
     request: AccessRequest

@@ -11,9 +11,10 @@ as recorded from IAM by many users and by the authors of public suites.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple, NoReturn
+
+from msgspec import Struct
 
 from broker.policy.arn_pattern import is_everything
 from broker.policy.conditions import Operator, parse_operator
@@ -242,8 +243,7 @@ class _ConditionPlace(NamedTuple):
         return named if self.key is None else f"{named} {shorten(self.key)}"
 
 
-@dataclass(frozen=True, slots=True)
-class _StatementReader:
+class _StatementReader(Struct, frozen=True):
     """Reads one statement; every complaint names it."""
 
     kind: PolicyKind

@@ -10,9 +10,10 @@ Service"; IAM User Guide, "Available keys for AWS OIDC federation".
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
+
+from msgspec import Struct
 
 from broker.policy.context import (
     CONTEXT_KEYS,
@@ -24,8 +25,7 @@ from broker.policy.context import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class KnownIssuers:
+class KnownIssuers(Struct, frozen=True):
     """Issuers of one kind, as host and path, and their claims."""
 
     title: str

@@ -17,8 +17,9 @@ reference (a statement from column 41 to 198 is followed by one from 198 to 300)
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from json import JSONDecodeError, JSONDecoder
+
+from msgspec import Struct
 
 from broker.policy.errors import PolicyRejected, RejectionReason
 from broker.policy.strict_json import shorten
@@ -28,16 +29,14 @@ _SPACES = re.compile(r"[ \t\r\n]*")
 _DECODER = JSONDecoder(strict=True)
 
 
-@dataclass(frozen=True, slots=True)
-class TextPosition:
+class TextPosition(Struct, frozen=True):
     """A place in a text; line and column count from 1."""
 
     line: int
     column: int
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """The place of one statement."""
 
     start: TextPosition
@@ -107,8 +106,7 @@ _DEPTH_MAX = 12
 """The depth to which duplicate keys are searched; no valid policy is as deep."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Member:
+class _Member(Struct, frozen=True):
     """A key of an object and its value, as offsets into the text."""
 
     key: str

@@ -4,8 +4,9 @@ Source: IAM User Guide, "Principal" and "NotPrincipal"; checklist POL-03, POL-04
 """
 
 import re
-from dataclasses import dataclass
 from enum import IntEnum, auto
+
+from msgspec import Struct
 
 from broker.model.principal import Principal, PrincipalType
 from broker.policy.document import Principals
@@ -82,8 +83,7 @@ def is_canonical_user(value: str) -> bool:
     return _CANONICAL_USER.fullmatch(value) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class PrincipalTest:
+class PrincipalTest(Struct, frozen=True):
     """A compiled ``Principal`` or ``NotPrincipal`` element."""
 
     star: bool

@@ -7,8 +7,9 @@ Source: IAM service model, ``EvaluationResult`` and ``ResourceSpecificResult``.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from enum import IntEnum
+
+from msgspec import Struct
 
 from broker.policy.compiled import CompiledStatement, PolicySet
 from broker.policy.decision import Decision, PolicyType, StatementRef
@@ -40,8 +41,7 @@ class SimulatedOutcome(IntEnum):
     EXPLICIT_DENY = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Simulation:
+class Simulation(Struct, frozen=True, kw_only=True):
     """The decision, and what each type of policy decides by itself.
 
     ``matched`` are the identity and resource policies' statements that the outcome

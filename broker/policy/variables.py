@@ -5,7 +5,8 @@ Source: IAM User Guide, "Policy variables"; checklist POL-05.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from broker.policy.wildcard import Token, tokenize
 
@@ -19,8 +20,7 @@ class InvalidVariable(ValueError):
     """A ``${`` that does not begin a variable; the text says what is wrong."""
 
 
-@dataclass(frozen=True, slots=True)
-class Variable:
+class Variable(Struct, frozen=True):
     """A variable: a condition key as written, and its default if there is one."""
 
     name: str

@@ -12,9 +12,10 @@ as many machine words as the text has groups of 64 characters (`work` counts the
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
+
+from msgspec import Struct
 
 TextTest = Callable[[str], bool]
 
@@ -114,17 +115,18 @@ def _compile_literals(literals: list[str]) -> TextTest:
     return matches
 
 
-@dataclass(frozen=True, slots=True)
-class _Chunk:
+class _Chunk(Struct, frozen=True):
     """The part between two stars: literal pieces at fixed offsets."""
 
     length: int
     pieces: tuple[tuple[int, str], ...]
-    anchor: tuple[int, str] = field(init=False)
+    anchor: tuple[int, str]
 
-    def __post_init__(self) -> None:
-        longest = max(self.pieces, key=lambda piece: len(piece[1]), default=(0, ""))
-        object.__setattr__(self, "anchor", longest)
+    @classmethod
+    def of(cls, length: int, pieces: list[tuple[int, str]]) -> "_Chunk":
+        """The chunk, anchored at its longest piece."""
+        longest = max(pieces, key=lambda piece: len(piece[1]), default=(0, ""))
+        return cls(length, tuple(pieces), longest)
 
     @property
     def text(self) -> str:
@@ -196,7 +198,7 @@ def _split_at_stars(tokens: Iterable[Token]) -> list[_Chunk]:
     joined = False
     for token in tokens:
         if token is Wild.STAR:
-            chunks.append(_Chunk(length, tuple(pieces)))
+            chunks.append(_Chunk.of(length, pieces))
             pieces, length, joined = [], 0, False
         elif token is Wild.ANY:
             length += 1
@@ -209,5 +211,5 @@ def _split_at_stars(tokens: Iterable[Token]) -> list[_Chunk]:
                 pieces.append((length, token))
             length += len(token)
             joined = True
-    chunks.append(_Chunk(length, tuple(pieces)))
+    chunks.append(_Chunk.of(length, pieces))
     return chunks

@@ -9,7 +9,6 @@ Source: OWASP SSRF prevention cheat sheet; IANA special-purpose address registri
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -19,6 +18,8 @@ from ipaddress import (
     ip_network,
 )
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from broker.model.account import AccountId, parse_account_id
 
@@ -52,8 +53,7 @@ def was_refused(error: BaseException | None) -> bool:
     return error is not None
 
 
-@dataclass(frozen=True, slots=True)
-class InternalIssuer:
+class InternalIssuer(Struct, frozen=True):
     """One entry: an exact host and port, or a network (then ``host`` is empty).
 
     ``account`` None means every account.
@@ -65,8 +65,7 @@ class InternalIssuer:
     network: Network | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(Struct, frozen=True):
     """The destination of a request: a checked scheme, a name and a port."""
 
     scheme: str

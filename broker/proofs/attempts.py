@@ -17,10 +17,11 @@ import hashlib
 import ipaddress
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from weakref import WeakValueDictionary
+
+from msgspec import Struct
 
 from broker.errors import AccessDenied, Throttling
 from broker.model.account import AccountId
@@ -57,8 +58,7 @@ _OWN_MAX = 10_000
 _FULL = 1 << 30
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(Struct, frozen=True):
     """A key to count failures by, and how many are allowed in the window."""
 
     key: bytes

@@ -4,8 +4,9 @@ Nothing here is proved. The account of the provider or issuer that a refused pro
 gets the record of the refusal, and nothing else.
 """
 
-from dataclasses import dataclass
 from xml.sax.saxutils import escape
+
+from msgspec import Struct
 
 from broker.errors import BrokerError
 from broker.kinds.names import parse_provider_arn
@@ -29,8 +30,7 @@ _SEARCH_SECONDS = 2.0
 """Between two searches of all metadata, since unauthenticated posts trigger them."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimedProvider:
+class ClaimedProvider(Struct, frozen=True):
     """The account that a proof claims to come through, and its provider if known."""
 
     account: AccountId

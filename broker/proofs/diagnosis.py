@@ -6,8 +6,9 @@ reached.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct
 
 from broker.errors import BrokerError
 from broker.proofs.issuer_keys import IssuerUnreachableError
@@ -25,8 +26,7 @@ class State(StrEnum):
     NOT_REACHED = "not reached"
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """One line of a diagnosis; ``found`` and ``advice`` are there when it failed."""
 
     title: str
@@ -35,8 +35,7 @@ class Check:
     advice: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Stage:
+class _Stage(Struct, frozen=True):
     """Checks that are made together.
 
     ``advices`` are for reasons that need more specific advice. With ``spread``, parts
@@ -46,7 +45,7 @@ class _Stage:
     title: str
     reasons: frozenset[StrEnum]
     advice: str
-    advices: Mapping[StrEnum, str] = field(default_factory=dict)
+    advices: Mapping[StrEnum, str] = {}
     spread: bool = False
 
     def advice_for(self, reason: StrEnum, text: str) -> str:

@@ -6,12 +6,12 @@ verified identity becomes the caller that the role's trust policy is evaluated f
 
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Protocol
 
 import structlog
+from msgspec import Struct
 
 from broker.errors import BrokerError, InvalidIdentityToken, ValidationError
 from broker.kinds.providers import SAML_KEY_SEAL
@@ -55,8 +55,7 @@ class NewerMetadata(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SamlExpectations:
+class SamlExpectations(Struct, frozen=True, kw_only=True):
     """Who an assertion must be addressed to."""
 
     audiences: frozenset[str]
@@ -64,8 +63,7 @@ class SamlExpectations:
     skew: timedelta
 
 
-@dataclass(frozen=True, slots=True)
-class _ProviderTerms:
+class _ProviderTerms(Struct, frozen=True):
     """A SAML provider's metadata, options and keys, parsed."""
 
     options: ProviderOptions

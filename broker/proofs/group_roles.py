@@ -6,8 +6,8 @@ decides. Only roles in the provider's own account count.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from broker.model.account import AccountId
@@ -15,8 +15,7 @@ from broker.model.arn import Arn
 from broker.model.federated import FederatedIdentity
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroupRoles:
+class GroupRoles(Struct, frozen=True, kw_only=True):
     """``roles`` has the role ARNs for each value of ``attribute``."""
 
     attribute: str

@@ -19,11 +19,12 @@ import hashlib
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Protocol
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from broker.model.account import AccountId
 from broker.model.entities import OidcProvider
@@ -96,8 +97,7 @@ class IssuerUnreachableError(Exception):
     """No usable key set is known, and none could be fetched; try again later."""
 
 
-@dataclass(frozen=True, slots=True)
-class KnownKeys:
+class KnownKeys(Struct, frozen=True):
     """What is known of an issuer's keys, for its administrators.
 
     ``problem`` says why the last fetch of this process failed, or is empty, and
@@ -113,8 +113,7 @@ class KnownKeys:
     is_static: bool = False
 
 
-@dataclass(slots=True)
-class _Slot:
+class _Slot(Struct):
     """One key set in this process. Times are wall-clock seconds."""
 
     name: str
@@ -126,7 +125,7 @@ class _Slot:
     attempted_at: float = 0.0
     looked_at: float = 0.0
     failure: Exception | None = None
-    running: "asyncio.Task[None] | None" = field(default=None, repr=False)
+    running: "asyncio.Task[None] | None" = None
 
 
 class IssuerKeys:

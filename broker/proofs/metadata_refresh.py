@@ -13,11 +13,11 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Collection, Coroutine, Iterable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
+from msgspec.structs import replace
 
 from broker.model.account import AccountId
 from broker.model.audit import AuditRecord

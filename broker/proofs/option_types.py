@@ -3,9 +3,11 @@
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Generic, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from broker.model.strict_json import parse_object
 from broker.proofs.group_roles import read_table
@@ -25,8 +27,7 @@ _CLAIM_NAME = re.compile(r"(?:https?://)?[A-Za-z0-9_.\-/]{1,128}")
 _ALWAYS_KEYS = frozenset({"aud", "sub", "amr", "email", "oaud"})
 
 
-@dataclass(frozen=True, slots=True)
-class OptionType(Generic[T]):
+class OptionType(Struct, Generic[T], frozen=True):
     """What kind of value an option has.
 
     ``parse`` reads what is stored, typed as YAML or JSON has it, and ``from_text`` makes

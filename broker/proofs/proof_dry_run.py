@@ -4,8 +4,9 @@ It mints nothing and does not use up the proof.
 """
 
 import base64
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from broker.errors import BrokerError, InvalidIdentityToken
 from broker.model.entities import OidcProvider, SamlProvider
@@ -20,8 +21,7 @@ from broker.protocols.saml.errors import SamlRejected
 from broker.protocols.saml.peek import peek_response
 
 
-@dataclass(frozen=True, slots=True)
-class DryRunResult:
+class DryRunResult(Struct, frozen=True):
     """The checks and, if all passed, the identity and the roles it may assume."""
 
     checks: tuple[Check, ...]

@@ -5,9 +5,10 @@ It reports what the broker already knows and fetches nothing.
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+
+from msgspec import Struct
 
 from broker.model.entities import OidcProvider, SamlProvider
 from broker.model.uses import ACCEPTED, PROOFS, REFUSED, Use
@@ -40,8 +41,7 @@ class HealthLevel(StrEnum):
 _ORDER = tuple(HealthLevel)
 
 
-@dataclass(frozen=True, slots=True)
-class HealthFinding:
+class HealthFinding(Struct, frozen=True):
     """A finding, and what to do about it."""
 
     level: HealthLevel
@@ -49,8 +49,7 @@ class HealthFinding:
     advice: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class KeyFact:
+class KeyFact(Struct, frozen=True):
     """A key that proofs may be signed with. ``owner`` is a SAML entity."""
 
     key_id: str
@@ -59,8 +58,7 @@ class KeyFact:
     owner: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class FetchFact:
+class FetchFact(Struct, frozen=True):
     """The last fetch of published keys or metadata."""
 
     url: str
@@ -70,8 +68,7 @@ class FetchFact:
     problem: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderHealth:
+class ProviderHealth(Struct, frozen=True, kw_only=True):
     """A provider's health; ``metadata`` is set if it is SAML and can be parsed."""
 
     arn: str

@@ -9,10 +9,12 @@ options.
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from urllib.parse import urlsplit
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from broker.model.account import AccountId
 from broker.model.entities import (
@@ -23,6 +25,7 @@ from broker.model.entities import (
 )
 from broker.model.provisioned import ProvisionedUser
 from broker.model.sealing import Sealer
+from broker.model.secret import Confidential, Hidden
 from broker.proofs import option_types as types
 from broker.proofs.group_roles import GroupRoles
 from broker.runtime.spelling import suggest
@@ -49,8 +52,7 @@ _PRIVATE = frozenset({"d", "k"})
 """The secret members of a JWK."""
 
 
-@dataclass(frozen=True, slots=True)
-class OptionPlace:
+class OptionPlace(Struct, frozen=True):
     """Which kinds of provider have an option, and its group on the form.
 
     ``is_exception`` says that it accepts what is refused otherwise; no other option needs
@@ -62,8 +64,7 @@ class OptionPlace:
     is_exception: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Option(Generic[T]):
+class Option(Struct, Generic[T], frozen=True):
     """An option; ``label`` and ``hint`` are its words on the form."""
 
     name: str
@@ -73,12 +74,13 @@ class Option(Generic[T]):
     hint: str = ""
 
     def field(self, label: str, hint: str) -> T:
-        """The field of `ProviderOptions` that holds its value."""
-        return field(
-            default=self.type.default,
-            repr=self.name != SECRET,
-            metadata={"option": replace(self, label=label, hint=hint)},
-        )
+        """The default of the field of `ProviderOptions` that holds its value."""
+        _DESCRIBED.append(replace(self, label=label, hint=hint))
+        return self.type.default
+
+
+_DESCRIBED: list[Option[Any]] = []
+"""In the order of the fields."""
 
 
 GROUPS = (
@@ -99,8 +101,7 @@ OIDC_ACCEPTED = OptionPlace((OidcProvider,), _ACCEPTED)
 SCIM = OptionPlace(_BOTH, _SCIM)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScimOptions:
+class ScimOptions(Struct, frozen=True, kw_only=True):
     """How people are matched with those whom a provider's directory provisions.
 
     ``subject`` is the attribute of a SCIM user that equals what a proof says of its
@@ -130,8 +131,7 @@ class ScimOptions:
         }[self.subject]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderOptions:
+class ProviderOptions(Confidential, frozen=True, kw_only=True):
     """What a provider's operator has set, in the terms of the code."""
 
     sign_in: bool = Option(
@@ -146,7 +146,9 @@ class ProviderOptions:
     client_id: str = Option("ClientId", types.TEXT, OIDC_SIGN_IN).field(
         "Client ID", "With it, the sign-in page offers this provider."
     )
-    sealed_client_secret: str = Option(SECRET, types.SEALED_TEXT, OIDC_SIGN_IN).field(
+    sealed_client_secret: Hidden[str] = Option(
+        SECRET, types.SEALED_TEXT, OIDC_SIGN_IN
+    ).field(
         "Client secret",
         "Stored encrypted and never shown. Leave it as it is to keep it.",
     )
@@ -334,9 +336,9 @@ def _oidc_options(
 
 
 _NOTHING_SET = ProviderOptions()
-_BY_ATTRIBUTE: Mapping[str, Option[Any]] = {
-    entry.name: entry.metadata["option"] for entry in fields(ProviderOptions)
-}
+_BY_ATTRIBUTE: Mapping[str, Option[Any]] = dict(
+    zip(ProviderOptions.__struct_fields__, _DESCRIBED, strict=True)
+)
 OPTIONS = tuple(_BY_ATTRIBUTE.values())
 OPTIONS_OF: Mapping[type[Provider], Mapping[str, Option[Any]]] = {
     kind: {option.name: option for option in OPTIONS if kind in option.place.kinds}

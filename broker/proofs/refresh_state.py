@@ -5,8 +5,9 @@ here hold whatever the cache says.
 """
 
 import json
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct
 
 from broker.model.entities import SamlProvider
 from broker.stores.cache.port import Cache
@@ -27,8 +28,7 @@ _KEPT = timedelta(days=30)
 _WORDS_MAX = 500
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefreshState:
+class RefreshState(Struct, frozen=True, kw_only=True):
     """The last attempt and its outcome.
 
     ``good_at`` is when a document was last accepted or found unchanged, ``changed_at``

@@ -8,7 +8,6 @@ grants nothing here. If it no longer opens, ``open_sealed``'s error propagates;
 import asyncio
 import base64
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from broker.model.sealing import SealedRenewer
+from broker.model.secret import Confidential, Hidden
 from broker.protocols.saml.keys import encryption_certificate, parse_private_key
 from broker.runtime.clock import Clock
 from broker.stores.database import Database
@@ -33,11 +33,10 @@ _LOOK_AGAIN_SECONDS = 60.0
 """How long a process may use a key after it was renewed elsewhere."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestKey:
+class RequestKey(Confidential, frozen=True):
     """The key, and the DER certificate that publishes its public half."""
 
-    private_key: rsa.RSAPrivateKey = field(repr=False)
+    private_key: Hidden[rsa.RSAPrivateKey]
     certificate: bytes
 
 

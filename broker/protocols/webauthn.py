@@ -10,11 +10,12 @@ Source: W3C Web Authentication Level 3, 5.4, 5.5, 7.1 and 7.2.
 import ipaddress
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import StrEnum
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
+
+from msgspec import Struct
 
 from broker.model.strict_json import parse_object
 
@@ -53,16 +54,14 @@ class WebauthnRejected(Exception):
         self.detail = detail
 
 
-@dataclass(frozen=True, slots=True)
-class RelyingParty:
+class RelyingParty(Struct, frozen=True):
     """Whom passkeys are for: the domain they are bound to, the origin of our pages."""
 
     rp_id: str
     origin: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credential:
+class Credential(Struct, frozen=True, kw_only=True):
     """A public key credential; ``public_key`` is a COSE key."""
 
     credential_id: bytes

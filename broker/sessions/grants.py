@@ -12,9 +12,11 @@ Source: RFC 6749 4.1.2; RFC 9700 4.14.2.
 """
 
 import hmac
-from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from msgspec.structs import asdict
+
+from broker.model.secret import Confidential, Hidden
 from broker.protocols.oidc import pkce
 from broker.runtime.entropy import new_handle
 from broker.sessions.ends import OneTimeUse, end_mark, one_time_use
@@ -26,18 +28,16 @@ CODE_LIFE = timedelta(minutes=5)
 _SERIAL = "serial"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Code:
+class Code(Confidential, frozen=True, kw_only=True):
     """What a code stands for: who may redeem it, and the handle of the session."""
 
     client_id: str
     redirect_uri: str
     challenge: str
-    session: str = field(repr=False)
+    session: Hidden[str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Family:
+class Family(Confidential, frozen=True, kw_only=True):
     """A login that a client can renew until ``ends_at``, in seconds since 1970.
 
     ``session`` is the handle of the session behind it, ``thumbprint`` that of the
@@ -46,15 +46,14 @@ class Family:
 
     client_id: str
     ends_at: int
-    session: str = field(repr=False)
+    session: Hidden[str]
     thumbprint: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Redemption:
+class Redemption(Confidential, frozen=True):
     """A code or refresh token of the client that has it: its session, and its one use."""
 
-    session: str = field(repr=False)
+    session: Hidden[str]
     use: OneTimeUse
 
 

@@ -13,11 +13,12 @@ import logging
 import os
 import stat
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from broker.errors import ServiceUnavailable
 from broker.model.sealing import KeyKind, KeyState, SealingKey, SealingKeys

@@ -10,7 +10,6 @@ dropped.
 A wrapped key is bound to its installation, kind and number.
 """
 
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
@@ -18,9 +17,12 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from msgspec import Struct
+from msgspec.structs import replace
 
 from broker.errors import OperatorError
 from broker.model.sealing import KeyKind, KeyState, SealingKey, SealingKeys
+from broker.model.secret import Confidential, Hidden
 from broker.runtime.entropy import random_bytes
 
 KEY_BYTES = 32
@@ -45,16 +47,14 @@ class KeyringError(OperatorError):
     """The keys are not usable; the message says what to do. Holds no key."""
 
 
-@dataclass(frozen=True, slots=True)
-class MasterKey:
+class MasterKey(Confidential, frozen=True):
     """A key of the keyring file; it wraps the sealing keys."""
 
     key_id: str
-    secret: bytes = field(repr=False)
+    secret: Hidden[bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Wrapper:
+class Wrapper(Struct, frozen=True):
     """Wraps and unwraps one installation's keys with one master key."""
 
     master: MasterKey
@@ -83,8 +83,7 @@ class Wrapper:
         return place.encode("ascii")
 
 
-@dataclass(frozen=True, slots=True)
-class KeyListing:
+class KeyListing(Struct, frozen=True):
     """What ``broker keys list`` shows of a key.
 
     ``seals_until`` is when a newer key took over, ``refused_from`` when the key

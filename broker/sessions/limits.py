@@ -3,8 +3,9 @@
 Source: botocore's STS model; recorded answers (REC-A, REC-S saml_aws).
 """
 
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from broker.errors import ExpiredFederationToken, ValidationError
 from broker.model.session import SessionKind
@@ -12,8 +13,7 @@ from broker.model.session import SessionKind
 HOUR_SECONDS = 3600
 
 
-@dataclass(frozen=True, slots=True)
-class _Range:
+class _Range(Struct, frozen=True):
     least: int
     default: int
     most: int

@@ -6,15 +6,18 @@ said, and what is made from it carries it in its lineage. So ending the sign-in 
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
 from operator import itemgetter
 from typing import Any
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from broker.model.account import AccountId, find_account_of_key_id
 from broker.model.federated import FederatedIdentity
 from broker.model.principal import Principal, PrincipalType
+from broker.model.secret import Confidential, Hidden
 from broker.model.session import Session, TemporaryCredentials
 from broker.runtime.bounded import BoundedCache
 from broker.sessions.ends import SessionHandles
@@ -36,8 +39,7 @@ _TEXTS = (
 _KEYS = ("context", "session_context")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PortalIdentity:
+class PortalIdentity(Struct, frozen=True, kw_only=True):
     """What one provider asserted, and the ARNs of the roles that it named."""
 
     identity: FederatedIdentity
@@ -126,19 +128,18 @@ async def _as_before(identity: FederatedIdentity, _now: datetime) -> FederatedId
     return identity
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenPortal:
+class OpenPortal(Confidential, frozen=True, kw_only=True):
     """A live sign-in; ``handle`` is the cookie of the browser that it began in.
 
     ``roles`` are none for an IAM user, whose policies say which there are.
     ``organisation`` is empty for a sign-in to an account.
     """
 
-    handle: str = field(repr=False)
+    handle: Hidden[str]
     resolved: ResolvedSession
     roles: NamedRoles
     organisation: str = ""
-    renew: Renew = field(default=_as_before, repr=False, compare=False)
+    renew: Renew = _as_before
 
     async def renewed(self, account: str, role: str, now: datetime) -> "OpenPortal":
         """The sign-in, for one role, as the directory has the person now.

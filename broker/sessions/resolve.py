@@ -7,8 +7,9 @@ checked elsewhere with the secret that is returned.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from broker.errors import ExpiredToken, InvalidClientTokenId, ServiceUnavailable
 from broker.model.account import Account, AccountId, find_account_of_key_id
@@ -44,8 +45,7 @@ _ROLE_ID = "AROA"
 """How the unique ids of roles begin."""
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvedSession:
+class ResolvedSession(Struct, frozen=True):
     """A live session, the secret that signs with it, and who calls with it."""
 
     session: Session

@@ -10,13 +10,13 @@ Source: RFC 5869; docs/threat-model.md says what each theft gives.
 
 import binascii
 from base64 import b64decode
-from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
+from msgspec import Struct
 
 from broker.errors import InvalidClientTokenId, PackedPolicyTooLarge
 from broker.model.account import AccountId
@@ -50,8 +50,7 @@ _ACCOUNT_KEYS_MAX = 4096
 _HASH = SHA256()
 
 
-@dataclass(frozen=True, slots=True)
-class OpenedSession:
+class OpenedSession(Struct, frozen=True):
     """A token's content, the secret that belongs to it, and what opened it."""
 
     session: Session

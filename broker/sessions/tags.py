@@ -6,7 +6,8 @@ Source: IAM User Guide, id_session-tags; botocore's STS model; recorded texts (R
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from broker.errors import InvalidParameterValue, ValidationError
 from broker.model.session import Session
@@ -16,11 +17,10 @@ SESSION_TAGS_MAX = 50
 _PATTERN = r"[\p{L}\p{Z}\p{N}_.:/=+\-@]"
 
 
-@dataclass(frozen=True, slots=True)
-class SessionTags:
+class SessionTags(Struct, frozen=True):
     """Tags of a session; ``transitive_keys`` are spelled as in ``tags``."""
 
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = {}
     transitive_keys: frozenset[str] = frozenset()
 
 

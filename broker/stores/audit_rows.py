@@ -4,11 +4,12 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import compress
 from operator import attrgetter
 from typing import Any
+
+from msgspec import Struct
 
 from broker.model.account import AccountId
 from broker.model.audit import AuditRecord, kind_of
@@ -42,8 +43,7 @@ _BODY_FIELDS = tuple(
 _BODY = attrgetter(*_BODY_FIELDS)
 
 
-@dataclass(frozen=True, slots=True)
-class ReplayMark:
+class ReplayMark(Struct, frozen=True):
     """A proof that is being spent.
 
     ``key`` is the SHA-256 of what identifies the use; ``mint_id`` shows, after a commit

@@ -1,9 +1,9 @@
 """The database's row about itself, and its sealing keys."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 
+from msgspec import Struct
 from sqlalchemy import delete, insert, select, update
 
 from broker.model.sealing import SealingKey, SealingKeys
@@ -25,8 +25,7 @@ _KEYS = EntityTable(SEALING_KEYS, SealingKey)
 _EVERY_KEY = select(SEALING_KEYS).order_by(SEALING_KEYS.c.number)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredInstallation:
+class StoredInstallation(Struct, frozen=True, kw_only=True):
     """What the database says about itself; ``marks`` are the broker's own notes.
 
     Without an identity it has no sealing keys yet and holds nothing sealed.
@@ -34,7 +33,7 @@ class StoredInstallation:
 
     identity: str | None
     created_at: datetime
-    marks: Mapping[str, object] = field(default_factory=dict)
+    marks: Mapping[str, object] = {}
 
 
 async def read_installation(database: Database, *, now: datetime) -> StoredInstallation:

@@ -16,7 +16,7 @@ _OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS
 def encode_json(value: object, default: Callable[[Any], object] | None = None) -> str:
     """The value's text; ``default`` simplifies what JSON has no form for.
 
-    That includes dataclasses, whose repr hides their secret members.
+    That includes records, whose repr hides their secret members.
 
     Raises:
         TypeError: JSON has no form for it.

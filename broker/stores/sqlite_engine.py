@@ -10,10 +10,10 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from msgspec import Struct
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Connection, Dialect, Engine, Row
 from sqlalchemy.exc import SQLAlchemyError
@@ -35,8 +35,7 @@ _THREADS = 4
 _WAIT_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class SqliteResult:
+class SqliteResult(Struct, frozen=True):
     """What a statement gave, read to its end."""
 
     rows: Sequence[Row[Any]]

@@ -13,9 +13,10 @@ import queue
 import sqlite3
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from broker.stores.audit_rows import AuditRow, MarkRow
 from broker.stores.connect import connect_sqlite
@@ -60,8 +61,7 @@ class _Stop:
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class _Submission:
+class _Submission(Struct, frozen=True):
     """What one turn of the loop handed over: writes with a caller, and records."""
 
     items: list[QueuedMint | QueuedWrite]

@@ -1,11 +1,13 @@
 """The operator's store addresses: read strictly, printed without their secrets."""
 
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
+from msgspec import Struct
+
 from broker.errors import OperatorError
+from broker.model.secret import Confidential, Hidden
 
 _CREDENTIALS = re.compile(r"(?<=//)[^/@\s]*(?:@[^/@\s]*)*@")
 _SECRET_PARAMETERS = re.compile(r"(?i)([?&](?:password|sslpassword|passfile)=)[^&#\s]*")
@@ -22,25 +24,22 @@ class StoreUrlError(OperatorError, ValueError):
     """A store's address cannot be used; the text says why and shows no secret."""
 
 
-@dataclass(frozen=True, slots=True)
-class SqliteLocation:
+class SqliteLocation(Struct, frozen=True):
     """A file of the embedded database."""
 
     path: Path
 
 
-@dataclass(frozen=True, slots=True)
-class PostgresqlLocation:
+class PostgresqlLocation(Confidential, frozen=True):
     """A PostgreSQL server, as libpq writes it (``sslmode`` and friends included)."""
 
-    dsn: str = field(repr=False)
+    dsn: Hidden[str]
 
 
 DatabaseLocation = SqliteLocation | PostgresqlLocation
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RedisLocation:
+class RedisLocation(Confidential, frozen=True, kw_only=True):
     """A Redis or Valkey: alone, behind sentinels, or a cluster.
 
     ``mode`` is empty for a single server, else ``sentinel`` or ``cluster``;
@@ -52,8 +51,8 @@ class RedisLocation:
     hosts: tuple[tuple[str, int], ...]
     database: int = 0
     service: str = ""
-    username: str | None = field(default=None, repr=False)
-    password: str | None = field(default=None, repr=False)
+    username: Hidden[str | None] = None
+    password: Hidden[str | None] = None
 
 
 def redact_url(url: str) -> str:

@@ -4,11 +4,11 @@ import json
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import httpx2 as httpx
 import pytest
+from msgspec.structs import replace
 from tests.unit.console.signin.test_command_line import Terminal
 
 from broker.actions.signin import begin_limits

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -11,6 +10,7 @@ from urllib.parse import quote
 import httpx2 as httpx
 import pytest
 from lxml import html
+from msgspec.structs import replace
 
 from broker.administration.pages import ADMINISTRATION
 from broker.compose import app as composition

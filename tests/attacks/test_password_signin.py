@@ -9,13 +9,13 @@ import base64
 import json
 import re
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
 import pytest
 from argon2 import PasswordHasher
+from msgspec.structs import replace
 
 from broker.proofs.attempts import PER_USER, limit_of_address
 from broker.stores.directory.kinds import SAML_PROVIDER

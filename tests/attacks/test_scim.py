@@ -5,12 +5,12 @@ Source: RFC 7644 7; RFC 6750 5.
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
 import pytest
+from msgspec.structs import replace
 
 from broker.actions.scim import groups
 from broker.errors import ExpiredToken

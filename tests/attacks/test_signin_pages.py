@@ -5,7 +5,6 @@ Rows SAML-32, STS-06 to STS-09, GEN-01 and GEN-02 of the threat checklist.
 
 import asyncio
 import hashlib
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from urllib.parse import quote
 
 import pytest
 from lxml import html
+from msgspec.structs import replace
 
 from broker.model.session import SessionKind
 from broker.stores.directory import kinds

@@ -7,12 +7,12 @@ stands between the request and its acceptance.
 import hashlib
 import hmac
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from botocore.auth import SigV4Auth
+from msgspec.structs import replace
 
 from broker.model.request import RawRequest
 from broker.protocols.sigv4 import (

@@ -12,7 +12,7 @@ import random
 from collections import ChainMap, Counter
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,6 +20,7 @@ from unittest.mock import patch
 
 import pytest
 from _pytest.mark import ParameterSet
+from msgspec.structs import replace
 
 from broker.model.account import AccountId
 from broker.stores.directory.kinds import OIDC_PROVIDER

@@ -1,13 +1,13 @@
 """Answers of browsers that must prove nothing."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import cbor2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from broker.protocols.webauthn import (
     ANSWER_CHARACTERS_MAX,

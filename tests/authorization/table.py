@@ -7,9 +7,10 @@ changing what one needs, and read the difference before it is committed.
 import asyncio
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from broker.actions.action import Action, Call, Proof
 from broker.audit.entry import AuditEntry

@@ -4,11 +4,11 @@ import base64
 import json
 import zlib
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from lxml import etree
+from msgspec.structs import replace
 from playwright.async_api import Browser, expect
 
 from broker.model.entities import InlinePolicy

@@ -1,11 +1,11 @@
 """The access portal as a person sees it: a program or a device asks to be let in."""
 
-from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx2 as httpx
 import pytest
+from msgspec.structs import replace
 from playwright.async_api import Error, Page, expect
 
 from broker.actions.portal import assignments

@@ -1,11 +1,11 @@
 """A signature covers everything it should, and reading one never fails oddly."""
 
-from dataclasses import replace
 from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from broker.model.request import RawRequest
 from broker.protocols.sigv4 import SigV4Rejected, parse_signed

@@ -2,10 +2,10 @@
 
 import json
 import uuid
-from dataclasses import replace
 from typing import Any
 
 import httpx2 as httpx
+from msgspec.structs import replace
 
 from broker.kinds import bearer_tokens as tokens
 from broker.kinds import registered_services

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import boto3
 import httpx2 as httpx
+from msgspec.structs import replace
 
 import broker as package
 from broker.kinds.bearer_tokens import SCIM_TOKENS, owning_provider

@@ -1,12 +1,12 @@
 """Requests signed by botocore, as they arrive at the broker."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from urllib.parse import urlsplit
 
 from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from msgspec.structs import replace
 
 from broker.model.request import RawRequest
 from broker.protocols.sigv4 import (

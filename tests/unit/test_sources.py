@@ -100,6 +100,17 @@ def test_every_case_in_a_file_is_used_by_its_module() -> None:
             assert not unused, f"{path.relative_to(ROOT)}: {unused}"
 
 
+def test_a_record_is_a_struct() -> None:
+    """The agent and the client do without libraries."""
+    hides = re.compile(
+        r"^class \w+\((?!Confidential)[^\n]*\n(?: .*\n|\n)*?.*: Hidden\[", re.MULTILINE
+    )
+    for path in (ROOT / "broker").rglob("*.py"):
+        text, place = path.read_text("utf-8"), path.relative_to(ROOT / "broker")
+        assert "@dataclass" not in text or place.parts[0] in {"agent", "client"}, place
+        assert not hides.search(text), f"{place}: only a Confidential hides members"
+
+
 def test_names_say_what_a_thing_is() -> None:
     """A variable or a parameter is called after what it holds; a test reads most."""
     empty = r"(?:found|given|one|shown|_?HERE|_?ONE|_?WHO)"

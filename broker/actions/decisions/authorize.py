@@ -9,10 +9,10 @@ kept (`broker.audit.decisions`).
 import asyncio
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
-from msgspec import structs
+from msgspec import Struct, structs
+from msgspec.structs import replace
 
 from broker.actions.action import Action, Call
 from broker.actions.decisions.declare import SERVICE
@@ -110,8 +110,7 @@ _DECISION_UNITS = 50
 """What the smallest decision takes."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReadyService:
+class ReadyService(Struct, frozen=True):
     """A service, its compiled definition, and what requests for it are signed for.
 
     ``without_body`` is for requests whose body is not known.
@@ -123,8 +122,7 @@ class ReadyService:
     without_body: SignedFor
 
 
-@dataclass(slots=True)
-class _Subject:
+class _Subject(Struct):
     """Who acts, and what is known of their request.
 
     ``is_proved``: a signature of theirs was verified; else the enforcement point only

@@ -7,8 +7,9 @@ a call takes depends on ``MaxItems`` alone.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from broker.actions.action import Call
 from broker.actions.iam import targets as on
@@ -36,20 +37,18 @@ if TYPE_CHECKING:
     from broker.model.types import iam as types
 
 
-@dataclass(slots=True)
-class _Details:
-    users: list[types.UserDetail] = field(default_factory=list)
-    groups: list[types.GroupDetail] = field(default_factory=list)
-    roles: list[types.RoleDetail] = field(default_factory=list)
-    policies: list[types.ManagedPolicyDetail] = field(default_factory=list)
+class _Details(Struct):
+    users: list[types.UserDetail] = []
+    groups: list[types.GroupDetail] = []
+    roles: list[types.RoleDetail] = []
+    policies: list[types.ManagedPolicyDetail] = []
 
 
 # The items are counted only: whatever they are is in the details by then.
 _Section = Callable[[Call, PageRequest, _Details], Awaitable[Page[Any]]]
 
 
-@dataclass(frozen=True, slots=True)
-class _PoliciesOfOwners:
+class _PoliciesOfOwners(Struct, frozen=True):
     """The policies of the owners on a page."""
 
     inline: Mapping[str, tuple[InlinePolicy, ...]]

@@ -8,10 +8,10 @@ that the broker does not honour, which are refused by name.
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
 
-from msgspec import structs
+from msgspec import Struct, structs
+from msgspec.structs import replace
 
 from broker.actions.action import Action, Call, Handle, Prepare
 from broker.actions.iam.paging import with_own_markers
@@ -25,8 +25,7 @@ from broker.permit.need import Need
 Context = Mapping[str, tuple[str, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class ActionTarget:
+class ActionTarget(Struct, frozen=True):
     """The entity a call acts on: ARN, condition keys of its tags, its boundary.
 
     ``shown`` replaces the ARN in refusals: built from the request alone, it reveals
@@ -34,7 +33,7 @@ class ActionTarget:
     """
 
     arn: str
-    context: Context = field(default_factory=dict)
+    context: Context = {}
     boundary_arn: str | None = None
     shown: str | None = None
 

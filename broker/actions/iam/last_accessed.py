@@ -11,10 +11,11 @@ import json
 import re
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from broker.actions.action import Call
 from broker.actions.iam import targets as on
@@ -53,8 +54,7 @@ _USERS_A_QUERY = 1000
 _NAMESPACE = re.compile(r"[\w-]{1,64}")
 
 
-@dataclass(frozen=True, slots=True)
-class _HeldPolicy:
+class _HeldPolicy(Struct, frozen=True):
     """A policy and whom an entity has it from."""
 
     name: str

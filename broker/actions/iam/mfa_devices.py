@@ -3,9 +3,10 @@
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
+
+from msgspec.structs import replace
 
 from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on

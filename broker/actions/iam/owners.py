@@ -4,8 +4,10 @@ They work the same for all, permissions boundaries for roles and users.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
@@ -26,8 +28,7 @@ from broker.stores.directory.policies import list_attachments, list_inline_polic
 Answer = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class OwnerOperations:
+class OwnerOperations(Struct, frozen=True):
     """The handlers of one kind of owner, to be declared under their names.
 
     ``held`` are condition keys of what the owner has already.

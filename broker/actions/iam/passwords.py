@@ -7,8 +7,9 @@ have to name one. Source: the service model's documentation of ``UserName``.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, cast
+
+from msgspec.structs import replace
 
 from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on

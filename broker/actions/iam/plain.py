@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Generic
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from broker.actions.action import Action, Call, Handle
 from broker.actions.iam import targets as on
@@ -20,8 +22,7 @@ Answer = Mapping[str, Any]
 _VERB = re.compile("^[A-Z][a-z]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Plain(Generic[Entity]):
+class Plain(Struct, Generic[Entity], frozen=True):
     """The handlers of a kind, to be declared under the names of its operations.
 
     ``views`` shows more of some than the kind's own view; ``target`` is what a request

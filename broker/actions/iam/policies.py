@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from broker.actions.action import Call
 from broker.actions.iam import targets as on
@@ -150,7 +151,7 @@ async def _delete_version(params: types.DeletePolicyVersionRequest, call: Call) 
     await managed_policies.delete_version(call.change, policy, params["VersionId"])
 
 
-class _Policies(Plain[ManagedPolicy]):
+class _Policies(Plain[ManagedPolicy], frozen=True):
     """Those of AWS can be read, too."""
 
     async def find(self, params: Params, call: Call) -> ManagedPolicy:

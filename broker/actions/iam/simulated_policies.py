@@ -4,8 +4,9 @@ Source: IAM service model, ``PolicyIdentifier``.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from broker.actions.action import Call
 from broker.errors import InvalidInput, NoSuchEntity
@@ -38,15 +39,13 @@ from broker.stores.directory.policies import (
 _MEMBERS = ("PolicyType", "PolicyArn", "InlinePolicyIdentifier")
 
 
-@dataclass(frozen=True, slots=True)
-class _Inline:
+class _Inline(Struct, frozen=True):
     name: str
     kind: str
     is_owner: TextTest
 
 
-@dataclass(frozen=True, slots=True)
-class Exclusions:
+class Exclusions(Struct, frozen=True):
     """What is left out."""
 
     types: frozenset[str] = frozenset()
@@ -135,15 +134,14 @@ BOUNDARY_POLICY = "Permissions Boundary Policy"
 """What AWS answers, although its model lists other words (recorded)."""
 
 
-@dataclass(slots=True)
-class Source:
+class Source(Struct):
     """One policy: how answers name it, its type, text and document."""
 
     policy_id: str
     source_type: str
     text: str
     document: PolicyDocument
-    _spans: tuple[Span, ...] = field(default=())
+    _spans: tuple[Span, ...] = ()
 
     def statement(self, index: int) -> dict[str, Any]:
         """A statement as ``MatchedStatements`` shows it."""
@@ -158,11 +156,10 @@ class Source:
         }
 
 
-@dataclass(slots=True)
-class Sources:
+class Sources(Struct):
     """Policies that are compiled together; labels are places in the list."""
 
-    listed: list[Source] = field(default_factory=list)
+    listed: list[Source] = []
 
     def compile(self) -> PolicySet:
         """All of them, ready to decide."""
@@ -196,12 +193,11 @@ class Sources:
         return f"{kind} {number}"
 
 
-@dataclass(frozen=True, slots=True)
-class HeldPolicies:
+class HeldPolicies(Struct, frozen=True):
     """Policies that resources have, and which of them hold for each resource."""
 
     sources: Sources = field(default_factory=Sources)
-    numbers: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    numbers: Mapping[str, tuple[int, ...]] = {}
 
     def by_resource(self) -> dict[str, PolicySet]:
         """The policies of each resource that has any, ready to decide."""

@@ -5,8 +5,9 @@ Error texts are AWS's where they are known from reports.
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct
 
 from broker.actions.action import Call
 from broker.errors import InvalidInput, NoSuchEntity
@@ -62,8 +63,7 @@ _SCENARIOS: Mapping[str, tuple[str, ...]] = {
 """The resources that each ``ResourceHandlingOption`` needs."""
 
 
-@dataclass(frozen=True, slots=True)
-class EntityArn:
+class EntityArn(Struct, frozen=True):
     """What the ARN of a user, role or group names."""
 
     text: str
@@ -80,13 +80,12 @@ class EntityArn:
         return self.path in {"/", path}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SimulatedCaller:
+class SimulatedCaller(Struct, frozen=True, kw_only=True):
     """Who is thought to call, and the condition keys that follow from it."""
 
     principal: Principal
     is_role: bool = False
-    context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    context: Mapping[str, tuple[str, ...]] = {}
 
 
 def parse_entity_arn(text: str, own: AccountId) -> EntityArn:

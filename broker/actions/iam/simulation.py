@@ -13,10 +13,10 @@ Source: IAM service model (pinned), ``EvaluationResult`` and
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from msgspec import structs
+from msgspec import Struct, field, structs
+from msgspec.structs import replace
 
 from broker.actions.action import Call
 from broker.actions.iam import targets as on
@@ -94,8 +94,7 @@ _DETAILS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+class Setting(Struct, frozen=True, kw_only=True):
     """Everything that stays the same while actions and resources change.
 
     ``held`` are the policies that resources of registered services have, and
@@ -112,7 +111,7 @@ class Setting:
     resource_owner: str | None = None
     controls: tuple[PolicySet, ...] = ()
     held: Sources = field(default_factory=Sources)
-    held_by: Mapping[str, PolicySet] = field(default_factory=dict)
+    held_by: Mapping[str, PolicySet] = {}
     explains: bool = False
     """Whether answers say why, which the API's model has no member for."""
 
@@ -174,8 +173,7 @@ class Setting:
         return [statement for statement in generator if statement is not None]
 
 
-@dataclass(frozen=True, slots=True)
-class SimulatedDecision:
+class SimulatedDecision(Struct, frozen=True):
     """One resource's simulation; ``stopped`` by a service control policy."""
 
     resource: str
@@ -362,12 +360,11 @@ def _input_policies(params: Params) -> list[Source]:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _StoredPolicies:
+class _StoredPolicies(Struct, frozen=True):
     """The policies that are there, besides those of the request."""
 
-    identity: list[Source] = field(default_factory=list)
-    boundary: list[Source] = field(default_factory=list)
+    identity: list[Source] = []
+    boundary: list[Source] = []
     controls: tuple[PolicySet, ...] = ()
     held: HeldPolicies = field(default_factory=HeldPolicies)
 
@@ -440,14 +437,13 @@ def _plan(params: Params, setting: Setting) -> "_Plan":
     return plan
 
 
-@dataclass(slots=True)
-class _Plan:
+class _Plan(Struct):
     """The questions of one page by action, and what they leave of the budget."""
 
     setting: Setting
     page: Page[str]
     budget: "_Budget"
-    questions: list[tuple[str, list["_Question"]]] = field(default_factory=list)
+    questions: list[tuple[str, list["_Question"]]] = []
 
     def answer(self) -> Answer:
         """The decisions.

@@ -12,8 +12,10 @@ since the request was permitted.
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from broker.actions.action import Call
 from broker.actions.iam.declare import ActionTarget, Context, FurtherTarget, Target
@@ -205,8 +207,7 @@ def resource_tags(tags: Mapping[str, str]) -> Context:
     return tag_context("aws:resourcetag", tags)
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(Struct, frozen=True):
     """``holder_id`` is the user's unique id, or the account's number for root."""
 
     holder_id: str

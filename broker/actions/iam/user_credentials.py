@@ -5,9 +5,10 @@ Access keys without ``UserName`` are the caller's own, root's included. Server c
 
 from __future__ import annotations
 
-from dataclasses import replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
+
+from msgspec.structs import replace
 
 from broker.actions.action import Action, Call, Handle
 from broker.actions.iam import targets as on

@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from broker.actions.action import Action, Call, Proof, needs_nothing
 from broker.actions.sts.role_mint import RoleMinter, RoleRequest
@@ -342,8 +343,7 @@ _POLLS_PER_SECOND = 1000
 _ID_DIGITS = 17
 
 
-@dataclass(frozen=True, slots=True)
-class Association:
+class Association(Struct, frozen=True):
     """A machine with its instance profile and the role in that, if any."""
 
     instance: Instance

@@ -13,8 +13,9 @@ Source: botocore's sso model.
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NotRequired, TypedDict
+
+from msgspec import Struct
 
 from broker.actions.action import Action, Call, needs_nothing
 from broker.actions.portal.role_choices import (
@@ -67,14 +68,13 @@ class ListAssignmentsRequest(TypedDict):
     SignIn: OpenPortal
 
 
-@dataclass(slots=True)
-class _Found:
+class _Found(Struct):
     """A search under way; ``taken`` are roles that are known to be open."""
 
     choosing: Choosing
     text: str
     taken: Collection[str]
-    roles: list[Role] = field(default_factory=list)
+    roles: list[Role] = []
 
     @property
     def is_full(self) -> bool:

@@ -9,9 +9,11 @@ Source: RFC 7591; RFC 8252 7.3 and 8.4; botocore's sso-oidc model.
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from broker.errors import AccessDenied
 from broker.sessions.handles import SealedTexts
@@ -52,8 +54,7 @@ class GrantRefused(AccessDenied):
         self.name = name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PortalClient:
+class PortalClient(Struct, frozen=True, kw_only=True):
     """A registered client.
 
     ``place`` is the account in its start URL (a number or an alias), if it named one.
@@ -82,8 +83,7 @@ class PortalClient:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Registration:
+class Registration(Struct, frozen=True, kw_only=True):
     """What a client keeps."""
 
     client_id: str

@@ -3,10 +3,13 @@
 Source: RFC 8628.
 """
 
-from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+from msgspec import Struct
+from msgspec.structs import asdict, replace
+
 from broker.actions.portal.clients import Clients
+from broker.model.secret import Confidential, Hidden
 from broker.runtime.entropy import new_handle, random_bytes
 from broker.sessions.ends import OneTimeUse, one_time_use
 from broker.sessions.grants import Grants
@@ -21,8 +24,7 @@ _TRIES = 5
 """To find a user code that is not in use, of 25.6 billion."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceRequest:
+class DeviceRequest(Confidential, frozen=True, kw_only=True):
     """A device's request: which client, from where, and the code that a person enters.
 
     ``client_id`` is its digest. ``place`` is the account in its start URL: a number or
@@ -35,8 +37,8 @@ class DeviceRequest:
     address: str
     agent: str
     asked_at: int
-    user_code: str = field(default="", repr=False)
-    number: str = field(default="", repr=False)
+    user_code: Hidden[str] = ""
+    number: Hidden[str] = ""
 
     @property
     def ends_at(self) -> datetime:
@@ -123,8 +125,7 @@ def _new_user_code() -> str:
     return f"{letters[:_HALF]}-{letters[_HALF:]}"
 
 
-@dataclass(frozen=True, slots=True)
-class PortalLogins:
+class PortalLogins(Struct, frozen=True):
     """Where clients register, and what they are given."""
 
     clients: Clients

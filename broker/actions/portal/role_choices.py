@@ -9,8 +9,9 @@ What must be allowed is the action for how the person signed in.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass, field
 from functools import partial
+
+from msgspec import Struct
 
 from broker.actions.action import Call
 from broker.actions.sts.federated_roles import RESERVED_ROLES, identity_tags
@@ -108,8 +109,7 @@ _BATCH = 20
 """Roles decided before other calls get a turn."""
 
 
-@dataclass(slots=True)
-class Choosing:
+class Choosing(Struct):
     """One call that decides about roles; what is the same for all is read once.
 
     It ends after ``most`` of them, or at ``ends`` of the monotonic clock. ``looked`` is
@@ -122,8 +122,8 @@ class Choosing:
     ends: float
     most: int
     looked: int = 0
-    contexts: dict[str, Context] = field(default_factory=dict)
-    registered: dict[str, bool] = field(default_factory=dict)
+    contexts: dict[str, Context] = {}
+    registered: dict[str, bool] = {}
 
     @property
     def is_over(self) -> bool:

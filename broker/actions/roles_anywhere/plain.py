@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from broker.actions.action import Action, Call, Handle
 from broker.errors import NoSuchEntity, UnsupportedOperation, ValidationError
@@ -38,12 +40,11 @@ _BY_RESOURCE: Mapping[str, Regional[Any]] = {
 Answer = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class On:
+class On(Struct, frozen=True):
     """What a call is done on: its ARN, and condition keys of its tags."""
 
     arn: str
-    context: Context = field(default_factory=dict)
+    context: Context = {}
 
 
 Target = Callable[[Params, Call], Awaitable[On]]

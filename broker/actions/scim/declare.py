@@ -4,8 +4,9 @@ The token is the permission: it is of one provider, and so is all that it reache
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from broker.actions.action import Action, Call, Handle, needs_nothing
 from broker.errors import AccessDenied
@@ -61,8 +62,7 @@ class ScimRefused(AccessDenied):
         self.rejected = rejected
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(Struct, frozen=True):
     """The directory that a token writes to, and what its people are compared by."""
 
     provider: Provider

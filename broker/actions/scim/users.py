@@ -1,9 +1,9 @@
 """Users of a directory: deactivated people lose all access at once."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
+from msgspec.structs import replace
 from scim2_models import PatchOp
 
 from broker.actions.action import Call

@@ -4,15 +4,16 @@ Source: botocore's signin model; botocore, credentials.py; RFC 9449 5.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypedDict
+
+from msgspec.structs import asdict
 
 from broker.actions.action import Action, Call, needs_nothing
 from broker.actions.sts.derived_mint import DerivedMinter, require_session
 from broker.actions.sts.roles import credentials_shape
 from broker.model.request import Params
-from broker.model.secret import Secret
+from broker.model.secret import Confidential, Hidden, Secret
 from broker.sessions.grants import Code, Grants
 from broker.sessions.handles import Handles
 from broker.sessions.limits import HOUR_SECONDS
@@ -20,12 +21,11 @@ from broker.sessions.vault import Vault
 from broker.stores.cache.port import HandleStore
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LentSession:
+class LentSession(Confidential, frozen=True, kw_only=True):
     """The console session that a terminal was allowed to use."""
 
     access_key_id: str
-    session_token: str = field(repr=False)
+    session_token: Hidden[str]
 
 
 class CommandLineGrants(Grants):

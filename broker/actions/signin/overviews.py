@@ -19,12 +19,12 @@ are those of the API actions that reveal the same.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, NotRequired, TypedDict
 
 import orjson
+from msgspec import Struct
 
 from broker.actions.action import Action, Call, console_action, needing
 from broker.actions.iam.views import role_last_used
@@ -117,8 +117,7 @@ LIST_USER_OVERVIEWS = console_action(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceOverview:
+class ServiceOverview(Struct, frozen=True):
     """A service, its tokens that have not expired, and when the first of them does."""
 
     service: RegisteredService
@@ -344,8 +343,7 @@ class RisksRequest(TypedDict):
     KeyDays: int
 
 
-@dataclass(frozen=True, slots=True)
-class BroadPolicy:
+class BroadPolicy(Struct, frozen=True):
     """A policy that grants too much. ``owner`` is empty for a managed one."""
 
     kind: str

@@ -14,8 +14,9 @@ of roles and the time are bounded.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypedDict
+
+from msgspec import Struct
 
 from broker.actions.action import Action, Call, console_action, needs_nothing
 from broker.actions.sts.roles import find_role, role_needs
@@ -180,8 +181,7 @@ class ListOwnRolesRequest(TypedDict):
     SessionName: str
 
 
-@dataclass(slots=True)
-class _SearchProgress:
+class _SearchProgress(Struct):
     looked: int = 0
     next: int | None = None
 

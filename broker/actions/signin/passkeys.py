@@ -9,9 +9,10 @@ Challenges for signing in are part of the sign-in (`broker.console.login_states`
 import base64
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypedDict
+
+from msgspec import Struct
 
 from broker.actions.action import Action, Call, Needs
 from broker.actions.iam import targets as on
@@ -22,6 +23,7 @@ from broker.kinds.accounts import require_account
 from broker.model.account import AccountId
 from broker.model.principal import PrincipalType
 from broker.model.request import Params
+from broker.model.secret import Confidential, Hidden
 from broker.model.session import SessionKind
 from broker.permit.need import Need
 from broker.protocols.webauthn import (
@@ -41,8 +43,7 @@ LIFE = timedelta(minutes=5)
 _CHALLENGE_BYTES = 32
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ceremony:
+class Ceremony(Confidential, frozen=True, kw_only=True):
     """Who may answer a challenge: a user (for root the account's id) in one browser.
 
     ``session`` is any text that only this browser's session has.
@@ -50,7 +51,7 @@ class Ceremony:
 
     account: AccountId
     holder: str
-    session: str = field(repr=False)
+    session: Hidden[str]
 
 
 class PasskeyCeremonies:
@@ -96,8 +97,7 @@ class RegisterPasskeyRequest(TypedDict):
     Credential: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Registration:
+class _Registration(Struct, frozen=True):
     """What ``prepare`` verified."""
 
     name: str

@@ -6,8 +6,9 @@ are searched on the first pages of their lists only.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, TypedDict
+
+from msgspec import Struct
 
 from broker.actions.action import Call, console_action, needing
 from broker.errors import ValidationError
@@ -54,8 +55,7 @@ class SearchEntitiesRequest(TypedDict):
     Kinds: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(Struct, frozen=True):
     """An entity that was found; ``about`` is a description, or empty."""
 
     kind: str

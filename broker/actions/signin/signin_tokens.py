@@ -7,14 +7,13 @@ id_credentials_sts-comparison.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, NotRequired, TypedDict
 
 from broker.actions.action import Action, Call, needs_nothing
 from broker.actions.sts.derived_mint import DerivedMinter, Narrowing, require_session
 from broker.errors import AccessDenied, ValidationError
-from broker.model.secret import Secret
+from broker.model.secret import Confidential, Hidden, Secret
 from broker.model.session import Session, SessionKind
 from broker.sessions.ends import OneTimeUse, one_time_use
 from broker.sessions.handles import Handles
@@ -24,8 +23,7 @@ from broker.stores.cache.port import Cache
 LIFE = timedelta(minutes=15)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SigninGrant:
+class SigninGrant(Confidential, frozen=True, kw_only=True):
     """What a sign-in token stands for: a session, proved when the token was made.
 
     ``duration_seconds`` is the requested lifetime of the console session. Where an
@@ -34,7 +32,7 @@ class SigninGrant:
     """
 
     access_key_id: str
-    session_token: str = field(repr=False)
+    session_token: Hidden[str]
     duration_seconds: int | None
     role_arn: str = ""
 

@@ -1,8 +1,9 @@
 """Mints a session from another one of the same principal, with no more permissions."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
+
+from msgspec import Struct
 
 from broker.actions.action import Call
 from broker.errors import AccessDenied, ExpiredToken, ValidationError
@@ -30,8 +31,7 @@ class Directories(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Narrowing:
+class Narrowing(Struct, frozen=True, kw_only=True):
     """How the new session is narrower than the caller's own."""
 
     policies: tuple[SessionPolicies, ...]

@@ -1,8 +1,9 @@
 """What *Audit log* is asked for: the parameters of its address, and links that change one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct
 
 from broker.console.forms import Form
 from broker.console.visit import address
@@ -35,8 +36,7 @@ _LONGEST = 2048
 _BAD_TIME = "Enter a time such as 2026-01-31T08:30, in UTC."
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(Struct, frozen=True):
     """Records that belong together; empty members match everything."""
 
     label: str
@@ -65,8 +65,7 @@ VIEWS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Period:
+class Period(Struct, frozen=True):
     """A stretch of time until now; ``bucket_hours`` are those of its counts."""
 
     label: str
@@ -85,8 +84,7 @@ _COUNTED = {"1h": "24h", "": "7d"}
 """The span of the counts where the list's is too short for them, or has no end."""
 
 
-@dataclass(frozen=True, slots=True)
-class AuditFilters:
+class AuditFilters(Struct, frozen=True):
     """The parameters; missing and unknown ones are empty."""
 
     values: Mapping[str, str]

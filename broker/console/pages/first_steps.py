@@ -5,9 +5,9 @@ Only the operator knows whether there is a backup, so that step is ticked off.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from broker.console.context import HOME
@@ -62,8 +62,7 @@ _STEPS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class FirstStep:
+class FirstStep(Struct, frozen=True):
     """A step: the page where one does it, if the broker sees that, and its recipe."""
 
     title: str

@@ -5,9 +5,9 @@ Each change is an IAM action performed as the user, so policies with
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from broker.console.visit import BOTH, GET, POST, Page, PageRoute, Visit
@@ -32,8 +32,7 @@ _PERSONAL = frozenset({PrincipalType.USER, PrincipalType.ACCOUNT})
 OwnPage = Callable[["OwnCredentials"], Awaitable[Response]]
 
 
-@dataclass(frozen=True, slots=True)
-class OwnList:
+class OwnList(Struct, frozen=True):
     """The rows of a list, or why it was refused."""
 
     rows: tuple[Mapping[str, Any], ...] = ()
@@ -91,8 +90,7 @@ def _owned(page: OwnPage) -> Page:
     return answer
 
 
-@dataclass(frozen=True, slots=True)
-class CredentialPage:
+class CredentialPage(Struct, frozen=True):
     """A kind of credential: IAM's noun and parameter for it, and its page."""
 
     noun: str

@@ -1,8 +1,8 @@
 """*My permissions*: the session's own policies."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from broker.console.visit import PageRoute, Visit
@@ -20,16 +20,14 @@ _TITLES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class StatementView:
+class StatementView(Struct, frozen=True):
     """A statement and the name of its policy."""
 
     policy: str
     statement: Statement
 
 
-@dataclass(frozen=True, slots=True)
-class LayerView:
+class LayerView(Struct, frozen=True):
     """Policies that are evaluated together; layers after the first only restrict."""
 
     title: str

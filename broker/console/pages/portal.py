@@ -7,9 +7,9 @@ one is *Switch role* (`switch_role`), and its credentials come from the same
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from itertools import groupby
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from broker.actions.signin.own_access import NAMED_MAX
@@ -32,8 +32,7 @@ _TEXT_MAX = 128
 _NUMBER = re.compile(r"[0-9]{1,4}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class PortalAccount:
+class PortalAccount(Struct, frozen=True):
     """An account and roles in it; the favourites have no account of their own."""
 
     account: AccountId | None
@@ -41,8 +40,7 @@ class PortalAccount:
     roles: tuple[Role, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class PortalView:
+class PortalView(Struct, frozen=True):
     """What the portal shows; ``more`` leads to the roles after these.
 
     ``aliases`` are those of the accounts, by number; ``cut`` says that there are roles

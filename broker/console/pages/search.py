@@ -5,9 +5,9 @@ palette. What the caller may not list is not looked for.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from urllib.parse import quote
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from broker.actions.signin.search_entities import KINDS, Hit
@@ -49,8 +49,7 @@ _MORE_PAGES = (
 """Pages that are not in the menu."""
 
 
-@dataclass(frozen=True, slots=True)
-class SearchResult:
+class SearchResult(Struct, frozen=True):
     """A line of the result."""
 
     label: str

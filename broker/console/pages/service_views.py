@@ -1,8 +1,9 @@
 """Registered services as pages show them: with their definitions read."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from broker.console.request_info import raw_request
 from broker.console.visit import Visit
@@ -17,8 +18,7 @@ from broker.protocols.enforcement import (
 LIST_SERVICES = "broker:ListServices"
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceView:
+class ServiceView(Struct, frozen=True):
     """A service as the API lists it, with its definition read.
 
     ``compiled`` is None, and ``problem`` says why, for a definition that was stored by

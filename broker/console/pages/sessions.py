@@ -2,10 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from broker.console.context import HOME
@@ -120,8 +120,7 @@ DEPTH_MAX = 4
 """Steps that a list indents."""
 
 
-@dataclass(frozen=True, slots=True)
-class Branch:
+class Branch(Struct, frozen=True):
     """A session below the one that it was made from, if that one is listed, too."""
 
     record: SessionRecord

@@ -11,9 +11,10 @@ stored by user, so that they are there in another browser and after another sign
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
+from msgspec import Struct
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -154,8 +155,7 @@ PAGES = (
 _NAMED_MAX = 200
 
 
-@dataclass(frozen=True, slots=True)
-class OfferedRoles:
+class OfferedRoles(Struct, frozen=True):
     """Role ARNs: ``recent`` newest first, and the others ``named`` by policies, sorted.
 
     ``cut`` says that the policies name more than are listed.

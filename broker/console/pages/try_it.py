@@ -6,9 +6,9 @@ itself, or for a principal whose access the session may simulate.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from broker.console.pages.service_views import ServiceView, read_service_views
@@ -28,8 +28,7 @@ _TYPED_MAX = 2048
 _PRINCIPAL = re.compile(r"arn:aws:iam::[0-9]{12}:(?:user|role)/[!-~]+")
 
 
-@dataclass(frozen=True, slots=True)
-class TriedRequest:
+class TriedRequest(Struct, frozen=True):
     """A request to a service: what it means, and the decision.
 
     ``target`` is None, and ``refusal`` says why, for one that means nothing. ``keys``

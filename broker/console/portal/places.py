@@ -7,9 +7,10 @@ and for their roles only, so that no account's provider opens another one's role
 
 import asyncio
 from collections.abc import Awaitable, Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import parse_qs, urlsplit
+
+from msgspec import Struct
 
 from broker.console.context import ConsoleContext
 from broker.console.destinations import is_at_or_below
@@ -31,8 +32,7 @@ PLACE = "place"
 _SHARED = frozenset({"authorize", "device"})
 
 
-@dataclass(frozen=True, slots=True)
-class PortalPlace:
+class PortalPlace(Struct, frozen=True):
     """A place that exists: one of the two is not None."""
 
     account: AccountId | None

@@ -6,10 +6,10 @@ to lead to it. An IAM user has a console session already, which opens it.
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from msgspec import structs
+from msgspec import Struct, structs
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -54,8 +54,7 @@ _SIGN_IN = ("sso", "Authenticate")
 _ROLES_MAX = 5000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Opening:
+class _Opening(Struct, frozen=True, kw_only=True):
     """Who signs in, to which accounts; ``identities`` are none for an IAM user."""
 
     name: str

@@ -8,11 +8,12 @@ Source: AWS IAM Identity Center User Guide, "Using the AWS access portal".
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
+from msgspec import Struct
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -49,8 +50,7 @@ _FEW = 8
 """Roles that are all seen at once: recent ones need no list of their own."""
 
 
-@dataclass(frozen=True, slots=True)
-class AccountRoles:
+class AccountRoles(Struct, frozen=True):
     """An account and its roles, or roles of several under a ``title`` of their own."""
 
     title: str

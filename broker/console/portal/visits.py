@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from urllib.parse import urlencode
 
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -33,8 +33,7 @@ _ROLE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class PortalVisit:
+class PortalVisit(Struct, frozen=True):
     """A request for a page of the portal, by somebody who is signed in to it.
 
     ``place`` is what the address names: an account's number or alias, or an
@@ -55,8 +54,7 @@ class PortalVisit:
 Page = Callable[[PortalVisit], Awaitable[Response]]
 
 
-@dataclass(frozen=True, slots=True)
-class RoleName:
+class RoleName(Struct, frozen=True):
     """A role that a page names."""
 
     arn: str

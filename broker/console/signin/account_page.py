@@ -1,9 +1,9 @@
 """``/signin``: the account chooser, an account's page, where a provider's sign-in begins, sign-out."""
 
 import re
-from dataclasses import dataclass, field, replace
 from urllib.parse import urlencode
 
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -28,6 +28,7 @@ from broker.errors import NoSuchEntity
 from broker.kinds.organisations import Organisation
 from broker.model.account import Account
 from broker.model.entities import LdapProvider, SamlProvider
+from broker.model.secret import Confidential, Hidden
 from broker.stores.directory.kinds import ACCOUNT
 
 _NO_PLACE = (
@@ -38,8 +39,7 @@ _ACCOUNT_MAX = 80
 _OK, _BAD = 200, 400
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignInForm:
+class SignInForm(Confidential, frozen=True, kw_only=True):
     """The fields of an account's sign-in page, as shown or as submitted.
 
     The page never shows the ``password`` again.
@@ -50,7 +50,7 @@ class SignInForm:
     is_root: bool = False
     name: str = ""
     remember: bool = True
-    password: str = field(default="", repr=False)
+    password: Hidden[str] = ""
 
 
 class SignIn:

@@ -8,12 +8,13 @@ before that. When a store is unavailable, handle and proof stay usable.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 import structlog
+from msgspec import Struct
+from msgspec.structs import asdict
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -50,6 +51,7 @@ from broker.errors import (
 from broker.kinds.credential_report import PASSWORD_USE
 from broker.model.principal import Principal
 from broker.model.request import Door, Params
+from broker.model.secret import Confidential, Hidden
 from broker.model.session import Caller, TemporaryCredentials
 from broker.proofs.federated_schemes import proved_by
 from broker.proofs.scheme import DoorProof, ProofResult, Scheme
@@ -70,11 +72,10 @@ USED_UP = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Replaced:
+class _Replaced(Confidential, frozen=True):
     """The session, by its cookie, that a login replaces; ``asks`` if it must be told."""
 
-    cookie: str = field(repr=False)
+    cookie: Hidden[str]
     name: str
     asks: bool
 
@@ -83,8 +84,7 @@ async def _nothing() -> None:
     """What a mint that leaves nothing behind forgets."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Mint:
+class _Mint(Struct, frozen=True):
     """The mint of a console session: its action, and the proof that this uses up.
 
     ``forget`` drops what the proof came from; ``progress`` has a password's steps.

@@ -5,10 +5,10 @@ Each step uses up its handle and is audited; none can be skipped or taken early.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 from datetime import datetime
 from enum import Enum
 
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 

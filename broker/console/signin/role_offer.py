@@ -1,10 +1,10 @@
 """The choice of a role after a provider's proof, if it gives several."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import Any
 
+from msgspec.structs import asdict, replace
 from starlette.requests import Request
 from starlette.responses import Response
 

@@ -10,10 +10,11 @@ Versent/saml2aws reads.
 
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import itemgetter
 
+from msgspec import Struct
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -58,8 +59,7 @@ from broker.stores.errors import StoreUnavailableError
 BODY_BYTES_MAX = 300_000
 
 
-@dataclass(frozen=True, slots=True)
-class RoleChoice:
+class RoleChoice(Struct, frozen=True):
     """A role that the assertion may assume."""
 
     pair: RolePair
@@ -77,8 +77,7 @@ class RoleChoice:
         return session_arn(identity.account, self.pair.role_arn, identity.session_name)
 
 
-@dataclass(slots=True)
-class _Attempt:
+class _Attempt(Struct):
     """A posted response, and the provider that it is from or claims to be from.
 
     Once it is proved: the request that it ``answered``, what the ``first`` provider says

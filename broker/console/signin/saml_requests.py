@@ -3,8 +3,7 @@
 Source: SAML 2.0 Profiles 4.1; AWS General Reference, "AWS Sign-In endpoints and quotas".
 """
 
-from dataclasses import dataclass
-
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -36,8 +35,7 @@ _NO_ENDPOINT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class OpenRequest:
+class OpenRequest(Struct, frozen=True):
     """A request that awaits its response; ``request_id`` is the message's ID."""
 
     request_id: str

@@ -8,13 +8,15 @@ form sends. To add a kind, write another `SecondFactor` and list it in
 import base64
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
+
+from msgspec import field
 
 from broker.console.deps import ConsoleDeps
 from broker.console.forms import Form
 from broker.console.login_states import PasswordProgress
+from broker.model.secret import Confidential, Hidden
 from broker.protocols.webauthn import (
     WebauthnReason,
     WebauthnRejected,
@@ -44,8 +46,7 @@ _DRIFTED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class FactorOffer:
+class FactorOffer(Confidential, frozen=True):
     """One kind's form: its template and template variables.
 
     ``kept`` is passed to ``check`` and never sent to the browser.
@@ -53,11 +54,10 @@ class FactorOffer:
 
     template: str
     shown: Mapping[str, object] = field(default_factory=dict)
-    kept: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    kept: Hidden[Mapping[str, Any]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class RefusedFactor:
+class RefusedFactor(Confidential, frozen=True):
     """The factor was refused: ``text`` is for the user, ``detail`` for the audit.
 
     ``kept`` is passed to the next ``offer``. A factor that ``was_used`` is no guess.
@@ -65,7 +65,7 @@ class RefusedFactor:
 
     text: str
     detail: str
-    kept: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    kept: Hidden[Mapping[str, Any]] = field(default_factory=dict)
     was_used: bool = False
 
 

@@ -12,11 +12,11 @@ OpenID Connect Core 1.0, 2 and 3.1.3.7; RFC 7519 6.1; AWS CLI 2, customizations/
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
+from msgspec import Struct
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
@@ -62,8 +62,7 @@ class LoginRefused(errors.AccessDenied):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class _TerminalLogin:
+class _TerminalLogin(Struct, frozen=True):
     """A redeemed code or refresh token: its caller and its family."""
 
     caller: Caller

@@ -5,8 +5,9 @@ templates do not contain them.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from broker.errors import InvalidInput
 from broker.kinds import accounts

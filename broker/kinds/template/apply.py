@@ -18,10 +18,12 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from broker.errors import BrokerError, about
 from broker.kinds.accounts import (
@@ -75,8 +77,7 @@ class ChangeKind(StrEnum):
         return self not in {ChangeKind.KEEP, ChangeKind.CALL}
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """One difference between the template and what is there."""
 
     account: AccountId
@@ -124,8 +125,7 @@ def shown(value: object) -> str:
     return text or "nothing"
 
 
-@dataclass(slots=True, kw_only=True)
-class _Run:
+class _Run(Struct, kw_only=True):
     directory: Directory
     context: TemplateContext
     operator: str
@@ -135,10 +135,8 @@ class _Run:
     tell: Callable[[int, int], None]
     wanted: int
     seen: int = 0
-    changes: list[Change] = field(default_factory=list)
-    pending: list[tuple[AccountTemplate, dict[str, tuple[str, str]]]] = field(
-        default_factory=list
-    )
+    changes: list[Change] = []
+    pending: list[tuple[AccountTemplate, dict[str, tuple[str, str]]]] = []
 
     def saw(self, step: "_Step") -> "_Step":
         """Count a step, and tell of it."""
@@ -261,8 +259,7 @@ async def _working(run: _Run, template: AccountTemplate) -> AsyncIterator[Accoun
         raise TemplateError(place, str(error)) from error
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Step:
+class _Step(Struct, frozen=True, kw_only=True):
     """What is there of one entity and what is wanted, its place, what to print."""
 
     kind: Section

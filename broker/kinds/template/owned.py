@@ -6,9 +6,10 @@ A changed document becomes a new version, and the oldest version is deleted if n
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
+
+from msgspec.structs import replace
 
 from broker.kinds import managed_policies as rules
 from broker.kinds import owners

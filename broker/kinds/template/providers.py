@@ -6,8 +6,9 @@ directories are the operator's. Decryption keys are secrets: they are added with
 """
 
 import re
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from broker.errors import BrokerError
 from broker.kinds.providers import LDAP_PROVIDERS as LDAP_RULES

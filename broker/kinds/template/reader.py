@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from broker.kinds.control_policies import (
     ControlKind,
@@ -61,8 +62,7 @@ KINDS: tuple[Section, ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountTemplate:
+class AccountTemplate(Struct, frozen=True, kw_only=True):
     """The wanted state of one account.
 
     ``alias`` and ``password_policy`` None, quotas and settings that are not named and

@@ -7,7 +7,8 @@ they all exist.
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from broker.kinds import roles
 from broker.kinds.documents import (

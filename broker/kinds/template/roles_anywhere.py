@@ -11,8 +11,9 @@ import binascii
 import re
 import textwrap
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from broker.kinds.roles_anywhere import (
     BUNDLE,

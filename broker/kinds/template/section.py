@@ -13,10 +13,12 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from broker.errors import BrokerError
 from broker.kinds import kind as rules
@@ -34,8 +36,7 @@ CheckOptions = Callable[[type[Any], Mapping[str, object]], object]
 """Raises ``ValueError`` for options that a kind of provider cannot have."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TemplateContext:
+class TemplateContext(Struct, frozen=True, kw_only=True):
     """What parsing a template depends on besides its text."""
 
     is_internal: IsInternal
@@ -48,8 +49,7 @@ class TemplateContext:
     """Seals an issuer's keys; without it, no issuer can be enabled."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountReading:
+class AccountReading(Struct, frozen=True, kw_only=True):
     """The context of parsing one account's part of a template."""
 
     account: AccountId
@@ -66,8 +66,7 @@ class AccountReading:
             raise TemplateError(f"{place}.Broker", str(error)) from error
 
 
-@dataclass(slots=True, kw_only=True)
-class AccountWork:
+class AccountWork(Struct, kw_only=True):
     """One account's transaction while a template is applied.
 
     ``planned`` are the ARNs of all users and roles that the template describes.
@@ -81,7 +80,7 @@ class AccountWork:
     context: TemplateContext
     planned: frozenset[str] = frozenset()
     place: str = ""
-    pending_trust: dict[str, tuple[str, str]] = field(default_factory=dict)
+    pending_trust: dict[str, tuple[str, str]] = {}
 
     def at(self, region: str = "") -> Work:
         """What the rules of a kind are told; the account's root makes things."""
@@ -108,12 +107,11 @@ Members = dict[str, Any]
 PAGE = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Described:
+class Described(Struct, frozen=True):
     """The properties of one, by name, and what is there of it."""
 
     properties: Members
-    found: Any = field(default=None, compare=False)
+    found: Any = None
 
 
 def _as_read(members: Members, _given: Properties, _reading: AccountReading) -> Members:
@@ -137,8 +135,7 @@ async def _nothing(*_: object) -> None:
     """What needs no check, writes nothing else, and is removed at once."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Section:
+class Section(Struct, frozen=True, eq=False, kw_only=True):
     """The section of a kind, whose property ``name`` identifies.
 
     ``reads`` is the table of its properties, in their order: what reads each. They are
@@ -166,15 +163,15 @@ class Section:
     name: str
     reads: Mapping[str, Callable[[Properties, str], Any]]
     noun: str = ""
-    members: Mapping[str, str] = field(default_factory=dict)
-    renamed: Mapping[str, str] = field(default_factory=dict)
+    members: Mapping[str, str] = {}
+    renamed: Mapping[str, str] = {}
     view: Callable[[Any], Mapping[str, Any]] | None = None
     settle: Callable[[Members, Properties, AccountReading], Members] = _as_read
     further: Callable[[Sequence[Any], DirectoryReader], Awaitable[list[Members]]] = (
         _as_viewed
     )
     params: Callable[[Members, AccountWork], Awaitable[Members]] | None = None
-    shows: Mapping[str, Callable[[Any], object]] = field(default_factory=dict)
+    shows: Mapping[str, Callable[[Any], object]] = {}
     check: Callable[[Any, Members, AccountWork], Awaitable[None]] = _nothing
     finish: Callable[[Any, Members, Members, AccountWork], Awaitable[Any]] = _finished
     write: Callable[[AccountWork, Any, Members, Members], Awaitable[None]] = _nothing
@@ -183,19 +180,17 @@ class Section:
     made_in: Callable[[TemplateContext], Rules[Any]] | None = None
     constant: tuple[str, ...] = ()
     regional: bool = False
-    where: Mapping[str, Any] = field(default_factory=dict)
-    managed: Callable[[Any], bool] = field(default=lambda _: True)
+    where: Mapping[str, Any] = {}
+    managed: Callable[[Any], bool] = lambda _: True
     keyed_by: Callable[[Members], str] | None = None
     called: Callable[[Members], str] | None = None
-    adopt: Callable[[Members, Members], Members] = field(
-        default=lambda _before, after: after
-    )
-    keep: Callable[[Members, Members], tuple[Members, tuple[str, ...]]] = field(
-        default=lambda _before, after: (after, ())
+    adopt: Callable[[Members, Members], Members] = lambda _before, after: after
+    keep: Callable[[Members, Members], tuple[Members, tuple[str, ...]]] = (
+        lambda _before, after: (after, ())
     )
     require_calls: Callable[
         [Members | None, Members], tuple[Members | None, tuple[str, ...]]
-    ] = field(default=lambda _before, after: (after, ()))
+    ] = lambda _before, after: (after, ())
 
     @property
     def label(self) -> str:

@@ -2,9 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from broker.kinds import users
 from broker.kinds.mfa_devices import deactivate_device
@@ -62,12 +64,17 @@ class Login(StrEnum):
     RESET_REQUIRED = "a password to be changed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublicCredentials:
+class PublicCredentials(Struct, frozen=True, kw_only=True):
     """Credentials of one kind: status by fingerprint, and the texts to upload."""
 
     statuses: Mapping[str, str]
-    texts: Mapping[str, str] = field(compare=False, default_factory=dict)
+    texts: Mapping[str, str] = {}
+
+    def __eq__(self, other: object) -> bool:
+        # The fingerprints stand for the texts.
+        return isinstance(other, PublicCredentials) and self.statuses == other.statuses
+
+    __hash__ = None  # type: ignore[assignment] # its statuses have none
 
     def __str__(self) -> str:
         return ", ".join(

@@ -7,11 +7,12 @@ the services that were used.
 import gzip
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
+
+from msgspec import Struct
 
 FILE_NAME = "actions.jsonl.gz"
 """Each line is ``prefix``, a tab, and the service as `reduce` writes it."""
@@ -31,8 +32,7 @@ LEVELS = tuple(AccessLevel)
 """The order in which the packed file numbers them."""
 
 
-@dataclass(frozen=True, slots=True)
-class ResourceType:
+class ResourceType(Struct, frozen=True):
     """A kind of resource; ``arn`` is a template with ``${Partition}`` and the like."""
 
     name: str
@@ -40,8 +40,7 @@ class ResourceType:
     condition_keys: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActionEntry:
+class ActionEntry(Struct, frozen=True, kw_only=True):
     """One action; tag keys among the condition keys end in ``/${TagKey}``.
 
     ``dependent_actions`` are further permissions that a call needs.
@@ -55,8 +54,7 @@ class ActionEntry:
     dependent_actions: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceEntry:
+class ServiceEntry(Struct, frozen=True, kw_only=True):
     """One service and its actions, by lower-case name.
 
     ``condition_keys`` maps the service's own and the global keys that it documents

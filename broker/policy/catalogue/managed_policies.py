@@ -8,11 +8,12 @@ import base64
 import gzip
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from importlib.resources import files
 from typing import Final
+
+from msgspec import Struct
 
 POLICIES_FILE_NAME: Final = "managed_policies.tsv.gz"
 """Each line is an entry's fields in their order, with tabs between them.
@@ -23,8 +24,7 @@ The oldest policy comes first, as AWS lists them.
 AWS_MANAGED_PREFIX: Final = "arn:aws:iam::aws:policy/"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ManagedPolicyEntry:
+class ManagedPolicyEntry(Struct, frozen=True, kw_only=True):
     """One policy; ``version`` numbers its default version, whose text is ``document``.
 
     Other versions are not included; ``description`` is empty if unknown.

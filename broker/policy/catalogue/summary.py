@@ -4,8 +4,9 @@ Source: IAM FAQ, "What is a policy summary?"; IAM User Guide, "Policy summaries"
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from broker.policy import Effect, PolicyDocument, Statement
 from broker.policy.catalogue.actions import expand_action
@@ -30,8 +31,7 @@ class Coverage(StrEnum):
     LIMITED = "Limited"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceSummary:
+class ServiceSummary(Struct, frozen=True, kw_only=True):
     """One row: what is allowed (or denied) in one service.
 
     ``levels`` holds the levels that are covered at all; ``resources`` and

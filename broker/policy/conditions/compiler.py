@@ -7,9 +7,11 @@ Source: IAM User Guide, "Condition operators" and "Set operators".
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from broker.policy.conditions.ip_address import IP_ADDRESS
 from broker.policy.conditions.string import (
@@ -82,8 +84,7 @@ NULL = "Null"
 _IF_EXISTS = "IfExists"
 
 
-@dataclass(frozen=True, slots=True)
-class Operator:
+class Operator(Struct, frozen=True):
     """A parsed operator; ``family`` is None for ``Null``."""
 
     name: str

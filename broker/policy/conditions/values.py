@@ -7,10 +7,11 @@ import base64
 import operator
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any, TypeVar
+
+from msgspec import Struct
 
 from broker.policy.variables import Context
 
@@ -18,8 +19,7 @@ ValueTest = Callable[[str, Context], bool]
 """Whether one value of the request satisfies the operator (negation included)."""
 
 
-@dataclass(frozen=True, slots=True)
-class OperatorFamily:
+class OperatorFamily(Struct, frozen=True):
     """One comparison with its negation.
 
     ``compile`` takes the policy's values, whether the operator is negated and

@@ -11,9 +11,9 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from msgspec import Struct
 from sansldap import (
     BindResponse,
     ExtendedOperations,
@@ -82,8 +82,7 @@ class UnusableEntriesError(LdapUnavailableError):
 CONNECT, SECURE, BIND, SEARCH = "connect", "TLS", "service bind", "search"
 
 
-@dataclass(frozen=True, slots=True)
-class BindAnswer:
+class BindAnswer(Struct, frozen=True):
     """The answer to a bind, with the controls that came with it."""
 
     code: int

@@ -6,11 +6,11 @@ the bind takes the entry's own name.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
 import structlog
+from msgspec import Struct
 
 from broker.model.secret import Secret
 from broker.proofs.ldap.connection import (
@@ -51,8 +51,7 @@ _log = structlog.get_logger(__name__)
 Attempt = Callable[[str], AbstractAsyncContextManager[object]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Person:
+class Person(Struct, frozen=True, kw_only=True):
     """An entry that may sign in.
 
     ``subject`` identifies it for good; ``attributes`` has the values for session tags.

@@ -20,7 +20,6 @@ Source: RFC 3986, 2.1, 3.3 and 6.2; CWE-22, CWE-436.
 
 import ipaddress
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
@@ -112,8 +111,7 @@ _METHOD_LENGTH = 20
 _ADDRESS_LENGTH = len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255")
 
 
-@dataclass(slots=True, kw_only=True)
-class ClientRequest(RawRequest):
+class ClientRequest(RawRequest, kw_only=True):
     """A client's request as an enforcement point received it.
 
     ``headers`` have lower-case names and ``host`` among them, and none of those in which

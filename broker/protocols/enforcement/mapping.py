@@ -9,8 +9,9 @@ Source: API Gateway Developer Guide, "Control access for invoking an API".
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from broker.protocols.enforcement.definition import (
     Route,
@@ -39,8 +40,7 @@ class ActionOnResource(NamedTuple):
     resource: str
 
 
-@dataclass(frozen=True, slots=True)
-class _CompiledRoute:
+class _CompiledRoute(Struct, frozen=True):
     methods: frozenset[str]
     path: re.Pattern[str]
     action: str

@@ -19,9 +19,10 @@ import math
 import re
 from base64 import b64decode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NoReturn
+
+from msgspec import Struct
 
 from broker.model.strict_json import parse_object
 from broker.protocols.shapes.constraints import size_violation
@@ -238,8 +239,7 @@ _OAUTH_NAMES = {"internal_server": "server_error"}
 """Where OAuth's name is not AWS's in other letters."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JsonFault:
+class JsonFault(Struct, frozen=True, kw_only=True):
     """An error as a service model declares it."""
 
     code: str

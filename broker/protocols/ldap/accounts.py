@@ -8,23 +8,23 @@ documentation of 389 Directory Server, "nsAccountLock".
 import re
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from sansldap import LDAPResultCode
 from sansldap.asn1 import ASN1Reader, ASN1Tag, NotEnougData, TagClass
 
+from broker.model.secret import Confidential, Hidden
+
 _BINARY_ID = "objectguid"
 _ID_BYTES = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Confidential, frozen=True):
     """A name, and values by attribute; attributes are found without regard to case."""
 
     dn: str
-    values: Mapping[str, tuple[bytes, ...]] = field(repr=False)
+    values: Hidden[Mapping[str, tuple[bytes, ...]]]
 
     @classmethod
     def of(cls, dn: str, attributes: Iterable[tuple[str, Iterable[bytes]]]) -> "Entry":

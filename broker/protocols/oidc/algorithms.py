@@ -8,7 +8,6 @@ Source: RFC 7518 section 3; RFC 8037; RFC 9864; botocore's STS model.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from jwt.algorithms import (
@@ -18,10 +17,10 @@ from jwt.algorithms import (
     RSAAlgorithm,
     RSAPSSAlgorithm,
 )
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class SignatureAlgorithm:
+class SignatureAlgorithm(Struct, frozen=True):
     """One algorithm: the key type and curve that it needs, and its verifier."""
 
     key_type: str

@@ -15,9 +15,10 @@ out, a ``Deny`` on it would not bite.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import isfinite
 from typing import Any
+
+from msgspec import Struct
 
 from broker.model.tag_text import is_tag_key, is_tag_value
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
@@ -35,8 +36,7 @@ _ROLE_ARN = re.compile(r"arn:[a-z-]+:iam::[0-9]{12}:role/[\x21-\x7e]{1,640}")
 _RESERVED = "aws:"
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimedTags:
+class ClaimedTags(Struct, frozen=True):
     """The tags that a token asks for; transitive keys are spelled as the tags are."""
 
     tags: Mapping[str, str]

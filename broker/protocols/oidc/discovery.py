@@ -3,7 +3,7 @@
 Source: OpenID Connect Discovery 1.0 sections 3 and 4.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from broker.model import strict_json
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
@@ -12,8 +12,7 @@ DISCOVERY_BYTES_MAX = 1 << 16
 _URL_CHARACTERS_MAX = 2048
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Discovery:
+class Discovery(Struct, frozen=True, kw_only=True):
     """What the broker reads of a discovery document; empty endpoints are absent."""
 
     issuer: str

@@ -9,11 +9,11 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from msgspec import Struct
 
 from broker.model import strict_json
 from broker.protocols.oidc import base64url
@@ -31,8 +31,7 @@ class DpopRejected(Exception):  # named as the package's other one
     """The proof proves nothing; the text says why, for the operator."""
 
 
-@dataclass(frozen=True, slots=True)
-class DpopProof:
+class DpopProof(Struct, frozen=True):
     """A verified proof: the key's thumbprint, and the id to be used once."""
 
     thumbprint: str

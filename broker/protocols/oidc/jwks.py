@@ -11,14 +11,15 @@ import binascii
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from msgspec import Struct
 
 from broker.model import strict_json
+from broker.model.secret import Confidential, Hidden
 from broker.protocols.oidc import base64url
 from broker.protocols.oidc.algorithms import algorithms_of
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
@@ -66,17 +67,15 @@ _ED25519_SMALL_ORDER = frozenset(
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 
 
-@dataclass(frozen=True, slots=True)
-class VerificationKey:
+class VerificationKey(Confidential, frozen=True):
     """A usable key and the algorithms that it may verify."""
 
     kid: str
-    key: PublicKey = field(repr=False)
+    key: Hidden[PublicKey]
     algorithms: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class KeySet:
+class KeySet(Struct, frozen=True):
     """An issuer's usable keys by kid.
 
     ``only_key`` is the key for tokens without a kid: there when exactly one key is

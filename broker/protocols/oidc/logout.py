@@ -7,9 +7,10 @@ Source: OpenID Connect Back-Channel Logout 1.0, 2.4 and 2.6.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
+
+from msgspec import Struct
 
 from broker.protocols.oidc import claims as standard_claims
 from broker.protocols.oidc.jwks import KeySet
@@ -32,8 +33,7 @@ USUAL_LIFETIME = timedelta(minutes=2)
 """Of a token without ``exp``, which drafts of the specification did not ask for."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogoutToken:
+class LogoutToken(Struct, frozen=True, kw_only=True):
     """Whose session ended: the session's id, the subject, or both.
 
     Times are seconds since the epoch; after ``good_until`` no clock takes the token.

@@ -7,7 +7,6 @@ Source: OpenID Connect Core 3.1.3.7; RFC 7515 5.2; RFC 8725.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,8 +23,7 @@ _CONTEXT_TEXTS = 100
 """Members of ``amr`` that are read."""
 
 
-@dataclass(frozen=True, slots=True)
-class VerifyOptions:
+class VerifyOptions(Struct, frozen=True):
     """What a provider's registration allows.
 
     ``aws_profile`` takes numeric strings as times, a number as ``sub``, a subject of

@@ -1,8 +1,9 @@
 """The accepted algorithms. The provider decides, never the message."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+from msgspec import Struct
 
 from broker.protocols.saml.names import EXC_C14N, XENC, XENC11
 
@@ -59,8 +60,7 @@ OAEP_MASKS: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class AlgorithmPolicy:
+class AlgorithmPolicy(Struct, frozen=True):
     """The provider's switches.
 
     ``allow_sha1`` takes RSA-SHA1 signatures and SHA-1 digests, whose collisions are

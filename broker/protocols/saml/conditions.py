@@ -1,12 +1,11 @@
 """Checks audience and times of an assertion. Anything missing is refused."""
 
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from lxml.etree import _Element
-from msgspec import Struct
+from msgspec import Struct, field
 
 from broker.protocols.saml.algorithms import AlgorithmPolicy
 from broker.protocols.saml.errors import SamlReason, SamlRejected
@@ -39,8 +38,7 @@ class Profile(StrEnum):
     AWS = "aws"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SamlOptions:
+class SamlOptions(Struct, frozen=True, kw_only=True):
     """The provider's own rules, set by its operator."""
 
     profile: Profile = Profile.STRICT

@@ -5,19 +5,18 @@ namespaces are absolute, whose IDs are unique and whose text no comment divides.
 """
 
 import re
-from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 
 from lxml import etree
 from lxml.etree import _Comment, _Element
+from msgspec import Struct
 
 from broker.protocols.saml.errors import SamlReason, SamlRejected
 from broker.protocols.saml.names import SAML, SAMLP, SIGNATURE, XML
 
 
-@dataclass(frozen=True, slots=True)
-class XmlLimits:
+class XmlLimits(Struct, frozen=True):
     """How large a document may be, counted in elements and attributes."""
 
     depth: int

@@ -1,7 +1,6 @@
 """Keys that verify and keys that decrypt, loaded once and used by many threads."""
 
 import base64
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
+from broker.model.secret import Confidential, Hidden
 from broker.protocols.saml.algorithms import KeyFamily
 from broker.protocols.saml.errors import (
     MetadataReason,
@@ -37,19 +37,24 @@ _CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 _CERTIFICATE_YEARS = 100
 
 
-@dataclass(frozen=True, slots=True)
-class SigningKey:
+class SigningKey(Confidential, frozen=True):
     """A public key of the registered metadata.
 
     Equal when the keys are: what else the certificate says proves nothing.
     ``not_after`` is for those who watch over roll-overs.
     """
 
-    spki: bytes = field(repr=False)
+    spki: Hidden[bytes]
     family: KeyFamily
     bits: int
-    not_after: datetime = field(compare=False)
-    xmlsec_key: xmlsec.Key = field(repr=False, compare=False)
+    not_after: datetime
+    xmlsec_key: Hidden[xmlsec.Key]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SigningKey) and self.spki == other.spki
+
+    def __hash__(self) -> int:
+        return hash(self.spki)
 
 
 def parse_certificate(text: str, *, now: datetime | None, min_rsa: int) -> SigningKey:
@@ -106,16 +111,15 @@ def parse_certificate(text: str, *, now: datetime | None, min_rsa: int) -> Signi
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class DecryptionKey:
+class DecryptionKey(Confidential, frozen=True, eq=False):
     """An RSA private key that opens encrypted assertions; its repr hides it.
 
     xmlsec takes it from a manager of its own, only ever read: making one loads the
     system's certificate authorities, 9 ms.
     """
 
-    private_key: rsa.RSAPrivateKey = field(repr=False)
-    xmlsec_manager: xmlsec.KeysManager = field(repr=False)
+    private_key: Hidden[rsa.RSAPrivateKey]
+    xmlsec_manager: Hidden[xmlsec.KeysManager]
 
 
 def parse_private_key(pem: bytes) -> DecryptionKey:

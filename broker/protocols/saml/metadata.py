@@ -6,11 +6,11 @@ administrator who registers the document vouches for it.
 
 import ipaddress
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
 
 from lxml.etree import _Element
+from msgspec import Struct
 
 from broker.protocols.saml.errors import MetadataReason, MetadataRejected, SamlRejected
 from broker.protocols.saml.gate import XmlLimits, parse_strictly, text_of
@@ -49,24 +49,21 @@ _UNPARSABLE = "Could not parse metadata"
 _NO_ISSUER = "SAML Providers must reference at least one SAML assertion issuer."
 
 
-@dataclass(frozen=True, slots=True)
-class SsoEndpoint:
+class SsoEndpoint(Struct, frozen=True):
     """Where an AuthnRequest goes: a binding's URN and an https URL."""
 
     binding: str
     location: str
 
 
-@dataclass(frozen=True, slots=True)
-class SloEndpoint:
+class SloEndpoint(Struct, frozen=True):
     """Where a LogoutResponse goes: a binding's URN and an https URL."""
 
     binding: str
     response_location: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IdpDescriptor:
+class IdpDescriptor(Struct, frozen=True, kw_only=True):
     """One entity that may issue assertions."""
 
     entity_id: str
@@ -75,8 +72,7 @@ class IdpDescriptor:
     slo_endpoints: tuple[SloEndpoint, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class IdpMetadata:
+class IdpMetadata(Struct, frozen=True):
     """The registered entities of a provider; never empty.
 
     ``valid_until`` is the earliest ``validUntil`` that the document names for its

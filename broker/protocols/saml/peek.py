@@ -1,8 +1,7 @@
 """Unverified statements of a Response, used only to choose whose keys to try."""
 
-from dataclasses import dataclass
-
 from lxml.etree import _Element
+from msgspec import Struct
 
 from broker.model.federated import RolePair
 from broker.protocols.saml.attributes import ROLE, parse_role_pair
@@ -21,8 +20,7 @@ NOMINATED_PROVIDERS_MAX = 20
 _ROLE_VALUES = f"{ATTRIBUTE_STATEMENT}/{ATTRIBUTE}[@Name='{ROLE}']/{ATTRIBUTE_VALUE}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnverifiedResponse:
+class UnverifiedResponse(Struct, frozen=True, kw_only=True):
     """The request that it answers, its assertion's issuer, the role pairs it names.
 
     ``issuer`` is empty where it cannot be read, as in an encrypted assertion, which

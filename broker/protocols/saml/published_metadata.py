@@ -9,12 +9,13 @@ Source: SAML 2.0 Metadata 2.2.1, 2.3, 3; Metadata Interoperability Profile 2.
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import chain
 
 from lxml import etree
 from lxml.etree import _Element
+from msgspec import Struct
+from msgspec.structs import replace
 
 from broker.protocols.saml.algorithms import AlgorithmPolicy
 from broker.protocols.saml.errors import MetadataReason, MetadataRejected, SamlRejected
@@ -43,8 +44,7 @@ _CERTIFICATE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class PublishedMetadata:
+class PublishedMetadata(Struct, frozen=True):
     """What a published document says of the registered entities.
 
     ``text`` is to be registered in place of what was; ``cache_duration`` is how long

@@ -5,9 +5,9 @@ is refused by name, so that no filter costs more than a look-up.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Never
 
+from msgspec import Struct
 from scim2_models import Resource, ScimFilter
 from scim2_models.path import (
     AttrPath,
@@ -43,8 +43,7 @@ _FIELDS: Mapping[type[Resource[Any]], Mapping[str, str]] = {
 """The attributes that may be asked for, by their names in lower case."""
 
 
-@dataclass(frozen=True, slots=True)
-class FilterCondition:
+class FilterCondition(Struct, frozen=True):
     """An attribute (a user's or group's, as SCIM spells it) and its value."""
 
     attribute: str

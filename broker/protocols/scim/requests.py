@@ -3,10 +3,10 @@
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
+from msgspec import Struct, field
 from pydantic import ValidationError
 from scim2_models import (
     Context,
@@ -55,8 +55,7 @@ _ASSIGNED = frozenset({"id", "meta", "groups", "password"})
 """Members that only the broker sets, and the one that is never kept."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listing:
+class Listing(Struct, frozen=True, kw_only=True):
     """A query: which resources, from which on, and which of their attributes.
 
     ``start`` counts from 1; ``projection`` is what is shown of each, None for all.
@@ -83,8 +82,7 @@ def _attribute(path: object) -> str:
     return str(path).rpartition(":")[2].partition(".")[0].lower()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemberChanges:
+class MemberChanges(Struct, frozen=True, kw_only=True):
     """What becomes of a group's members, step by step.
 
     Each step is the ids that are added and those that are removed; None removes all.
@@ -93,8 +91,7 @@ class MemberChanges:
     steps: tuple[tuple[tuple[str, ...], tuple[str, ...] | None], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroupPatch:
+class GroupPatch(Struct, frozen=True, kw_only=True):
     """A patch of a group, its members apart: a group may have many of them."""
 
     patch: PatchOp[Group] | None

@@ -9,8 +9,9 @@ Source: botocore's STS model; recorded texts (REC-A, REC-S query_inputs).
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import cache
+
+from msgspec import Struct
 
 from broker.protocols.shapes.model import ShapeModel
 
@@ -21,14 +22,13 @@ _PATTERN = "Member must satisfy regular expression pattern: "
 _ENUM = "Member must satisfy enum value set"
 
 
-@dataclass(frozen=True, slots=True)
-class Wording:
+class Wording(Struct, frozen=True):
     """How a service words violations, where it differs from the others."""
 
     shows_values: bool = True
     """Whether messages quote the refused value and an enumeration's members."""
 
-    sentences: Mapping[str, str] = field(default_factory=dict)
+    sentences: Mapping[str, str] = {}
     """What is said of a member, by its name in messages, that breaks its pattern."""
 
     never_null: frozenset[str] = frozenset()

@@ -4,8 +4,9 @@ Source: IAM User Guide, "Create a signed AWS API request"; S3 API reference,
 "Authenticating Requests (AWS Signature Version 4)".
 """
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 HMAC = "AWS4-HMAC-SHA256"
 
@@ -15,8 +16,7 @@ WINDOW_SECONDS = 300
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 
 
-@dataclass(frozen=True, slots=True)
-class SignatureRules:
+class SignatureRules(Struct, frozen=True):
     """One service's rules; the defaults are those of STS and IAM.
 
     ``path_as_sent``: the path is signed as it was sent, as for S3, neither normalised

@@ -8,7 +8,6 @@ its description as well.
 
 import json
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import Enum
 from functools import cached_property
@@ -24,6 +23,7 @@ from typing import (
     get_type_hints,
 )
 
+from msgspec import Struct
 from sqlalchemy import Column, Select, Table, select
 from sqlalchemy.engine import Row
 from sqlalchemy.sql import ColumnElement
@@ -32,12 +32,10 @@ from broker.model.account import AccountId
 from broker.stores.times import from_micros, to_micros
 
 if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
     from broker.stores.directory.port import DirectoryReader
 
 
-Entity = TypeVar("Entity", bound="DataclassInstance")
+Entity = TypeVar("Entity", bound=Struct)
 AnyRow = Row[Any]
 
 
@@ -57,8 +55,7 @@ def load_mapping(text: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-@dataclass(frozen=True, slots=True)
-class ColumnFormat:
+class ColumnFormat(Struct, frozen=True):
     """How a field's value is written to its column and read back; None stays None."""
 
     dump: Callable[[Any], object]
@@ -93,8 +90,7 @@ def key_of_name(entity: Any) -> str:  # noqa: ANN401  # any entity with a name
     return name_key(entity.name)
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
+class Columns(Struct, frozen=True):
     """How a field's value is written to several columns and read back."""
 
     dump: Callable[[Any], Mapping[str, object]]
@@ -130,7 +126,7 @@ class EntityTable(Generic[Entity]):
         named_key = {"name_key": key_of_name} if "name_key" in table.c else {}
         self._derived = named_key if derived is None else derived
         self._parts = parts or {}
-        named = {field.name: field.name for field in fields(kind)} | dict(columns or {})
+        named = {name: name for name in kind.__struct_fields__} | dict(columns or {})
         columns_of = {text: named[text] for text in named if text not in self._parts}
         self._fields = tuple(columns_of)
         hints = get_type_hints(kind)
@@ -181,8 +177,7 @@ WHOLE = ""
 """The key of what an account has only one of."""
 
 
-@dataclass(frozen=True, eq=False)
-class Reading(Generic[Value]):
+class Reading(Struct, Generic[Value], frozen=True, eq=False):
     """What is read as one, and the columns by which rows of a table are its own.
 
     A table without columns outdates the reading with any row.
@@ -192,8 +187,7 @@ class Reading(Generic[Value]):
     rows: Mapping[Table, tuple[Column[Any], ...]]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Kind(Generic[Entity]):
+class Kind(Struct, Generic[Entity], frozen=True, eq=False, kw_only=True, dict=True):
     """A kind of thing that accounts have.
 
     ``key`` is the column of its unique id; the account's own column for what an
@@ -228,7 +222,7 @@ class Kind(Generic[Entity]):
         return name_key(name) if self.name.endswith("_key") else name
 
 
-class Remembered(Kind[Entity]):
+class Remembered(Kind[Entity], frozen=True):
     """A kind that workers remember, so that it is found without a query.
 
     By id and by name, all of an account, and their number.

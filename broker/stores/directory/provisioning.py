@@ -1,10 +1,10 @@
 """People and groups that directories provision by SCIM, and their tokens."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from msgspec import Struct
 from sqlalchemy import Table, Text, delete, func, literal, select, update
 from sqlalchemy.sql import ColumnElement
 
@@ -41,8 +41,7 @@ _USERS, _GROUPS, _MEMBERS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProvisionedQuery:
+class ProvisionedQuery(Struct, frozen=True, kw_only=True):
     """Which users or groups of a provider: all that have these values.
 
     ``name`` is a user's name or a group's, ``email`` the address that counts; both are

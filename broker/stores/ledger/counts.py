@@ -7,7 +7,8 @@ another has added changes nothing. Both SQL dialects share the statements.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from broker.model.audit import (
     COUNT_DECISIONS,
@@ -90,8 +91,7 @@ def in_postgresql(statement: str) -> str:
 CountRow = tuple[str, int, str, str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Portion:
+class Portion(Struct, frozen=True):
     """Records after one sequence number up to another, counted."""
 
     after: int

@@ -10,7 +10,8 @@ shift the pages.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from broker.model.audit import AuditFilter, AuditRecord, Outcome, RecordKind
 from broker.model.page import Page, PageRequest
@@ -33,12 +34,11 @@ ALL_ACTIONS = ":*"
 _NEWEST_FIRST = "ORDER BY at DESC, seq DESC"
 
 
-@dataclass(slots=True)
-class SearchStatement:
+class SearchStatement(Struct):
     """SQL with its values; ``bind`` adds a value and returns its placeholder."""
 
     placeholder: Callable[[int], str]
-    values: list[str | int] = field(default_factory=list)
+    values: list[str | int] = []
     text: str = ""
 
     def bind(self, value: str | int) -> str:
@@ -47,8 +47,7 @@ class SearchStatement:
         return self.placeholder(len(self.values))
 
 
-@dataclass(frozen=True, slots=True)
-class Search:
+class Search(Struct, frozen=True):
     """A search for one page; ``placeholder`` is the dialect's."""
 
     filters: AuditFilter
@@ -229,8 +228,7 @@ class Search:
         ) and filters.session_name in (*names, "")
 
 
-@dataclass(frozen=True, slots=True)
-class _Range:
+class _Range(Struct, frozen=True):
     """Equal values of an index's first columns, and what a partial index asks for."""
 
     equal: tuple[tuple[str, str], ...]

@@ -1,7 +1,8 @@
 """What the directory's port promises of credentials and roles for machines."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+
+from msgspec.structs import replace
 
 from broker.model.account import Account, AccountId
 from broker.model.credentials import (

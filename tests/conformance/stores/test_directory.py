@@ -1,10 +1,10 @@
 """What the directory's port promises."""
 
 import asyncio
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from broker.errors import ValidationError
 from broker.model.account import Account, AccountId, format_access_key_id

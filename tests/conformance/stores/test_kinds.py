@@ -4,16 +4,17 @@ The entities are made from the fields of their classes: one has every field, wit
 and texts that must survive as they are; the other only what it cannot do without.
 """
 
-import dataclasses
 import enum
 import typing
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import NoneType, UnionType
 from typing import Any
 
 import pytest
+from msgspec import Struct
+from msgspec.structs import fields as fields_of
+from msgspec.structs import replace
 from sqlalchemy import UniqueConstraint
 
 from broker.model.account import Account, AccountId, format_access_key_id
@@ -71,7 +72,7 @@ def value_of(hint: Any, name: str, number: int) -> Any:
         value = SCALARS[hint](number)
     elif origin in {UnionType, typing.Union}:
         value = value_of(next(i for i in inner if i is not NoneType), name, number)
-    elif dataclasses.is_dataclass(hint):
+    elif isinstance(hint, type) and issubclass(hint, Struct):
         value = make(hint, number)
     elif origin in {tuple, Sequence}:
         value = (value_of(inner[0], "of", number),)
@@ -92,10 +93,8 @@ def make(entity: Any, number: int, *, whole: bool = True) -> Any:
     hints = typing.get_type_hints(entity)
     params = {
         field.name: value_of(hints[field.name], field.name, number)
-        for field in dataclasses.fields(entity)
-        if whole
-        or (field.default is field.default_factory is dataclasses.MISSING)
-        or field.name == "next_version"
+        for field in fields_of(entity)
+        if whole or field.required or field.name == "next_version"
     }
     if "account" in params:
         params["account"] = FIRST
@@ -124,7 +123,7 @@ def column(kind: Kind[Any], entity: Any, name: str) -> str:
 
 def changed(kind: Kind[Any], entity: Any) -> Any:
     """The same thing with another value in every field that an update writes."""
-    other, fields = of(kind, 3), dataclasses.fields(entity)
+    other, fields = of(kind, 3), fields_of(entity)
     stay = {"account", kind.key, *kind.kept, "serial", "arn", "default_version"}
     stay |= {"state", "next_version"} | {f"{kind.key.removesuffix('_key')}"}
     params = {f.name: getattr(other, f.name) for f in fields if f.name not in stay}
@@ -137,7 +136,7 @@ def unique_fields(kind: Kind[Any]) -> list[str]:
         for constraint in kind.table.constraints
         if isinstance(constraint, UniqueConstraint) and len(constraint.columns) == 2
         for column in constraint.columns
-        if column.name in {f.name for f in dataclasses.fields(kind.stored.entity)}
+        if column.name in {f.name for f in fields_of(kind.stored.entity)}
         and column.name != "account"
     ]
 
@@ -276,7 +275,7 @@ async def test_what_is_put_again_keeps_the_time_of_its_making(
 def test_no_repr_shows_what_proves_something() -> None:
     for kind in OF_ACCOUNTS:
         text = repr(of(kind, 1))
-        for field in dataclasses.fields(kind.stored.entity):
+        for field in fields_of(kind.stored.entity):
             if "digest" in field.name or "sealed" in field.name:
                 assert f"{field.name}=" not in text, kind.label
 

@@ -5,7 +5,6 @@ import hashlib
 import re
 import sqlite3
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 import uvloop
 from msgspec import structs
+from msgspec.structs import replace
 
 from broker.model.account import AccountId
 from broker.model.audit import AuditFilter, AuditRecord, Outcome, RecordKind

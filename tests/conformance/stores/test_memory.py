@@ -5,11 +5,11 @@ Nor, after a poll, than a change of another; and what did not change is not read
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy.sql import Executable
 
 from broker.model.account import AccountId, format_access_key_id

@@ -1,7 +1,8 @@
 """A page of users shows all that is theirs, and nothing of anybody else's."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+
+from msgspec.structs import replace
 
 from broker.model.account import Account, AccountId
 from broker.model.credentials import MfaDevice, Passkey

@@ -1,11 +1,11 @@
 """People and groups of directories, and their tokens, on every database."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from broker.model.account import AccountId
 from broker.model.entities import SamlProvider

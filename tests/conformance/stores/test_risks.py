@@ -1,7 +1,8 @@
 """What is unused, old or about to end in an account is found, and nothing of another's."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+
+from msgspec.structs import replace
 
 from broker.model.account import Account, AccountId
 from broker.model.credentials import (

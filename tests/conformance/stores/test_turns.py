@@ -1,8 +1,9 @@
 """Changes of one account take turns, and whoever only reads does not wait for them."""
 
 import asyncio
-from dataclasses import replace
 from datetime import UTC, datetime
+
+from msgspec.structs import replace
 
 from broker.model.account import Account, AccountId
 from broker.model.entities import User

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 from msgspec import structs
+from msgspec.structs import replace
 
 from broker.actions.portal import role_choices
 from broker.actions.portal.grants import read_user_code

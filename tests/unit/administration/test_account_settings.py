@@ -1,9 +1,8 @@
 """The account's settings: each is shown, changed by who may, and says who may not."""
 
-from dataclasses import replace
-
 import pytest
 from lxml import html
+from msgspec.structs import replace
 
 from broker.stores.directory import kinds
 from broker.stores.directory.accounts import update_account

@@ -1,10 +1,10 @@
 """Broker-only options in the console: only where the operator lets the account."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from lxml import html
+from msgspec.structs import replace
 
 from broker.model.entities import OidcProvider
 from broker.stores.directory import kinds

@@ -3,12 +3,12 @@
 import asyncio
 import base64
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import httpx2 as httpx
 import pytest
 from lxml import html
+from msgspec.structs import replace
 
 from broker.model.entities import SamlProvider
 from broker.proofs.addresses import parse_internal_issuers

@@ -2,12 +2,12 @@
 
 import asyncio
 import json
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from lxml import html
+from msgspec.structs import replace
 
 from broker.kinds.accounts import require_account
 from broker.kinds.roles import create_linked_role

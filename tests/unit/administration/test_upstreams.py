@@ -1,10 +1,10 @@
 """The upstreams behind roles, as administrators see them."""
 
 import json
-from dataclasses import replace
 from functools import partial
 
 import pytest
+from msgspec.structs import replace
 
 from broker.errors import InvalidInput, LimitExceeded
 from broker.kinds.accounts import require_account

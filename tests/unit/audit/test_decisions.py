@@ -1,12 +1,12 @@
 """Which allowed decisions a worker keeps, and that it forgets."""
 
 import asyncio
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import cast
 from unittest.mock import create_autospec
 
 import pytest
+from msgspec.structs import replace
 
 from broker.audit import decisions
 from broker.audit.decisions import DecisionLog

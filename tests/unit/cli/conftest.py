@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import Struct
 from typer.testing import CliRunner
 
 from broker.cli.main import app
@@ -16,8 +16,7 @@ from tests.support.tables import lay_tables
 ACCOUNT = "123456789012"
 
 
-@dataclass
-class CommandLine:
+class CommandLine(Struct):
     """Runs commands; what they print is kept."""
 
     folder: Path

@@ -2,10 +2,10 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 import pytest
 import uvicorn
+from msgspec import Struct, field
 
 from broker.edges.api import AnyEndpoint, ApiEndpoint
 from broker.edges.asgi import App, Scope
@@ -22,13 +22,12 @@ def _ok() -> Answer:
     )
 
 
-@dataclass
-class Recorder:
+class Recorder(Struct):
     """A pipeline that keeps what it was asked and gives a prepared answer."""
 
     given: Answer = field(default_factory=_ok)
-    asked: list[RawRequest] = field(default_factory=list)
-    request_ids: list[str] = field(default_factory=list)
+    asked: list[RawRequest] = []
+    request_ids: list[str] = []
 
     async def answer(self, raw: RawRequest, request_id: str) -> Answer:
         self.asked.append(raw)
@@ -36,8 +35,7 @@ class Recorder:
         return self.given
 
 
-@dataclass
-class Response:
+class Response(Struct):
     status: int
     headers: dict[bytes, bytes]
     body: bytes

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+from msgspec import Struct
 
 from broker.stores.directory import kinds
 from broker.stores.directory.readings import TOKENS
@@ -19,8 +19,7 @@ from tests.support.in_process import ORIGIN, Reply, in_process
 from tests.support.lost_readings import lose
 
 
-@dataclass
-class Face:
+class Face(Struct):
     """The API, and the service that asks there."""
 
     service: AskingService

@@ -6,10 +6,10 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from msgspec import Struct
 from structlog.testing import capture_logs
 
 from broker.edges.api import ApiEndpoint
@@ -82,8 +82,7 @@ def begun(server: str) -> Iterator[socket.socket]:
         yield client
 
 
-@dataclass(frozen=True)
-class Told:
+class Told(Struct, frozen=True):
     status: int
     headers: http.client.HTTPMessage
     body: bytes

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import Struct
 
 from broker.stores.directory import kinds
 from broker.stores.directory.readings import TOKENS
@@ -20,8 +20,7 @@ _STATEMENTS: list[dict[str, Any]] = of_file(__file__, "_STATEMENTS")
 POLICY = {"Version": "2012-10-17", "Statement": _STATEMENTS}
 
 
-@dataclass
-class World:
+class World(Struct):
     service: AskingService
 
     async def post(

@@ -1,12 +1,12 @@
 """SCIM over HTTP: what a directory writes and reads, and the errors it gets."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
 import pytest
+from msgspec.structs import replace
 
 from broker.actions.scim import declare
 from broker.kinds.limits import Quota

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec import structs
+from msgspec import Struct, structs
+from msgspec.structs import replace
 
 from broker.cli.service_checks import check_services
 from broker.kinds.accounts import require_account
@@ -40,8 +40,7 @@ READ = {
 }
 
 
-@dataclass
-class World:
+class World(Struct):
     """A store's service, the gateway's credentials, and a user's."""
 
     service: AskingService

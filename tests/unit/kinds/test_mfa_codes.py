@@ -1,10 +1,10 @@
 """Which codes of an MFA device count, what they teach, and when it is locked."""
 
 import asyncio
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from broker.kinds.mfa_codes import (
     FREE_FAILURES,

@@ -1,10 +1,10 @@
 """Passwords are held against the policy, hashed, sealed and verified at one cost."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from broker.errors import AccessDenied, ConcurrentModification, PasswordPolicyViolation
 from broker.kinds import login_profiles

@@ -1,6 +1,6 @@
 """What a request says in its headers."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from broker.model.request import RawRequest
 

@@ -1,10 +1,10 @@
 """Every call brings the condition keys of the table, and no others."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from msgspec import structs
+from msgspec.structs import replace
 
 from broker.errors import ValidationError
 from broker.model.account import AccountId

@@ -1,12 +1,12 @@
 """The way out of an OpenID Connect provider."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from msgspec import Struct
 
 from broker.model.account import AccountId
 from broker.model.entities import OidcProvider
@@ -24,8 +24,7 @@ class NoSecrets:
         raise AssertionError("no secret is needed")
 
 
-@dataclass
-class Scene:
+class Scene(Struct):
     server: IssuerServer
     flow: CodeFlow
     provider: OidcProvider

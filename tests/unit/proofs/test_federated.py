@@ -1,9 +1,9 @@
 """What a provider's assertions are held to is remembered, and no longer than it holds."""
 
-from dataclasses import replace
 from unittest.mock import AsyncMock
 
 import pytest
+from msgspec.structs import replace
 
 from broker.errors import InvalidIdentityToken
 from broker.protocols.saml.errors import SamlReason, SamlRejected

@@ -3,11 +3,12 @@ import hashlib
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec import Struct
+from msgspec.structs import replace
 
 from broker.model.account import AccountId
 from broker.model.entities import OidcProvider
@@ -38,11 +39,10 @@ def provider_of(url: str, account: AccountId = FIRST, **params: Any) -> OidcProv
     )
 
 
-@dataclass
-class DictCache:
+class DictCache(Struct):
     """The three methods of a cache that sharing uses, over a dictionary."""
 
-    entries: dict[tuple[str, bytes], bytes] = field(default_factory=dict)
+    entries: dict[tuple[str, bytes], bytes] = {}
     down: bool = False
 
     async def get(self, space: str, key: bytes) -> bytes | None:
@@ -69,12 +69,11 @@ class DictCache:
             raise StoreUnavailableError
 
 
-@dataclass
 class ExpiringCache(DictCache):
     """Forgets in time."""
 
     clock: Any = None
-    ends: dict[tuple[str, bytes], datetime] = field(default_factory=dict)
+    ends: dict[tuple[str, bytes], datetime] = {}
 
     async def get(self, space: str, key: bytes) -> bytes | None:
         self._forget()
@@ -97,7 +96,6 @@ class ExpiringCache(DictCache):
                 self.entries.pop(place, None)
 
 
-@dataclass
 class LateCache(DictCache):
     """Its first answer about a key set arrives when ``late`` is set."""
 
@@ -111,7 +109,6 @@ class LateCache(DictCache):
         return value
 
 
-@dataclass
 class LookedAtCache(DictCache):
     """Counts how often a key set is asked for."""
 

@@ -1,10 +1,10 @@
 """A refused proof is on record in the account whose provider it was brought for."""
 
-from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from msgspec.structs import replace
 
 from broker.model.audit import AuditFilter, AuditRecord
 from broker.model.entities import OidcProvider

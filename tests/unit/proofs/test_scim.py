@@ -1,10 +1,10 @@
 """Which of a provider's people its directory admits."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from broker.errors import IdpRejectedClaim
 from broker.model.audit import AuditRecord

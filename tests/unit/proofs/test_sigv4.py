@@ -1,12 +1,12 @@
 """Signed requests become callers, in the recorded order of checks."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec import structs
+from msgspec.structs import replace
 
 from broker.errors import (
     BrokerError,

@@ -10,7 +10,6 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -19,6 +18,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from cryptography import x509
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from broker.model.account import AccountId
@@ -231,8 +231,7 @@ ANSWERS: dict[str, tuple[bytes, type[Exception]]] = {
 }
 
 
-@dataclass
-class There:
+class There(Struct):
     """A server in an upstream's place."""
 
     port: int

@@ -1,9 +1,9 @@
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec import Struct
 
 from broker.errors import (
     BrokerError,
@@ -36,11 +36,10 @@ ISSUER = OidcIssuer("https://Idp.example/Tenant")
 SKEW = timedelta(seconds=60)
 
 
-@dataclass
-class Providers:
+class Providers(Struct):
     """Providers by account and address."""
 
-    known: dict[tuple[str, str], OidcProvider] = field(default_factory=dict)
+    known: dict[tuple[str, str], OidcProvider] = {}
 
     def register(
         self, issuer: OidcIssuer, account: AccountId = FIRST, **options: Any

@@ -1,10 +1,10 @@
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import Struct
 
 from broker.audit.entry import AuditEntry
 from broker.compose.storage import Stores, open_stores
@@ -103,8 +103,7 @@ KEY = AccessKey(
 )
 
 
-@dataclass
-class World:
+class World(Struct):
     """A worker on a real embedded database, with an account, a role and a user."""
 
     clock: SteppedClock

@@ -1,11 +1,11 @@
 import json
 import os
 import stat
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from broker.errors import ServiceUnavailable
 from broker.model.sealing import KeyKind

@@ -1,7 +1,6 @@
 """What ends with a session: everything that came from it."""
 
 import base64
-import dataclasses
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -35,7 +34,7 @@ from tests.unit.sessions.conftest import ACCOUNT, KEY, ROLE, SALT, USER, World
 
 OTHER = AccountId("210987654321")
 PROVIDER = f"arn:aws:iam::{OTHER}:saml-provider/Corp"
-OTHER_ROLE = dataclasses.replace(ROLE, account=OTHER, role_id="AROAOTHEROTHEROTHEROT")
+OTHER_ROLE = replace(ROLE, account=OTHER, role_id="AROAOTHEROTHEROTHEROT")
 IN_OTHER = {"account": OTHER, "principal_id": OTHER_ROLE.role_id}
 
 

@@ -1,9 +1,9 @@
-import dataclasses
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import pytest
 from msgspec import structs
+from msgspec.structs import replace
 
 from broker.errors import ExpiredToken, InvalidClientTokenId, ServiceUnavailable
 from broker.model.account import AccountId, format_access_key_id
@@ -91,7 +91,7 @@ async def test_changed_tags_are_seen_by_sessions_that_are_there(world: World) ->
     await world.resolve(minted)
     await change(
         world,
-        lambda c: c.update(kinds.ROLE, dataclasses.replace(ROLE, tags={"new": "tag"})),
+        lambda c: c.update(kinds.ROLE, replace(ROLE, tags={"new": "tag"})),
     )
     assert (await world.resolve(minted)).caller.principal_tags == {"new": "tag"}
 
@@ -205,7 +205,7 @@ async def test_a_role_made_again_does_not_take_over_sessions(world: World) -> No
     minted = await world.mint()
     await world.resolve(minted)
     await change(world, lambda c: c.remove(kinds.ROLE, ROLE))
-    again = dataclasses.replace(ROLE, role_id="AROAQPONMLKJIHGFEDCBA")
+    again = replace(ROLE, role_id="AROAQPONMLKJIHGFEDCBA")
     await change(world, lambda c: c.insert(kinds.ROLE, again))
     await assert_refused(world, minted, f"{ROLE.role_id}, which issued")
 
@@ -222,7 +222,7 @@ async def test_a_deleted_user_ends_its_sessions(
 
 
 async def deactivate(opened: DirectoryChange) -> None:
-    await opened.update(ACCESS_KEY, dataclasses.replace(KEY, status=KeyStatus.INACTIVE))
+    await opened.update(ACCESS_KEY, replace(KEY, status=KeyStatus.INACTIVE))
 
 
 async def delete(opened: DirectoryChange) -> None:
@@ -251,7 +251,7 @@ async def test_a_new_salt_ends_all_sessions_that_were_opened_before(
     await world.resolve(minted)
     account = await world.stores.directory.find(kinds.ACCOUNT, ACCOUNT)
     assert account is not None
-    renewed = dataclasses.replace(account, session_salt=bytes(32))
+    renewed = replace(account, session_salt=bytes(32))
     await change(world, lambda c: update_account(c, renewed))
     await assert_refused(world, minted, "not sealed for")
 
@@ -453,7 +453,7 @@ async def test_a_session_of_a_password_ends_with_the_password(
     await change(world, lambda c: c.insert(LOGIN_PROFILE, profile))
     assert (await world.resolve(minted)).caller.principal.unique_id == holder
     assert await token_end() == ""
-    changed = dataclasses.replace(profile, sealed=b"other", reset_required=True)
+    changed = replace(profile, sealed=b"other", reset_required=True)
     await change(world, lambda c: c.update(LOGIN_PROFILE, changed))
     await world.resolve(minted)
     await change(world, lambda c: c.remove(LOGIN_PROFILE, profile))
@@ -461,7 +461,7 @@ async def test_a_session_of_a_password_ends_with_the_password(
         await world.resolve(minted)
     assert caught.value.detail == f"{holder} has no password any more"
     assert await token_end() == caught.value.detail
-    anew = dataclasses.replace(profile, created_at=world.clock.now())
+    anew = replace(profile, created_at=world.clock.now())
     await change(world, lambda c: c.insert(LOGIN_PROFILE, anew))
     with pytest.raises(InvalidClientTokenId):
         await world.resolve(minted)

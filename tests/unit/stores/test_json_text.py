@@ -1,18 +1,14 @@
 """JSON as the stores and the log write it."""
 
-from dataclasses import dataclass, field
-
 import pytest
 
+from broker.model.secret import Confidential, Hidden
 from broker.stores.json_text import encode_json
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
-    """Has a member that its repr hides, as the broker's own records do."""
-
+class Login(Confidential, frozen=True):
     name: str
-    token: str = field(repr=False)
+    token: Hidden[str]
 
 
 def test_a_record_is_written_as_its_repr_shows_it() -> None:

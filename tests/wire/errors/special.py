@@ -11,6 +11,8 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlencode
 
+from msgspec import structs
+
 from broker.kinds.accounts import DISABLED_REGIONS
 from broker.model.account import AccountId
 from broker.stores.directory import kinds
@@ -115,7 +117,7 @@ async def disabled_region(world: World) -> Reply:
         account = await change.find(kinds.ACCOUNT, AccountId(ACCOUNT))
         assert account is not None
         options = {**account.options, DISABLED_REGIONS: [region]}
-        await update_account(change, replace(account, options=options))
+        await update_account(change, structs.replace(account, options=options))
     return await world.form(
         urlencode({"Action": "GetSessionToken", "Version": "2011-06-15"}), region=region
     )

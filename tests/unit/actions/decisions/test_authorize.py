@@ -6,11 +6,11 @@ import hashlib
 import json
 import re
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 
 from broker.errors import AccessDenied, InvalidInput, LimitExceeded
 from broker.kinds.accounts import require_account

@@ -1,10 +1,10 @@
 """Limits and faults of MFA devices that no client can bring about by itself."""
 
 import base64
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from broker.errors import (
     AccessDenied,

@@ -1,10 +1,10 @@
 """Managed and inline policies, versions and attachments."""
 
 import json
-from dataclasses import replace
 from urllib.parse import unquote
 
 import pytest
+from msgspec.structs import replace
 
 from broker.errors import (
     AccessDenied,

@@ -1,9 +1,9 @@
 """Switching STS on and off by region, never in ``us-east-1``."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from broker.errors import InvalidInput
 from broker.stores.directory import kinds

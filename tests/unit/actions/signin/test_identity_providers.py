@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from broker.actions.signin.identity_providers import PROOF_CHARACTERS_MAX
 from broker.errors import (

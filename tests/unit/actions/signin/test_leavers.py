@@ -4,13 +4,14 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
 import pytest
+from msgspec import Struct
+from msgspec.structs import replace
 
 from broker.errors import ExpiredToken
 from broker.model.entities import LdapProvider
@@ -46,8 +47,7 @@ def slapd() -> Iterator[Slapd]:
         yield server
 
 
-@dataclass
-class Signed:
+class Signed(Struct):
     """What one person has opened: the console, the portal, a terminal."""
 
     console: httpx.AsyncClient

@@ -3,12 +3,12 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import jwt
 import pytest
+from msgspec import Struct
 from msgspec.structs import replace
 
 from broker.actions.sts.upstream_mint import UpstreamMinter, UpstreamOrder, UpstreamRole
@@ -50,13 +50,12 @@ class Plain:
         return cast("bytes", place_and_text[-1])
 
 
-@dataclass
-class World:
+class World(Struct):
     """The broker's environment, and what the upstream was asked for."""
 
     session_token: str = ""
-    asked: dict[str, str] = field(default_factory=dict)
-    denied: list[tuple[str, str]] = field(default_factory=list)
+    asked: dict[str, str] = {}
+    denied: list[tuple[str, str]] = []
     refuses: str = ""
     lacks: str = ""
     seconds_ahead: float = 0

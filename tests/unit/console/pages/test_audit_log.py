@@ -2,13 +2,13 @@
 
 import asyncio
 import csv
-from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from lxml import html
+from msgspec.structs import replace
 
 from broker.proofs.refusals import name_reason
 from broker.stores.directory.kinds import SAML_PROVIDER

@@ -1,9 +1,9 @@
 """What a new administrator is led to on the home page, and until when."""
 
 import json
-from dataclasses import replace
 
 from lxml import html
+from msgspec.structs import replace
 
 from broker.proofs.refusals import name_reason
 from broker.stores.directory.kinds import ROLE as ROLES

@@ -1,7 +1,6 @@
 """Inside: the session, its credentials, its end."""
 
 import json
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import pytest
 from botocore.session import Session
 from lxml import html
+from msgspec.structs import replace
 
 from broker.console.client_settings import SERVICES, client_variables
 from broker.errors import ExpiredToken

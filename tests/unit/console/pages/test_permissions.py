@@ -1,10 +1,10 @@
 """My permissions, and Try it: own policies, and no more than a try would tell."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from broker.model.entities import InlinePolicy
 from broker.stores.directory.kinds import ROLE

@@ -1,11 +1,11 @@
 """Switching the role from the console, and coming back."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from lxml import html
+from msgspec.structs import replace
 
 from broker.model.entities import InlinePolicy
 from broker.stores.directory.kinds import ROLE

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from lxml import html
+from msgspec.structs import replace
 
 from broker.console.portal import sign_ins
 from broker.kinds.organisations import Organisations, parse_organisations

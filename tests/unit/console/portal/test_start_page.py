@@ -3,11 +3,11 @@
 import configparser
 import json
 import re
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from lxml import html
+from msgspec.structs import replace
 
 from broker.actions.portal import assignments
 from broker.actions.portal.clients import profile_start_url

@@ -5,11 +5,12 @@ import json
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from msgspec import Struct
+from msgspec.structs import replace
 
 from broker.compose import app as composition
 from broker.console.console_session import SessionOrigin
@@ -41,8 +42,7 @@ STRANGER = OidcIssuer("https://idp.example/tenant", audience=CLIENT)
 STRANGER.add_key("key-1", number=5)
 
 
-@dataclass
-class Scene:
+class Scene(Struct):
     world: SignInWorld
     context: ConsoleContext
 

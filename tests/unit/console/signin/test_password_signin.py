@@ -1,12 +1,12 @@
 """Sign-in with a password: the steps, over HTTP."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import httpx2 as httpx
 import pytest
 from lxml import html
+from msgspec.structs import replace
 
 from broker.kinds import mfa_devices
 from broker.kinds.credential_report import PASSWORD_USE

@@ -1,11 +1,11 @@
 """From a posted response to a console session."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from lxml import html
+from msgspec.structs import replace
 
 from broker.stores.directory.kinds import SAML_PROVIDER
 from tests.support.saml_idp import key_pair, metadata_xml, saml_time
@@ -393,8 +393,6 @@ async def test_two_accounts_that_trust_one_provider_are_both_shown(
     services = world.services
     provider = await services.stores.directory.named(SAML_PROVIDER, OTHER, "Corp")
     assert provider is not None
-    from dataclasses import replace
-
     async with services.stores.directory.change(OTHER) as change:
         await change.update(SAML_PROVIDER, replace(provider, metadata=metadata_xml()))
     browser = world.browser()

@@ -2,13 +2,13 @@
 
 import asyncio
 import base64
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2 as httpx
 import pytest
+from msgspec.structs import replace
 from onelogin.saml2.auth import OneLogin_Saml2_Auth
 from onelogin.saml2.logout_response import OneLogin_Saml2_Logout_Response
 from onelogin.saml2.settings import OneLogin_Saml2_Settings

@@ -2,7 +2,6 @@
 
 import base64
 import zlib
-from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2 as httpx
@@ -11,6 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from lxml import etree, html
+from msgspec.structs import replace
 
 from broker.stores.directory.kinds import SAML_PROVIDER
 from tests.support.saml_idp import aws_attributes

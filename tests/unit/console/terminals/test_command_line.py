@@ -6,7 +6,6 @@ import json
 import sqlite3
 import uuid
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -16,6 +15,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 from lxml import html
+from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from broker.console import login_requests
 from broker.stores.directory.kinds import ROLE
@@ -33,8 +34,7 @@ def challenge_of(verifier: str) -> str:
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
-@dataclass
-class Terminal:
+class Terminal(Struct):
     """A command line with its key."""
 
     world: SignInWorld

@@ -1,7 +1,6 @@
 """All that an account can have goes into a template and comes back from it."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from broker.kinds.accounts import ROOT_MANAGED_BY
 from broker.kinds.outbound import find_outbound

@@ -1,8 +1,7 @@
 """What a signature that cannot be read is told, and what may not be ambiguous."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from broker.model.request import RawRequest
 from broker.protocols.sigv4 import SignatureReason, SigV4Rejected, parse_signed
