@@ -9,7 +9,6 @@ from pathlib import Path
 import httpx2 as httpx
 import pytest
 from msgspec.structs import replace
-from tests.unit.console.signin.test_command_line import Terminal
 
 from broker.actions.signin import begin_limits
 from broker.actions.signin.begin_limits import PER_ADDRESS
@@ -23,6 +22,7 @@ from broker.stores.cache.port import SessionRecord
 from broker.stores.directory.kinds import ROLE, SAML_PROVIDER
 from tests.support import portal
 from tests.support.signin import ACCOUNT, SignInWorld, open_world
+from tests.unit.console.signin.test_command_line import Terminal
 
 PROVIDER = f"SAMLSP{ACCOUNT}AAAA"
 SAML = f"/signin/{ACCOUNT}/with/{PROVIDER}"
