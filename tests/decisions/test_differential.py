@@ -323,6 +323,7 @@ def test_agrees_over_generated_policies_and_requests(seed: int) -> None:
 
 
 @pytest.mark.deep
+@pytest.mark.timeout(3_600)
 def test_agrees_over_ten_thousand_pairs_of_token_and_trust_policy() -> None:
     who = Principal.from_provider(
         PrincipalType.WEB_IDENTITY, HOME, provider=PROVIDERS[0], subject="s"

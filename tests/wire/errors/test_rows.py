@@ -73,6 +73,7 @@ def name_of(row: dict[str, Any]) -> str:
     return f"{row['section']}-{row['code']}-{how}"
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.asyncio(loop_scope="module")
 @rows("row", PRODUCED, ids=map(name_of, PRODUCED))
 async def test_a_recorded_error_is_produced(world: World, row: dict[str, Any]) -> None:
