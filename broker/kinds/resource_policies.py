@@ -159,9 +159,6 @@ class PolicyHolders:
                 node = node.setdefault(part, {})
             node[None] = arn
 
-    def __bool__(self) -> bool:
-        return bool(self._tree)
-
     def find(self, arn: str) -> tuple[str, ...]:
         """The ARNs whose policies hold for a resource, the longest first.
 

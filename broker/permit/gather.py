@@ -202,27 +202,31 @@ class PolicyLibrary:
 
         return await memo.get(account, ("role", *key), load)
 
-    async def resource(self, account: AccountId, arn: str) -> PolicySet | None:
-        """The policies of a registered service's resource and of what it is part of.
+    async def of_resource(
+        self, account: AccountId, arn: str
+    ) -> tuple[PolicySet | None, tuple[PolicySet, ...]]:
+        """A resource's policies, and what the operator lets others do with it.
 
-        None when there are none.
+        The policies are those of a registered service's resource and of what it is part
+        of; None when there are none.
         """
 
-        async def load_holders() -> PolicyHolders:
+        async def load_shared() -> tuple[PolicyHolders, tuple[PolicySet, ...]]:
             arns = await self._fresh.read(account, RESOURCE_POLICY_ARNS)
-            return PolicyHolders(arns)
+            controls = await self.controls(account, ControlKind.RESOURCE)
+            return PolicyHolders(arns), controls
 
         memo = self._fresh.memo
-        holders = await memo.get(account, "policy-holders", load_holders)
-        results = holders.find(arn) if holders else ()
+        holders, controls = await memo.get(account, "resources", load_shared)
+        results = holders.find(arn)
         if not results:
-            return None
+            return None, controls
 
         async def load() -> PolicySet:
             policies = [await self._resource_policy(account, text) for text in results]
             return policies[0] if len(policies) == 1 else join_policies(policies)
 
-        return await memo.get(account, ("resource", results), load)
+        return await memo.get(account, ("resource", results), load), controls
 
     async def _resource_policy(self, account: AccountId, arn: str) -> PolicySet:
         """The policy of one resource, compiled once for all that is below it."""

@@ -7,7 +7,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from broker.errors import AccessDenied
-from broker.kinds.control_policies import ControlKind
 from broker.model.entities import Role
 from broker.model.principal import PrincipalType
 from broker.model.request import RawRequest
@@ -154,7 +153,7 @@ class Guard:
         elif need.trust is not None:
             applicable = like.applicable
         else:
-            resource = await self._library.resource(need.account, need.resource)
+            resource, _ = await self._library.of_resource(need.account, need.resource)
             applicable = replace(like.applicable, resource=resource)
         request = AccessRequest(
             action=need.action,
@@ -189,9 +188,8 @@ class Guard:
         if need.trust is not None and need.trust.role is not None:
             resource, resource_controls = await self._library.of_role(need.trust.role)
         elif need.has_policy:
-            resource = await self._library.resource(need.account, need.resource)
-            resource_controls = await self._library.controls(
-                need.account, ControlKind.RESOURCE
+            resource, resource_controls = await self._library.of_resource(
+                need.account, need.resource
             )
         if caller.principal.type in _UNSIGNED:
             # An unsigned caller has no policies; only the role's trust policy counts.

@@ -213,7 +213,7 @@ async def held_policies(call: Call, resources: Iterable[str]) -> HeldPolicies:
     listed: dict[str, int] = {}
     sources = Sources()
     numbers: dict[str, tuple[int, ...]] = {}
-    for resource in resources if tree else ():
+    for resource in resources:
         holders = tree.find(resource)
         for arn in holders:
             policy = await call.directory.find(kinds.RESOURCE_POLICY, call.account, arn)
