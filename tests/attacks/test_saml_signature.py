@@ -415,7 +415,7 @@ def test_inclusive_namespaces_of_ancestors_are_honoured(
     assert verify(response).attributes["mail"] == ("a@b",)
 
 
-@pytest.mark.parametrize("prefixes", ["xs", "saml", "other"])
+@pytest.mark.parametrize("prefixes", ["xs", "saml", "other", "#default", "#default xs"])
 @pytest.mark.parametrize("sign", ["assertion", "response", "both"])
 def test_prefixes_that_share_a_namespace_stay_apart(prefixes: str, sign: str) -> None:
     """What is signed holds prefixes, not only what they stand for."""

@@ -49,9 +49,7 @@ def read_attributes(assertion: _Element) -> Mapping[str, tuple[str, ...]]:
                 raise SamlRejected(
                     SamlReason.ATTRIBUTES, "an encrypted or nameless attribute"
                 )
-            texts = [
-                text_of(value) for value in children_named(attribute, ATTRIBUTE_VALUE)
-            ]
+            texts = map(text_of, attribute.iterchildren(ATTRIBUTE_VALUE))
             values[name] = (*values.get(name, ()), *texts)
     return values
 
