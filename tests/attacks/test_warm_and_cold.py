@@ -86,7 +86,7 @@ class Client:
     key: Key | None = None
 
     def client(self, service: str, key: Key) -> "Client":
-        return replace(self, service=service, key=key)
+        return Client(self.broker, self.loop, service, key)
 
     def create_account(self, account: str = ACCOUNT) -> Key:
         return self._wait(self.broker.create_account(account))
