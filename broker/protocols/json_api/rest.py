@@ -146,7 +146,7 @@ class RestService:
             result: dict[str, object] = {}
             if labels:
                 result.update(read_members(labels, call.labels, "", violations))
-            if queries:
+            if queries and (call.query or queries.required):
                 result.update(read_members(queries, call.query, "", violations))
             if headers:
                 params = {

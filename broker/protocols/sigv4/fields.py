@@ -14,9 +14,7 @@ EXPIRES_SECONDS_MAX = 604_800
 
 _FIELDS = ("Credential", "Signature", "SignedHeaders")
 _SENT = ("Credential", "SignedHeaders", "Signature")
-_USUAL = re.compile(
-    r"[\s,]+".join(rf"{name}=(?P<{name}>[^\s,]+)" for name in _SENT),
-)
+_USUAL = re.compile(r"[\s,]+".join(rf"{name}=(?P<{name}>[^\s,]+)" for name in _SENT))
 """As SDKs sign, in the order in which they do; it is read at once."""
 
 _TIMESTAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z")
