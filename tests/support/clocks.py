@@ -47,8 +47,10 @@ class MovableClock:
         """Stand still inside, in a second in which nothing happened yet."""
         self._skipped += 2
         self._held = at or self.now(), self.monotonic()
-        yield
-        self._held = None
+        try:
+            yield
+        finally:
+            self._held = None
 
     def stop(self) -> None:
         """Stand still until it is moved: limits count calls of the same second."""

@@ -201,7 +201,8 @@ def _pages_later(services: Services, *params: Any) -> App:
 async def _settle(services: Services) -> None:
     """Let everything be done that a call leaves to be done later."""
     await services.uses.flush()
-    await services.decisions.close()  # it counts on afterwards
+    await services.decisions.close()  # both count on afterwards
+    await services.auditor.close()
     await services.stores.cache.list_sessions(_NO_ACCOUNT, PageRequest())
     await cast("SqliteCache", services.stores.cache).purge()
     services.decisions._first_uses.clear()  # of the day, in each worker
