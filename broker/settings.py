@@ -19,7 +19,6 @@ from pydantic import AfterValidator, BeforeValidator, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from broker.errors import OperatorError
-from broker.kinds.organisations import OrganisationsFileError, read_organisations
 from broker.proofs.addresses import InternalIssuer, parse_internal_issuers
 from broker.runtime.spelling import find_similar
 from broker.stores.urls import (
@@ -210,9 +209,12 @@ def _authorities(path: Path) -> Path:
 
 
 def _organisations(path: Path) -> Path:
+    # Imported here: it is needed only with such a file.
+    from broker.kinds import organisations  # noqa: PLC0415
+
     try:
-        read_organisations(path)
-    except OrganisationsFileError as error:
+        organisations.read_organisations(path)
+    except organisations.OrganisationsFileError as error:
         raise ValueError(str(error)) from None
     return path
 

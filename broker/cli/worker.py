@@ -16,20 +16,20 @@ import httpcore2  # noqa: F401
 import structlog
 import uvicorn
 import uvloop  # noqa: F401
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from broker.actions.models import ServiceName, load_service
+from broker.actions import models
 from broker.cli.checks import check_doors, check_settings
 from broker.cli.findings import Level
 from broker.cli.init import begin
-from broker.compose.app import create_app
+from broker.compose.app import Broker
 from broker.compose.installation import Installation
 from broker.compose.services import Services
-from broker.edges.bounds import (
-    raise_file_limit,
-    return_free_pages,
-    return_large_blocks,
-)
+from broker.compose.storage import load_drivers
+from broker.console.rendering import page_environment
+from broker.edges import bounds
 from broker.edges.connection import BoundedConnection
+from broker.edges.documentation import find_start
 from broker.model.account import Account
 from broker.settings import Settings, SettingsError
 from broker.stores.directory.accounts import list_accounts
@@ -60,8 +60,14 @@ SERVER: dict[str, Any] = {
     "timeout_graceful_shutdown": 6,
 }
 
-for _name in get_args(ServiceName):
-    load_service(_name)  # for the same reason; it is remembered
+# For the same reason: what these make is remembered.
+for _name in get_args(models.ServiceName):
+    models.load_service(_name)
+for _name in (*get_args(models.RestName), *get_args(models.TargetName)):
+    models.load_service_model(_name)
+page_environment(find_start)
+AESGCM(bytes(32)).encrypt(bytes(12), b"", None)  # OpenSSL's tables of algorithms
+bounds.return_free_pages()
 
 
 def configure(
@@ -90,7 +96,8 @@ def configure(
                 await begin(services)
             await announce(services, listeners, workers=workers)
 
-    return uvicorn.Config(create_app(settings, on_ready=ready), **SERVER)
+    load_drivers(settings.database, settings.redis_url)
+    return uvicorn.Config(Broker(settings, on_ready=ready), **SERVER)
 
 
 def tune_interpreter() -> None:
@@ -100,9 +107,9 @@ def tune_interpreter() -> None:
     collection of it took as long as a thousand requests. Later objects are collected
     as usual.
     """
-    raise_file_limit()
-    return_large_blocks()
-    return_free_pages()
+    bounds.raise_file_limit()
+    bounds.return_large_blocks()
+    bounds.return_free_pages()
     gc.freeze()
     gc.enable()
     sys.setswitchinterval(_SWITCH_SECONDS)

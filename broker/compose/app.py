@@ -53,7 +53,11 @@ OnReady = Callable[[Services], Awaitable[None]]
 
 
 class Broker:
-    """The ASGI application: its services live as long as its lifespan."""
+    """The whole broker as one ASGI application; its services live for its lifespan.
+
+    ``sign_in_links`` are places where signing in begins, for the sign-in page;
+    ``on_ready`` is called once everything is open, before the first request.
+    """
 
     def __init__(
         self,
@@ -79,28 +83,20 @@ class Broker:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
+        enter = self._stack.enter_async_context
         try:
-            services = await self._stack.enter_async_context(
-                open_services(self._settings, self._clock)
-            )
+            services = await enter(open_services(self._settings, self._clock))
+            ledger = services.stores.ledger
             keep = timedelta(days=self._settings.audit_days)
-            await self._stack.enter_async_context(
-                retention(
-                    services.stores.ledger, services.handles, services.clock, keep
-                )
-            )
-            await self._stack.enter_async_context(resealing(services))
-            await self._stack.enter_async_context(
-                counting(services.stores.ledger, name_reason)
-            )
-            await self._stack.enter_async_context(
-                services.metadata_refresher.refreshing()
-            )
+            await enter(retention(ledger, services.handles, services.clock, keep))
+            await enter(resealing(services))
+            await enter(counting(ledger, name_reason))
+            await enter(services.metadata_refresher.refreshing())
             if self._settings.directories_file is not None:
-                await self._stack.enter_async_context(services.leavers.watching())
+                await enter(services.leavers.watching())
             doors_here = open_doors(services)
             self._app = compose(services, self._sign_in_links, doors_here)
-            await self._stack.enter_async_context(doors_here.opening())
+            await enter(doors_here.opening())
             if self._on_ready is not None:
                 await self._on_ready(services)
         except Exception as error:  # noqa: BLE001  # the server reports it and stops
@@ -111,21 +107,6 @@ class Broker:
         await receive()
         await self._stack.aclose()
         await send({"type": "lifespan.shutdown.complete"})
-
-
-def create_app(
-    settings: Settings,
-    clock: Clock | None = None,
-    *,
-    sign_in_links: tuple[SignInLink, ...] = (),
-    on_ready: OnReady | None = None,
-) -> App:
-    """The whole broker as one ASGI application.
-
-    ``sign_in_links`` are places where signing in begins, for the sign-in page;
-    ``on_ready`` is called once everything is open, before the first request.
-    """
-    return Broker(settings, clock, sign_in_links=sign_in_links, on_ready=on_ready)
 
 
 def compose(
@@ -279,33 +260,25 @@ def _roles_anywhere(services: Services, paths: Iterable[str]) -> dict[str, AnyEn
 
 
 def _pages(services: Services, sign_in_links: tuple[SignInLink, ...]) -> FastAPI:
-    pages = FastAPI(
-        routes=[
-            *console_routes(
-                console_deps(services, sign_in_links),
-                ADMINISTRATION,
-            )
-        ],
-        openapi_url=None,
-        docs_url=None,
-        redoc_url=None,
-    )
+    stores, stale_seconds = services.stores, services.settings.stale_seconds
+    routes = console_routes(console_deps(services, sign_in_links), ADMINISTRATION)
+    pages = FastAPI(routes=[*routes], openapi_url=None, docs_url=None, redoc_url=None)
     pages.include_router(documentation.documentation_routes())
     pages.include_router(
         health_routes(
             services.freshness,
-            services.stores.cache,
-            services.stores.ledger,
-            stale_seconds=services.settings.stale_seconds,
+            stores.cache,
+            stores.ledger,
+            stale_seconds=stale_seconds,
         )
     )
     pages.include_router(
         metrics_routes(
             services.metrics,
             services.freshness,
-            services.stores.cache,
+            stores.cache,
             allowed=services.settings.metrics_allow,
-            stale_seconds=services.settings.stale_seconds,
+            stale_seconds=stale_seconds,
         )
     )
     return pages

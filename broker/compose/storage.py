@@ -1,6 +1,7 @@
 """Opens directory, ledger and cache by the operator's addresses."""
 
 import contextlib
+from importlib import import_module
 from pathlib import Path
 
 from msgspec import Struct
@@ -83,6 +84,14 @@ async def open_stores(
         await stores.close()
         raise
     return stores
+
+
+def load_drivers(database_url: str, redis_url: str) -> None:
+    """Import what `open_stores` would, for processes that are forked afterwards."""
+    embedded = isinstance(urls.parse_database_url(database_url), urls.SqliteLocation)
+    names = "ledger.sqlite" if embedded else "ledger.postgresql postgresql_engine"
+    for name in (*names.split(), "cache.redis" if redis_url else "cache.sqlite"):
+        import_module(f"broker.stores.{name}")
 
 
 def _build(

@@ -8,7 +8,7 @@ import gzip
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import structlog
@@ -37,6 +37,33 @@ _PARTS = re.compile(r"([:/@]+)")
 _PRIVATE = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
 
 
+_static_files = cache(StaticFiles)
+
+
+@cache
+def page_environment(documentation: Callable[[], str]) -> Environment:
+    """The templates, with the macros that all of them use: compiled once a process."""
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.globals["static"] = _static_files().url
+    environment.globals["documentation"] = documentation
+    environment.globals["at"] = partial(datetime.fromtimestamp, tz=UTC)
+    environment.globals["client_variables"] = client_variables
+    environment.globals["services_section"] = services_section
+    environment.filters["parted"] = parted
+    parts = vars(environment.get_template("ui.html").module)
+    environment.globals |= {
+        name: macro for name, macro in parts.items() if isinstance(macro, Macro)
+    }
+    return environment
+
+
 class Pages:
     """Renders pages.
 
@@ -48,25 +75,8 @@ class Pages:
     def __init__(
         self, allowed_origins: Iterable[str], documentation: Callable[[], str] = str
     ) -> None:
-        self.files = StaticFiles()
-        self._environment = Environment(
-            loader=FileSystemLoader(_TEMPLATES),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,
-        )
-        self._environment.globals["static"] = self.files.url
-        self._environment.globals["documentation"] = documentation
-        self._environment.globals["at"] = partial(datetime.fromtimestamp, tz=UTC)
-        self._environment.globals["client_variables"] = client_variables
-        self._environment.globals["services_section"] = services_section
-        self._environment.filters["parted"] = parted
-        parts = vars(self._environment.get_template("ui.html").module)
-        self._environment.globals |= {
-            name: macro for name, macro in parts.items() if isinstance(macro, Macro)
-        }
+        self.files = _static_files()
+        self._environment = page_environment(documentation)
         targets = " ".join(("'self'", *(o.rstrip("/") for o in allowed_origins)))
         self._policy = "; ".join(
             (

@@ -12,7 +12,7 @@ from msgspec import Struct
 from rich.console import Console
 from rich.panel import Panel
 
-from broker.compose.app import create_app
+from broker.compose.app import Broker
 from broker.compose.services import open_services
 from broker.console.deps import SignInLink
 from broker.demo.aws_profiles import (
@@ -134,7 +134,7 @@ async def run_demo(
     portal = SignInLink(
         "Company portal", f"{place.idp_origin}/portal", "Sign in with a login URL"
     )
-    broker = create_app(settings, clock, sign_in_links=(portal,))
+    broker = Broker(settings, clock, sign_in_links=(portal,))
     async with token_file(place.folder, lambda: idp.id_token(WORKLOADS[0])):
         main = uvicorn.Server(uvicorn.Config(broker, **server))
         companion = _Companion(uvicorn.Config(idp.app(), **server))

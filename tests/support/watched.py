@@ -23,7 +23,7 @@ import uvicorn
 from botocore.config import Config
 
 from broker.cli.worker import SERVER
-from broker.compose.app import create_app
+from broker.compose.app import Broker
 from broker.compose.services import open_services
 from broker.kinds.accounts import create_account, create_root_key
 from broker.model.account import AccountId
@@ -114,9 +114,7 @@ class WatchedBroker:
             **{"public_url": self.url, "rate_limit": 0, **settings},
         )
         self._watch = watch
-        config = uvicorn.Config(
-            create_app(self._settings), **{**SERVER, "loop": "asyncio"}
-        )
+        config = uvicorn.Config(Broker(self._settings), **{**SERVER, "loop": "asyncio"})
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._serve, name="broker")
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from broker.cli.operator import with_services
-from broker.compose.app import create_app
+from broker.compose.app import Broker
 from broker.compose.resealing import Resealer, ResealingResult
 from broker.compose.services import Services
 from broker.kinds.outbound import Outbound, first_keys, with_outbound
@@ -168,7 +168,7 @@ def test_the_service_seals_again_by_itself(
     monkeypatch.setattr("broker.compose.resealing._INTERVAL_SECONDS", 0.01)
 
     async def serve() -> None:
-        service = create_app(load_settings())
+        service = Broker(load_settings())
         started, ended = asyncio.Event(), asyncio.Event()
         events = iter((asyncio.sleep(0), ended.wait()))
 
