@@ -1,4 +1,4 @@
-.PHONY: help demo quick test long coverage check docs dist release bench lock pictures types catalogue format sizes
+.PHONY: help demo quick flows pure test long coverage check docs dist release bench lock pictures types catalogue format sizes
 .DEFAULT_GOAL := help
 
 PORT ?= 8080
@@ -20,9 +20,14 @@ test: ## Set everything up and run all checks
 	@$(MAKE) --no-print-directory check
 	@.venv/bin/python -m pytest -n 4 --dist worksteal || { [ $$? = 1 ] && .ci/alone; }
 
-quick: check ## Run the most telling checks, in half a minute
-	@.venv/bin/python -m pytest -q -n 2 --dist worksteal tests/unit/protocols tests/unit/policy tests/unit/model
-	@.venv/bin/python -m pytest -q -n 2 --dist loadfile -m quick -k "not redis" tests/scenarios/flows
+quick: ## Run the most telling checks, in half a minute
+	@$(MAKE) --no-print-directory -j 2 -O flows pure check
+
+flows:
+	@.venv/bin/python -m pytest -q -m quick -k "not redis" tests/scenarios/flows
+
+pure:
+	@.venv/bin/python -m pytest -q tests/unit/protocols tests/unit/policy tests/unit/model
 
 long: ## Run what is too long for `make test`; it takes hours
 	@.ci/setup long
