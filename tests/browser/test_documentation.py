@@ -21,7 +21,7 @@ PAGES = ("", "operating/settings.html", "recipes/keycloak.html", "changelog.html
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_site(tmp_path_factory.mktemp("site"))
+    return build_site(tmp_path_factory)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

@@ -10,7 +10,7 @@ from tests.support.site import COMMAND, ROOT, build_site
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_site(tmp_path_factory.mktemp("site"))
+    return build_site(tmp_path_factory)
 
 
 def test_the_same_command_builds_what_is_shipped() -> None:
