@@ -14,11 +14,13 @@ from typing import Any
 import jinja2
 import pytest
 import structlog
+from argon2 import PasswordHasher
 from hypothesis import is_hypothesis_test, settings
 from jinja2.bccache import Bucket
 
 # Its models look through all modules that are there: early, that is a fifth of the work.
 import broker.protocols.scim.requests  # noqa: F401
+from broker.kinds import passwords
 from tests.support import effort, rows
 from tests.support.kept import UNTIL_THE_END
 from tests.support.programs import ProgramRecord
@@ -62,6 +64,8 @@ def pytest_configure(config: pytest.Config) -> None:
         jinja2.Environment.__init__, bytecode_cache=_CompiledOnce()
     )
     jinja2.Environment.__init__ = once  # type: ignore[method-assign,assignment]
+    # Tests of brokers in processes of their own pay for passwords.
+    passwords._HASHER = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)  # type: ignore[misc]
     if "TMPDIR" not in os.environ and _has_room():
         os.environ["TMPDIR"] = tempfile.tempdir = str(_MEMORY)
     # Timings never decide a test: a busy machine is not a bug.

@@ -11,7 +11,7 @@ from broker.proofs.attempts import PER_ADDRESS, PER_USER, WINDOW, Attempts, limi
 from broker.stores.errors import StoreUnavailableError
 from tests.support.broker import Key
 from tests.support.in_process import InProcess, in_process
-from tests.support.passwords import PASSWORD, use_cheap_hashes
+from tests.support.passwords import PASSWORD
 from tests.support.signin import form_fields
 from tests.support.totp import oath_code
 
@@ -21,10 +21,7 @@ SAME = {"sec-fetch-site": "same-origin"}
 
 
 @pytest.fixture
-async def broker(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[InProcess]:
-    use_cheap_hashes(monkeypatch)
+async def broker(tmp_path: Path) -> AsyncIterator[InProcess]:
     async with in_process(tmp_path) as made:
         yield made
 

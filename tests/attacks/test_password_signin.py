@@ -8,8 +8,7 @@ import asyncio
 import base64
 import json
 import re
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import httpx2 as httpx
@@ -29,14 +28,12 @@ from tests.support.passwords import (
     send_password,
     send_step,
     switch_root_on,
-    use_cheap_hashes,
 )
 from tests.support.signin import (
     ACCOUNT,
     COOKIE,
     SignInWorld,
     form_fields,
-    open_world,
     text_of,
 )
 
@@ -54,15 +51,6 @@ MAY_CHANGE = json.dumps(
         },
     }
 )
-
-
-@pytest.fixture
-async def world(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[SignInWorld]:
-    use_cheap_hashes(monkeypatch)
-    async with open_world(tmp_path) as world:
-        yield world
 
 
 def browser_at(world: SignInWorld, address: str) -> httpx.AsyncClient:

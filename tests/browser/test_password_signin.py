@@ -13,7 +13,6 @@ from tests.support.passwords import (
     create_user,
     give_device,
     switch_root_on,
-    use_cheap_hashes,
 )
 from tests.support.signin import ACCOUNT
 
@@ -33,11 +32,6 @@ windows = pytest.mark.parametrize(
     [(DESKTOP, True, "light"), (PHONE, False, "dark")],
     ids=["desktop", "phone-no-script"],
 )
-
-
-@pytest.fixture(autouse=True)
-def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    use_cheap_hashes(monkeypatch)
 
 
 async def type_password(page: Page, password: str = PASSWORD, name: str = "") -> None:

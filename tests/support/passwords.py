@@ -5,10 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import httpx2 as httpx
-import pytest
-from argon2 import PasswordHasher, Type
 
-from broker.kinds import mfa_devices, passwords
+from broker.kinds import mfa_devices
 from broker.kinds.login_profiles import (
     create_login_profile,
     prepare_password,
@@ -45,12 +43,6 @@ class Phone:
         """What it shows at a moment, or so many steps later."""
         at = int(moment.timestamp()) + self.off + steps * PERIOD
         return oath_code(self.seed, at)
-
-
-def use_cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let many passwords be verified in little time; costs are tested elsewhere."""
-    cheap = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1, type=Type.ID)
-    monkeypatch.setattr(passwords, "_HASHER", cheap)
 
 
 async def create_user(

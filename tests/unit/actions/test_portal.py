@@ -35,7 +35,6 @@ from tests.support.passwords import (
     create_user,
     send_password,
     switch_root_on,
-    use_cheap_hashes,
 )
 from tests.support.portal import Person, Terminal, logged_in
 from tests.support.rows import rows
@@ -143,9 +142,8 @@ async def test_nothing_outlasts_the_sign_in(
 
 
 async def test_a_user_takes_the_roles_that_both_policies_open(
-    world: SignInWorld, monkeypatch: pytest.MonkeyPatch
+    world: SignInWorld,
 ) -> None:
-    use_cheap_hashes(monkeypatch)
     mine = f"arn:aws:iam::{ACCOUNT}:role/team/"
     statement = {
         "Effect": "Allow",
@@ -414,10 +412,7 @@ async def authenticate(world: SignInWorld, kind: SessionKind, **order: Any) -> S
     return await perform(world, ProofResult(caller=resolved.caller))
 
 
-async def test_the_root_signs_in_to_no_portal(
-    world: SignInWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    use_cheap_hashes(monkeypatch)
+async def test_the_root_signs_in_to_no_portal(world: SignInWorld) -> None:
     await switch_root_on(world)
     with pytest.raises(AccessDenied, match="Only IAM users"):
         await authenticate(world, SessionKind.CONSOLE)
@@ -454,10 +449,7 @@ async def test_a_users_sign_in_ends_with_the_console_session(
     assert session.expires_at == int(world.clock.now().timestamp()) + life
 
 
-async def test_a_users_credentials_end_with_the_sign_in(
-    world: SignInWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    use_cheap_hashes(monkeypatch)
+async def test_a_users_credentials_end_with_the_sign_in(world: SignInWorld) -> None:
     statement = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}
     policy = json.dumps({"Version": "2012-10-17", "Statement": statement})
     await create_user(world, policy=policy)

@@ -12,13 +12,6 @@ from urllib.parse import parse_qs, urlsplit
 import httpx2 as httpx
 import pytest
 from starlette.requests import Request
-from tests.unit.console.signin.test_command_line import (
-    Terminal,
-    allow,
-    get_code,
-    log_in,
-    refused,
-)
 
 from broker.compose import app as composition
 from broker.console.console_session import SessionOrigin
@@ -34,7 +27,6 @@ from tests.support.passwords import (
     give_device,
     send_password,
     send_step,
-    use_cheap_hashes,
 )
 from tests.support.signin import (
     COOKIE,
@@ -43,6 +35,13 @@ from tests.support.signin import (
     get_signin_token,
     login_url,
     role_arn,
+)
+from tests.unit.console.signin.test_command_line import (
+    Terminal,
+    allow,
+    get_code,
+    log_in,
+    refused,
 )
 from tests.unit.console.signin.test_oidc_logout import (
     Scene,
@@ -106,9 +105,8 @@ async def by_saml(world: SignInWorld, _: Any) -> Any:
     return lambda: world.browser().get(posted.headers["location"])
 
 
-async def by_password(world: SignInWorld, patch: Any) -> Any:
+async def by_password(world: SignInWorld, _: Any) -> Any:
     """With a code: another user is signed in, so that the last step waits."""
-    use_cheap_hashes(patch)
     user = await create_user(world)
     phone = await give_device(world, user.user_id)
     browser = world.browser()

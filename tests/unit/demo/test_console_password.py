@@ -5,8 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import pytest
-
 from broker.compose.services import Services, open_services
 from broker.demo.people import ACCOUNT, CONSOLE_USER, PASSWORD_FILE
 from broker.demo.run import DemoPlace, demo_settings
@@ -23,15 +21,9 @@ from broker.kinds.users import require_user
 from broker.runtime.clock import SystemClock
 from broker.stores.directory import kinds
 from broker.stores.directory.kinds import LOGIN_PROFILE
-from tests.support.passwords import use_cheap_hashes
 from tests.support.tables import lay_tables
 
 NEW = "Another-horse-8"
-
-
-@pytest.fixture(autouse=True)
-def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    use_cheap_hashes(monkeypatch)
 
 
 @asynccontextmanager

@@ -1,13 +1,14 @@
 """Passwords are held against the policy, hashed, sealed and verified at one cost."""
 
 from datetime import timedelta
+from runpy import run_path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from broker.errors import AccessDenied, ConcurrentModification, PasswordPolicyViolation
-from broker.kinds import login_profiles
+from broker.kinds import login_profiles, passwords
 from broker.kinds.login_profiles import PasswordState, verify_password
 from broker.kinds.passwords import Passwords, check_password
 from broker.model.account import Account
@@ -86,6 +87,12 @@ async def test_the_directory_keeps_no_hash_in_the_clear(iam: Iam) -> None:
     assert b"argon2" not in profile.sealed
     assert "sealed" not in repr(profile)
     assert Passwords(iam.vault).open(profile).current.startswith("$argon2id$")
+
+
+def test_a_hash_costs_what_owasp_asks_for() -> None:
+    afresh = run_path(passwords.__file__)  # all other tests here hash cheaply
+    hashed = afresh["_HASHER"].hash(GOOD)
+    assert hashed.startswith("$argon2id$v=19$m=47104,t=1,p=1$")
 
 
 async def test_age_and_reset_make_a_password_due(iam: Iam) -> None:

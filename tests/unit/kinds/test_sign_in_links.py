@@ -9,7 +9,7 @@ from broker.model.account import Account
 from broker.model.entities import User
 from broker.stores.directory.kinds import USER
 from tests.support.iam import ACCOUNT, NOW, Iam
-from tests.support.passwords import PASSWORD, use_cheap_hashes
+from tests.support.passwords import PASSWORD
 
 
 async def user_named(iam: Iam, name: str) -> User:
@@ -38,10 +38,7 @@ async def test_an_account_keeps_the_newest_links(iam: Iam) -> None:
         await linked(account, tokens[0])
 
 
-async def test_a_password_set_in_another_way_ends_the_link(
-    iam: Iam, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    use_cheap_hashes(monkeypatch)
+async def test_a_password_set_in_another_way_ends_the_link(iam: Iam) -> None:
     account = await require_account(iam.directory, ACCOUNT)
     account, token = issue_link(account, await user_named(iam, "eve"), now=NOW)
     await iam("CreateLoginProfile", UserName="eve", Password=PASSWORD)

@@ -19,7 +19,7 @@ from broker.stores.directory import kinds
 from broker.stores.directory.accounts import update_account
 from broker.stores.directory.kinds import ROLE, SAML_PROVIDER
 from broker.stores.directory.policies import put_inline_policy
-from tests.support.passwords import create_user, send_password, use_cheap_hashes
+from tests.support.passwords import create_user, send_password
 from tests.support.portal import Person, Terminal
 from tests.support.portal_accounts import GROUPS, add_accounts, numbers, of_groups
 from tests.support.saml_idp import key_pair
@@ -383,10 +383,7 @@ async def test_another_persons_sign_in_elsewhere_ends_the_session_before(
     assert (await before.get(START)).status_code == 303
 
 
-async def test_users_of_members_with_passwords_sign_in(
-    world: SignInWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    use_cheap_hashes(monkeypatch)
+async def test_users_of_members_with_passwords_sign_in(world: SignInWorld) -> None:
     statement = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}
     policy = json.dumps({"Version": "2012-10-17", "Statement": statement})
     user = await create_user(world, policy=policy)

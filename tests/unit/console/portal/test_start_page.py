@@ -14,7 +14,7 @@ from broker.actions.portal.clients import profile_start_url
 from broker.console.recent_roles import FAVOURITES_MAX
 from broker.errors import ExpiredToken
 from broker.stores.directory.kinds import ROLE, SAML_PROVIDER
-from tests.support.passwords import create_user, send_password, use_cheap_hashes
+from tests.support.passwords import create_user, send_password
 from tests.support.portal import Person, Terminal
 from tests.support.portal_accounts import add_accounts, numbers, pairs
 from tests.support.signin import (
@@ -135,9 +135,8 @@ async def test_the_search_is_over_when_its_time_is(
     "place", ["9999999", "-1", "999", "x", "own:", "own:x", "own:%00", "²", "9" * 5000]
 )
 async def test_any_place_to_go_on_from_has_an_answer(
-    world: SignInWorld, monkeypatch: pytest.MonkeyPatch, place: str
+    world: SignInWorld, place: str
 ) -> None:
-    use_cheap_hashes(monkeypatch)
     await create_user(world)
     for person in (await arrived(world), Person(world)):
         if "broker-portal" not in person.browser.cookies:
@@ -174,7 +173,6 @@ async def test_a_users_own_roles_come_page_by_page(
     world: SignInWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those that a policy names, then those of the account that trust the user."""
-    use_cheap_hashes(monkeypatch)
     monkeypatch.setattr(assignments, "ROLES_MAX", 2)
     policy = may_assume(role_arn("Reader", OTHER), role_arn("Gone"), "*")
     await trust_user(world, await create_user(world, policy=policy), ACCOUNT, OTHER)
@@ -436,10 +434,9 @@ async def test_the_console_opens_as_the_role_and_ends_with_the_sign_in(
 
 
 async def test_a_users_console_stays_behind_the_role_that_was_opened(
-    world: SignInWorld, monkeypatch: pytest.MonkeyPatch
+    world: SignInWorld,
 ) -> None:
     """The user's sign-in here is made from it: ending it would end this, too."""
-    use_cheap_hashes(monkeypatch)
     await trust_user(world, await create_user(world, policy=may_assume("*")), ACCOUNT)
     person = Person(world)
     await send_password(person.browser)
@@ -494,9 +491,8 @@ async def test_the_console_leads_to_the_portal_with_the_same_provider(
 
 
 async def test_the_bare_address_leads_to_the_portal_that_the_browser_knows(
-    world: SignInWorld, monkeypatch: pytest.MonkeyPatch
+    world: SignInWorld,
 ) -> None:
-    use_cheap_hashes(monkeypatch)
     await create_user(world)
     browser = world.browser()
     assert (await browser.get("/portal")).headers["location"] == "/signin"
