@@ -10,7 +10,6 @@ among those that the user may read.
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 
 from starlette.responses import Response
 
@@ -18,6 +17,7 @@ from broker.actions.signin.identity_providers import PROOF_CHARACTERS_MAX
 from broker.administration import providers
 from broker.administration.provider_page import expectations_of
 from broker.administration.providers import ProviderRow, list_rows
+from broker.console.pages.audit_filters import read_time
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import AccessDenied, ValidationError
 from broker.model.account import AccountId
@@ -90,7 +90,6 @@ def _unknown(issuer: str) -> ValidationError:
 SECTION = providers.SECTION
 _CHOICES_MAX = 200
 _VALUES_MAX = 40
-_BAD_TIME = "Enter a time such as 2026-01-31T08:30, in UTC."
 
 
 async def _page(visit: Visit) -> Response:
@@ -110,7 +109,7 @@ async def _page(visit: Visit) -> Response:
                 "DiagnoseProof",
                 ProviderArn=arn,
                 Proof=visit.text("proof"),
-                **_time(at),
+                **({"At": moment} if (moment := read_time(at)) else {}),
             )
     outcome = results["Outcome"] if results else None
     return await visit.show(
@@ -126,21 +125,6 @@ async def _page(visit: Visit) -> Response:
         if outcome and outcome.identity
         else (),
     )
-
-
-def _time(text: str) -> dict[str, datetime]:
-    """The parameter for the time of evaluation; empty for now.
-
-    Raises:
-        ValidationError: The text is not a time.
-    """
-    if not text:
-        return {}
-    try:
-        match = datetime.fromisoformat(text)
-        return {"At": match.replace(tzinfo=match.tzinfo or UTC).astimezone(UTC)}
-    except (ValueError, OverflowError) as error:
-        raise ValidationError(_BAD_TIME) from error
 
 
 async def _choices(visit: Visit) -> list[ProviderRow]:

@@ -1,5 +1,6 @@
 """``broker doctor`` on trust anchors, revocation lists and organisations."""
 
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 from broker.cli.findings import Finding, good, problem, warning
@@ -74,7 +75,7 @@ async def check_organisations(settings: Settings, stores: Stores) -> list[Findin
         return [problem(_ORGANISATIONS, str(error), "correct the file")]
     findings: list[Finding] = []
     for organisation in organisations.by_name.values():
-        wrong = await _check_members(organisation, stores)
+        wrong = [found async for found in _check_members(organisation, stores)]
         name, count = organisation.name, len(organisation.members)
         findings += wrong or [
             good(_ORGANISATIONS, f"{name} has {count} account{'s' * (count != 1)}")
@@ -82,28 +83,25 @@ async def check_organisations(settings: Settings, stores: Stores) -> list[Findin
     return findings
 
 
-async def _check_members(organisation: Organisation, stores: Stores) -> list[Finding]:
-    findings: list[Finding] = []
+async def _check_members(
+    organisation: Organisation, stores: Stores
+) -> AsyncIterator[Finding]:
     hidden = await find_account_by_alias(stores.directory, organisation.name)
     if hidden is not None:
-        findings.append(
-            warning(
-                _ORGANISATIONS,
-                f"{organisation.name} is also the alias of {hidden.account_id}, whose"
-                " sign-in page and portal are at its number only",
-                "rename one of the two",
-            )
+        yield warning(
+            _ORGANISATIONS,
+            f"{organisation.name} is also the alias of {hidden.account_id}, whose"
+            " sign-in page and portal are at its number only",
+            "rename one of the two",
         )
     begins = False
     for member in organisation.members.values():
         if await stores.directory.find(ACCOUNT, member.account) is None:
-            findings.append(
-                problem(
-                    _ORGANISATIONS,
-                    f"{organisation.name} names the account {member.account}, which"
-                    " does not exist",
-                    "remove it from the file, or create the account",
-                )
+            yield problem(
+                _ORGANISATIONS,
+                f"{organisation.name} names the account {member.account}, which"
+                " does not exist",
+                "remove it from the file, or create the account",
             )
             continue
         begins = begins or member.has_passwords
@@ -112,20 +110,15 @@ async def _check_members(organisation: Organisation, stores: Stores) -> list[Fin
             if provider is not None:
                 begins = begins or ProviderOptions.parse(provider.options).begins_here
                 continue
-            findings.append(
-                problem(
-                    _ORGANISATIONS,
-                    f"{organisation.name} names {arn}, which does not exist",
-                    "correct the name, or create the provider",
-                )
+            yield problem(
+                _ORGANISATIONS,
+                f"{organisation.name} names {arn}, which does not exist",
+                "correct the name, or create the provider",
             )
     if not begins:
-        findings.append(
-            warning(
-                _ORGANISATIONS,
-                f"no sign-in to {organisation.name} can begin here",
-                "broker providers set ARN SignIn=true for one of its SAML or LDAP"
-                " providers, or ClientId=… for an OpenID Connect provider",
-            )
+        yield warning(
+            _ORGANISATIONS,
+            f"no sign-in to {organisation.name} can begin here",
+            "broker providers set ARN SignIn=true for one of its SAML or LDAP"
+            " providers, or ClientId=… for an OpenID Connect provider",
         )
-    return findings

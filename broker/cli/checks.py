@@ -53,49 +53,40 @@ _KEY_AGE = timedelta(days=365)
 _SIGN_IN = re.compile(r"(?:^|\.)signin\.")
 
 
-def check_settings(settings: Settings) -> list[Finding]:
+def check_settings(settings: Settings) -> Iterator[Finding]:
     """Check the settings for combinations that are unsafe or do not work."""
-    findings = [good("settings", f"public URL {settings.public_origin}")]
-    findings += _check_aliases(settings)
-    findings += (
-        warning(
+    yield good("settings", f"public URL {settings.public_origin}")
+    yield from _check_aliases(settings)
+    for name in unknown_settings(os.environ):
+        yield warning(
             "settings",
             f"{name} is not a setting and has no effect",
             "remove it, or correct its name; see docs/operating/settings.md",
         )
-        for name in unknown_settings(os.environ)
-    )
     if not settings.secure:
-        findings.append(
-            warning(
-                "settings",
-                "browsers and clients reach the broker over plain http",
-                "except for a trial, set BROKER_PUBLIC_URL=https://… and put the broker"
-                " behind a proxy that terminates TLS",
-            )
+        yield warning(
+            "settings",
+            "browsers and clients reach the broker over plain http",
+            "except for a trial, set BROKER_PUBLIC_URL=https://… and put the broker"
+            " behind a proxy that terminates TLS",
         )
     elif not settings.trusted_proxies:
-        findings.append(
-            warning(
-                "settings",
-                "no proxy is trusted, so every client appears with the proxy's address",
-                "set BROKER_TRUSTED_PROXIES to the proxy's network",
-            )
+        yield warning(
+            "settings",
+            "no proxy is trusted, so every client appears with the proxy's address",
+            "set BROKER_TRUSTED_PROXIES to the proxy's network",
         )
     folder = settings.data_dir
     if folder.exists() and stat.S_IMODE(folder.stat().st_mode) & 0o077:
-        findings.append(
-            warning("settings", f"other users can read {folder}", f"chmod 700 {folder}")
+        yield warning(
+            "settings", f"other users can read {folder}", f"chmod 700 {folder}"
         )
     if "rediss" not in settings.redis_url and _is_remote_redis(settings.redis_url):
-        findings.append(
-            warning(
-                "cache",
-                "the connection to Redis is not encrypted",
-                "use rediss:// in BROKER_REDIS_URL",
-            )
+        yield warning(
+            "cache",
+            "the connection to Redis is not encrypted",
+            "use rediss:// in BROKER_REDIS_URL",
         )
-    return findings
 
 
 def _check_aliases(settings: Settings) -> Iterator[Finding]:

@@ -66,7 +66,7 @@ async def _examine() -> list[Finding]:
             problem("settings", line, "fix it and run this again")
             for line in str(error).splitlines()
         ]
-    findings = checks.check_settings(settings)
+    findings = [*checks.check_settings(settings)]
     database = await checks.check_database(settings)
     findings += database
     if any(finding.level is Level.PROBLEM for finding in database):

@@ -50,10 +50,9 @@ async def check_providers(
             ):
                 yield finding
         for oidc in await list_everywhere(stores.directory, OIDC_PROVIDER):
-            for finding in (
-                *await _check_oidc(oidc, keys),
-                *await _check_scim(oidc, stores, clock.now()),
-            ):
+            async for finding in _check_oidc(oidc, keys):
+                yield finding
+            for finding in await _check_scim(oidc, stores, clock.now()):
                 yield finding
     finally:
         await keys.close()
@@ -224,20 +223,22 @@ async def _check_published(
     return findings
 
 
-async def _check_oidc(provider: OidcProvider, keys: IssuerKeys) -> list[Finding]:
+async def _check_oidc(
+    provider: OidcProvider, keys: IssuerKeys
+) -> AsyncIterator[Finding]:
     arn = provider.arn
     try:
         options = ProviderOptions.parse(provider.options)
     except ValueError as error:
-        return [problem(arn, str(error), f"broker providers set {arn} …")]
-    findings = _check_exceptions(arn, provider.options)
+        yield problem(arn, str(error), f"broker providers set {arn} …")
+        return
+    for finding in _check_exceptions(arn, provider.options):
+        yield finding
     if not provider.client_ids:
-        findings.append(
-            warning(
-                arn,
-                "no client ID is registered, so every token is refused",
-                "iam add-client-id-to-open-id-connect-provider",
-            )
+        yield warning(
+            arn,
+            "no client ID is registered, so every token is refused",
+            "iam add-client-id-to-open-id-connect-provider",
         )
     try:
         key_set = await keys.keys_of(provider, options)
@@ -245,19 +246,14 @@ async def _check_oidc(provider: OidcProvider, keys: IssuerKeys) -> list[Finding]
         remedy = "check DNS, network and certificate (BROKER_CA_FILE)"
         if was_refused(error):
             remedy = "an issuer on a private address needs BROKER_INTERNAL_ISSUERS"
-        findings.append(problem(arn, f"its keys cannot be read: {error}", remedy))
+        yield problem(arn, f"its keys cannot be read: {error}", remedy)
     else:
         if key_set.keys:
-            findings.append(good(arn, f"{len(key_set.keys)} keys available"))
+            yield good(arn, f"{len(key_set.keys)} keys available")
         else:
-            findings.append(
-                problem(
-                    arn,
-                    "none of its keys can be used",
-                    "check StaticJwks and the issuer",
-                )
+            yield problem(
+                arn, "none of its keys can be used", "check StaticJwks and the issuer"
             )
-    return findings
 
 
 def _check_exceptions(arn: str, options: Mapping[str, object]) -> list[Finding]:

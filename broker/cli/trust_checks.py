@@ -7,13 +7,14 @@ entry is removed, nothing else is between the role and everybody.
 """
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from functools import partial
 
 from broker.cli.findings import Finding, warning
 from broker.compose.storage import Stores
 from broker.model.account import AccountId
 from broker.model.arn import iam_arn
 from broker.model.entities import Role, SamlProvider
-from broker.model.page import PageRequest
+from broker.model.page import read_pages
 from broker.model.principal import Principal, PrincipalType
 from broker.policy import (
     AccessRequest,
@@ -139,14 +140,10 @@ def _accepts(
 
 
 async def _roles(stores: Stores, account: AccountId) -> AsyncIterator[Role]:
-    marker: str | None = None
-    while True:
-        page = await stores.directory.page_of(ROLE, account, PageRequest(marker, _PAGE))
-        for role in page.items:
+    listed = partial(stores.directory.page_of, ROLE, account)
+    async for page in read_pages(listed, _PAGE):
+        for role in page:
             yield role
-        marker = page.marker
-        if marker is None:
-            return
 
 
 def _recipients(settings: Settings, providers: Iterable[SamlProvider]) -> set[str]:

@@ -1,7 +1,7 @@
 """``broker doctor`` on upstreams: misconfigured ones, and unreachable ones."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
 from broker.cli.findings import Finding, good, problem, warning
 from broker.compose.storage import Stores
@@ -54,9 +54,12 @@ async def check_upstreams(settings: Settings, stores: Stores) -> list[Finding]:
                 continue
             for url in _addresses(definition):
                 addresses.setdefault((account.account_id, url), []).append(where)
-            findings += await _check(
-                stores.directory, account, definition, where, again
-            )
+            findings += [
+                finding
+                async for finding in _check(
+                    stores.directory, account, definition, where, again
+                )
+            ]
     if not count:
         return []
     reached = await _reach(settings, addresses)
@@ -131,35 +134,27 @@ async def _check(
     definition: UpstreamDefinition,
     where: str,
     again: str,
-) -> list[Finding]:
-    findings = []
+) -> AsyncIterator[Finding]:
     outbound = find_outbound(account)
     if definition.method == "WebIdentity" and not (outbound and outbound.enabled):
-        findings.append(
-            problem(
-                _SUBJECT,
-                f"{where} needs tokens of the account, which issues none",
-                "aws iam enable-outbound-web-identity-federation, in that account",
-            )
+        yield problem(
+            _SUBJECT,
+            f"{where} needs tokens of the account, which issues none",
+            "aws iam enable-outbound-web-identity-federation, in that account",
         )
     for name in definition.roles:
         if name == ALL_ROLES:
             continue
         role = await directory.named(ROLE, account.account_id, name)
         if role is None:
-            findings.append(
-                problem(
-                    _SUBJECT,
-                    f"{where} is for the role {name}, which does not exist",
-                    f"create the role, or {again} FILE without it",
-                )
+            yield problem(
+                _SUBJECT,
+                f"{where} is for the role {name}, which does not exist",
+                f"create the role, or {again} FILE without it",
             )
         elif role.name != name:
-            findings.append(
-                problem(
-                    _SUBJECT,
-                    f"{where} is for the role {name}, which is spelled {role.name}",
-                    f"{again} FILE with that name",
-                )
+            yield problem(
+                _SUBJECT,
+                f"{where} is for the role {name}, which is spelled {role.name}",
+                f"{again} FILE with that name",
             )
-    return findings

@@ -49,7 +49,7 @@ def boundary(arn: str) -> types.AttachedPermissionsBoundary:
 
 def created_role(role: entities.Role, trust_policy: str) -> types.Role:
     """A role as ``CreateRole`` shows it, with the trust policy that it was sent."""
-    view = _role(role, trust_policy)
+    view = contained_role(role, trust_policy)
     if role.boundary_arn is not None:
         view["PermissionsBoundary"] = boundary(role.boundary_arn)
     if role.tags:
@@ -69,7 +69,8 @@ def got_role(
 
 def contained_role(role: entities.Role, trust_policy: str) -> types.Role:
     """A role as an instance profile shows it."""
-    return _role(role, trust_policy)
+    view: types.Role = ROLES.view(role)
+    return {**view, "AssumeRolePolicyDocument": encoded(trust_policy)}
 
 
 def described_role(role: entities.Role, trust_policy: str) -> types.Role:
@@ -82,7 +83,7 @@ def described_role(role: entities.Role, trust_policy: str) -> types.Role:
 
 def listed_role(role: entities.Role, trust_policy: str) -> types.Role:
     """A role as ``ListRoles`` shows it."""
-    view = _role(role, trust_policy)
+    view = contained_role(role, trust_policy)
     _add_settings(view, role)
     return view
 
@@ -135,11 +136,6 @@ def listed_version(
         "IsDefaultVersion": version.version_id == policy.default_version.version_id,
         "CreateDate": version.created_at,
     }
-
-
-def _role(role: entities.Role, trust_policy: str) -> types.Role:
-    view: types.Role = ROLES.view(role)
-    return {**view, "AssumeRolePolicyDocument": encoded(trust_policy)}
 
 
 def _add_settings(view: types.Role, role: entities.Role) -> None:

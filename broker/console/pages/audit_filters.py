@@ -145,7 +145,7 @@ class AuditFilters(Struct, frozen=True):
         texts = {wire: self[name] for name, wire in _TEXTS.items()}
         texts["CallerArn"] = _whole(self["caller"], account)
         texts["ProviderArn"] = _whole(_provider(self["provider"]), account)
-        times = {wire: _read_time(self[name]) for name, wire in _TIMES.items()}
+        times = {wire: read_time(self[name]) for name, wire in _TIMES.items()}
         if self["range"] and times["StartTime"] is None:
             times["StartTime"] = now - SPANS[self["range"]].length
         view = VIEWS[self["view"]]
@@ -171,7 +171,12 @@ def _whole(name: str, account: AccountId) -> str:
     return service(account, name)
 
 
-def _read_time(text: str) -> datetime | None:
+def read_time(text: str) -> datetime | None:
+    """A time as it was typed, in UTC by default; None for no text.
+
+    Raises:
+        ValidationError: It is not a time.
+    """
     if not text:
         return None
     try:

@@ -211,19 +211,14 @@ async def new_key(own: OwnCredentials) -> Response:
 
 async def new_service_credential(own: OwnCredentials) -> Response:
     """``POST /console/security/services/new``: a credential for one service."""
-    made = await own.iam(
-        "CreateServiceSpecificCredential", ServiceName=own.visit.text("service")
-    )
-    return await _show_service_secret(own, made["ServiceSpecificCredential"])
+    service = own.visit.text("service")
+    return await _make_secret(own, "Create", ServiceName=service)
 
 
 async def reset_service_credential(own: OwnCredentials) -> Response:
     """``POST /console/security/services/reset``: a new secret."""
-    made = await own.iam(
-        "ResetServiceSpecificCredential",
-        ServiceSpecificCredentialId=own.visit.text("id"),
-    )
-    return await _show_service_secret(own, made["ServiceSpecificCredential"])
+    id_ = own.visit.text("id")
+    return await _make_secret(own, "Reset", ServiceSpecificCredentialId=id_)
 
 
 async def upload(own: OwnCredentials) -> Response:
@@ -263,7 +258,9 @@ async def remove(own: OwnCredentials) -> Response:
     return own.visit.done(f"The {kind.words} was deleted.", kind.page)
 
 
-async def _show_service_secret(own: OwnCredentials, made: dict[str, Any]) -> Response:
+async def _make_secret(own: OwnCredentials, verb: str, **params: str) -> Response:
+    answer = await own.iam(f"{verb}ServiceSpecificCredential", **params)
+    made = answer["ServiceSpecificCredential"]
     is_password = "ServicePassword" in made
     name = made["ServiceUserName" if is_password else "ServiceCredentialAlias"]
     return await own.show(

@@ -137,9 +137,7 @@ def grow(records: Sequence[SessionRecord]) -> list[Branch]:
     by_label = {_label(record): record for record in records}
     below: dict[str, list[SessionRecord]] = defaultdict(list)
     roots: list[SessionRecord] = []
-    for record in sorted(
-        records, key=lambda session_record: -session_record.issued_at_ms
-    ):
+    for record in sorted(records, key=lambda record: -record.issued_at_ms):
         parent = _parent(record, by_label)
         if parent is None:
             roots.append(record)
