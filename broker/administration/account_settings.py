@@ -178,11 +178,6 @@ _FLAGS = (
 
 
 def _read_policy(visit: Visit) -> dict[str, int | bool]:
-    """Read the policy's members from a form.
-
-    Raises:
-        ValidationError: A numeric field does not hold a number.
-    """
     params: dict[str, int | bool] = {name: bool(visit.text(name)) for name in _FLAGS}
     for name, label in _NUMBERS.items():
         if text := visit.text(name):

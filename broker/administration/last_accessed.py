@@ -63,11 +63,6 @@ async def _page(visit: Visit) -> Response:
 
 
 def _subject(arn: str) -> tuple[str, str]:
-    """Parse the kind and name of an ARN.
-
-    Raises:
-        InvalidInput: It is not the ARN of a user, group, role or policy.
-    """
     kind, _, rest = arn.rpartition(":")[2].partition("/")
     if not arn.startswith("arn:") or kind not in _LABELS or not rest:
         raise InvalidInput(f"{arn} is not a user, group, role or policy.")

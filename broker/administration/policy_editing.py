@@ -61,11 +61,7 @@ async def _begin_new(visit: Visit) -> PolicyEditor:
 
 
 async def _arn_of_aws(visit: Visit, name: str) -> str:
-    """Find an AWS managed policy by name, ignoring path and case.
-
-    Raises:
-        ValidationError: There is none.
-    """
+    """Find an AWS managed policy by name, ignoring path and case."""
     policies = await search_policies(visit, name, scope="AWS")
     for policy in map(policies.row, policies.arns):
         named = str(policy["PolicyName"]).lower() == name.lower()

@@ -147,11 +147,7 @@ async def all_providers(directory: DirectoryReader) -> list[Provider]:
 
 
 def _read_settings(provider: Provider, settings: list[str]) -> dict[str, str]:
-    """Parse ``KEY=VALUE`` into options' texts, from files where they say so.
-
-    Raises:
-        ValueError: An option is unknown, or its file cannot be read.
-    """
+    """Parse ``KEY=VALUE`` into options' texts, from files where they say so."""
     known = OPTIONS_OF[type(provider)]
     texts: dict[str, str] = {}
     for setting in settings:

@@ -352,11 +352,7 @@ def _go_on(
 def _check_combined(
     provider: str, *, source_identity: str, issuer: str, subject: str
 ) -> None:
-    """Check what says whose sessions end.
-
-    Raises:
-        BadParameter: They cannot be combined.
-    """
+    """Check what says whose sessions end."""
     if provider and not _PROVIDER_ARN.fullmatch(provider):
         raise typer.BadParameter(f"{provider!r} is not a provider's ARN")
     if bool(issuer) != bool(subject):

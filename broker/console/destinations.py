@@ -103,11 +103,7 @@ def _own_path(path: str, own_paths: tuple[str, ...]) -> str | None:
 
 
 def _origin(url: str) -> tuple[str, str, int]:
-    """Parse scheme, host and port.
-
-    Raises:
-        ValueError: The text has no plain origin.
-    """
+    """Parse scheme, host and port."""
     scheme, separator, rest = url.partition("://")
     scheme = scheme.lower()
     netloc = re.split(r"[/?#]", rest, maxsplit=1)[0].lower()

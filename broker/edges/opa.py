@@ -212,11 +212,7 @@ def _refuse(_scope: Scope, _given: Params, error: BrokerError) -> Response:
 
 
 def _principal(name: str) -> str:
-    """Who a store's user is; ``TENANT$NAME`` is a user of the account ``TENANT``.
-
-    Raises:
-        RequestAmbiguous: the tenant is not an account.
-    """
+    """Who a store's user is; ``TENANT$NAME`` is a user of the account ``TENANT``."""
     if name.startswith("arn:"):
         return name
     tenant, dollar, rest = name.partition("$")

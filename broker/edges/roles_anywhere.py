@@ -103,11 +103,7 @@ class RolesAnywhereApi:
 
 
 def _with_arns(params: Params) -> Params:
-    """The ARNs of the query in their places: each comes once, there or in the body.
-
-    Raises:
-        ValidationError: one is missing, or is there twice.
-    """
+    """The ARNs of the query in their places: each comes once, there or in the body."""
     if params.keys() >= _ARNS and _IN_QUERY.isdisjoint(params):
         return params  # all in the body, as most clients have them
     result = dict(params)

@@ -124,11 +124,6 @@ class TrailApi:
         }
 
     def _wanted(self, params: Params) -> Params:
-        """What the action looks for.
-
-        Raises:
-            LookupRefused: it cannot look for that.
-        """
         start, end = params.get("StartTime"), params.get("EndTime")
         if start is not None and end is not None and start > end:
             raise LookupRefused(

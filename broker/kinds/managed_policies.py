@@ -176,11 +176,7 @@ def _view(policy: ManagedPolicy) -> types.Policy:
 
 
 async def _check_removal(policy: ManagedPolicy, directory: DirectoryReader) -> None:
-    """Refuse to remove a policy that is in use, or has further versions.
-
-    Raises:
-        DeleteConflict: it is, or has.
-    """
+    """Refuse to remove a policy that is in use, or has further versions."""
     if policy.attachment_count or policy.boundary_count:
         raise DeleteConflict("Cannot delete a policy attached to entities.")
     versions = await list_policy_versions(directory, policy.account, policy.policy_id)

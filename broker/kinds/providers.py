@@ -223,12 +223,7 @@ def _what_it_is(text: str) -> str:
 def _with_private_key(
     provider: SamlProvider, pem: str, sealer: Sealer, now: datetime
 ) -> SamlProvider:
-    """The provider with one more decryption key, the newest first.
-
-    Raises:
-        InvalidInput: that is not a usable key.
-        LimitExceeded: there are two already.
-    """
+    """The provider with one more decryption key, the newest first."""
     if len(provider.private_keys) >= _KEYS_MAX:
         raise LimitExceeded(f"Private key limit of {_KEYS_MAX} is reached.")
     try:
@@ -250,11 +245,7 @@ def _without_key(provider: SamlProvider, key_id: str) -> SamlProvider:
 
 
 def _check_mode(provider: SamlProvider) -> None:
-    """Refuse required encryption without a key.
-
-    Raises:
-        InvalidInput: nothing could ever be decrypted.
-    """
+    """Refuse required encryption without a key."""
     if (
         provider.encryption_mode is EncryptionMode.REQUIRED
         and not provider.private_keys

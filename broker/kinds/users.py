@@ -74,11 +74,7 @@ def _view(user: User) -> types.User:
 
 
 async def _check_user(user: User, directory: DirectoryReader) -> None:
-    """Refuse to remove a user that has something.
-
-    Raises:
-        DeleteConflict: it still has policies, keys, a password or groups.
-    """
+    """Refuse to remove a user that has something."""
     if await list_user_groups(directory, user.account, user.user_id):
         raise DeleteConflict(
             "Cannot delete entity, must remove users from group first."
@@ -138,11 +134,7 @@ def _group_view(group: Group) -> types.Group:
 
 
 async def _check_group(group: Group, directory: DirectoryReader) -> None:
-    """Refuse to remove a group that has something.
-
-    Raises:
-        DeleteConflict: it still has users or policies.
-    """
+    """Refuse to remove a group that has something."""
     request = PageRequest(None, 1)
     if (
         await list_group_users(directory, group.account, group.group_id, request)

@@ -349,11 +349,7 @@ def _identity_of(
 
 
 def _require_tags(identity: FederatedIdentity, role: str) -> None:
-    """Name the attributes that no tag can have, in AWS's words.
-
-    Raises:
-        AccessDenied: there are some.
-    """
+    """Name the attributes that no tag can have, in AWS's words."""
     bad = [name for name, text in identity.tags.items() if not is_tag_value(text)]
     if not bad:
         return

@@ -112,11 +112,6 @@ class MachineTokenScheme:
 
 
 def _verify(proof: str, instance: Instance, audience: str, now: datetime) -> str:
-    """The proof's ``jti``.
-
-    Raises:
-        SignatureDoesNotMatch: it is not this machine's, for this action and now.
-    """
     try:
         claims = jwt.decode(
             proof,

@@ -78,11 +78,7 @@ class ProofDryRun:
 
 
 def _require_issuer(text: str, provider: OidcProvider) -> None:
-    """Refuse another issuer's token, even if the account trusts that issuer, too.
-
-    Raises:
-        InvalidIdentityToken: another provider issued it.
-    """
+    """Refuse another issuer's token, even if the account trusts that issuer, too."""
     try:
         issuer = parse_token(text).issuer
     except OidcRejected:

@@ -185,9 +185,6 @@ def _require_iam_caller(call: Call) -> None:
     """Keep out the sessions that may not call IAM.
 
     Source: IAM User Guide, id_credentials_sts-comparison.
-
-    Raises:
-        InvalidClientTokenId: as AWS answers them.
     """
     session = call.caller.session
     if session is None:

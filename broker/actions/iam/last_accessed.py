@@ -213,12 +213,7 @@ def _granting(held: _HeldPolicy) -> types.PolicyGrantingServiceAccess:
 
 
 async def _require_subject(arn: str, call: Call) -> Owner | ManagedPolicy:
-    """The user, group, role or policy that an ARN names.
-
-    Raises:
-        InvalidInput: it names something else.
-        NoSuchEntity: there is none.
-    """
+    """The user, group, role or policy that an ARN names."""
     for kind in _KINDS:
         named = find_named_resource(arn, kind)
         if named is None:

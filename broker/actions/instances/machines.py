@@ -264,11 +264,7 @@ class Machines:
 
 
 def _refuse_tokens_that_end(identity: FederatedIdentity) -> None:
-    """Refuse tokens of which something must end that a machine would outlive.
-
-    Raises:
-        AccessDenied: the token counts once, or the broker issued it to a session.
-    """
+    """Refuse tokens of which something must end that a machine would outlive."""
     if identity.replay_id is not None:
         raise AccessDenied(
             f"Tokens of {identity.provider_arn} can be used once, for a session;"
@@ -317,11 +313,7 @@ def _lineage(instance: Instance) -> Lineage:
 
 
 def _read_key(text: str) -> bytes:
-    """The 32 bytes of an Ed25519 public key.
-
-    Raises:
-        InvalidPublicKey: it is none, or one that anyone could sign for.
-    """
+    """The 32 bytes of an Ed25519 public key."""
     try:
         key = base64.b64decode(text, validate=True)
     except binascii.Error as error:

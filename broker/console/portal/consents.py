@@ -276,11 +276,7 @@ class Consents:
         )
 
     def _read(self, form: Form) -> LoginRequest:
-        """The parameters of ``/authorize``.
-
-        Raises:
-            ValidationError: one is missing or wrong; the browser is not redirected.
-        """
+        """The parameters of ``/authorize``."""
         client_id = form.require("client_id")
         client = self._clients.find(client_id, self._now())
         if client is None or not client.may(AUTHORIZATION_CODE):

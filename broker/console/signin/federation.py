@@ -236,11 +236,7 @@ class Federation:
 
 
 def _read_session(text: str) -> tuple[str, str, str]:
-    """Parse ``Session`` into its session id, key and token.
-
-    Raises:
-        ValidationError: It is not a JSON object with those three strings.
-    """
+    """Parse ``Session`` into its session id, key and token."""
     results: dict[str, Any] = {}
     if len(text) <= _SESSION_MAX:
         try:

@@ -308,11 +308,7 @@ class FirstPasswordPage:
         return await self._steps.next(request, pending)
 
     async def _require(self, request: Request, form: Form) -> tuple[Account, User]:
-        """The link's account and user, as they are now.
-
-        Raises:
-            AccessDenied: there is no such link, or it has ended.
-        """
+        """The link's account and user, as they are now."""
         deps = self._context.deps
         account = await self._sign_in_page.find_account(require_place(request))
         if account is None:

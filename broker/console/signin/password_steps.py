@@ -312,11 +312,7 @@ class PasswordSteps:
 
 
 def _count_wrong(pending: PasswordProgress) -> PasswordProgress:
-    """Count a wrong answer.
-
-    Raises:
-        AccessDenied: There were too many; the sign-in is over.
-    """
+    """Count a wrong answer; after too many the sign-in is over."""
     if pending.wrong + 1 >= _WRONG_MAX:
         raise AccessDenied(_START_AGAIN)
     return replace(pending, wrong=pending.wrong + 1)

@@ -224,11 +224,7 @@ class TokenEndpoint:
     async def _open(
         self, redeemed: Redemption, client_id: str, proof: DpopProof, now: datetime
     ) -> _TerminalLogin:
-        """The session behind it, once the sender's proof is used up.
-
-        Raises:
-            GrantRefusedError: The login has ended.
-        """
+        """The session behind it, once the sender's proof is used up."""
         lent = await self._grants.find_session(redeemed.session)
         if lent is None:
             raise GrantRefusedError("the login has ended")

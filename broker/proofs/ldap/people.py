@@ -251,11 +251,7 @@ class LdapPeople:
     async def _find_by_name(
         self, connection: LdapConnection, username: str
     ) -> Entry | None:
-        """The one entry of a name.
-
-        Raises:
-            PersonRefusedError: more than one has it.
-        """
+        """The one entry of a name."""
         directory = self._directory
         entries = await connection.search(
             directory.base,
@@ -339,11 +335,7 @@ class LdapPeople:
     async def _groups(
         self, connection: LdapConnection, person: Entry, username: str
     ) -> tuple[str, ...]:
-        """The names of the person's groups, each once.
-
-        Raises:
-            UnusableEntriesError: there are too many, or they nest too deeply.
-        """
+        """The names of the person's groups, each once."""
         known: dict[str, str] = {}
         members = [person.dn]
         for _ in range(_LEVELS_MAX):

@@ -244,11 +244,7 @@ def resource_type_of(definition: ServiceDefinition, route: Route) -> str | None:
 
 
 def _check(definition: ServiceDefinition, name: str) -> None:
-    """What one member says of another.
-
-    Raises:
-        DefinitionRejected: they do not fit.
-    """
+    """What one member says of another."""
     for scope in definition.scopes:
         if scope in RESERVED:
             raise DefinitionRejected(("Scopes", f"{scope} is the broker's own"))

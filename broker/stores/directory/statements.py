@@ -157,9 +157,6 @@ class Writes(Reads, Protocol):
         """Write the row of an entity that keeps its name or takes a free one.
 
         A taken name leaves the transaction usable, as with ``insert_if_free``.
-
-        Raises:
-            AlreadyExistsError: of ``kind``.
         """
         named = {f"{_KEY}{name}": values[name] for name in ("name_key", key)}
         statement = _update_named(table, key)
