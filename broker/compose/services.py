@@ -81,7 +81,7 @@ from broker.proofs.outbound import OutboundClient
 from broker.proofs.proof_dry_run import ProofDryRun
 from broker.proofs.saml_request_key import RequestKeys
 from broker.proofs.scheme import Scheme
-from broker.proofs.scim import DirectoryAdmission
+from broker.proofs.scim import Admission
 from broker.proofs.sigv4 import SignatureScheme, SignedFor, SignedForScheme
 from broker.proofs.upstream_client import UPSTREAM_SECONDS, UpstreamClient
 from broker.proofs.web_identity import WebIdentityProver
@@ -234,7 +234,7 @@ def _build(
         outbound, stores.directory, stores.cache, clock, http_hosts=http_hosts
     )
     web_identity = WebIdentityProver(
-        fresh, issuer_keys, DirectoryAdmission(fresh), skew=settings.skew
+        fresh, issuer_keys, Admission(fresh), skew=settings.skew
     )
     federated = SamlProver(
         fresh,

@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -23,7 +23,7 @@ from msgspec import Struct
 from broker.errors import NoSuchEntity, PasswordPolicyViolation, Throttling
 from broker.model.account import Account, AccountId
 from broker.model.entities import PASSWORD_SEAL, LoginProfile
-from broker.model.sealing import Sealer
+from broker.model.sealing import SealerOpener
 from broker.runtime.entropy import random_bytes
 
 Result = TypeVar("Result")
@@ -43,16 +43,6 @@ REMEMBERED_MAX = 24
 """Former passwords that a policy can forbid. Source: the model's maximum."""
 
 
-class PasswordSealer(Sealer, Protocol):
-    """Seals hashes, and opens them again."""
-
-    def open_sealed(
-        self, purpose: str, account: str, entity_id: str, column: str, sealed: bytes
-    ) -> bytes:
-        """The plain bytes of this very place."""
-        ...
-
-
 class Hashes(Struct, frozen=True):
     """The hash in force, and those of earlier passwords, newest first."""
 
@@ -67,7 +57,7 @@ class Hashes(Struct, frozen=True):
 class Passwords:
     """Hashes and verifies passwords of one worker."""
 
-    def __init__(self, sealer: PasswordSealer) -> None:
+    def __init__(self, sealer: SealerOpener) -> None:
         self._sealer = sealer
         self._pool = ThreadPoolExecutor(_THREADS, "argon2")
         self._waiting = 0

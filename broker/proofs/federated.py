@@ -24,7 +24,7 @@ from broker.model.session import Caller
 from broker.proofs.provider_options import ProviderOptions
 from broker.proofs.saml import prove_saml, wire_error, with_group_pairs
 from broker.proofs.saml_key_budget import SamlKeyBudget
-from broker.proofs.scim import DirectoryAdmission
+from broker.proofs.scim import Admission
 from broker.protocols.saml.errors import MetadataRejected, SamlReason, SamlRejected
 from broker.protocols.saml.keys import DecryptionKey, parse_private_key
 from broker.protocols.saml.metadata import IdpMetadata, parse_metadata
@@ -89,7 +89,7 @@ class SamlProver:
         self._opener = opener
         self._acs_of = acs_of
         self._newer_metadata = newer_metadata
-        self._admission = DirectoryAdmission(fresh)
+        self._admission = Admission(fresh)
 
     async def prove_for_provider(
         self,

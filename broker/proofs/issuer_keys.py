@@ -17,7 +17,6 @@ Source: OpenID Connect Core 10.1.1.
 import asyncio
 import hashlib
 import json
-from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -28,8 +27,8 @@ from msgspec import Struct
 
 from broker.model.account import AccountId
 from broker.model.entities import OidcProvider
-from broker.proofs.addresses import AddressRules, was_refused
-from broker.proofs.outbound import FetchFailedError
+from broker.proofs.addresses import was_refused
+from broker.proofs.outbound import FetchFailedError, OutboundClient
 from broker.proofs.provider_options import ProviderOptions
 from broker.protocols.oidc.discovery import (
     DISCOVERY_BYTES_MAX,
@@ -59,26 +58,6 @@ _FAILED = b"failed"
 _POLL_SECONDS = 0.05
 _FAILURE_CHARACTERS = 500
 _TIME_BYTES = 8
-
-
-class KeyFetcher(Protocol):
-    """The part of the outbound client that key sets need."""
-
-    @property
-    def rules(self) -> AddressRules:
-        """The operator's address rules."""
-        ...
-
-    async def fetch(
-        self,
-        url: str,
-        *,
-        account: AccountId | None,
-        thumbprints: Sequence[str] = (),
-        max_bytes: int = ...,
-    ) -> bytes:
-        """The body of a 200 answer, or ``FetchFailedError``."""
-        ...
 
 
 class KeySetSeal(Protocol):
@@ -133,7 +112,7 @@ class IssuerKeys:
 
     def __init__(
         self,
-        fetcher: KeyFetcher,
+        fetcher: OutboundClient,
         clock: Clock,
         *,
         cache: Cache | None = None,

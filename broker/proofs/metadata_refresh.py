@@ -14,15 +14,13 @@ import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Collection, Coroutine, Iterable
 from datetime import datetime, timedelta
-from typing import Protocol
 
 import structlog
 from msgspec.structs import replace
 
-from broker.model.account import AccountId
 from broker.model.audit import AuditRecord
 from broker.model.entities import SamlProvider
-from broker.proofs.outbound import FetchFailedError
+from broker.proofs.outbound import FetchFailedError, OutboundClient
 from broker.proofs.provider_options import ProviderOptions
 from broker.proofs.refresh_state import (
     RefreshState,
@@ -71,21 +69,6 @@ _DIGEST_CHARACTERS = 32
 _log = structlog.get_logger(__name__)
 
 
-class MetadataFetcher(Protocol):
-    """The part of the outbound client that metadata needs."""
-
-    async def fetch(
-        self,
-        url: str,
-        *,
-        account: AccountId | None,
-        max_bytes: int = ...,
-        accept: str = ...,
-    ) -> bytes:
-        """The body of a 200 answer, or ``FetchFailedError``."""
-        ...
-
-
 class SupersededError(Exception):
     """The provider was changed while its document was being fetched."""
 
@@ -95,7 +78,7 @@ class MetadataRefresher:
 
     def __init__(
         self,
-        fetcher: MetadataFetcher,
+        fetcher: OutboundClient,
         directory: Directory,
         cache: Cache,
         clock: Clock,

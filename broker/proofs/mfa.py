@@ -1,11 +1,9 @@
 """The second factor of a signed call: a code of a device that the caller owns."""
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol
 
 from broker.errors import AccessDenied, ServiceUnavailable, ValidationError
-from broker.model.account import AccountId
+from broker.kinds.mfa_codes import MfaCodes
 from broker.model.principal import PrincipalType
 from broker.model.session import Caller
 from broker.proofs.attempts import Attempts, WrongFactorError, limit_of_factors
@@ -16,35 +14,10 @@ _UNKNOWN = "MultiFactorAuthentication failed, unable to validate MFA code.  Plea
 _WRONG = "MultiFactorAuthentication failed with invalid MFA one time pass code. "
 
 
-class MfaDevices(Protocol):
-    """Finds and uses MFA devices; may raise ``StoreUnavailableError``."""
-
-    async def find_holder(self, account: AccountId, serial: str) -> str | None:
-        """The owner of a device: a user's unique id; for root the account's id."""
-        ...
-
-    async def accept(
-        self, account: AccountId, serial: str, holder: str, code: str, now: datetime
-    ) -> bool:
-        """Use up a code of the holder's device durably; whether it was valid."""
-        ...
-
-    async def is_used(
-        self,
-        account: AccountId,
-        serials: Sequence[str],
-        holder: str,
-        code: str,
-        now: datetime,
-    ) -> bool:
-        """Whether a code of one of the holder's devices was used up just now."""
-        ...
-
-
 class MfaVerifier:
     """Verifies ``SerialNumber`` and ``TokenCode``; each code counts once."""
 
-    def __init__(self, devices: MfaDevices, attempts: Attempts) -> None:
+    def __init__(self, devices: MfaCodes, attempts: Attempts) -> None:
         self._devices = devices
         self._attempts = attempts
 

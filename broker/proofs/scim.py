@@ -7,12 +7,10 @@ directory's groups count instead of the proof's.
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol
 
 from msgspec.structs import replace
 
 from broker.errors import IdpRejectedClaim
-from broker.model.account import AccountId
 from broker.model.entities import OidcProvider, SamlProvider
 from broker.model.federated import FederatedIdentity
 from broker.model.provisioned import Membership, ProvisionedUser
@@ -20,6 +18,7 @@ from broker.proofs.option_types import VALUE_MAX
 from broker.proofs.provider_options import Provider, ScimOptions
 from broker.protocols.saml.errors import MetadataRejected
 from broker.protocols.saml.metadata import parse_metadata
+from broker.stores.directory.readings import FreshDirectory
 
 NOT_ADMITTED = "SCIM: "
 """How the detail of such a refusal begins."""
@@ -70,8 +69,11 @@ class NotAdmitted(IdpRejectedClaim):
         super().__init__(message, detail=f"{NOT_ADMITTED}{why}", advice=advice)
 
 
-class Admission(Protocol):
-    """Decides whether the person of a proof may sign in."""
+class Admission:
+    """Decides whether the person of a proof may sign in: asks what the provider's directory provisioned."""
+
+    def __init__(self, people: FreshDirectory) -> None:
+        self._people = people
 
     async def admit(
         self, identity: FederatedIdentity, options: ScimOptions | None, now: datetime
@@ -82,29 +84,6 @@ class Admission(Protocol):
             NotAdmitted: the directory says that they may not.
             StoreUnavailableError: the directory of the broker is away.
         """
-        ...
-
-
-class PeopleFinder(Protocol):
-    """Finds people whom directories provisioned; `FreshDirectory` from memory."""
-
-    async def provisioned_person(
-        self, account: AccountId, provider_id: str, attribute: str, value: str
-    ) -> tuple[Sequence[ProvisionedUser], Sequence[Membership]]:
-        """Those whose attribute has the value, and the groups of the first."""
-        ...
-
-
-class DirectoryAdmission:
-    """Asks what the provider's directory provisioned."""
-
-    def __init__(self, people: PeopleFinder) -> None:
-        self._people = people
-
-    async def admit(
-        self, identity: FederatedIdentity, options: ScimOptions | None, now: datetime
-    ) -> FederatedIdentity:
-        """See `Admission`."""
         if options is None:
             return identity
         value = identity.directory_value

@@ -7,7 +7,7 @@ from typing import Any
 
 from broker.model.account import AccountId
 from broker.model.provisioned import Membership, ProvisionedGroup, ProvisionedUser
-from broker.proofs.scim import DirectoryAdmission
+from broker.proofs.scim import Admission
 
 ACCOUNT = AccountId("123456789012")
 PROVIDER = "SAMLSPAAAAAAAAAAAAAAAA"
@@ -53,5 +53,5 @@ class People:
         return self.people, self.memberships
 
 
-NO_DIRECTORY = DirectoryAdmission(People())
+NO_DIRECTORY = Admission(People())
 """For providers without SCIM."""

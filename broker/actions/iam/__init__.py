@@ -34,13 +34,13 @@ from broker.actions.iam.user_credentials import (
     user_credential_actions,
 )
 from broker.actions.iam.users import GROUPS, USERS
-from broker.kinds.passwords import PasswordSealer
 from broker.kinds.providers import IsInternal
+from broker.model.sealing import SealerOpener
 from broker.proofs.attempts import Attempts
 
 
 def iam_actions(
-    sealer: PasswordSealer,
+    sealer: SealerOpener,
     is_internal: IsInternal,
     attempts: Attempts,
     *,

@@ -28,7 +28,6 @@ from broker.kinds.login_profiles import end_root_sign_in, require_root_password
 from broker.kinds.passwords import (
     LEAST_LENGTH,
     Passwords,
-    PasswordSealer,
     complete_policy,
     require_policy,
     users_may_change,
@@ -37,6 +36,7 @@ from broker.kinds.passwords import PasswordPolicy as PasswordPolicyMembers
 from broker.model import entities
 from broker.model.principal import PrincipalType
 from broker.model.request import Params
+from broker.model.sealing import SealerOpener
 from broker.model.session import SessionKind
 from broker.proofs.attempts import Attempts, limit_of_password
 from broker.stores.directory.accounts import update_account
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from broker.model.types import iam as types
 
 
-def password_actions(sealer: PasswordSealer, attempts: Attempts) -> tuple[Action, ...]:
+def password_actions(sealer: SealerOpener, attempts: Attempts) -> tuple[Action, ...]:
     """The actions on passwords; ``sealer`` keeps their hashes.
 
     Wrong old passwords count with those of the sign-in page.

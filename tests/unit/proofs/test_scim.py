@@ -15,7 +15,7 @@ from broker.model.provisioned import Membership, ProvisionedUser
 from broker.proofs.diagnosis import OIDC_STAGES, SAML_STAGES, State, diagnose
 from broker.proofs.provider_options import ScimOptions
 from broker.proofs.refusals import explain_refusal
-from broker.proofs.scim import DirectoryAdmission, issuers_of
+from broker.proofs.scim import Admission, issuers_of
 from tests.support import saml_idp
 from tests.support.provisioned import ACCOUNT, AT, PROVIDER, People, person
 
@@ -55,7 +55,7 @@ async def admit(
     value: str = "alice",
     after: float = 0,
 ) -> FederatedIdentity:
-    admission = DirectoryAdmission(People(people, MEMBERSHIPS))
+    admission = Admission(People(people, MEMBERSHIPS))
     now = AT + timedelta(seconds=after)
     return await admission.admit(identity(value), options, now)
 
@@ -68,7 +68,7 @@ async def refusal(*params: Any, **more: Any) -> str:
 
 async def test_without_scim_no_directory_is_asked() -> None:
     people = People()
-    admission = DirectoryAdmission(people)
+    admission = Admission(people)
     assert await admission.admit(identity(), None, AT) == identity()
     assert not people.asked
 
@@ -106,7 +106,7 @@ async def test_unknown_people_may_be_allowed_and_have_no_groups() -> None:
 
 async def test_a_proof_without_a_name_belongs_to_no_person() -> None:
     people = People([ALICE])
-    admission = DirectoryAdmission(people)
+    admission = Admission(people)
     with pytest.raises(IdpRejectedClaim):
         await admission.admit(identity(""), ON, AT)
     assert not people.asked

@@ -20,7 +20,7 @@ from broker.proofs.addresses import AddressRules, parse_internal_issuers
 from broker.proofs.group_roles import offered_roles
 from broker.proofs.issuer_keys import IssuerKeys
 from broker.proofs.outbound import OutboundClient
-from broker.proofs.scim import DirectoryAdmission
+from broker.proofs.scim import Admission
 from broker.proofs.web_identity import WIRE_ERRORS, WebIdentityProver, translate
 from broker.protocols.oidc.aws_claims import ROLES_CLAIM, TAGS_CLAIM
 from broker.protocols.oidc.claims import AWS_SKEW
@@ -385,9 +385,7 @@ async def test_a_directory_says_who_comes_in_and_with_which_groups(
     providers: Providers, keys: IssuerKeys
 ) -> None:
     people = People()
-    admitting = WebIdentityProver(
-        providers, keys, DirectoryAdmission(people), skew=SKEW
-    )
+    admitting = WebIdentityProver(providers, keys, Admission(people), skew=SKEW)
     table = {"Ops": [ROLE], "Asserted": [f"{ROLE}2"]}
     providers.register(
         ISSUER, ScimSubject="externalId", ScimClaim="oid", GroupRoles=table
