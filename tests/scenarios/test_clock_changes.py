@@ -54,7 +54,7 @@ class Watched:
 
 async def set_and_right(world: SignInWorld, seconds: float) -> None:
     """Set the clock, let everything be forgotten that seems over, set it right."""
-    world.clock.move(seconds)
+    world.clock.set(seconds)
     watched: Any = Watched(world.services.stores.ledger)
     async with retention(
         watched,
@@ -67,7 +67,7 @@ async def set_and_right(world: SignInWorld, seconds: float) -> None:
     cache: Any = world.services.stores.cache
     await cache.purge()
     await revoke(world, "ASIASOMEBODYELSE")
-    world.clock.move(-seconds)
+    world.clock.set(-seconds)
 
 
 async def revoke(world: SignInWorld, access_key_id: str) -> None:
@@ -140,6 +140,6 @@ async def test_a_change_of_the_clock_makes_no_value_old_and_none_young(
     """How fresh a decision is goes by the monotonic clock."""
     freshness = world.services.freshness
     await freshness.check()
-    world.clock.move(seconds)
+    world.clock.set(seconds)
     assert 0 <= freshness.age_seconds < HOUR / 2
     assert await world.services.fresh.find(kinds.ACCOUNT, ACCOUNT) is not None

@@ -40,7 +40,7 @@ class MovableClock:
     def monotonic(self) -> float:
         if self._held:
             return self._held[1]
-        return monotonic() + self.ahead.total_seconds() + self._skipped
+        return monotonic() + self._skipped
 
     @contextmanager
     def held(self, at: datetime | None = None) -> Iterator[None]:
@@ -57,4 +57,9 @@ class MovableClock:
         self._stopped = datetime.now(UTC)
 
     def move(self, seconds: float) -> None:
+        self._skipped += seconds
+        self.set(seconds)
+
+    def set(self, seconds: float) -> None:
+        """Put the time of day forward or back; no time passes."""
         self.ahead += timedelta(seconds=seconds)
