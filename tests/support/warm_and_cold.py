@@ -125,9 +125,7 @@ class Twice:
                     app = composition.compose(fresh, ())
                 cold = await _make(app, fresh, scope, body, seed)
                 different = [*_other_rows(services, copy)]
-        different += [
-            pair for pair in zip(warm, cold, strict=True) if pair[0] != pair[1]
-        ]
+        different += [m for m in zip(warm, cold, strict=True) if m[0] != m[1]]
         assert not different, different
         return warm.messages
 
