@@ -299,8 +299,13 @@ class _Exchange:
         headers = [*answer.headers, length, *self._added(answer.status)]
         if b"origin" in state["named"]:
             headers += cross_origin
-        start = {"type": "http.response.start", "status": answer.status}
-        await self._send({**start, "headers": headers})
+        await self._send(
+            {
+                "type": "http.response.start",
+                "status": answer.status,
+                "headers": headers,
+            }
+        )
         await self._send({"type": "http.response.body", "body": answer.body})
 
     def _added(self, status: int) -> Headers:

@@ -15,7 +15,7 @@ from broker.permit.need import Need
 from broker.proofs.mfa import MfaVerifier
 from broker.sessions.lineage import lineage_from
 from broker.sessions.source_identity import require_source_identity
-from broker.sessions.tags import SessionTags, require_session_tags
+from broker.sessions.tags import NO_TAGS, SessionTags, require_session_tags
 from broker.stores.directory.readings import FreshDirectory
 
 if TYPE_CHECKING:
@@ -85,6 +85,8 @@ def assume_role(fresh: FreshDirectory, minter: RoleMinter, mfa: MfaVerifier) -> 
 
 
 def _tags(params: types.AssumeRoleRequest, call: Call) -> SessionTags:
+    if "Tags" not in params and "TransitiveTagKeys" not in params:
+        return NO_TAGS
     return require_session_tags(
         [(tag["Key"], tag["Value"]) for tag in params.get("Tags", ())],
         params.get("TransitiveTagKeys", ()),

@@ -206,9 +206,12 @@ class _Structure:
 
 
 def _pick(names: Sequence[str]) -> _Pick:
-    if len(names) > 1:
-        return itemgetter(*names)
-    return lambda params: [params[name] for name in names]
+    match names:
+        case []:
+            return lambda _: ()
+        case [name]:
+            return lambda params: (params[name],)
+    return itemgetter(*names)
 
 
 def _compile_list(shapes: Shapes, shape: ShapeModel, tag: str, depth: int) -> Write:
