@@ -83,7 +83,7 @@ class RestService:
                 MALFORMED_QUERY_STRING, the query or the path cannot be decoded.
         """
         query = _parse_query(raw.query)
-        for route in self._routes.get(raw.method, ()):
+        for route in self._routes.get((raw.method, path[1:].partition("/")[0]), ()):
             match = route.path.fullmatch(path)
             if match and all(value in query.get(k, ()) for k, value in route.query):
                 labels = {k: _decode(text) for k, text in match.groupdict().items()}
@@ -232,28 +232,28 @@ def _http(model: ServiceModel, operation: str) -> HttpModel:
     return http
 
 
-def _routes(model: ServiceModel) -> Mapping[str, tuple[_Route, ...]]:
-    """By method; the more a route asks for, the earlier it is tried."""
-    results: dict[str, list[_Route]] = {}
+def _routes(model: ServiceModel) -> Mapping[tuple[str, str], tuple[_Route, ...]]:
+    """By method and first segment (never a label); the longest query is tried first."""
+    results: dict[tuple[str, str], list[_Route]] = {}
     for operation in model["operations"]:
         http = _http(model, operation)
         path, _, query = http["requestUri"].partition("?")
-        pieces = _LABEL.split(path)
         pattern = "".join(
             f"(?P<{piece}>[^/]+)" if number % 2 else re.escape(piece)
-            for number, piece in enumerate(pieces)
+            for number, piece in enumerate(_LABEL.split(path))
         )
         route = _Route(
             operation=operation,
             path=re.compile(pattern),
             query=frozenset(parse_qsl(query, keep_blank_values=True)),
         )
-        results.setdefault(http["method"], []).append(route)
+        place = http["method"], path[1:].partition("/")[0]
+        results.setdefault(place, []).append(route)
     return {
-        method: tuple(
+        place: tuple(
             sorted(routes, key=lambda entry: (-len(entry.query), entry.path.groups))
         )
-        for method, routes in results.items()
+        for place, routes in results.items()
     }
 
 
