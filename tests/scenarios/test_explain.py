@@ -4,13 +4,13 @@ import base64
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from msgspec.structs import replace
 from typer.testing import CliRunner, Result
 
 from broker.cli.main import app
