@@ -75,7 +75,7 @@ async def check_organisations(settings: Settings, stores: Stores) -> list[Findin
         return [problem(_ORGANISATIONS, str(error), "correct the file")]
     findings: list[Finding] = []
     for organisation in organisations.by_name.values():
-        wrong = [found async for found in _check_members(organisation, stores)]
+        wrong = [finding async for finding in _check_members(organisation, stores)]
         name, count = organisation.name, len(organisation.members)
         findings += wrong or [
             good(_ORGANISATIONS, f"{name} has {count} account{'s' * (count != 1)}")
