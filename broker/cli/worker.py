@@ -11,11 +11,9 @@ from socket import socket
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
-# What a worker's start would import: forked workers share it.
-import httpcore2  # noqa: F401
 import structlog
 import uvicorn
-import uvloop  # noqa: F401
+import uvloop  # noqa: F401  # uvicorn would load it later
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from broker.actions import models
@@ -60,7 +58,7 @@ SERVER: dict[str, Any] = {
     "timeout_graceful_shutdown": 6,
 }
 
-# For the same reason: what these make is remembered.
+# What these make is remembered: forked workers share it.
 for _name in get_args(models.ServiceName):
     models.load_service(_name)
 for _name in (*get_args(models.RestName), *get_args(models.TargetName)):

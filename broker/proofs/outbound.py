@@ -36,7 +36,9 @@ Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 
 @cache
 def _trust(ca_file: Path | None) -> ssl.SSLContext:
-    """Takes 30 ms and 3 MB: it is made in a thread, with the first request."""
+    """Takes 50 ms and 5 MB with what connects: made in a thread, at the first request."""
+    import httpcore2  # noqa: F401, PLC0415  # as httpx2 does with its first transport
+
     trust = httpx2.create_ssl_context(trust_env=False)
     if ca_file is not None:
         trust.load_verify_locations(cafile=ca_file)
