@@ -13,16 +13,11 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
+from broker import errors
 from broker.actions.signin.signin_tokens import require_duration
 from broker.actions.sts.upstream_mint import UpstreamRole
 from broker.console.context import ConsoleContext
 from broker.console.deps import ConsoleDeps
-from broker.errors import (
-    AccessDenied,
-    ExpiredToken,
-    InvalidClientTokenId,
-    ServiceUnavailable,
-)
 from broker.model.entities import Role
 from broker.model.principal import Principal
 from broker.model.secret import Secret
@@ -91,7 +86,7 @@ async def find_upstream_session(
     try:
         record = await deps.cache.find_session(access_key_id)
     except StoreUnavailableError as error:
-        raise ServiceUnavailable(detail=f"the cache is away: {error}") from error
+        raise errors.ServiceUnavailable(detail=f"the cache is away: {error}") from error
     if record is None or record.upstream is None:
         return None
     role = await deps.fresh.find(ROLE, record.account, record.principal_id)
@@ -109,9 +104,9 @@ async def is_brokers_own(deps: ConsoleDeps, access_key_id: str, token: str) -> b
     """Whether the broker minted these: they must not be sent anywhere."""
     try:
         await deps.resolver.resolve(access_key_id, token, deps.clock.now())
-    except ExpiredToken:
+    except errors.ExpiredToken:
         return True
-    except InvalidClientTokenId:
+    except errors.InvalidClientTokenId:
         return False
     return True
 
@@ -133,7 +128,7 @@ async def find_upstream_console(
         return None
     session = await find_upstream_session(deps, key_id)
     if session is None:
-        raise AccessDenied(
+        raise errors.AccessDenied(
             "The role's upstream was changed, or the session revoked, just now. Sign in"
             " again."
         )

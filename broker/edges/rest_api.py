@@ -9,14 +9,8 @@ from typing import Any
 
 import structlog
 
+from broker import errors
 from broker.actions.refusals import wire_error
-from broker.errors import (
-    BrokerError,
-    InternalFailure,
-    InvalidAction,
-    RequestEntityTooLarge,
-    UnsupportedOperation,
-)
 from broker.model.request import Answer, CodeOf, RawRequest
 from broker.protocols.json_api import JsonFault, RestCall, RestService
 
@@ -30,10 +24,12 @@ Operation = Callable[[RestCall, str], Awaitable[Mapping[str, Any]]]
 _JSON = (b"content-type", b"application/json")
 
 
-def naming(names: Mapping[type[BrokerError], str], otherwise: str = "") -> CodeOf:
+def naming(
+    names: Mapping[type[errors.BrokerError], str], otherwise: str = ""
+) -> CodeOf:
     """How a service names errors; one in its own words has its ``name``."""
 
-    def name_fault(error: BrokerError) -> str:
+    def name_fault(error: errors.BrokerError) -> str:
         own: str = getattr(error, "name", "")
         return own or next(
             (name for kind, name in names.items() if isinstance(error, kind)),
@@ -73,10 +69,10 @@ class RestApi:
             call = self._service.route(raw, path)
             operation = call.operation
             if len(raw.body) > self._longer.get(operation, BODY_BYTES_MAX):
-                raise RequestEntityTooLarge("The body is too long.")  # noqa: TRY301
+                raise errors.RequestEntityTooLarge("The body is too long.")  # noqa: TRY301
             perform = self._operations.get(operation)
             if perform is None:
-                raise UnsupportedOperation(  # noqa: TRY301
+                raise errors.UnsupportedOperation(  # noqa: TRY301
                     f"The operation {operation} is not supported."
                 )
             result = await perform(call, request_id)
@@ -89,7 +85,7 @@ class RestApi:
         except Exception as error:  # noqa: BLE001  # the one place where anything may end
             return self._refusal(wire_error(error, request_id), operation)
 
-    def _refusal(self, error: BrokerError, operation: str) -> Answer:
+    def _refusal(self, error: errors.BrokerError, operation: str) -> Answer:
         fault = self._fault(error)
         return Answer(
             status=fault.status,
@@ -99,14 +95,14 @@ class RestApi:
             error_code=fault.code,
         )
 
-    def _fault(self, error: BrokerError) -> JsonFault:
-        if isinstance(error, InvalidAction):
+    def _fault(self, error: errors.BrokerError) -> JsonFault:
+        if isinstance(error, errors.InvalidAction):
             return JsonFault(
                 code="UnknownOperationException", status=404, members=frozenset()
             )
         name = self._name_fault(error)
         declared = self._service.faults.get(name)
-        if declared is not None and error.status < InternalFailure.status:
+        if declared is not None and error.status < errors.InternalFailure.status:
             return declared
         members = frozenset() if declared is None else declared.members
         return JsonFault(code=name, status=error.status, members=members)

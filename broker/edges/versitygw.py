@@ -19,6 +19,7 @@ import orjson
 from pydantic import ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
+from broker import errors
 from broker.actions.decisions.authorize import ANSWERS, QUESTIONS
 from broker.actions.decisions.gateway import (
     GATEWAY_SERVICE,
@@ -33,14 +34,6 @@ from broker.edges import endpoint
 from broker.edges.asgi import Scope as AsgiScope
 from broker.edges.asgi import is_private
 from broker.edges.doors import PRIVATE_HEADERS
-from broker.errors import (
-    AccessDenied,
-    BrokerError,
-    ExpiredToken,
-    InternalFailure,
-    InvalidClientTokenId,
-    NoSuchEntity,
-)
 from broker.errors import ValidationError as InvalidQuestion
 from broker.model.request import Params, RawRequest
 from broker.pipeline import Pipeline, Result
@@ -118,12 +111,12 @@ def gateway_endpoint(
 
     def find(scope: AsgiScope) -> endpoint.Operation:
         if not (is_private(scope) or scope["state"]["secure"]):
-            raise AccessDenied(
+            raise errors.AccessDenied(
                 "This protocol is available only over the private socket or TLS."
             )
         path: str = scope["path"]
         if path not in operations or scope["method"] != "POST":
-            raise NoSuchEntity("There is no such operation.")
+            raise errors.NoSuchEntity("There is no such operation.")
         if path != _VERSION_PATH:
             _check_version(scope["headers"])
         return operations[path]
@@ -144,9 +137,11 @@ def _show(
     return _OK, (endpoint.JSON,), orjson.dumps(describe(result, params[_ASKED]))
 
 
-def _refuse(scope: AsgiScope, params: Params, error: BrokerError) -> endpoint.Response:
+def _refuse(
+    scope: AsgiScope, params: Params, error: errors.BrokerError
+) -> endpoint.Response:
     asked = params.get(_ASKED)  # else it is about the gateway's own key
-    is_of_key = isinstance(error, InvalidClientTokenId | ExpiredToken)
+    is_of_key = isinstance(error, errors.InvalidClientTokenId | errors.ExpiredToken)
     if is_of_key and isinstance(asked, _Derive | _Evaluate):
         error = _refused_key(asked)
         scope["state"]["line"]["error_code"] = error.code
@@ -155,11 +150,11 @@ def _refuse(scope: AsgiScope, params: Params, error: BrokerError) -> endpoint.Re
     return error.status, (endpoint.JSON,), orjson.dumps({"error": error.words, **named})
 
 
-class _NoSuchIdentity(AccessDenied):
+class _NoSuchIdentity(errors.AccessDenied):
     """There is no such access key."""
 
 
-class _InvalidToken(AccessDenied):
+class _InvalidToken(errors.AccessDenied):
     """The session token is wrong or of another access key."""
 
 
@@ -176,7 +171,7 @@ def _check_version(headers: Iterable[tuple[bytes, bytes]]) -> None:
         )
 
 
-def _code(error: BrokerError) -> str:
+def _code(error: errors.BrokerError) -> str:
     """What the gateway tells its clients by; empty for a fault of the gateway's own."""
     if isinstance(error, _NoSuchIdentity):
         return "NoSuchIdentity"
@@ -187,7 +182,7 @@ def _code(error: BrokerError) -> str:
     return "BadRequest" if isinstance(error, InvalidQuestion) else ""
 
 
-def _refused_key(asked: _Derive | _Evaluate) -> AccessDenied:
+def _refused_key(asked: _Derive | _Evaluate) -> errors.AccessDenied:
     """Of the access key and its token, the one that is wrong.
 
     A session's key without its token is no identity, as in the gateway's own IAM.
@@ -243,7 +238,7 @@ def _describe_decisions(result: Result, asked: _Evaluate) -> Mapping[str, Any]:
     answers: list[DecisionAnswer] = result[ANSWERS]
     (answer,) = answers
     if answer.refusal is not None or answer.caller is None:
-        raise answer.refusal or InternalFailure
+        raise answer.refusal or errors.InternalFailure
     by_action = [
         answer.decisions[at : at + len(asked.resources)]
         for at in range(0, len(answer.decisions), len(asked.resources))

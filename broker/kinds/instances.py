@@ -9,14 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from broker.errors import (
-    AccessDenied,
-    DeleteConflict,
-    InvalidPublicKey,
-    LimitExceeded,
-    NoSuchEntity,
-    ValidationError,
-)
+from broker import errors
 from broker.kinds.kind import Named, Work, finder, require_room
 from broker.kinds.limits import Quota
 from broker.kinds.names import KeyCase, given_tags, require_path
@@ -64,7 +57,7 @@ def instance_profile_view(
 
 async def _check_removal(profile: InstanceProfile, _directory: DirectoryReader) -> None:
     if profile.role_id is not None:
-        raise DeleteConflict(_ROLE_INSIDE)
+        raise errors.DeleteConflict(_ROLE_INSIDE)
 
 
 INSTANCE_PROFILES = Named(
@@ -93,7 +86,7 @@ async def add_role(
         LimitExceeded: there is one in it.
     """
     if profile.role_id is not None:
-        raise LimitExceeded(
+        raise errors.LimitExceeded(
             "Cannot exceed quota for InstanceSessionsPerInstanceProfile: 1"
         )
     await change.update(INSTANCE_PROFILE, replace(profile, role_id=role.role_id))
@@ -108,7 +101,7 @@ async def remove_role(
         NoSuchEntity: it is not in it.
     """
     if profile.role_id != role.role_id:
-        raise NoSuchEntity(
+        raise errors.NoSuchEntity(
             f"Role {role.name} in Instance Profile {profile.name} cannot be found."
         )
     await change.update(INSTANCE_PROFILE, replace(profile, role_id=None))
@@ -121,7 +114,7 @@ async def require_in_no_profile(directory: DirectoryReader, role: Role) -> None:
         DeleteConflict: one does.
     """
     if await directory.count(INSTANCE_PROFILE, role.account, role_id=role.role_id):
-        raise DeleteConflict(_ROLE_INSIDE)
+        raise errors.DeleteConflict(_ROLE_INSIDE)
 
 
 _ROLE_INSIDE = "Cannot delete entity, must remove roles from instance profile first."
@@ -159,13 +152,13 @@ async def register_with_token(
     if token.instance_id:
         known = await change.find(INSTANCE, token.account, token.instance_id)
         if known is None or known.public_key != public_key:
-            raise AccessDenied(
+            raise errors.AccessDenied(
                 _USED, detail=f"{token.arn} admitted {token.instance_id}"
             )
         return known
     profile = await change.find(INSTANCE_PROFILE, token.account, token.owner_id)
     if profile is None:
-        raise AccessDenied(
+        raise errors.AccessDenied(
             "The instance profile of this join token was deleted.",
             detail=f"{token.owner_id} no longer exists",
         )
@@ -212,7 +205,7 @@ async def register_instance(
         LimitExceeded: the account has as many instances as it may have.
     """
     if await find_instance_by_key(change, account.account_id, public_key) is not None:
-        raise InvalidPublicKey("Another instance has this public key.")
+        raise errors.InvalidPublicKey("Another instance has this public key.")
     await require_room(change, account, INSTANCE, Quota.INSTANCES)
     instance = Instance(
         account=account.account_id,
@@ -251,10 +244,12 @@ def parse_instance_arn(text: str) -> tuple[AccountId, str]:
         arn = Arn.parse(text)
         account = parse_account_id(arn.account)
     except ValueError as error:
-        raise ValidationError(f"{text[:80]} is not an instance's ARN.") from error
+        raise errors.ValidationError(
+            f"{text[:80]} is not an instance's ARN."
+        ) from error
     instance_id = arn.resource.removeprefix(_ARN_PREFIX)
     if arn.service != "ec2" or not _INSTANCE_ID.fullmatch(instance_id):
-        raise ValidationError(f"{text[:80]} is not an instance's ARN.")
+        raise errors.ValidationError(f"{text[:80]} is not an instance's ARN.")
     return account, instance_id
 
 

@@ -10,13 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from broker.errors import (
-    AccessDenied,
-    DeleteConflict,
-    EntityAlreadyExists,
-    NoSuchEntity,
-    about,
-)
+from broker import errors
 from broker.kinds.accounts import accepts_unlisted_policies, require_account
 from broker.kinds.documents import checked_document
 from broker.kinds.kind import Named, Work, create
@@ -79,7 +73,7 @@ async def require_managed_policy(
     """
     policy = await find_managed_policy(directory, account, arn)
     if policy is None:
-        raise NoSuchEntity(f"Policy {arn} was not found.")
+        raise errors.NoSuchEntity(f"Policy {arn} was not found.")
     return policy
 
 
@@ -94,7 +88,7 @@ async def require_own_policy(
     """
     policy = await require_managed_policy(directory, account, arn)
     if policy.account != account:
-        raise AccessDenied("Policy is outside your own account.")
+        raise errors.AccessDenied("Policy is outside your own account.")
     return policy
 
 
@@ -156,7 +150,7 @@ async def _make(params: types.CreatePolicyRequest, work: Work) -> ManagedPolicy:
         tags=tags,
     )
     if await work.change.named(MANAGED_POLICY, work.account, policy.name) is not None:
-        raise EntityAlreadyExists(MANAGED_POLICIES.taken.format(policy))
+        raise errors.EntityAlreadyExists(MANAGED_POLICIES.taken.format(policy))
     return policy
 
 
@@ -178,10 +172,10 @@ def _view(policy: ManagedPolicy) -> types.Policy:
 async def _check_removal(policy: ManagedPolicy, directory: DirectoryReader) -> None:
     """Refuse to remove a policy that is in use, or has further versions."""
     if policy.attachment_count or policy.boundary_count:
-        raise DeleteConflict("Cannot delete a policy attached to entities.")
+        raise errors.DeleteConflict("Cannot delete a policy attached to entities.")
     versions = await list_policy_versions(directory, policy.account, policy.policy_id)
     if len(versions) > 1:
-        raise DeleteConflict(
+        raise errors.DeleteConflict(
             "This policy has more than one version. Before you delete a policy, you "
             "must delete the policy's versions. The default version is deleted with "
             "the policy."
@@ -260,7 +254,7 @@ async def delete_version(
     """
     version = await require_version(change, policy, version_id)
     if version.version_id == policy.default_version.version_id:
-        raise DeleteConflict("Cannot delete the default version of a policy.")
+        raise errors.DeleteConflict("Cannot delete the default version of a policy.")
     await delete_policy_version(change, policy, version.version_id)
 
 
@@ -287,9 +281,9 @@ async def require_version(
     raise missing_version(policy.arn, version_id)
 
 
-def missing_version(arn: str, version_id: str) -> NoSuchEntity:
+def missing_version(arn: str, version_id: str) -> errors.NoSuchEntity:
     """The error for a version, or the policy of a version, that is not there."""
-    return NoSuchEntity(
+    return errors.NoSuchEntity(
         f"Policy {arn} version {version_id} does not exist or is not attachable."
     )
 
@@ -301,7 +295,7 @@ def check_document(account: Account, document: str) -> None:
         MalformedPolicyDocument: the document is refused.
         LimitExceeded: it is too large.
     """
-    with about("PolicyDocument"):
+    with errors.about("PolicyDocument"):
         # Check the size first: only a document that is too large takes long to parse.
         require_within(account, Quota.POLICY_SIZE, policy_size(document))
         checked_document(document, PolicyKind.IDENTITY, managed=True)
@@ -356,7 +350,7 @@ def require_aws_managed(arn: str) -> ManagedPolicy:
     """
     policy = find_aws_managed(arn) or unlisted_policy(arn)
     if policy is None:
-        raise NoSuchEntity(f"Policy {arn} was not found.")
+        raise errors.NoSuchEntity(f"Policy {arn} was not found.")
     return policy
 
 

@@ -6,13 +6,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from broker.errors import (
-    ConcurrentModification,
-    DeleteConflict,
-    EntityAlreadyExists,
-    InvalidAuthenticationCode,
-    NoSuchEntity,
-)
+from broker import errors
 from broker.kinds.kind import Named, insert
 from broker.kinds.kind import require_room as require_room_in
 from broker.kinds.limits import Quota
@@ -57,7 +51,7 @@ async def require_mfa_device_of(
     """
     device = await require_mfa_device(directory, account, serial)
     if device.user_id != holder:
-        raise NoSuchEntity("MFA Device invalid for user.")
+        raise errors.NoSuchEntity("MFA Device invalid for user.")
     return device
 
 
@@ -133,7 +127,7 @@ async def enable_device(
         LimitExceeded: the user has as many devices as may be.
     """
     if device.user_id is not None:
-        raise EntityAlreadyExists("MFA Device is already in use.")
+        raise errors.EntityAlreadyExists("MFA Device is already in use.")
     await require_room(change, account, holder)
     await resync_device(change, device, codes, opener=opener, now=now)
     await change.update(MFA_DEVICE, replace(device, user_id=holder, enabled_at=now))
@@ -155,7 +149,7 @@ async def resync_device(
     """
     state = require_codes(device, codes, opener=opener, now=now)
     if await change.run(replace_state(device, state)) != 1:
-        raise ConcurrentModification(
+        raise errors.ConcurrentModification(
             "The request was rejected because multiple requests to change this"
             " object were submitted simultaneously. Wait a few minutes and submit"
             " your request again."
@@ -177,7 +171,7 @@ async def delete_virtual_device(change: DirectoryChange, device: MfaDevice) -> N
     if not device.virtual:
         raise missing_device(device.serial)
     if device.user_id is not None:
-        raise DeleteConflict("MFA VirtualDevice in use. Must deactivate first.")
+        raise errors.DeleteConflict("MFA VirtualDevice in use. Must deactivate first.")
     await change.remove(MFA_DEVICE, device)
 
 
@@ -197,7 +191,9 @@ def require_codes(
         now=now,
     )
     if state is None:
-        raise InvalidAuthenticationCode("Authentication code for device is not valid.")
+        raise errors.InvalidAuthenticationCode(
+            "Authentication code for device is not valid."
+        )
     return state
 
 

@@ -15,12 +15,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from broker.errors import (
-    EntityAlreadyExists,
-    NoSuchEntity,
-    ServiceUnavailable,
-    ValidationError,
-)
+from broker import errors
 from broker.kinds.limits import Quota, require_within
 from broker.model.account import Account, AccountId
 from broker.model.arn import iam_arn
@@ -79,7 +74,7 @@ def require_passkey_name(name: str) -> str:
         ValidationError: it is not.
     """
     if not _NAME.fullmatch(name):
-        raise ValidationError(
+        raise errors.ValidationError(
             "A device's name has 1 to 64 letters, digits or any of + = , . @ _ -"
         )
     return name
@@ -134,7 +129,7 @@ async def register_passkey(
     try:
         await change.insert(PASSKEY, passkey)
     except AlreadyExistsError as error:
-        raise EntityAlreadyExists(
+        raise errors.EntityAlreadyExists(
             "This passkey is registered in this account already."
         ) from error
     return passkey
@@ -143,9 +138,9 @@ async def register_passkey(
 MISSING_DEVICE = "MFA Device with serial number {} does not exist."
 
 
-def missing_device(serial: str) -> NoSuchEntity:
+def missing_device(serial: str) -> errors.NoSuchEntity:
     """The error for a device that is not there, of whatever kind."""
-    return NoSuchEntity(MISSING_DEVICE.format(serial))
+    return errors.NoSuchEntity(MISSING_DEVICE.format(serial))
 
 
 async def require_passkey_of(
@@ -160,7 +155,7 @@ async def require_passkey_of(
     if passkey is None:
         raise missing_device(serial)
     if passkey.user_id != holder:
-        raise NoSuchEntity("MFA Device invalid for user.")
+        raise errors.NoSuchEntity("MFA Device invalid for user.")
     return passkey
 
 
@@ -213,7 +208,7 @@ class PasskeyProofs:
                 if await self._directory.replace_passkey_use(passkey, used):
                     return used
         except StoreUnavailableError as error:
-            raise ServiceUnavailable(
+            raise errors.ServiceUnavailable(
                 detail=f"the passkey cannot be verified: {error}"
             ) from error
-        raise ServiceUnavailable(detail="the passkey's count kept changing")
+        raise errors.ServiceUnavailable(detail="the passkey's count kept changing")

@@ -10,13 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from msgspec.structs import replace
 
-from broker.errors import (
-    EntityAlreadyExists,
-    InvalidInput,
-    LimitExceeded,
-    ValidationError,
-    about,
-)
+from broker import errors
 from broker.kinds.accounts import require_account
 from broker.kinds.kind import Named, Rules, Work
 from broker.kinds.limits import Quota, require_within
@@ -98,7 +92,7 @@ def saml_providers(sealer: Sealer | None) -> Named[SamlProvider]:
             tags=given_tags(params.get("Tags", ()), KeyCase.SENSITIVE),
         )
         if await work.change.named(SAML_PROVIDER, work.account, provider.name):
-            raise EntityAlreadyExists(SAML_PROVIDERS.taken.format(provider))
+            raise errors.EntityAlreadyExists(SAML_PROVIDERS.taken.format(provider))
         await work.require_room(SAML_PROVIDER, Quota.SAML_PROVIDERS)
         return _changed(provider, params, sealer, work.now)
 
@@ -106,12 +100,12 @@ def saml_providers(sealer: Sealer | None) -> Named[SamlProvider]:
         provider: SamlProvider, params: types.UpdateSAMLProviderRequest, work: Work
     ) -> SamlProvider:
         if "AddPrivateKey" in params and "RemovePrivateKey" in params:
-            raise ValidationError(
+            raise errors.ValidationError(
                 "Unable to add and remove private keys in the same request. Set a value"
                 " for only one of the two parameters."
             )
         if not params.keys() & _CHANGES:
-            raise ValidationError(
+            raise errors.ValidationError(
                 "Unable to update identity provider. No updates are defined for metadata"
                 " or encryption assertion."
             )
@@ -178,7 +172,7 @@ def check_metadata(
             http_hosts=http_hosts,
         )
     except MetadataRejected as error:
-        raise InvalidInput(
+        raise errors.InvalidInput(
             error.message,
             detail=f"{error.reason}: {error.detail}",
             advice=_advice_on(error, metadata),
@@ -225,11 +219,11 @@ def _with_private_key(
 ) -> SamlProvider:
     """The provider with one more decryption key, the newest first."""
     if len(provider.private_keys) >= _KEYS_MAX:
-        raise LimitExceeded(f"Private key limit of {_KEYS_MAX} is reached.")
+        raise errors.LimitExceeded(f"Private key limit of {_KEYS_MAX} is reached.")
     try:
         parse_private_key(pem.encode("utf-8"))
     except PrivateKeyRejected as error:
-        raise InvalidInput(error.message, detail=error.detail) from error
+        raise errors.InvalidInput(error.message, detail=error.detail) from error
     key_id = new_provider_id("SAMLPK")
     purpose, column = SAML_KEY_SEAL
     sealed = sealer.seal(purpose, provider.account, key_id, column, pem.encode("utf-8"))
@@ -240,7 +234,7 @@ def _with_private_key(
 def _without_key(provider: SamlProvider, key_id: str) -> SamlProvider:
     kept = tuple(key for key in provider.private_keys if key.key_id != key_id)
     if len(kept) == len(provider.private_keys):
-        raise InvalidInput("Failed to remove private key.")
+        raise errors.InvalidInput("Failed to remove private key.")
     return replace(provider, private_keys=kept)
 
 
@@ -250,7 +244,7 @@ def _check_mode(provider: SamlProvider) -> None:
         provider.encryption_mode is EncryptionMode.REQUIRED
         and not provider.private_keys
     ):
-        raise InvalidInput(
+        raise errors.InvalidInput(
             "Failed to set assertion encryption mode to Required because no private key "
             "is present."
         )
@@ -282,7 +276,7 @@ async def _change_oidc(
     clients = tuple(dict.fromkeys(params.get("ClientIDList", provider.client_ids)))
     if len(clients) > len(provider.client_ids):
         account = await require_account(work.change, work.account)
-        with about("ClientIDList"):
+        with errors.about("ClientIDList"):
             require_within(account, Quota.CLIENT_IDS, len(clients))
     thumbprints = checked_thumbprints(
         params.get("ThumbprintList", provider.thumbprints)
@@ -339,7 +333,7 @@ def with_issuers(is_internal: IsInternal) -> Named[OidcProvider]:
         if await work.change.named(OIDC_PROVIDER, *at) or await work.change.named(
             LDAP_PROVIDER, *at
         ):
-            raise EntityAlreadyExists(f"Provider with url {url} already exists.")
+            raise errors.EntityAlreadyExists(f"Provider with url {url} already exists.")
         return made
 
     return replace(OIDC_PROVIDERS, make=make)
@@ -353,7 +347,7 @@ def checked_thumbprints(thumbprints: Iterable[str]) -> tuple[str, ...]:
     """
     checked = tuple(thumbprint.lower() for thumbprint in thumbprints)
     if len(checked) > _THUMBPRINTS_MAX:
-        raise InvalidInput(
+        raise errors.InvalidInput(
             f"Thumbprint list must contain fewer than {_THUMBPRINTS_MAX} entries."
         )
     return checked
@@ -371,7 +365,7 @@ def checked_issuer_url(url: str, account: AccountId, is_internal: IsInternal) ->
     """
     parts, port = _split(url)
     if "?" in url or "#" in url:
-        raise InvalidInput("Unknown")
+        raise errors.InvalidInput("Unknown")
     host = parts.hostname or ""
     effective = port or (_HTTPS_PORT if parts.scheme == "https" else _PLAIN_PORT)
     is_public_form = parts.scheme == "https" and effective == _HTTPS_PORT
@@ -410,8 +404,8 @@ def _written(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _invalid_url(advice: str = _FORM) -> ValidationError:
-    return ValidationError("Invalid Open ID Connect Provider URL", advice=advice)
+def _invalid_url(advice: str = _FORM) -> errors.ValidationError:
+    return errors.ValidationError("Invalid Open ID Connect Provider URL", advice=advice)
 
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}", re.ASCII)
@@ -428,12 +422,12 @@ def checked_name(name: str) -> str:
         InvalidInput: it is none.
     """
     if not _NAME.fullmatch(name):
-        raise InvalidInput(
+        raise errors.InvalidInput(
             f"{name!r:.80} is not a name of an LDAP provider: lower-case letters, digits"
             " and hyphens, a letter first"
         )
     if name in _KEY_PREFIXES or find_service(name) is not None:
-        raise InvalidInput(
+        raise errors.InvalidInput(
             f"{name!r} cannot name an LDAP provider: condition keys of AWS begin so"
         )
     return name
@@ -452,7 +446,7 @@ async def _make_ldap(params: Mapping[str, Any], work: Work) -> LdapProvider:
     if await work.change.named(LDAP_PROVIDER, *at) or await work.change.named(
         OIDC_PROVIDER, *at
     ):
-        raise EntityAlreadyExists(LDAP_PROVIDERS.taken.format(provider))
+        raise errors.EntityAlreadyExists(LDAP_PROVIDERS.taken.format(provider))
     return provider
 
 

@@ -17,15 +17,7 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-from broker.errors import (
-    AccessDenied,
-    BrokerError,
-    IncompleteSignature,
-    InvalidIdentityToken,
-    MissingAuthenticationToken,
-    SignatureDoesNotMatch,
-    ValidationError,
-)
+from broker import errors
 from broker.kinds.roles_anywhere import SERVICE_PRINCIPAL
 from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import Arn
@@ -95,8 +87,8 @@ _SUBJECTS = uuid.UUID("0d2ec4a5-3a3f-4d5e-9d0f-52cf06f1e1a4")
 """The name space of subjects' ids, which follow from account and name."""
 
 _ERRORS = {
-    SignatureReason.UNSIGNED: MissingAuthenticationToken,
-    SignatureReason.INCOMPLETE: IncompleteSignature,
+    SignatureReason.UNSIGNED: errors.MissingAuthenticationToken,
+    SignatureReason.INCOMPLETE: errors.IncompleteSignature,
 }
 
 
@@ -172,7 +164,7 @@ class CertificateScheme:
             or anchor.arn != params["trustAnchorArn"]
             or anchor.region != signed.region
         ):
-            raise InvalidIdentityToken(
+            raise errors.InvalidIdentityToken(
                 "Untrusted certificate. Insufficient certificate",
                 detail=f"there is no trust anchor {params['trustAnchorArn']} here",
             )
@@ -182,9 +174,9 @@ class CertificateScheme:
             profile = await self._require_profile(params["profileArn"], anchor)
             identity = _identify(path, anchor, profile, params["roleArn"])
         except CertificateRejected as error:
-            refusal = InvalidIdentityToken(error.message, detail=error.detail)
+            refusal = errors.InvalidIdentityToken(error.message, detail=error.detail)
             raise _refused(refusal, anchor, details) from error
-        except AccessDenied as error:
+        except errors.AccessDenied as error:
             raise _refused(error, anchor, details) from error
         proved = ProofResult(
             caller=federated_caller(identity),
@@ -205,7 +197,7 @@ class CertificateScheme:
             )
             return signed, signed_text(signed, raw)
         except SigV4Rejected as rejected:
-            raise _ERRORS.get(rejected.reason, SignatureDoesNotMatch)(
+            raise _ERRORS.get(rejected.reason, errors.SignatureDoesNotMatch)(
                 rejected.message, detail=rejected.detail
             ) from None
 
@@ -281,12 +273,12 @@ class CertificateScheme:
         if account == anchor.account:
             profile = await self._fresh.find(CERTIFICATE_PROFILE, account, profile_id)
         if profile is None or profile.arn != arn or profile.region != anchor.region:
-            raise AccessDenied(
+            raise errors.AccessDenied(
                 "Unable to assume role with this profile.",
                 detail=f"there is no profile {arn} in the trust anchor's region",
             )
         if not profile.enabled:
-            raise AccessDenied(
+            raise errors.AccessDenied(
                 "Unable to assume role with this profile.",
                 detail=f"the profile {arn} is disabled",
             )
@@ -357,7 +349,7 @@ def _require_tags(identity: FederatedIdentity, role: str) -> None:
         f"{place}: [ {', '.join(_below(f'x509{place}/', bad))} ]"
         for place in ("Issuer", "Subject", "SAN")
     )
-    raise AccessDenied(
+    raise errors.AccessDenied(
         f"Unable to assume role for {role}. Some attributes failed to be mapped into"
         f" session tags. {places}"
     )
@@ -368,7 +360,7 @@ def _below(prefix: str, names: Sequence[str]) -> Sequence[str]:
 
 
 def _refused(
-    error: BrokerError, anchor: TrustAnchor, details: Mapping[str, object]
+    error: errors.BrokerError, anchor: TrustAnchor, details: Mapping[str, object]
 ) -> ProofRefused:
     return ProofRefused(
         error,
@@ -385,8 +377,8 @@ def _parse_arn(text: str, kind: str) -> tuple[AccountId, str]:
         arn = Arn.parse(text)
         account = parse_account_id(arn.account)
     except ValueError as error:
-        raise ValidationError(f"{text[:1011]} is invalid") from error
+        raise errors.ValidationError(f"{text[:1011]} is invalid") from error
     value, _, name = arn.resource.partition("/")
     if arn.service != _SERVICE or value != kind:
-        raise ValidationError(f"{text[:1011]} is invalid")
+        raise errors.ValidationError(f"{text[:1011]} is invalid")
     return account, name

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
+from broker import errors
 from broker.console.console_session import ConsoleSession
 from broker.console.context import ConsoleContext
 from broker.console.cookies import BrowserHandles, SessionCookie
@@ -27,13 +28,6 @@ from broker.console.portal.places import (
 from broker.console.provider_logins import ProviderLogin, login_end_mark
 from broker.console.rendering import see_other
 from broker.console.request_info import unnoted
-from broker.errors import (
-    AccessDenied,
-    ExpiredToken,
-    InvalidClientTokenId,
-    InvalidIdentityToken,
-    ServiceUnavailable,
-)
 from broker.kinds.organisations import Organisation
 from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import Arn
@@ -153,7 +147,7 @@ class PortalSignIns:
             return None
         try:
             return await self._sessions.find(handle, self._now())
-        except (ExpiredToken, InvalidClientTokenId):
+        except (errors.ExpiredToken, errors.InvalidClientTokenId):
             return None
 
     async def find_replaced(
@@ -221,7 +215,7 @@ class PortalSignIns:
                 proved_ones = await self._prove_assertion(pending, now, organisation)
             identities.extend(_bounded(_admitted(proved_ones, organisation)))
             if not identities:
-                raise AccessDenied(
+                raise errors.AccessDenied(
                     "Your identity provider gives you no role in this organisation."
                 )
             proved = proved_by(identities[0].identity)
@@ -287,7 +281,7 @@ class PortalSignIns:
                 await self._sessions.forget(handle)
             raise
         if old is not None and opening().ends(old):
-            with suppress(ServiceUnavailable), unnoted(request):
+            with suppress(errors.ServiceUnavailable), unnoted(request):
                 await self._end(request, old)
         return kept[0]
 
@@ -381,7 +375,7 @@ class PortalSignIns:
             OIDC_PROVIDER, account, arn.partition(":oidc-provider/")[2]
         )
         if provider is None or provider.unique_id != identity.provider_id:
-            raise InvalidIdentityToken("Specified provider doesn't exist.")
+            raise errors.InvalidIdentityToken("Specified provider doesn't exist.")
         results = [(identity, offered_roles(identity))]
         if organisation is not None:
             results += await self._proofs.verify_token(
@@ -440,4 +434,6 @@ def _account_of(provider_arn: str) -> AccountId:
 
 def _require_name(identity: FederatedIdentity) -> None:
     if identity.session_name is None:
-        raise InvalidIdentityToken("RoleSessionName is required in AuthnResponse")
+        raise errors.InvalidIdentityToken(
+            "RoleSessionName is required in AuthnResponse"
+        )

@@ -18,6 +18,7 @@ from msgspec.structs import asdict
 from starlette.requests import Request
 from starlette.responses import Response
 
+from broker import errors
 from broker.actions.signin.signin_tokens import SigninGrant, use_of
 from broker.actions.sts.roles import credentials_shape
 from broker.console.console_session import ConsoleSession, SessionOrigin
@@ -41,13 +42,6 @@ from broker.console.request_info import raw_request, refuse_prefetch, unnoted
 from broker.console.sign_in_options import SignInOptions
 from broker.console.sign_out import end_session
 from broker.console.upstream_console import find_upstream_console
-from broker.errors import (
-    AccessDenied,
-    BrokerError,
-    ProofUsed,
-    ServiceUnavailable,
-    ValidationError,
-)
 from broker.kinds.credential_report import PASSWORD_USE
 from broker.model.principal import Principal
 from broker.model.request import Door, Params
@@ -125,7 +119,7 @@ class LoginCompletion:
         handle = form.find("handle") or ""
         value = await self._handles.find(handle)
         if value is None:
-            raise ValidationError(USED_UP)
+            raise errors.ValidationError(USED_UP)
         pending = PendingLogin(**value)
         if request.method == "GET":
             pending = await self._portal.redirected(request, pending)
@@ -134,10 +128,10 @@ class LoginCompletion:
         sign_in = self.sign_in if request.method == "POST" else self.confirm_or_sign_in
         try:
             response = await sign_in(request, pending)
-        except ServiceUnavailable as error:
+        except errors.ServiceUnavailable as error:
             # The handle is still good: reloading works once the store is back.
             return self._context.pages.show_error(request, error, door=pending.door)
-        except BrokerError as error:
+        except errors.BrokerError as error:
             await self._handles.forget(handle)
             return self._context.pages.show_error(
                 request, error, door=pending.door, back=await self._back(pending)
@@ -191,10 +185,10 @@ class LoginCompletion:
             if pending.portal:
                 return await self._portal.sign_in(request, pending)
             return await self._open_console(request, pending, status)
-        except ProofUsed as error:
+        except errors.ProofUsed as error:
             if pending.response and not pending.portal:
                 raise
-            raise ValidationError(USED_UP, detail=error.detail) from error
+            raise errors.ValidationError(USED_UP, detail=error.detail) from error
 
     async def _open_console(
         self, request: Request, pending: PendingLogin, status: int
@@ -272,7 +266,7 @@ class LoginCompletion:
 
     async def _end_replaced(self, request: Request) -> None:
         # The new session stands either way, so a failure here must not undo it.
-        with suppress(ServiceUnavailable), unnoted(request):
+        with suppress(errors.ServiceUnavailable), unnoted(request):
             replaced = await self._context.find_session(request)
             if isinstance(replaced, ConsoleSession):
                 await end_session(self._context, request, replaced)
@@ -320,7 +314,7 @@ class LoginCompletion:
                 pending.provider_arn, pending.provider_id, pending.subject, now
             )
             if pending.role_arn not in proof.roles:
-                raise AccessDenied(
+                raise errors.AccessDenied(
                     "Your groups in the directory no longer have this role."
                 )
             return proved_by(proof.identity)
@@ -419,7 +413,7 @@ class LoginCompletion:
             ExpiredToken, InvalidClientTokenId: Its session is no longer valid.
         """
         if grant is None:
-            raise ValidationError(USED_UP, detail="no such sign-in token")
+            raise errors.ValidationError(USED_UP, detail="no such sign-in token")
         resolved = await self._context.deps.resolver.resolve(
             grant.access_key_id, grant.session_token, now
         )
@@ -458,7 +452,7 @@ async def pending_caller(
         return Caller(principal=Principal.root(pending.account), context=context)
     user = await directory.find(USER, pending.account, pending.holder)
     if user is None:
-        raise AccessDenied(detail=f"the user {pending.holder} no longer exists")
+        raise errors.AccessDenied(detail=f"the user {pending.holder} no longer exists")
     return Caller(
         principal=Principal.user(
             pending.account, user_id=user.user_id, path=user.path, name=user.name

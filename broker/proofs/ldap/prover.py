@@ -6,12 +6,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from broker.errors import (
-    ExpiredToken,
-    IdpCommunicationError,
-    IdpRejectedClaim,
-    ServiceUnavailable,
-)
+from broker import errors
 from broker.model.account import parse_account_id
 from broker.model.arn import Arn
 from broker.model.entities import LdapProvider
@@ -72,7 +67,7 @@ class LdapProver:
         """
         people = self._directories.get(provider.directory)
         if people is None:
-            raise IdpCommunicationError(
+            raise errors.IdpCommunicationError(
                 _UNREACHABLE,
                 detail=f"BROKER_DIRECTORIES_FILE has no {provider.directory}",
             )
@@ -136,10 +131,10 @@ class LdapProver:
     ) -> LdapProof:
         try:
             return await self.renew_subject(provider_arn, provider_id, subject, now)
-        except IdpRejectedClaim as error:
-            raise ExpiredToken(detail=error.detail) from error
-        except IdpCommunicationError as error:
-            raise ServiceUnavailable(detail=error.detail) from error
+        except errors.IdpRejectedClaim as error:
+            raise errors.ExpiredToken(detail=error.detail) from error
+        except errors.IdpCommunicationError as error:
+            raise errors.ServiceUnavailable(detail=error.detail) from error
 
     async def renew_subject(
         self, provider_arn: str, provider_id: str, subject: str, now: datetime
@@ -152,7 +147,7 @@ class LdapProver:
         """
         provider = await self.find_by_arn(provider_arn)
         if provider is None or provider.unique_id != provider_id:
-            raise IdpRejectedClaim(_NO_PROVIDER, detail=provider_arn)
+            raise errors.IdpRejectedClaim(_NO_PROVIDER, detail=provider_arn)
         people = self.people_of(provider)
         try:
             person = await people.get_current(subject, now)
@@ -192,11 +187,11 @@ class LdapProver:
 
 def wire_error(
     error: PersonRefusedError | LdapUnavailableError,
-) -> IdpRejectedClaim | IdpCommunicationError:
+) -> errors.IdpRejectedClaim | errors.IdpCommunicationError:
     """What a caller gets; the reason is in the detail, for operators."""
     if isinstance(error, PersonRefusedError):
-        return IdpRejectedClaim(WRONG, detail=str(error))
-    return IdpCommunicationError(_UNREACHABLE, detail=f"{error.stage}: {error}")
+        return errors.IdpRejectedClaim(WRONG, detail=str(error))
+    return errors.IdpCommunicationError(_UNREACHABLE, detail=f"{error.stage}: {error}")
 
 
 def provider_name(arn: str) -> str:
