@@ -295,8 +295,8 @@ def _require_window(
 
 
 def _check_audience(restriction: _Element, expected: AssertionExpectations) -> None:
-    named = [text_of(audience) for audience in children_named(restriction, AUDIENCE)]
-    if not any(name in expected.audiences for name in named):
+    named = list(map(text_of, restriction.iterchildren(AUDIENCE)))
+    if expected.audiences.isdisjoint(named):
         raise SamlRejected(
             SamlReason.AUDIENCE_WRONG,
             f"AudienceRestriction names {named!r:.300}, expected one of "
