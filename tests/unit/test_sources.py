@@ -103,7 +103,9 @@ def test_every_case_in_a_file_is_used_by_its_module() -> None:
 def test_a_record_is_a_struct() -> None:
     """The agent and the client do without libraries."""
     hides = re.compile(
-        r"^class \w+\((?!Confidential)[^\n]*\n(?: .*\n|\n)*?.*: Hidden\[", re.MULTILINE
+        r"^class \w+\((?!Confidential)[^\n]*\n(?: .*\n|\n)*?.*: Hidden\["
+        r"|import annotations\n(?:.*\n)*?.*: Hidden\[",  # which are texts there
+        re.MULTILINE,
     )
     for path in (ROOT / "broker").rglob("*.py"):
         text, place = path.read_text("utf-8"), path.relative_to(ROOT / "broker")
