@@ -135,7 +135,7 @@ def world(
             running_broker(
                 folder,
                 internal_issuers=f"127.0.0.1:{issuer.port}",
-                rate_limit="100",
+                rate_limit="300",
                 **stores,
             )
         )
