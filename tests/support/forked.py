@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from io import TextIOWrapper
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any, cast
 
@@ -38,6 +39,11 @@ _OURS = ("PYTHONPATH", "CONDITIONS_MET", "CONDITION_NEGATED", "PYTEST_XDIST_WORK
 
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(["broker.cli.main", *_COMMANDS, "alembic.command"])
+
+
+def start_fork_server() -> None:
+    """Start it: what it forks from then on is in the caller's network."""
+    forkserver.ensure_running()
 
 
 class Forked:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from tests.support.forked import start_fork_server
+
 Value = TypeVar("Value")
 
 _CLONE_NEWNET = 0x40000000
@@ -18,8 +20,9 @@ _CLONE_NEWNET = 0x40000000
 def in_own_network(work: Callable[[], Value], *addresses: str) -> Value:
     """The work's result, in a network with a loopback that has these addresses too.
 
-    The network ends with its last process.
+    The network ends with its last process. What is forked for any test is outside.
     """
+    start_fork_server()
     with ThreadPoolExecutor(1) as thread:
         thread.submit(_enter, addresses).result()
         return thread.submit(work).result()
