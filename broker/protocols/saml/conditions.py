@@ -106,9 +106,9 @@ def require_conditions(
 ) -> tuple[datetime | None, bool]:
     """Refuse an assertion whose Conditions do not hold.
 
-    Returns their NotOnOrAfter, and whether there is a OneTimeUse. There must be an AudienceRestriction, and each must name one of our audiences
-    exactly. A condition that is not understood is not met, and OneTimeUse and
-    ProxyRestriction stand once.
+    Returns their NotOnOrAfter, and whether there is a OneTimeUse. There must be an
+    AudienceRestriction, and each must name one of our audiences exactly. A condition that
+    is not understood is not met, and OneTimeUse and ProxyRestriction stand once.
 
     Raises:
         SamlRejected: STRUCTURE, TIMESTAMP, NOT_YET_VALID, EXPIRED, AUDIENCE_WRONG
