@@ -461,8 +461,8 @@ async def test_a_session_of_a_password_ends_with_the_password(
         await world.resolve(minted)
     assert caught.value.detail == f"{holder} has no password any more"
     assert await token_end() == caught.value.detail
-    anew = replace(profile, created_at=world.clock.now())
-    await change(world, lambda c: c.insert(LOGIN_PROFILE, anew))
+    new_profile = replace(profile, created_at=world.clock.now())
+    await change(world, lambda c: c.insert(LOGIN_PROFILE, new_profile))
     with pytest.raises(InvalidClientTokenId):
         await world.resolve(minted)
     assert await token_end() == caught.value.detail
