@@ -1,4 +1,4 @@
-"""Counts lines and modules against `sizes.toml`, whose bounds a commit may only lower.
+"""Counts lines against `sizes.toml`, whose bounds a commit may only lower.
 
 `sizes.py check` fails if a count is above its bound or far below it, or if a bound was
 raised without a reason beside it; `sizes.py lower` lowers the bounds to today's counts,
@@ -24,8 +24,7 @@ _BOUND = re.compile(r"^(\w+) = ([\d_]+)(?:  # (.+))?$", re.MULTILINE)
 _PAGES = frozenset({".html", ".js", ".css"})
 _LEFT_OUT = frozenset({"site", "node_modules"})
 # Bounds are multiples, so that commits made side by side seldom touch the same line.
-_STEP = {"modules": 5}
-_LINES_STEP = 50
+_STEP = 50
 _SLACK_STEPS = 5
 
 
@@ -34,15 +33,12 @@ def count(root: Path) -> Counter[str]:
     counts: Counter[str] = Counter()
     for path in _files(root / "broker"):
         lines = path.read_text("utf-8").splitlines()
-        package, *rest = path.relative_to(root / "broker").parts
         if path.suffix in _PAGES:
             counts["pages"] += len(lines)
         elif path.suffix == ".py" and lines and lines[0].startswith(GENERATED):
             counts["generated"] += len(lines)
         elif path.suffix == ".py":
             counts["python"] += len(lines)
-            counts["modules"] += 1
-            counts[package if rest else "toplevel"] += len(lines)
     for path in _files(root / "tests"):
         if path.suffix == ".py":
             counts["tests"] += len(path.read_text("utf-8").splitlines())
@@ -68,7 +64,7 @@ def check(bounds: str, counts: Counter[str], earlier: list[str]) -> Iterator[str
                 f"{name} is {counts[name]}, above its bound of {bound}: remove something,"
                 f" or raise the bound in {_FILE} and write why: `{name} = NUMBER  # WHY`"
             )
-        elif bound - counts[name] > _SLACK_STEPS * _step(name) or not counts[name]:
+        elif bound - counts[name] > _SLACK_STEPS * _STEP or not counts[name]:
             yield (
                 f"{name} is {counts[name]}, far below its bound of {bound}: "
                 "run `make sizes` and commit what it writes"
@@ -90,17 +86,13 @@ def lower(bounds: str, counts: Counter[str]) -> str:
     """The file's text with no bound further above its count than rounding takes it."""
 
     def lowered(found: re.Match[str]) -> str:
-        name, step = found[1], _step(found[1])
-        rounded = -(-counts[name] // step) * step
+        name = found[1]
+        rounded = -(-counts[name] // _STEP) * _STEP
         return found[0] if rounded >= int(found[2]) else f"{name} = {rounded:_}"
 
     gone = "|".join(name for name, *_ in _BOUND.findall(bounds) if not counts[name])
     text = re.sub(rf"^(?:{gone}) = .*\n", "", bounds, flags=re.MULTILINE)
     return _BOUND.sub(lowered, text)
-
-
-def _step(name: str) -> int:
-    return _STEP.get(name, _LINES_STEP)
 
 
 def _committed(file: str) -> Iterator[str]:

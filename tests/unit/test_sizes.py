@@ -10,17 +10,17 @@ from tests.support.rows import rows
 sizes = SimpleNamespace(
     **runpy.run_path(str(Path(__file__).parents[2] / ".ci" / "sizes.py"))
 )
-BOUNDS = "# Of the agent.\nagent = 3_000\nmodules = 20\n"
+BOUNDS = "# Of the agent.\nagent = 3_000\npages = 200\n"
 
 
 @rows("agent, told")
 def test_a_count_is_close_below_its_bound(agent: int, told: str) -> None:
-    results = list(sizes.check(BOUNDS, Counter(agent=agent, modules=20), []))
+    results = list(sizes.check(BOUNDS, Counter(agent=agent, pages=200), []))
     assert len(results) == bool(told)
     assert "".join(results).startswith(told)
 
 
-def test_a_package_without_a_bound_is_refused() -> None:
+def test_a_count_without_a_bound_is_refused() -> None:
     results = list(sizes.check("", Counter(agent=7), []))
     assert results == ["agent has no bound: add `agent = 7  # WHY` to sizes.toml"]
 
@@ -35,9 +35,9 @@ def test_a_raised_bound_needs_a_reason_of_its_own(line: str, is_refused: bool) -
 
 
 def test_bounds_are_lowered_and_never_raised() -> None:
-    counts = Counter(agent=2_801, modules=21)
+    counts = Counter(agent=2_801, pages=201)
     assert sizes.lower(f"{BOUNDS}gone = 50\n", counts) == (
-        "# Of the agent.\nagent = 2_850\nmodules = 20\n"
+        "# Of the agent.\nagent = 2_850\npages = 200\n"
     )
 
 
@@ -55,9 +55,6 @@ def test_generated_files_are_counted_apart(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
     assert sizes.count(tmp_path) == {
         "python": 4,
-        "compose": 1,
-        "edges": 3,
-        "modules": 2,
         "generated": 2,
         "pages": 2,
         "tests": 1,
