@@ -1,10 +1,13 @@
-"""The OPA hooks of Ceph and MinIO: ``{"result": true}`` or not.
+"""The OPA hooks of Ceph, MinIO and RustFS: ``{"result": true}`` or not.
 
 A user of the store is a user of the same name in the service's account, or, if the name
 is an ARN, the principal with that ARN. Nothing else that the store says of the user
 counts: groups and claims are the store's own.
 
-Source: Ceph, ``rgw_opa.cc``; MinIO, "Access Management Plugin Guide".
+MinIO and RustFS ask at one path, in forms of their own.
+
+Sources: Ceph, ``rgw_opa.cc``; MinIO, "Access Management Plugin Guide"; RustFS,
+``crates/policy/src/policy/opa.rs``, ``rustfs/src/auth.rs``, ``rustfs/src/storage/access.rs``.
 """
 
 import re
@@ -42,6 +45,9 @@ _NEW_BUCKET = re.compile(r"/([^/:*?]{1,255})/?")
 _ACCOUNT = re.compile(r"[0-9]{12}")
 
 _Name = Annotated[str, StringConstraints(max_length=2048)]
+_UserName = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+_ActionName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+_Conditions = Annotated[dict[str, list[str]], Field(max_length=1000)]
 _MINIO_KEYS: Mapping[str, str] = {
     "sourceip": "aws:SourceIp",
     "securetransport": "aws:SecureTransport",
@@ -70,6 +76,18 @@ spellings: ``?versionId=`` as ``versionid``, too. If their values differ, one is
 client's, and the question is refused.
 """
 
+_RUSTFS_KEYS: Mapping[str, str] = {
+    name: key
+    for name, key in _MINIO_KEYS.items()
+    if name not in {"prefix", "delimiter", "max-keys", "versionid"}
+}
+"""The conditions of RustFS that are condition keys, by their names in lower case.
+
+RustFS adds all headers of its client under their own names. One that is named like a
+parameter of the query cannot be told from the parameter, and a client that sends the
+header alone would choose what a policy sees.
+"""
+
 
 class _Bucket(JsonObject):
     name: _Name = ""
@@ -93,12 +111,30 @@ class _CephInput(JsonObject):
     bucket_info: _BucketInfo | None = None
 
 
-class _MinioInput(JsonObject):
-    account: Annotated[str, StringConstraints(min_length=1, max_length=2048)]
-    action: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+class _Target(JsonObject):
     bucket: _Name = ""
     object: _Name = ""
-    conditions: Annotated[dict[str, list[str]], Field(max_length=1000)] | None = None
+
+
+class _MinioInput(_Target):
+    account: _UserName
+    action: _ActionName
+    conditions: _Conditions | None = None
+
+
+class _RustfsIdentity(JsonObject):
+    account: _UserName
+
+
+class _RustfsContext(JsonObject):
+    conditions: _Conditions | None = None
+
+
+class _RustfsInput(JsonObject):
+    identity: _RustfsIdentity
+    resource: _Target
+    action: _ActionName
+    context: _RustfsContext
 
 
 def read_ceph(body: bytes) -> Question:
@@ -138,38 +174,57 @@ def _bucket_to_make(params: _CephInput) -> str:
     return match[1] if match is not None and is_new else ""
 
 
-def read_minio(body: bytes) -> Question:
-    """The question in MinIO's words.
+def read_minio(body: bytes) -> Question | None:
+    """The question in MinIO's words or in RustFS's; None for what RustFS sends first.
+
+    RustFS posts nothing when it starts, and goes on only if the answer is 200.
 
     Raises:
         RequestAmbiguous: it tells a condition twice, with different values.
         ValidationError: it is none.
     """
-    minio_input = read_model(_MinioInput, read_json(body).get("input"))
-    resource = "*"
-    if minio_input.bucket:
-        path = (
-            f"{minio_input.bucket}/{minio_input.object}"
-            if minio_input.object
-            else minio_input.bucket
-        )
-        resource = f"arn:aws:s3:::{path}"
-    told: dict[str, tuple[str, ...]] = {}
-    for name, values in (minio_input.conditions or {}).items():
-        key = _MINIO_KEYS.get(name.lower())
+    if not body:
+        return None
+    content = read_json(body).get("input")
+    if isinstance(content, dict) and "identity" in content:
+        rustfs = read_model(_RustfsInput, content)
+        context = _read_conditions(rustfs.context.conditions or {}, _RUSTFS_KEYS)
+        account, action = rustfs.identity.account, rustfs.action
+        resource = _read_resource(rustfs.resource)
+    else:
+        minio = read_model(_MinioInput, content)
+        context = _read_conditions(minio.conditions or {}, _MINIO_KEYS)
+        account, action = minio.account, minio.action
+        resource = _read_resource(minio)
+    return Question(
+        is_foreign=True,
+        principal=_principal(account),
+        actions=(action,),
+        resources=(resource,),
+        context=context,
+    )
+
+
+def _read_resource(target: _Target) -> str:
+    if not target.bucket:
+        return "*"
+    path = f"{target.bucket}/{target.object}" if target.object else target.bucket
+    return f"arn:aws:s3:::{path}"
+
+
+def _read_conditions(
+    conditions: Mapping[str, list[str]], keys: Mapping[str, str]
+) -> dict[str, tuple[str, ...]]:
+    context: dict[str, tuple[str, ...]] = {}
+    for name, values in conditions.items():
+        key = keys.get(name.lower())
         if key is None:
             continue
         distinct = tuple(dict.fromkeys(values))
-        if len(distinct) > 1 or told.get(key, distinct) != distinct:
+        if len(distinct) > 1 or context.get(key, distinct) != distinct:
             raise RequestAmbiguous(f"The condition {name[:64]} has several values.")
-        told[key] = distinct
-    return Question(
-        is_foreign=True,
-        principal=_principal(minio_input.account),
-        actions=(minio_input.action,),
-        resources=(resource,),
-        context=told,
-    )
+        context[key] = distinct
+    return context
 
 
 def hook_endpoints(
@@ -188,20 +243,21 @@ def _found(hook: Operation) -> Find:
     return lambda scope: hook if scope["method"] == "POST" else _ONLY_POST
 
 
-def _asked(read: Callable[[bytes], Question]) -> Callable[[RawRequest], Params]:
+def _asked(read: Callable[[bytes], Question | None]) -> Callable[[RawRequest], Params]:
     def ask(raw: RawRequest) -> Params:
         try:
             question = read(raw.body)
         except RequestAmbiguous as error:
             question = Question(ambiguous=str(error))
-        return {QUESTIONS: Batch(questions=(question,))}
+        return {QUESTIONS: Batch(questions=(question,) if question else ())}
 
     return ask
 
 
 def _show(_scope: Scope, _given: Params, result: Result) -> Response:
     answers: list[DecisionAnswer] = result[ANSWERS]
-    return _OK, (JSON,), orjson.dumps({"result": answers[0].allowed})
+    allowed = any(answer.allowed for answer in answers)  # one, or none was asked for
+    return _OK, (JSON,), orjson.dumps({"result": allowed})
 
 
 def _refuse(_scope: Scope, _given: Params, error: BrokerError) -> Response:

@@ -1,4 +1,4 @@
-"""The hooks of Ceph and MinIO, in the formats that their documentation shows."""
+"""The hooks of Ceph, MinIO and RustFS, in the formats of their documentation and source."""
 
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -118,6 +118,43 @@ def minio(
         "owner": False,
         "claims": {},
         "denyOnly": False,
+    }
+
+
+def rustfs(
+    action: str, key: str = "", *, account: str = "alice", **conditions: list[str]
+) -> dict[str, Any]:
+    """What RustFS's source builds (July 2026); it adds the client's headers."""
+    arn = f"arn:aws:s3:::reports/{key}" if key else "arn:aws:s3:::reports"
+    told = {
+        "CurrentTime": ["2026-07-26T18:31:41Z"],
+        "EpochTime": ["1785090701"],
+        "SecureTransport": ["false"],
+        "SourceIp": ["127.0.0.1"],
+        "UserAgent": ["aws-cli/2.36"],
+        "user-agent": ["aws-cli/2.36"],
+        "authorization": ["AWS4-HMAC-SHA256 Credential=alice/20260726/…"],
+        "authType": ["REST-HEADER"],
+        "signatureversion": ["AWS4-HMAC-SHA256"],
+        "x-amz-content-sha256": ["UNSIGNED-PAYLOAD"],
+        "principaltype": ["User"],
+        "userid": ["alice"],
+        "username": ["alice"],
+    }
+    return {
+        "identity": {
+            "account": account,
+            "groups": [],
+            "is_owner": False,
+            "claims": {},
+        },
+        "resource": {"bucket": "reports", "object": key, "arn": arn},
+        "action": action,
+        "context": {
+            "conditions": {**told, **conditions},
+            "deny_only": False,
+            "timestamp": "2026-07-26T18:31:41.123456789+00:00",
+        },
     }
 
 
@@ -287,6 +324,54 @@ async def test_minio_sends_a_version_in_two_spellings(world: World) -> None:
         assert await world.minio("s3:GetObject", "a", **told) == allowed, told
 
 
+async def test_rustfs_asks_by_action(world: World) -> None:
+    async def ask(action: str, key: str = "", **conditions: Any) -> bool:
+        return await world.ask("minio", rustfs(action, key, **conditions))
+
+    assert await ask("s3:GetObject", "a")
+    for action, key, conditions in (
+        ("s3:DeleteObject", "a", {}),
+        ("s3:GetObject", "secret/a", {}),
+        ("s3:GetObject", "a", {"account": "bob"}),
+        # A header of the client beside what RustFS found out
+        ("s3:GetObject", "a", {"sourceip": ["10.0.0.1"]}),
+        ("s3:GetObject", "a", {"SourceIp": ["10.0.0.1", "10.0.0.2"]}),
+        ("admin:ServerInfo", "", {}),
+        ("sts:AssumeRole", "", {}),
+    ):
+        assert not await ask(action, key, **conditions), (action, conditions)
+
+
+async def test_a_header_of_rustfs_client_is_no_parameter_of_its_query(
+    world: World,
+) -> None:
+    """Allowed is listing below `2026/`; RustFS reports header and parameter alike."""
+    assert await world.minio("s3:ListBucket", prefix=["2026/"])
+    listing = rustfs("s3:ListBucket", prefix=["2026/"])
+    assert not await world.ask("minio", listing)
+
+
+async def test_rustfs_is_never_granted_more_by_what_it_says_of_a_user(
+    world: World,
+) -> None:
+    question = rustfs("s3:DeleteObject", "a")
+    question["identity"] |= {"is_owner": True, "groups": ["admins"]}
+    question["context"]["deny_only"] = True
+    assert not await world.ask("minio", question)
+    del question["identity"]["account"]
+    reply = await world.post("minio", {"input": question})
+    assert (reply.status, json.loads(reply.body)["result"]) == (400, False)
+
+
+async def test_rustfs_starts_if_its_token_is_good(world: World) -> None:
+    token = world.service.token
+    reply = await world.post("minio", b"", {"Authorization": f"Bearer {token}"})
+    assert (reply.status, json.loads(reply.body)) == (200, {"result": False})
+    for headers in ({}, {"Authorization": "Bearer x"}):
+        reply = await world.post("minio", b"", headers)
+        assert (reply.status, json.loads(reply.body)["result"]) == (401, False)
+
+
 async def test_what_a_store_says_of_a_user_makes_no_one_more(world: World) -> None:
     params = {**minio("s3:DeleteObject", "a"), "owner": True, "denyOnly": True}
     claims = {"sub": f"arn:aws:iam::{ACCOUNT}:root", "parent": "root"}
@@ -322,7 +407,7 @@ async def test_only_the_service_is_answered(world: World, store: str) -> None:
 @pytest.mark.parametrize("store", ["ceph", "minio"])
 async def test_what_cannot_be_read_is_no_yes(world: World, store: str) -> None:
     for body in (
-        b"",
+        *([b""] if store == "ceph" else []),
         b"[]",
         b'{"input": 1}',
         b'{"input": {}}',
