@@ -8,6 +8,7 @@ from msgspec import Struct
 from broker.policy import Effect, PolicyDocument, PolicyKind, Statement
 from broker.policy.catalogue import ServiceEntry, unknown_names
 from broker.policy.document import VERSION_2008
+from broker.policy.subject_patterns import LOOSE_SUBJECT, find_loose_subjects
 
 FINDINGS_MAX = 12
 _EVERYTHING = "*"
@@ -137,6 +138,8 @@ def _trust(statement: Statement) -> Iterator[str]:
                 "without a condition on the subject (sub), everyone at"
                 " the provider may assume the role."
             )
+    for pattern in find_loose_subjects(statement):
+        yield LOOSE_SUBJECT.format(pattern=pattern)
 
 
 _OF_KIND = {PolicyKind.TRUST: _trust, PolicyKind.RESOURCE: _resource}

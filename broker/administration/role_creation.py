@@ -32,7 +32,7 @@ _BAD_REQUEST = 400
 _CUSTOM = "custom"
 _FIELDS = (
     *("name", "path", "description", "minutes", "boundary", "tags", "policies"),
-    *("account", "external_id", "provider", "audience", "subject", "service"),
+    *("account", "external_id", "provider", "audience", "subjects", "service"),
     *("attribute", "value"),
 )
 _TYPED_MAX = 8192
@@ -189,7 +189,7 @@ def _trust(visit: Visit, trusted: str, values: Mapping[str, str]) -> str:
             mfa=visit.is_checked("mfa"),
             provider=values["provider"],
             audience=values["audience"],
-            subject=values["subject"],
+            subjects=values["subjects"],
             service=values["service"],
             attribute=values["attribute"],
             value=values["value"],

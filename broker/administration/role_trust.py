@@ -19,7 +19,7 @@ class TrustForm(Struct, frozen=True, kw_only=True):
     mfa: bool = False
     provider: str = ""
     audience: str = ""
-    subject: str = ""
+    subjects: str = ""
     service: str = ""
     attribute: str = ""
     value: str = ""
@@ -76,10 +76,13 @@ def _oidc(form: TrustForm) -> dict[str, Any]:
             "Enter the audience (client ID) that tokens must be issued for."
         )
     issuer = form.provider.partition(":oidc-provider/")[2]
-    conditions = {"StringEquals": {f"{issuer}:aud": form.audience}}
-    if form.subject:
-        block = conditions.setdefault(_operator(form.subject), {})
-        block[f"{issuer}:sub"] = form.subject
+    conditions: dict[str, dict[str, Any]] = {
+        "StringEquals": {f"{issuer}:aud": form.audience}
+    }
+    subjects = form.subjects.split()
+    if subjects:
+        block = conditions.setdefault(_operator(form.subjects), {})
+        block[f"{issuer}:sub"] = subjects if len(subjects) > 1 else subjects[0]
     actions = _actions("sts:AssumeRoleWithWebIdentity", form)
     return _allow({"Federated": form.provider}, actions, conditions)
 

@@ -34,6 +34,7 @@ from broker.model.account import AccountId
 from broker.model.arn import iam_arn
 from broker.policy import PolicyKind, parse_policy
 from broker.policy.catalogue import ServiceEntry, unknown_names
+from broker.policy.subject_patterns import LOOSE_SUBJECT, find_loose_subjects
 from broker.proofs.addresses import AddressRules
 from broker.proofs.provider_options import check_template_options
 from broker.runtime.spelling import suggest
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 async def find_template_warnings(
     text: str, context: TemplateContext, now: datetime, directory: DirectoryReader
 ) -> list[str]:
-    """A line for each name that no service has, and each role that is open to all.
+    """A line for each name that no service has, and each role that lets in too many.
 
     Services are AWS's, and those that the template's accounts have or get.
 
@@ -71,7 +72,20 @@ async def find_template_warnings(
         for account in accounts
         for place, document, kind in _documents(account)
         for warning in unknown_names(parse_policy(document, kind), registered)
-    ] + [warning for account in accounts for warning in _open_roles(account)]
+    ] + [
+        warning
+        for account in accounts
+        for warning in (*_open_roles(account), *_loose_subjects(account))
+    ]
+
+
+def _loose_subjects(account: AccountTemplate) -> Iterator[str]:
+    for spec in account.specs(ROLES) or ():
+        trust = parse_policy(spec.properties[TRUST], PolicyKind.TRUST)
+        for statement in trust.statements:
+            for pattern in find_loose_subjects(statement):
+                place = f"{account.place}.{ROLES.section}.{ROLES.name_of(spec)}"
+                yield f"{place}: {LOOSE_SUBJECT.format(pattern=pattern)}"
 
 
 def _open_roles(account: AccountTemplate) -> Iterator[str]:

@@ -81,7 +81,7 @@ WORKLOADS = (
         key="ci",
         name="A deployment job",
         about="A pipeline that exchanges its ID token for the role Deploy.",
-        subject="repo:example/shop:ref:refs/heads/main",
+        subject="repo:example@123456/shop@456789:ref:refs/heads/main",
         role=DEPLOY,
     ),
 )

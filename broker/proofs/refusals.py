@@ -4,6 +4,7 @@ Answers on the wire are as terse as AWS's. The record holds the reason, from whi
 derives the failed check, what was found and what to change.
 """
 
+import re
 from enum import StrEnum
 
 from broker.model.audit import COUNT_FAILURES, AuditRecord
@@ -44,6 +45,15 @@ _TRUST = "The role's trust policy accepts it"
 _TRUST_ADVICE = (
     "Compare the conditions of the role's trust policy (audience, subject, tags) with"
     " what the proof says; or send this person or workload another role."
+)
+_GITHUB_IDS = re.compile(r'"repo:[^/@:"]+@\d+/[^/@:"]+@\d+:')
+"""A subject of GitHub's with the ids of owner and repository; see the recipe."""
+
+_GITHUB_NAMES = re.compile(r'"repo:[^/@:"]+/[^/@:"]+:')
+_GITHUB_ADVICE = (
+    "The token's subject has GitHub's form since July 2026, with the ids of owner and"
+    " repository, and the trust policy names the form without. List both forms, and"
+    " require repository_id, which no other repository ever has."
 )
 _REPLAY = "It has not been used before"
 _REPLAY_ADVICE = (
@@ -109,6 +119,8 @@ def explain_refusal(record: AuditRecord) -> Check | None:
         if word in detail:
             return Check(title, State.FAILED, detail, advice)
     title, advice = _BY_CODE.get(record.error_code, (CLAIMS, CLAIMS_ADVICE))
+    if title is _TRUST and _GITHUB_IDS.search(detail) and _GITHUB_NAMES.search(detail):
+        advice = _GITHUB_ADVICE
     return Check(title, State.FAILED, detail, advice)
 
 

@@ -209,8 +209,9 @@ async def add_roles(page: Page, wanted: Yaml) -> None:
             await page.click("main >> text=with an OIDC token")
             (equals,) = statements[0]["Condition"].values()
             for key, value in equals.items():
-                field = "audience" if key.endswith(":aud") else "subject"
-                await page.fill(f"[name={field}]", value)
+                field = "audience" if key.endswith(":aud") else "subjects"
+                lines = value if isinstance(value, list) else [value]
+                await page.fill(f"[name={field}]", "\n".join(lines))
         else:
             await page.click("main >> text=through a SAML identity provider")
             audience = statements[0]["Condition"]["StringLike"]["SAML:aud"]

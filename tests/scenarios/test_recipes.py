@@ -112,9 +112,19 @@ def test_github_actions(broker: RunningBroker, tmp_path: Path) -> None:
         register_keys(here, f"{PROVIDERS}/token.actions.githubusercontent.com", issuer)
         arn = exchange(here, f"{ACCOUNT_ROLES}/Deploy", issuer.token(claims=GITHUB))
         assert arn.endswith("assumed-role/Deploy/job")
-        other = {**GITHUB, "sub": "repo:example/shop:pull_request"}
-        with pytest.raises(AssertionError, match="AccessDenied"):
-            exchange(here, f"{ACCOUNT_ROLES}/Deploy", issuer.token(claims=other))
+        with_ids = "repo:example@123456/shop@456789"
+        new = {**GITHUB, "sub": f"{with_ids}:ref:refs/heads/main"}
+        arn = exchange(here, f"{ACCOUNT_ROLES}/Deploy", issuer.token(claims=new))
+        assert arn.endswith("assumed-role/Deploy/job")
+        for claims in (
+            {"sub": "repo:example/shop:pull_request"},
+            {"sub": f"{with_ids}:pull_request"},
+            {"repository_id": "8"},
+            {"sub": "repo:exampleevil@9/shopping@8:ref:refs/heads/main"},
+        ):
+            other = issuer.token(claims={**GITHUB, **claims})
+            with pytest.raises(AssertionError, match="AccessDenied"):
+                exchange(here, f"{ACCOUNT_ROLES}/Deploy", other)
 
 
 @pytest.mark.long

@@ -20,6 +20,7 @@ from tests.support.oidc_issuer import IssuerServer, OidcIssuer, send_json, servi
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 POD = "system:serviceaccount:shop:web"
+WEB_IDENTITY = "sts:AssumeRoleWithWebIdentity"
 MAIN = "repo:example/shop:ref:refs/heads/main"
 
 
@@ -31,6 +32,7 @@ def role_arn(name: str) -> str:
 class World:
     broker: RunningBroker
     server: IssuerServer
+    iam: Any
 
     def sample(self, name: str, *words: str, **environment: str) -> Any:
         """A finished sample."""
@@ -67,7 +69,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             pod = ci.replace(MAIN, POD)
             for name, trust in (("Deploy", ci), ("Pod", pod)):
                 iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)
-            yield World(broker, server)
+            yield World(broker, server, iam)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -246,6 +248,26 @@ def test_a_job_of_anything_else_does_not(world: World, case: str) -> None:
     assert done.returncode != 0
     assert "AccessDenied" in done.stderr
     assert "You are" not in done.stdout
+
+
+def test_a_policy_with_githubs_older_subject_alone_is_explained(world: World) -> None:
+    """A repository of today sends the ids of its owner and itself."""
+    trust = world.iam.get_role(RoleName="Deploy")["Role"]["AssumeRolePolicyDocument"]
+    condition = trust["Statement"][0]["Condition"]["StringEquals"]
+    (subject_key,) = (key for key in condition if key.endswith(":sub"))
+    assert MAIN in condition[subject_key]
+    condition[subject_key] = MAIN
+    world.iam.create_role(RoleName="Older", AssumeRolePolicyDocument=json.dumps(trust))
+    with_ids = "repo:example@123456/shop@456789:ref:refs/heads/main"
+    job = ci_job(world, sub=with_ids)
+    done = world.sample("ci_token.py", "--role", role_arn("Deploy"), **job)
+    assert done.returncode == 0, done.stderr
+    done = world.sample("ci_token.py", "--role", role_arn("Older"), **job)
+    assert "AccessDenied" in done.stderr
+    listed = world.broker.command("audit", "--json", "--action", WEB_IDENTITY)
+    newest = json.loads(listed.splitlines()[0])
+    explained = world.broker.command("explain", newest["event_id"])
+    assert "List both forms, and require repository_id" in explained
 
 
 def test_a_job_for_another_audience_proves_nothing(world: World) -> None:

@@ -135,13 +135,22 @@ async def test_a_role_for_tokens_needs_an_audience(admin: Administrator) -> None
     assert refused.status_code == 400
     assert "audience" in text_of(refused)
     answer = await press(
-        admin, refused, "save", audience="app", subject="repo:org/*:main"
+        admin, refused, "save", audience="app", subjects="repo:org/*:main"
     )
     await follow(admin, answer)
     (statement,) = json.loads((await stored(admin, "Deploy")).trust_policy)["Statement"]
     assert statement["Condition"] == {
         "StringEquals": {"ci.example.com:aud": "app"},
         "StringLike": {"ci.example.com:sub": "repo:org/*:main"},
+    }
+    answer = await press(
+        admin, refused, "save", name="Both", audience="app", subjects="a:b\r\n\r\nc:d"
+    )
+    await follow(admin, answer)
+    (statement,) = json.loads((await stored(admin, "Both")).trust_policy)["Statement"]
+    assert statement["Condition"]["StringEquals"] == {
+        "ci.example.com:aud": "app",
+        "ci.example.com:sub": ["a:b", "c:d"],
     }
 
 

@@ -64,3 +64,20 @@ def test_other_refusals(action: str, code: str, detail: str, title: str) -> None
 )
 def test_only_refused_proofs_are_explained(action: str, code: str) -> None:
     assert explain_refusal(record(action, code)) is None
+
+
+def test_a_trust_policy_with_githubs_older_subject_is_told_of_the_newer() -> None:
+    def advice(wanted: str, subject: str) -> str:
+        detail = (
+            "No trust policy allows it. Statement 1 comes closest, but StringEquals asks"
+            f' for token.actions.githubusercontent.com:sub "{wanted}" and the request has'
+            f' "{subject}".'
+        )
+        check = explain_refusal(record(TOKEN, "AccessDenied", detail))
+        assert check is not None
+        return check.advice
+
+    names, ids = "repo:example/shop:ref:main", "repo:example@12/shop@45:ref:main"
+    assert "ids of owner and repository" in advice(names, ids)
+    for wanted, subject in ((names, names), (ids, ids), ("repo:*", ids), (names, "x")):
+        assert advice(wanted, subject).startswith("Compare the conditions")
