@@ -42,8 +42,11 @@ from broker.proofs.scheme import Scheme
 _VERSION = 1
 ((_HEADER, _),) = PRIVATE_HEADERS
 _NUMBER = re.compile(rb"[0-9]{1,4}")
-_BODY_BYTES_MAX = 3_500_000
-"""S3's largest deletion: a thousand keys of 1,024 bytes, a third of which is escaped."""
+_RESOURCES_CHARACTERS_MAX = 1_000 * (len("arn:aws:s3:::/") + 63 + 1_024)
+"""Of S3's largest deletion: a thousand keys of 1,024 bytes, with their bucket."""
+
+_BODY_BYTES_MAX = 6 * _RESOURCES_CHARACTERS_MAX + 100_000
+"""JSON may write a character in six bytes (Go's does so with ``&``)."""
 
 _DECISIONS_MAX = 2000
 """A deletion of a thousand objects asks for two actions on each."""
@@ -220,6 +223,10 @@ def _describe_key(result: Result, _: _Derive) -> Mapping[str, Any]:
 
 
 def _decisions_wanted(asked: _Evaluate) -> Params:
+    if sum(map(len, asked.resources)) > _RESOURCES_CHARACTERS_MAX:
+        raise errors.RequestEntityTooLarge(
+            f"The resources are longer than {_RESOURCES_CHARACTERS_MAX} characters."
+        )
     condition = asked.condition or {}
     question = Question(
         service=GATEWAY_SERVICE,

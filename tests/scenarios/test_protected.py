@@ -403,7 +403,9 @@ def test_the_broker_sees_what_would_mislead_the_service(
     """A proxy that passes on only some headers would hide it."""
     world.service.seen.clear()
     request = signers.botocore(world.alice, f"{world.url}/orders/1")
-    dropped = world.proxy in {"nginx", "caddy"} and "_" in name
+    dropped = (world.proxy in {"nginx", "caddy"} and "_" in name) or (
+        world.proxy in {"envoy", "haproxy"} and name.startswith("X-Original-")
+    )
     assert world.send(request, **{name: "DELETE"}) == (200 if dropped else 403)
     assert all("DELETE" not in headers.values() for *_, headers in world.service.seen)
 

@@ -695,18 +695,25 @@ async def test_a_thousand_objects_are_deleted_in_one_question(world: World) -> N
 
 
 async def test_the_largest_deletion_fits(world: World) -> None:
-    """A thousand keys of 1,024 bytes, for a third of which Go's JSON takes six."""
-    key = "<ab" * 340
-    body = {
-        "accessKeyId": world.alice.access_key_id,
-        "sessionToken": "",
-        "actions": ["s3:DeleteObject"],
-        "resources": [f"arn:aws:s3:::{'b' * 63}/{n:04}{key}" for n in range(1000)],
-    }
-    content = json.dumps(body).replace("<", "\\u003c").encode()
-    assert len(content) > 2_500_000
+    """A thousand keys of 1,024 bytes, for each of which Go's JSON takes six."""
+
+    def question(key: str) -> bytes:
+        body = {
+            "accessKeyId": world.alice.access_key_id,
+            "sessionToken": "",
+            "actions": ["s3:DeleteObject"],
+            "resources": [f"arn:aws:s3:::{'b' * 63}/{n:04}{key}" for n in range(1000)],
+        }
+        return json.dumps(body).replace("&", "\\u0026").encode()
+
+    content = question("&" * 1020)
+    assert len(content) > 6_000_000
     answer = await world.post("evaluate-policy", content)
     assert len(answer["decisions"]) == 1000
+    for longer in ("&" * 1021, "a" * 1021):  # however it is escaped
+        with pytest.raises(Refused) as caught:
+            await world.post("evaluate-policy", question(longer))
+        assert caught.value.status == 413
 
 
 async def test_only_decisions_are_uses(world: World) -> None:
