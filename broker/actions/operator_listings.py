@@ -53,7 +53,9 @@ async def _list_upstreams(
                 "CreateDate": upstream.created_at,
                 "UpdateDate": upstream.updated_at,
             }
-            for upstream in await call.directory.all_of(UPSTREAM, call.account)
+            async for upstream in call.directory.with_documents(
+                UPSTREAM, await call.directory.all_of(UPSTREAM, call.account)
+            )
         ]
     }
 

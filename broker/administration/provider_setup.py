@@ -66,4 +66,4 @@ def _channel(origin: str, path: str, provider: OidcProvider) -> str:
 
 def _start_of(provider: SamlProvider | OidcProvider, origin: str) -> str:
     """The URL that starts a sign-in with it; empty unless the operator enabled that."""
-    return origin + SignInOption(provider).url if is_offered(provider) else ""
+    return origin + SignInOption.of(provider).url if is_offered(provider) else ""

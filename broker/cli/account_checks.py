@@ -14,7 +14,11 @@ from broker.kinds.roles_anywhere import anchor_expiries, list_expiries
 from broker.proofs.provider_options import ProviderOptions, find_provider
 from broker.runtime.clock import Clock
 from broker.settings import Settings
-from broker.stores.directory.accounts import find_account_by_alias, list_everywhere
+from broker.stores.directory.accounts import (
+    find_account_by_alias,
+    list_everywhere,
+    read_everywhere,
+)
 from broker.stores.directory.kinds import ACCOUNT, CERTIFICATE_LIST, TRUST_ANCHOR
 
 ANCHOR_SOON = timedelta(days=45)
@@ -41,7 +45,7 @@ async def check_certificates(stores: Stores, clock: Clock) -> list[Finding]:
             f" {expiry.at:%Y-%m-%d}",
             "add the next certificate with aws rolesanywhere update-trust-anchor",
         )
-        for anchor in anchors
+        async for anchor in directory.with_documents(TRUST_ANCHOR, anchors)
         for expiry in anchor_expiries(anchor.certificates)
         if anchor.enabled and expiry.at and expiry.at <= now + ANCHOR_SOON
     ]
@@ -53,7 +57,7 @@ async def check_certificates(stores: Stores, clock: Clock) -> list[Finding]:
             f" certificates of {expiry.subject[:200]} are refused",
             "import the authority's next list with aws rolesanywhere update-crl",
         )
-        for listed in await list_everywhere(directory, CERTIFICATE_LIST)
+        async for listed in read_everywhere(directory, CERTIFICATE_LIST)
         for expiry in list_expiries(listed.data)
         if listed.enabled and expiry.at and expiry.at <= now + LIST_SOON
     ]

@@ -11,7 +11,7 @@ from broker.cli.operator import with_installation
 from broker.cli.terminal import format_time, say, say_json
 from broker.cli.upstream_texts import explain_upstream
 from broker.errors import BrokerError, NoSuchEntity
-from broker.kinds.registered_services import service_entries
+from broker.kinds.registered_services import registered_services, service_entries
 from broker.model.account import TEMPORARY_KEY_PREFIX, AccountId
 from broker.model.audit import AuditFilter, AuditRecord, Outcome
 from broker.permit.gather import PolicyLibrary
@@ -26,7 +26,6 @@ from broker.policy.catalogue import (
     unknown_names,
 )
 from broker.stores.directory.freshness import Freshness
-from broker.stores.directory.kinds import SERVICE
 from broker.stores.directory.readings import FreshDirectory
 
 if TYPE_CHECKING:
@@ -338,7 +337,7 @@ async def _explain_who(installation: "Installation", principal: str) -> Explaine
 async def _registered(
     installation: "Installation", account: AccountId
 ) -> Mapping[str, ServiceEntry]:
-    stored = await installation.stores.directory.all_of(SERVICE, account)
+    stored = await registered_services(installation.stores.directory, account)
     return service_entries(
         [(service.name, service.definition) for service in stored],
         account=account,

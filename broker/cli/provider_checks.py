@@ -1,7 +1,7 @@
 """The provider checks of ``broker doctor``: options, keys and dates."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from datetime import datetime, timedelta
 
 from broker.cli.findings import Finding, good, problem, warning
@@ -23,8 +23,13 @@ from broker.protocols.saml.errors import MetadataRejected
 from broker.protocols.saml.metadata import parse_metadata
 from broker.runtime.clock import Clock
 from broker.settings import Settings, SettingsError
-from broker.stores.directory.accounts import list_accounts, list_everywhere
+from broker.stores.directory.accounts import (
+    list_accounts,
+    list_everywhere,
+    read_everywhere,
+)
 from broker.stores.directory.kinds import LDAP_PROVIDER, OIDC_PROVIDER, SAML_PROVIDER
+from broker.stores.directory.port import DirectoryReader
 from broker.stores.directory.provisioning import provisioning_counts
 from broker.stores.errors import StoreUnavailableError
 
@@ -42,7 +47,7 @@ async def check_providers(
     )
     keys = IssuerKeys(client, clock)
     try:
-        for saml in await list_everywhere(stores.directory, SAML_PROVIDER):
+        async for saml in read_everywhere(stores.directory, SAML_PROVIDER):
             for finding in (
                 *_check_saml(saml, clock.now()),
                 *await _check_published(saml, stores, clock.now()),
@@ -80,7 +85,7 @@ async def probe_new_providers(
             for saml in entities:
                 if saml.created_at == created_at:
                     arns.append(saml.arn)
-                    probes.append(probe_saml(saml, entities))
+                    probes.append(_probe_saml(directory, saml, entities))
         health_findings, directories = await asyncio.gather(
             asyncio.gather(*probes), probe_new_directories(settings, stores, created_at)
         )
@@ -93,6 +98,14 @@ async def probe_new_providers(
         for arn, findings in zip(arns, health_findings, strict=True)
         for finding in findings
     ]
+
+
+async def _probe_saml(
+    directory: DirectoryReader, provider: SamlProvider, others: Iterable[SamlProvider]
+) -> tuple[HealthFinding, ...]:
+    async for whole in directory.with_documents(SAML_PROVIDER, [provider]):
+        return await probe_saml(whole, directory.with_documents(SAML_PROVIDER, others))
+    return ()
 
 
 async def _check_scim(

@@ -21,7 +21,7 @@ from broker.kinds import registered_services as rules
 from broker.kinds.bearer_tokens import SERVICE_TOKENS, Owner, owning_service
 from broker.model.account import AccountId
 from broker.model.registered import RegisteredService
-from broker.stores.directory.accounts import list_everywhere
+from broker.stores.directory.accounts import read_everywhere
 from broker.stores.directory.kinds import SERVICE
 from broker.stores.directory.port import DirectoryChange
 
@@ -43,7 +43,7 @@ def list_services(as_json: JsonOption = False) -> None:
     async def work(services: Services) -> list[dict[str, Any]]:
         directory = services.stores.directory
         matches = []
-        for service in await list_everywhere(directory, SERVICE):
+        async for service in read_everywhere(directory, SERVICE):
             tokens = await SERVICE_TOKENS.tokens_of(directory, owning_service(service))
             matches.append(_described(service) | {"Tokens": len(tokens)})
         return matches

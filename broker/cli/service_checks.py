@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from broker.cli.findings import Finding, good, warning
 from broker.compose.storage import Stores
 from broker.kinds.bearer_tokens import SERVICE_TOKENS, owning_service
-from broker.kinds.registered_services import service_entries
+from broker.kinds.registered_services import registered_services, service_entries
 from broker.model.account import AccountId
 from broker.model.audit import AuditFilter, Outcome
 from broker.model.page import PageRequest
@@ -18,7 +18,7 @@ from broker.protocols.enforcement import SIGNED_CHUNKS
 from broker.runtime.clock import Clock
 from broker.settings import Settings
 from broker.stores.directory.accounts import list_accounts
-from broker.stores.directory.kinds import RESOURCE_POLICY, SERVICE
+from broker.stores.directory.kinds import RESOURCE_POLICY
 from broker.stores.directory.overviews import list_policy_texts
 
 _POLICIES_MAX = 2000
@@ -44,7 +44,7 @@ async def check_services(
     findings: list[Finding] = []
     count = 0
     for account in await list_accounts(directory):
-        services = await directory.all_of(SERVICE, account.account_id)
+        services = await registered_services(directory, account.account_id)
         if services:
             entries = service_entries(
                 [(service.name, service.definition) for service in services],
@@ -89,7 +89,8 @@ async def _of_policies(
         RESOURCE_POLICY, account, PageRequest(None, _POLICIES_MAX)
     )
     texts += [
-        (policy.arn, policy.document, PolicyKind.RESOURCE) for policy in page.items
+        (policy.arn, policy.document, PolicyKind.RESOURCE)
+        async for policy in directory.with_documents(RESOURCE_POLICY, page.items)
     ]
     findings = []
     for label, text, kind in texts:

@@ -16,7 +16,7 @@ from broker.cli.terminal import Progress, say
 from broker.cli.trust_checks import find_open_roles
 from broker.errors import NoSuchEntity
 from broker.kinds.control_policies import ControlKind
-from broker.kinds.registered_services import service_entries
+from broker.kinds.registered_services import registered_services, service_entries
 from broker.kinds.template.apply import Change, ChangeKind, apply_template
 from broker.kinds.template.definitions import RESOURCE_POLICIES, SERVICES
 from broker.kinds.template.owned import MANAGED_POLICIES, POLICIES
@@ -39,7 +39,7 @@ from broker.proofs.addresses import AddressRules
 from broker.proofs.provider_options import check_template_options
 from broker.runtime.spelling import suggest
 from broker.settings import Settings
-from broker.stores.directory.kinds import ACCOUNT, SERVICE
+from broker.stores.directory.kinds import ACCOUNT
 from broker.stores.directory.port import DirectoryReader
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ async def find_template_warnings(
     accounts = parse_template(text, context, now)
     registered: dict[str, ServiceEntry] = {}
     for account in accounts:
-        stored = await directory.all_of(SERVICE, account.account)
+        stored = await registered_services(directory, account.account)
         declared = account.specs(SERVICES) or ()
         registered |= service_entries(
             [(service.name, service.definition) for service in stored]

@@ -40,7 +40,8 @@ async def check_upstreams(settings: Settings, stores: Stores) -> list[Finding]:
     addresses: dict[tuple[AccountId, str], list[str]] = {}
     count = 0
     for account in await list_accounts(stores.directory):
-        for upstream in await stores.directory.all_of(UPSTREAM, account.account_id):
+        listed = await stores.directory.all_of(UPSTREAM, account.account_id)
+        async for upstream in stores.directory.with_documents(UPSTREAM, listed):
             count += 1
             where = f"{upstream.name} of {account.account_id}"
             again = (

@@ -141,7 +141,8 @@ async def upstream_roles(
         parse_upstreams,
     )
 
-    upstreams, unreadable = parse_upstreams(stored)
+    whole = directory.with_documents(UPSTREAM, stored)
+    upstreams, unreadable = parse_upstreams([upstream async for upstream in whole])
     if role is not None:
         names = {role.name}
     else:

@@ -25,7 +25,7 @@ from broker.model.account import AccountId
 from broker.model.secret import Secret
 from broker.model.upstream import Upstream
 from broker.sessions.issue_upstream import NothingMintedError
-from broker.stores.directory.accounts import list_everywhere
+from broker.stores.directory.accounts import read_everywhere
 from broker.stores.directory.kinds import ROLE, UPSTREAM
 
 app = typer.Typer(
@@ -43,7 +43,12 @@ _HEADINGS = ("Account", "Upstream", "Endpoint", "Method", "Roles")
 @app.command("list")
 def list_upstreams(as_json: JsonOption = False) -> None:
     """List the upstreams of all accounts."""
-    upstreams = with_services(lambda on: list_everywhere(on.stores.directory, UPSTREAM))
+
+    async def work(services: Services) -> list[Upstream]:
+        every = read_everywhere(services.stores.directory, UPSTREAM)
+        return [upstream async for upstream in every]
+
+    upstreams = with_services(work)
     if as_json:
         for upstream in upstreams:
             say_json(_described(upstream))

@@ -6,6 +6,7 @@ exists.
 """
 
 import contextlib
+from typing import Any
 
 import structlog
 from msgspec import Struct
@@ -18,37 +19,42 @@ from broker.model.arn import Arn
 from broker.model.entities import OidcProvider, SamlProvider
 from broker.proofs.provider_options import Provider, ProviderOptions, find_provider
 from broker.stores.directory.accounts import find_account_by_alias
+from broker.stores.directory.kind import Kind
 from broker.stores.directory.kinds import LDAP_PROVIDER, OIDC_PROVIDER, SAML_PROVIDER
 
 _NUMBER_LENGTH = 12
+_KINDS: tuple[Kind[Any], ...] = (LDAP_PROVIDER, SAML_PROVIDER, OIDC_PROVIDER)
+"""In the order of the page."""
+
 _log = structlog.get_logger(__name__)
 
 
 class SignInOption(Struct, frozen=True):
-    """A provider on its account's sign-in page."""
+    """A provider on its account's sign-in page: its id in the URL, its link's text."""
 
-    provider: Provider
+    account: AccountId
+    id: str
+    label: str
 
-    @property
-    def id(self) -> str:
-        """The provider's id in the URL."""
-        return self.provider.unique_id
+    @classmethod
+    def of(cls, provider: Provider) -> "SignInOption":
+        """A provider's.
 
-    @property
-    def label(self) -> str:
-        """The text of its link."""
-        provider = self.provider
+        Raises:
+            ValueError: its options cannot be read.
+        """
         own = (
             provider.host_and_path
             if isinstance(provider, OidcProvider)
             else provider.name
         )
-        return ProviderOptions.parse(provider.options).display_name or own
+        label = ProviderOptions.parse(provider.options).display_name or own
+        return cls(provider.account, provider.unique_id, label)
 
     @property
     def url(self) -> str:
         """The path that starts a sign-in with it."""
-        return f"{SIGN_IN}/{self.provider.account}/with/{self.id}"
+        return f"{SIGN_IN}/{self.account}/with/{self.id}"
 
 
 class SignInOptions:
@@ -64,13 +70,19 @@ class SignInOptions:
         number = await self.find_number(account)
         if number is None:
             return ()
-        saml = await self._directory.all_of(SAML_PROVIDER, number)
-        oidc = await self._directory.all_of(OIDC_PROVIDER, number)
-        ldap = await self._directory.all_of(LDAP_PROVIDER, number)
-        providers: list[Provider] = [*ldap, *saml, *oidc]
-        return tuple(
-            SignInOption(provider) for provider in providers if is_offered(provider)
-        )
+
+        async def load() -> tuple[SignInOption, ...]:
+            return tuple(
+                [
+                    SignInOption.of(provider)
+                    for kind in _KINDS
+                    for provider in await self._directory.all_of(kind, number)
+                    if is_offered(provider)
+                ]
+            )
+
+        # Strangers ask for it, as often as they like.
+        return await self._fresh.memo.get(number, "sign-in-options", load)
 
     async def of_organisation(
         self, organisation: Organisation
@@ -86,16 +98,16 @@ class SignInOptions:
             if saml and is_offered(saml):
                 entities = await self._entities_of(saml)
                 if entities:
-                    results.setdefault(("saml", *entities), SignInOption(saml))
+                    results.setdefault(("saml", *entities), SignInOption.of(saml))
         for account, arn in organisation.oidc_providers:
             oidc = await self._fresh.named(OIDC_PROVIDER, account, _name_of(arn))
             if oidc and is_offered(oidc):
                 client_id = ProviderOptions.parse(oidc.options).client_id
-                results.setdefault(("oidc", oidc.url, client_id), SignInOption(oidc))
+                results.setdefault(("oidc", oidc.url, client_id), SignInOption.of(oidc))
         for account, arn in organisation.ldap_providers:
             ldap = await self._fresh.named(LDAP_PROVIDER, account, _name_of(arn))
             if ldap and is_offered(ldap):
-                results.setdefault(("ldap", ldap.directory), SignInOption(ldap))
+                results.setdefault(("ldap", ldap.directory), SignInOption.of(ldap))
         return tuple(results.values())
 
     async def _entities_of(self, provider: SamlProvider) -> list[str]:
@@ -121,7 +133,7 @@ class SignInOptions:
         provider = await find_provider(self._fresh, account, provider_arn)
         if provider is None or not is_offered(provider):
             return f"{SIGN_IN}/{account}"
-        return SignInOption(provider).url
+        return SignInOption.of(provider).url
 
     async def label_of(self, provider_arn: str) -> str:
         """What people call a provider: its display name, or else its own name."""
@@ -130,14 +142,20 @@ class SignInOptions:
         provider = await find_provider(self._fresh, account, provider_arn)
         with contextlib.suppress(ValueError):  # options that cannot be read
             if provider is not None:
-                return SignInOption(provider).label
+                return SignInOption.of(provider).label
         return arn.resource.partition("/")[2]
 
-    async def find(self, account: str, provider_id: str) -> SignInOption | None:
-        """One of an account's options, by the provider's id."""
-        for option in await self.of_account(account):
-            if option.id == provider_id:
-                return option
+    async def find(self, account: str, provider_id: str) -> Provider | None:
+        """One that an account offers, by its id; without its metadata."""
+        number = await self.find_number(account)
+        if number is None:
+            return None
+        for kind in _KINDS:
+            key = {"account": number, kind.key: provider_id}
+            provider: Provider | None
+            provider = await self._directory.find_listed(kind.stored, **key)
+            if provider is not None:
+                return provider if is_offered(provider) else None
         return None
 
     async def find_number(self, account: str) -> AccountId | None:

@@ -31,7 +31,7 @@ from broker.protocols.saml.errors import (
     MetadataRejected,
     PrivateKeyRejected,
 )
-from broker.protocols.saml.keys import parse_private_key
+from broker.protocols.saml.keys import encryption_certificate, parse_private_key
 from broker.protocols.saml.metadata import parse_metadata
 from broker.runtime.entropy import new_provider_id
 from broker.stores.directory.kinds import LDAP_PROVIDER, OIDC_PROVIDER, SAML_PROVIDER
@@ -221,13 +221,20 @@ def _with_private_key(
     if len(provider.private_keys) >= _KEYS_MAX:
         raise errors.LimitExceeded(f"Private key limit of {_KEYS_MAX} is reached.")
     try:
-        parse_private_key(pem.encode("utf-8"))
+        private = parse_private_key(pem.encode("utf-8"))
     except PrivateKeyRejected as error:
         raise errors.InvalidInput(error.message, detail=error.detail) from error
     key_id = new_provider_id("SAMLPK")
     purpose, column = SAML_KEY_SEAL
     sealed = sealer.seal(purpose, provider.account, key_id, column, pem.encode("utf-8"))
-    key = SamlPrivateKey(key_id=key_id, created_at=now, sealed_pem=sealed)
+    key = SamlPrivateKey(
+        key_id=key_id,
+        created_at=now,
+        sealed_pem=sealed,
+        certificate=encryption_certificate(
+            private, common_name=provider.uuid, not_before=now
+        ),
+    )
     return replace(provider, private_keys=(key, *provider.private_keys))
 
 

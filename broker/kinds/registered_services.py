@@ -25,7 +25,7 @@ from broker.protocols.enforcement import (
 from broker.protocols.enforcement.mapping import EXECUTE_API
 from broker.runtime.entropy import new_unique_id
 from broker.stores.directory.kinds import SERVICE
-from broker.stores.directory.port import DirectoryChange
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
@@ -124,6 +124,15 @@ def service_entry(compiled: CompiledService) -> ServiceEntry:
         resource_types=types,
         condition_keys=dict(definition.condition_keys),
     )
+
+
+async def registered_services(
+    directory: DirectoryReader, account: AccountId
+) -> list[RegisteredService]:
+    """An account's services, with their definitions."""
+    listed = await directory.all_of(SERVICE, account)
+    every = directory.with_documents(SERVICE, listed)
+    return [service async for service in every]
 
 
 def service_entries(

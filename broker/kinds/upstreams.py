@@ -275,7 +275,9 @@ async def put_upstream(
     mine = parse_upstream(definition)
     present = {
         upstream.name: upstream
-        for upstream in await change.all_of(UPSTREAM, account.account_id)
+        async for upstream in change.with_documents(
+            UPSTREAM, await change.all_of(UPSTREAM, account.account_id)
+        )
     }
     before = present.pop(name, None)
     others, _unreadable = parse_upstreams(present.values())

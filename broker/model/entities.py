@@ -158,11 +158,15 @@ class EncryptionMode(StrEnum):
 
 
 class SamlPrivateKey(Confidential, frozen=True, kw_only=True):
-    """A decryption key of a SAML provider, sealed with a storage key."""
+    """A decryption key of a SAML provider, sealed with a storage key.
+
+    ``certificate`` publishes its public half, in DER; older keys have none.
+    """
 
     key_id: str
     created_at: datetime
     sealed_pem: Hidden[bytes]
+    certificate: bytes = b""
 
 
 class SamlProvider(Struct, frozen=True, kw_only=True):

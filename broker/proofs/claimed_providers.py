@@ -4,6 +4,7 @@ Nothing here is proved. The account of the provider or issuer that a refused pro
 gets the record of the refusal, and nothing else.
 """
 
+from functools import partial
 from xml.sax.saxutils import escape
 
 from msgspec import Struct
@@ -98,12 +99,15 @@ class ClaimedProviders:
                 return None
             self._searched_at = now
             naming = await list_saml_providers_naming(self._directory, escape(issuer))
-            providers = await offload_long(
-                sum(len(provider.metadata) for provider in naming),
-                lambda: [
-                    provider for provider in naming if _has_entity(provider, issuer)
-                ],
-            )
+            providers = [
+                provider
+                async for provider in self._directory.with_documents(
+                    SAML_PROVIDER, naming
+                )
+                if await offload_long(
+                    len(provider.metadata), partial(_has_entity, provider, issuer)
+                )
+            ]
         except (SamlRejected, StoreUnavailableError):
             return None
         if not providers or any(

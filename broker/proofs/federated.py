@@ -17,7 +17,8 @@ from broker.errors import BrokerError, InvalidIdentityToken, ValidationError
 from broker.kinds.providers import SAML_KEY_SEAL
 from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import Arn
-from broker.model.entities import SamlProvider
+from broker.model.document import UNREAD
+from broker.model.entities import SamlPrivateKey, SamlProvider
 from broker.model.federated import FederatedIdentity
 from broker.model.sealing import Opener
 from broker.model.session import Caller
@@ -26,7 +27,11 @@ from broker.proofs.saml import prove_saml, wire_error, with_group_pairs
 from broker.proofs.saml_key_budget import SamlKeyBudget
 from broker.proofs.scim import Admission
 from broker.protocols.saml.errors import MetadataRejected, SamlReason, SamlRejected
-from broker.protocols.saml.keys import DecryptionKey, parse_private_key
+from broker.protocols.saml.keys import (
+    DecryptionKey,
+    encryption_certificate,
+    parse_private_key,
+)
 from broker.protocols.saml.metadata import IdpMetadata, parse_metadata
 from broker.runtime.offload import offload_long
 from broker.sessions.vault import SealBrokenError
@@ -220,32 +225,67 @@ class SamlProver:
             skew=expected.skew,
         )
 
-    async def encryption_keys(
+    async def encryption_certificates(
         self, provider: SamlProvider
-    ) -> tuple[DecryptionKey, ...]:
-        """The provider's decryption keys, newest first."""
-        return (await self._terms(provider)).decryption
+    ) -> tuple[bytes, ...]:
+        """What publishes the provider's decryption keys, newest first; no key is opened.
+
+        Except one that was added before certificates were kept: once, to make it.
+        """
+        certificates = [
+            key.certificate or await self._certificate_of(provider, key)
+            for key in _newest_first(provider)
+        ]
+        return tuple(filter(None, certificates))
+
+    async def _certificate_of(
+        self, provider: SamlProvider, key: SamlPrivateKey
+    ) -> bytes:
+        """A key's certificate, made and remembered; empty if the key does not open."""
+
+        async def make() -> bytes:
+            opened = self._open(provider, key)
+            if opened is None:
+                return b""
+            return encryption_certificate(
+                opened, common_name=provider.uuid, not_before=key.created_at
+            )
+
+        place = ("saml-certificate", key.key_id)
+        return await self._fresh.memo.get(provider.account, place, make)
 
     async def metadata_of(self, provider: SamlProvider) -> IdpMetadata:
-        """The provider's registered metadata."""
-        return (await self._terms(provider)).metadata
+        """The registered metadata of a provider, which may be one of a list.
+
+        Raises:
+            InvalidIdentityToken: it cannot be used, or the provider is gone.
+        """
+        if provider.metadata is not UNREAD:
+            return (await self._terms(provider)).metadata
+        place = (provider.account, provider.uuid)
+        whole = await self._fresh.find(SAML_PROVIDER, *place)
+        if whole is None:
+            raise InvalidIdentityToken("Specified provider doesn't exist.")
+        return (await self._terms(whole)).metadata
+
+    def _open(
+        self, provider: SamlProvider, key: SamlPrivateKey
+    ) -> DecryptionKey | None:
+        purpose, column = SAML_KEY_SEAL
+        try:
+            pem = self._opener.open_sealed(
+                purpose, provider.account, key.key_id, column, key.sealed_pem
+            )
+        except SealBrokenError as error:
+            # Unencrypted assertions must still pass; `broker doctor` warns about it.
+            _log.error("decryption key does not open", reason=str(error))
+            return None
+        return parse_private_key(pem)
 
     def _open_keys(self, provider: SamlProvider) -> Iterator[DecryptionKey]:
         """The decryption keys that open, newest first."""
-        purpose, column = SAML_KEY_SEAL
-        for key in sorted(
-            provider.private_keys, key=lambda key: key.created_at, reverse=True
-        ):
-            try:
-                pem = self._opener.open_sealed(
-                    purpose, provider.account, key.key_id, column, key.sealed_pem
-                )
-            except SealBrokenError as error:
-                # Unencrypted assertions must still pass; `broker doctor` warns about
-                # it.
-                _log.error("decryption key does not open", reason=str(error))
-                continue
-            yield parse_private_key(pem)
+        opened = (self._open(provider, key) for key in _newest_first(provider))
+        return (key for key in opened if key is not None)
 
     async def _terms(self, provider: SamlProvider) -> _ProviderTerms:
         async def load() -> _ProviderTerms:
@@ -265,6 +305,10 @@ class SamlProver:
         return await self._fresh.memo.get(
             provider.account, ("saml-terms", provider.uuid, *texts), load
         )
+
+
+def _newest_first(provider: SamlProvider) -> list[SamlPrivateKey]:
+    return sorted(provider.private_keys, key=lambda key: key.created_at, reverse=True)
 
 
 def _read_options(provider: SamlProvider) -> ProviderOptions:

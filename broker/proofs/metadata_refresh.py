@@ -19,6 +19,7 @@ import structlog
 from msgspec.structs import replace
 
 from broker.model.audit import AuditRecord
+from broker.model.document import UNREAD
 from broker.model.entities import SamlProvider
 from broker.proofs.outbound import FetchFailedError, OutboundClient
 from broker.proofs.provider_options import ProviderOptions
@@ -42,7 +43,6 @@ from broker.runtime.entropy import new_request_id
 from broker.runtime.offload import in_background, offload_long
 from broker.stores.cache.port import Cache
 from broker.stores.directory.accounts import (
-    find_saml_provider_by_uuid,
     list_published_saml_providers,
 )
 from broker.stores.directory.kinds import SAML_PROVIDER
@@ -65,6 +65,8 @@ _REST_SHARE = 100
 _ACCEPT = "application/samlmetadata+xml, application/xml;q=0.9, */*;q=0.1"
 _SHOWN_KEYS = 20
 _DIGEST_CHARACTERS = 32
+
+_SUPERSEDED = "the provider was changed meanwhile"
 
 _log = structlog.get_logger(__name__)
 
@@ -147,7 +149,8 @@ class MetadataRefresher:
         if running or state is None or not state.rests(now):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.refresh(provider), _WAIT_SECONDS)
-        newer = await find_saml_provider_by_uuid(self._directory, provider.uuid)
+        place = (provider.account, provider.uuid)
+        newer = await self._directory.find(SAML_PROVIDER, *place)
         if newer is None or newer.metadata == provider.metadata:
             return None
         return newer
@@ -254,7 +257,13 @@ class MetadataRefresher:
     ) -> RefreshState:
         options = ProviderOptions.parse(provider.options)
         now = self._clock.now()
+        place = (provider.account, provider.uuid)
         try:
+            known: SamlProvider | None = provider
+            if provider.metadata is UNREAD:
+                known = await self._directory.find(SAML_PROVIDER, *place)
+            if known is None:
+                return self._failed(provider, before, _SUPERSEDED)
             data = await self._fetcher.fetch(
                 options.metadata_url,
                 account=provider.account,
@@ -262,9 +271,9 @@ class MetadataRefresher:
                 accept=_ACCEPT,
             )
             current = await offload_long(
-                len(provider.metadata),
+                len(known.metadata),
                 lambda: parse_metadata(
-                    provider.metadata, now=None, legacy_rsa=options.legacy_rsa
+                    known.metadata, now=None, legacy_rsa=options.legacy_rsa
                 ),
             )
             # A federation's large document takes seconds to parse: not on the event
@@ -272,11 +281,18 @@ class MetadataRefresher:
             published = await asyncio.to_thread(self._read, data, options, current, now)
             changed = is_newer(published.metadata, current)
             if changed:
-                await _finish(self._replace(provider, options, current, published))
+                await _finish(
+                    self._replace(
+                        replace(known, options=provider.options),
+                        options,
+                        current,
+                        published,
+                    )
+                )
         except (FetchFailedError, MetadataRejected, ValueError) as error:
             return self._failed(provider, before, _describe(error))
         except SupersededError:
-            return self._failed(provider, before, "the provider was changed meanwhile")
+            return self._failed(provider, before, _SUPERSEDED)
         except (StoreUnavailableError, ConflictError):
             return self._failed(provider, before, "the database was away or busy")
         return after_success(
@@ -322,14 +338,16 @@ class MetadataRefresher:
         published: PublishedMetadata,
     ) -> None:
         async with self._directory.change(provider.account) as change:
-            uuid = await find_saml_provider_by_uuid(change, provider.uuid)
+            place = (provider.account, provider.uuid)
+            now_there = await change.find(SAML_PROVIDER, *place)
             if (
-                uuid is None
-                or uuid.metadata != provider.metadata
-                or uuid.options != provider.options
+                now_there is None
+                or now_there.metadata != provider.metadata
+                or now_there.options != provider.options
             ):
                 raise SupersededError
-            await change.update(SAML_PROVIDER, replace(uuid, metadata=published.text))
+            renewed = replace(now_there, metadata=published.text)
+            await change.update(SAML_PROVIDER, renewed)
             until = published.metadata.valid_until
             await change.record(
                 AuditRecord(

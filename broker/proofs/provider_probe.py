@@ -5,7 +5,8 @@ rules, and once more only after the usual cool-down. What it finds changes nothi
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterable, Iterable, Iterator
+from functools import partial
 from urllib.parse import urlsplit
 
 from broker.model.entities import OidcProvider, SamlProvider
@@ -33,14 +34,24 @@ async def probe_oidc(
 
 
 async def probe_saml(
-    provider: SamlProvider, others: Iterable[SamlProvider]
+    provider: SamlProvider, others: AsyncIterable[SamlProvider]
 ) -> tuple[HealthFinding, ...]:
-    """Say what the metadata names, and compare it with others'."""
-    others = [other for other in others if other.uuid != provider.uuid]
-    return await offload_long(
-        len(provider.metadata) + sum(len(other.metadata) for other in others),
-        lambda: tuple(_saml_findings(provider, others)),
-    )
+    """Say what the metadata names, and compare it with others', one after the other."""
+    metadata = await offload_long(len(provider.metadata), lambda: _read(provider))
+    if metadata is None:
+        return ()
+    findings = [*_on_certificates(metadata)]
+    left = _COMPARED_CHARACTERS
+    async for other in others:
+        if other.uuid == provider.uuid:
+            continue
+        left -= len(other.metadata)
+        if left < 0:
+            break
+        findings += await offload_long(
+            len(other.metadata), partial(_on_namesake, metadata, other)
+        )
+    return tuple(findings)
 
 
 async def _probe_keys(
@@ -103,12 +114,7 @@ def _host_and_port(url: str) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _saml_findings(
-    provider: SamlProvider, others: Iterable[SamlProvider]
-) -> Iterator[HealthFinding]:
-    metadata = _read(provider)
-    if metadata is None:
-        return
+def _on_certificates(metadata: IdpMetadata) -> Iterator[HealthFinding]:
     for descriptor in metadata.descriptors:
         ends = [key.not_after for key in descriptor.signing_keys]
         until = f", valid until {min(ends):%Y-%m-%d}" if ends else ""
@@ -116,21 +122,22 @@ def _saml_findings(
             HealthLevel.GOOD,
             f"{descriptor.entity_id}: signing certificates {len(ends)}{until}.",
         )
+
+
+def _on_namesake(metadata: IdpMetadata, other: SamlProvider) -> list[HealthFinding]:
+    """What to say of another provider that names the same entities."""
     named = {each.entity_id for each in metadata.descriptors}
-    left = _COMPARED_CHARACTERS
-    for other in others:
-        left -= len(other.metadata)
-        if left < 0:
-            return
-        theirs = _read(other)
-        both = named & {each.entity_id for each in theirs.descriptors} if theirs else ()
-        for entity in sorted(both):
-            yield HealthFinding(
-                HealthLevel.WARNING,
-                f"{other.name} is registered with the same entity ID, {entity}.",
-                "Responses name a provider by their role values, so both work. Delete"
-                " one unless both are meant.",
-            )
+    theirs = _read(other)
+    both = named & {each.entity_id for each in theirs.descriptors} if theirs else ()
+    return [
+        HealthFinding(
+            HealthLevel.WARNING,
+            f"{other.name} is registered with the same entity ID, {entity}.",
+            "Responses name a provider by their role values, so both work. Delete"
+            " one unless both are meant.",
+        )
+        for entity in sorted(both)
+    ]
 
 
 def _read(provider: SamlProvider) -> IdpMetadata | None:

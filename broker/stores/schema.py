@@ -30,9 +30,14 @@ _KEY: TypeEngine[str] = Text().with_variant(Text(collation="C"), "postgresql")
 # SQLite only gives rowids to a column that is exactly INTEGER PRIMARY KEY.
 _SEQUENCE: TypeEngine[int] = BigInteger().with_variant(Integer(), "sqlite")
 
+DOCUMENT = "document"
+"""In the ``info`` of a column whose text may be long: lists leave it out."""
+
 _TYPES: dict[str, Any] = {
     "": _KEY,
     "text": Text,
+    "document": Text,
+    "document blob": LargeBinary,
     "integer": Integer,
     "bigint": BigInteger,
     "sequence": _SEQUENCE,
@@ -46,9 +51,10 @@ def _table(name: str, columns: str, *more: SchemaItem, **options: Any) -> Table:
     """A table; a text that is compared by its bytes is a column without a type.
 
     ``!`` stands for a column of the primary key, ``?`` for one that may be null. JSON is
-    ``{}`` or ``[]``, which is also its default.
+    ``{}`` or ``[]``, which is also its default. Columns of the type ``document`` come
+    last: SQLite reads a row up to the last column that is asked for.
     """
-    made = []
+    made: list[Column[Any]] = []
     for word in columns.split(","):
         column, _, value = word.strip(" \n!?").partition(" ")
         made.append(
@@ -59,8 +65,10 @@ def _table(name: str, columns: str, *more: SchemaItem, **options: Any) -> Table:
                 nullable="?" in word,
                 autoincrement=value == "sequence",
                 server_default=value if value in ("{}", "[]") else None,
+                info={DOCUMENT: True} if value.startswith(DOCUMENT) else {},
             )
         )
+    made.sort(key=lambda column: bool(column.info))
     return Table(name, METADATA, *made, *more, **options)
 
 
@@ -178,7 +186,7 @@ MANAGED_POLICIES = _table(
 POLICY_VERSIONS = _table(
     "policy_versions",
     """
-    policy_id!, version_id text!, account, number integer, document text,
+    policy_id!, version_id text!, account, number integer, document document,
     created_at bigint
     """,
     Index("ix_policy_versions_account", "account"),
@@ -193,7 +201,7 @@ ATTACHMENTS = _table(
 SAML_PROVIDERS = _table(
     "saml_providers",
     """
-    uuid!, account, name, metadata text, created_at bigint, valid_until bigint,
+    uuid!, account, name, metadata document, created_at bigint, valid_until bigint,
     encryption_mode text, private_keys [], tags {}, options {}
     """,
     UniqueConstraint("account", "name", name="saml_providers_name"),
@@ -277,7 +285,7 @@ AUDIT_COUNTS = _table(
 USES = _table("uses", "account!, subject!, service!, action!, at bigint, region text")
 
 # Reports that one call makes and others read.
-REPORTS = _table("reports", "account!, report_id!, made_at bigint, body text")
+REPORTS = _table("reports", "account!, report_id!, made_at bigint, body document")
 
 # Seeds are sealed. ``user_id`` is null for an unassigned device and the account's
 # number for its root; the verification state is compared and set as one.
@@ -317,7 +325,7 @@ USER_CREDENTIALS = _table(
 SERVER_CERTIFICATES = _table(
     "server_certificates",
     """
-    certificate_id!, account, name text, name_key, path, body text, chain text?,
+    certificate_id!, account, name text, name_key, path, body document, chain document?,
     sealed_key blob, uploaded_at bigint, expires_at bigint, tags {}
     """,
     UniqueConstraint("account", "name_key", name="server_certificates_name"),
@@ -360,7 +368,7 @@ DELETION_TASKS = _table(
 # Services of the operator's own that ask for decisions, and with what they ask.
 SERVICES = _table(
     "services",
-    "service_id!, account, name, definition text, created_at bigint, updated_at bigint",
+    "service_id!, account, name, definition document, created_at bigint, updated_at bigint",
     UniqueConstraint("account", "name", name="services_name"),
 )
 
@@ -374,14 +382,14 @@ SERVICE_TOKENS = _table(
 
 RESOURCE_POLICIES = _table(
     "resource_policies",
-    "account!, arn!, document text, created_at bigint, updated_at bigint",
+    "account!, arn!, document document, created_at bigint, updated_at bigint",
 )
 
 # IAM Roles Anywhere: whose certificates open which roles.
 TRUST_ANCHORS = _table(
     "trust_anchors",
     """
-    anchor_id!, account, region text, name text, certificates text, enabled bigint,
+    anchor_id!, account, region text, name text, certificates document, enabled bigint,
     created_at bigint, updated_at bigint, tags {}
     """,
     Index("ix_trust_anchors_account", "account"),
@@ -391,7 +399,7 @@ CERTIFICATE_PROFILES = _table(
     "certificate_profiles",
     """
     profile_id!, account, region text, name text, role_arns [], managed_policy_arns [],
-    session_policy text?, duration_seconds bigint, accepts_session_name bigint,
+    session_policy document?, duration_seconds bigint, accepts_session_name bigint,
     attribute_mappings {}, enabled bigint, created_by text, created_at bigint,
     updated_at bigint, tags {}
     """,
@@ -401,7 +409,7 @@ CERTIFICATE_PROFILES = _table(
 CERTIFICATE_LISTS = _table(
     "certificate_lists",
     """
-    list_id!, account, anchor_id, region text, name text, data blob, enabled bigint,
+    list_id!, account, anchor_id, region text, name text, data document blob, enabled bigint,
     created_at bigint, updated_at bigint, tags {}
     """,
     Index("ix_certificate_lists_account", "account"),
@@ -455,7 +463,7 @@ SCIM_TOKENS = _table(
 UPSTREAMS = _table(
     "upstreams",
     """
-    account!, name!, definition text, access_key_id text, sealed_secret blob?,
+    account!, name!, definition document, access_key_id text, sealed_secret blob?,
     created_at bigint, updated_at bigint
     """,
 )

@@ -41,8 +41,9 @@ async def _get(params: types.GetServiceRequest, call: Call) -> types.GetServiceR
 async def _list(
     _given: types.ListServicesRequest, call: Call
 ) -> types.ListServicesResponse:
-    registered_services = await call.directory.all_of(SERVICE, call.account)
-    return {"Services": [_view(service) for service in registered_services]}
+    listed = await call.directory.all_of(SERVICE, call.account)
+    registered = call.directory.with_documents(SERVICE, listed)
+    return {"Services": [_view(service) async for service in registered]}
 
 
 async def _delete(params: types.DeleteServiceRequest, call: Call) -> None:

@@ -71,7 +71,8 @@ def plain(of: Regional[Any]) -> tuple[Action, ...]:
     async def list_all(params: Params, call: Call) -> Answer:
         results = await call.directory.all_of(of.kind, call.account, region=call.region)
         rows, token = _page(params, results, of.kind.key)
-        return {f"{member}s": [of.view(entry) for entry in rows], **token}
+        entries = call.directory.with_documents(of.kind, rows)
+        return {f"{member}s": [of.view(entry) async for entry in entries], **token}
 
     async def update(params: Params, call: Call) -> Answer:
         _refuse(of, params)

@@ -138,8 +138,8 @@ class IdentityProviders:
         directory, account = call.directory, call.account
         saml = params["Kind"] == SAML_KIND
         kind: Kind[Any] = SAML_PROVIDER if saml else OIDC_PROVIDER
-        results = await directory.all_of(kind, account)
-        return {"Providers": await self._healths(results, call)}
+        listed = await directory.all_of(kind, account)
+        return {"Providers": await self._healths(kind, listed, call)}
 
     async def _get(self, params: ProviderRequest, call: Call) -> Mapping[str, Any]:
         """The ``Provider``, its ``Health`` and its broker ``Options``.
@@ -147,7 +147,8 @@ class IdentityProviders:
         ``MaySetOptions`` says whether the operator lets the account set them.
         """
         provider = await require_provider(params["ProviderArn"], call)
-        ((_, health),) = await self._healths((provider,), call)
+        kind = STORED[type(provider)]
+        ((_, health),) = await self._healths(kind, (provider,), call)
         return {
             "Provider": provider,
             "Health": health,
@@ -176,7 +177,8 @@ class IdentityProviders:
             issuers = await directory.all_of(OIDC_PROVIDER, account)
             return {"Findings": await probe_oidc(provider, issuers, self._keys)}
         others = await directory.all_of(SAML_PROVIDER, account)
-        return {"Findings": await probe_saml(provider, others)}
+        texts = directory.with_documents(SAML_PROVIDER, others)
+        return {"Findings": await probe_saml(provider, texts)}
 
     async def _fetch_keys(self, provider: OidcProvider) -> str:
         try:
@@ -226,18 +228,18 @@ class IdentityProviders:
         return {}
 
     async def _healths(
-        self, providers: tuple[Provider, ...], call: Call
+        self, kind: Kind[Any], providers: tuple[Provider, ...], call: Call
     ) -> list[tuple[Provider, ProviderHealth]]:
-        subjects = [provider.unique_id for provider in providers]
-        uses = await list_uses(call.directory, call.account, subjects)
+        by_id = {provider.unique_id: provider for provider in providers}
+        uses = await list_uses(call.directory, call.account, list(by_id))
         return [
             (
-                provider,
+                by_id[provider.unique_id],
                 await self._watch.of_saml(provider, uses, call.now)
                 if isinstance(provider, SamlProvider)
                 else await self._watch.of_oidc(provider, uses),
             )
-            for provider in providers
+            async for provider in call.directory.with_documents(kind, providers)
         ]
 
 

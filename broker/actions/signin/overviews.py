@@ -412,7 +412,8 @@ async def _ending(params: RisksRequest, call: Call) -> Mapping[str, Any]:
     credentials: list[EndingCredential] = list(
         await list_ending_credentials(directory, account, before, SHOWN_MAX)
     )
-    for provider in (await directory.all_of(SAML_PROVIDER, account))[:_PROVIDERS_MAX]:
+    providers = (await directory.all_of(SAML_PROVIDER, account))[:_PROVIDERS_MAX]
+    async for provider in directory.with_documents(SAML_PROVIDER, providers):
         credentials += (
             EndingCredential("saml-provider", provider.arn, provider.name, ends_at)
             for ends_at in await certificate_ends(provider.metadata)

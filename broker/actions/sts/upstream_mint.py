@@ -138,7 +138,11 @@ class UpstreamMinter:
         known = await self._fresh.all_of(UPSTREAM, role.account)
         if not known:
             return None
-        upstreams = {upstream.name: upstream for upstream in known}
+        upstreams: dict[str, Upstream] = {}
+        for listed in known:
+            upstream = await self._fresh.find(UPSTREAM, role.account, listed.name)
+            if upstream is not None:
+                upstreams[upstream.name] = upstream
         definitions, unreadable = parse_upstreams(upstreams.values())
         upstream_role = find_upstream_role(role.name, definitions)
         named = (

@@ -23,7 +23,7 @@ from broker.console.request_info import (
     require_place,
     source_address,
 )
-from broker.console.sign_in_options import SignInOptions
+from broker.console.sign_in_options import SignInOption, SignInOptions
 from broker.errors import AccessDenied, BrokerError, ServiceUnavailable, ValidationError
 from broker.model.account import AccountId
 from broker.sessions.portal import OpenPortal
@@ -137,9 +137,10 @@ class PortalVisits:
             destination = f"{PORTAL}/{place}"
             # A page of ours knows with which provider the person is signed in there.
             provider_id = form.find("with")
-            option = provider_id and await self._options.find(place, provider_id)
-            if option:
-                url = f"{option.url}?{urlencode({'Destination': destination})}"
+            provider = provider_id and await self._options.find(place, provider_id)
+            if provider:
+                begin = SignInOption.of(provider).url
+                url = f"{begin}?{urlencode({'Destination': destination})}"
                 return see_other(url)
             return await self.to_sign_in(request, place, destination)
         if request.method == "POST":

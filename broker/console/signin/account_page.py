@@ -230,28 +230,28 @@ class ProviderStart:
         refuse_prefetch(request)
         form = await read_form(request)
         account = require_place(request)
-        option = await self._options.find(account, request.path_params["provider"])
-        if option is None:
+        provider = await self._options.find(account, request.path_params["provider"])
+        if provider is None:
             raise NoSuchEntity("There is no such page.")
         destination = self._context.destination_of(form)
-        if not isinstance(option.provider, LdapProvider):
+        if not isinstance(provider, LdapProvider):
             await self._context.begin_limits.require(source_address(request))
-        if isinstance(option.provider, SamlProvider):
-            response = await self._saml.begin(request, option.provider, destination)
-        elif isinstance(option.provider, LdapProvider):
-            response = await self._directory.show(request, option, destination)
+        if isinstance(provider, SamlProvider):
+            response = await self._saml.begin(request, provider, destination)
+        elif isinstance(provider, LdapProvider):
+            response = await self._directory.show(request, provider, destination)
         else:
-            response = await self._oidc.begin(request, option.provider, destination)
-        self._remember(request, response, account, option)
+            response = await self._oidc.begin(request, provider, destination)
+        self._remember(request, response, account, provider.unique_id)
         return response
 
     def _remember(
-        self, request: Request, response: Response, account: str, option: SignInOption
+        self, request: Request, response: Response, account: str, way: str
     ) -> None:
         known = self._context.known.find(request)
         # Links carry the account's number, people type its alias: same account.
         if known is not None and account in {known.place, known.account}:
-            known = replace(known, way=option.id)
+            known = replace(known, way=way)
         else:
-            known = KnownBrowser(place=account, way=option.id)
+            known = KnownBrowser(place=account, way=way)
         self._context.known.remember(response, known)

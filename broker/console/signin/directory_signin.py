@@ -53,7 +53,7 @@ class DirectorySignIn:
     async def show(
         self,
         request: Request,
-        option: SignInOption,
+        provider: LdapProvider,
         destination: str,
         *,
         name: str = "",
@@ -62,7 +62,7 @@ class DirectorySignIn:
     ) -> Response:
         """The form; ``problem`` says why the last attempt failed."""
         place = request.path_params["account"]
-        number = option.provider.account
+        number, option = provider.account, SignInOption.of(provider)
         account = await self._context.deps.fresh.find(ACCOUNT, number)
         organisation = self._places.organisation_of(destination)
         return self._context.show_form(
@@ -86,11 +86,10 @@ class DirectorySignIn:
         form = await read_form(request)
         note(request, action="ListRolesWithLDAPIdentity")
         self._context.login_states.require_own_form(request, form)
-        option = await self._options.find(
+        provider = await self._options.find(
             require_place(request), request.path_params["provider"]
         )
-        provider = option.provider if option is not None else None
-        if option is None or not isinstance(provider, LdapProvider):
+        if not isinstance(provider, LdapProvider):
             raise NoSuchEntity("There is no such page.")
         destination = self._context.destination_of(form)
         try:
@@ -103,7 +102,7 @@ class DirectorySignIn:
             return await self._sign_in(request, provider, proof, destination)
         name = (form.find("username") or "")[:NAME_MAX]
         return await self.show(
-            request, option, destination, name=name, problem=problem, status=status
+            request, provider, destination, name=name, problem=problem, status=status
         )
 
     async def _list(

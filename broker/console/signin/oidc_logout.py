@@ -216,9 +216,9 @@ class OidcLogout:
         return who.origin.login if session_id in {None, login.session_id} else None
 
     async def _get_provider(self, request: Request) -> OidcProvider:
-        option = await self._options.find(
+        provider = await self._options.find(
             request.path_params["account"], request.path_params["provider"]
         )
-        if option is None or not isinstance(option.provider, OidcProvider):
+        if not isinstance(provider, OidcProvider):
             raise NoSuchEntity("There is no such page.")
-        return option.provider
+        return provider

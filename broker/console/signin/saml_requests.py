@@ -18,7 +18,6 @@ from broker.protocols.saml.authn_request import (
     authn_request,
     redirect_url,
 )
-from broker.protocols.saml.keys import encryption_certificate
 from broker.protocols.saml.sp_metadata import (
     assertion_consumer_url,
     single_logout_url,
@@ -158,19 +157,7 @@ class SamlMetadata:
         )
         if provider is None:
             raise NoSuchEntity("There is no such page.")
-        newest_first = sorted(
-            provider.private_keys, key=lambda key: key.created_at, reverse=True
-        )
-        certificates = tuple(
-            encryption_certificate(
-                key, common_name=provider.uuid, not_before=stored.created_at
-            )
-            for key, stored in zip(
-                await deps.federated.encryption_keys(provider),
-                newest_first,
-                strict=False,
-            )
-        )
+        certificates = await deps.federated.encryption_certificates(provider)
         return await self._answer(provider.uuid, certificates)
 
     async def _answer(

@@ -233,7 +233,9 @@ class Section(Struct, frozen=True, eq=False, kw_only=True):
         """Those that are there, some at a time."""
         listed = partial(directory.page_of, self.of.kind, account, **self.where)
         async for page in read_pages(listed, PAGE):
-            managed = [entity for entity in page if self.managed(entity)]
+            listed_entities = [entity for entity in page if self.managed(entity)]
+            entities = directory.with_documents(self.of.kind, listed_entities)
+            managed = [entity async for entity in entities]
             further = await self.further(managed, directory)
             yield [
                 Described({**self._viewed(entity), **more}, entity)

@@ -1,5 +1,7 @@
 """Accounts and their providers: by alias, by id, all of the installation."""
 
+from collections.abc import AsyncIterator
+
 from sqlalchemy import select
 
 from broker.model.account import Account
@@ -27,12 +29,21 @@ async def list_accounts(directory: DirectoryReader) -> tuple[Account, ...]:
 async def list_everywhere(
     directory: DirectoryReader, kind: Kind[Entity]
 ) -> list[Entity]:
-    """All of a kind in all accounts, account by account."""
+    """All of a kind in all accounts, account by account, without their documents."""
     return [
         entity
         for account in await list_accounts(directory)
         for entity in await directory.all_of(kind, account.account_id)
     ]
+
+
+async def read_everywhere(
+    directory: DirectoryReader, kind: Kind[Entity]
+) -> AsyncIterator[Entity]:
+    """The same with their documents, one at a time."""
+    listed = await list_everywhere(directory, kind)
+    async for entity in directory.with_documents(kind, listed):
+        yield entity
 
 
 async def insert_account(change: DirectoryChange, account: Account) -> None:
@@ -66,30 +77,31 @@ _NAMING_MAX = 20
 async def find_saml_provider_by_uuid(
     directory: DirectoryReader, uuid: str
 ) -> SamlProvider | None:
-    """A SAML provider of any account."""
-    return await directory.find_entity(SAML_PROVIDER.stored, uuid=uuid)
+    """A SAML provider of any account, without its metadata."""
+    return await directory.find_listed(SAML_PROVIDER.stored, uuid=uuid)
 
 
 async def list_published_saml_providers(
     directory: DirectoryReader,
 ) -> tuple[SamlProvider, ...]:
-    """Of all accounts, those whose options name a ``MetadataUrl``."""
+    """Of all accounts, those whose options name a ``MetadataUrl``; without metadata."""
     return await directory.list_entities(
         SAML_PROVIDER.stored,
-        select(SAML_PROVIDERS)
-        .where(SAML_PROVIDERS.c.options.contains('"MetadataUrl"', autoescape=True))
-        .order_by(SAML_PROVIDERS.c.uuid),
+        SAML_PROVIDER.stored.listed.where(
+            SAML_PROVIDERS.c.options.contains('"MetadataUrl"', autoescape=True)
+        ).order_by(SAML_PROVIDERS.c.uuid),
     )
 
 
 async def list_saml_providers_naming(
     directory: DirectoryReader, text: str
 ) -> tuple[SamlProvider, ...]:
-    """Of all accounts, some whose metadata holds this text."""
+    """Of all accounts, some whose metadata holds this text; without it."""
     return await directory.list_entities(
         SAML_PROVIDER.stored,
-        select(SAML_PROVIDERS)
-        .where(SAML_PROVIDERS.c.metadata.contains(text, autoescape=True))
+        SAML_PROVIDER.stored.listed.where(
+            SAML_PROVIDERS.c.metadata.contains(text, autoescape=True)
+        )
         .order_by(SAML_PROVIDERS.c.uuid)
         .limit(_NAMING_MAX),
     )

@@ -24,11 +24,14 @@ from typing import (
 )
 
 from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import Column, Select, Table, select
 from sqlalchemy.engine import Row
 from sqlalchemy.sql import ColumnElement
 
 from broker.model.account import AccountId
+from broker.model.document import UNREAD
+from broker.stores.schema import DOCUMENT
 from broker.stores.times import from_micros, to_micros
 
 if TYPE_CHECKING:
@@ -97,6 +100,11 @@ class Columns(Struct, frozen=True):
     load: Callable[[AnyRow], object]
 
 
+def is_document(column: Column[Any]) -> bool:
+    """Whether a column holds a document, which only readings of one entity read."""
+    return bool(column.info.get(DOCUMENT))
+
+
 class EntityTable(Generic[Entity]):
     """The table of a kind of entity.
 
@@ -105,6 +113,8 @@ class EntityTable(Generic[Entity]):
     default the ``name_key`` of what has one), and
     ``counted`` are fields that ``selected``, the statement that reads, computes.
     ``parts`` are fields in several columns, ``columns`` those with another name.
+    ``listed`` selects the same without the columns that the schema calls documents;
+    ``read_listed`` has `UNREAD` in place of each, which an update leaves alone.
     """
 
     def __init__(
@@ -118,10 +128,13 @@ class EntityTable(Generic[Entity]):
         columns: Mapping[str, str] | None = None,
         counted: Collection[str] = (),
         selected: Select[Any] | None = None,
+        listed: Select[Any] | None = None,
         **formats: ColumnFormat,
     ) -> None:
         self.table = table
         self.selected: Select[Any] = select(table) if selected is None else selected
+        short = [column for column in table.c if not is_document(column)]
+        self.listed: Select[Any] = select(*short) if listed is None else listed
         self.entity = kind
         named_key = {"name_key": key_of_name} if "name_key" in table.c else {}
         self._derived = named_key if derived is None else derived
@@ -138,7 +151,19 @@ class EntityTable(Generic[Entity]):
             for name, column_format in known.items()
             if column_format is not None
         }
+        long = {column.name for column in table.c if is_document(column)}
+        self._documents = tuple(
+            name for name, column in columns_of.items() if column in long
+        )
+        self.has_documents = listed is not None or bool(long)
+        """Whether lists leave something out."""
         self._read = attrgetter(*columns_of.values())
+        self._listed_fields = tuple(
+            name for name in columns_of if name not in self._documents
+        )
+        self._read_listed = attrgetter(
+            *(columns_of[name] for name in self._listed_fields)
+        )
         self._written = {
             name: column for name, column in columns_of.items() if name not in counted
         }
@@ -146,7 +171,15 @@ class EntityTable(Generic[Entity]):
 
     def read(self, row: AnyRow) -> Entity:
         """The entity of a row, which may have other columns as well."""
-        values = dict(zip(self._fields, self._read(row), strict=True))
+        return self._make(row, dict(zip(self._fields, self._read(row), strict=True)))
+
+    def read_listed(self, row: AnyRow) -> Entity:
+        """The entity of a row of ``listed``, without its documents."""
+        values = zip(self._listed_fields, self._read_listed(row), strict=True)
+        made = self._make(row, dict(values) | dict.fromkeys(self._documents))
+        return replace(made, **dict.fromkeys(self._documents, UNREAD))
+
+    def _make(self, row: AnyRow, values: dict[str, Any]) -> Entity:
         for name, column in self._formats.items():
             if values[name] is not None:
                 values[name] = column.load(values[name])
@@ -159,6 +192,8 @@ class EntityTable(Generic[Entity]):
         written = zip(self._written, self._values_of(entity), strict=True)
         values: dict[str, object] = {}
         for name, value in written:
+            if value is UNREAD:
+                continue
             column = self._formats.get(name)
             as_stored = value if column is None or value is None else column.dump(value)
             values[self._written[name]] = as_stored
@@ -247,7 +282,7 @@ class Remembered(Kind[Entity], frozen=True):
 
     @cached_property
     def whole(self) -> Reading[tuple[Entity, ...]]:
-        """All of an account."""
+        """All of an account, without their documents."""
         return Reading(
             lambda directory, account, _: directory.all_of(self, account),
             {self.table: ()},

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any, TypeVar
 
-from sqlalchemy import ScalarSelect, Table, func, select
+from sqlalchemy import Column, ScalarSelect, Select, Table, func, select
 
 from broker.model import credentials, entities
 from broker.model.account import Account
 from broker.model.arn import iam_arn
+from broker.model.document import UNREAD
 from broker.model.machines import DeletionTask, Instance, InstanceProfile
 from broker.model.provisioned import ProvisionedGroup, ProvisionedUser
 from broker.model.registered import (
@@ -60,6 +61,7 @@ def _dump_keys(keys: Iterable[entities.SamlPrivateKey]) -> str:
                 "key_id": key.key_id,
                 "created_at": to_micros(key.created_at),
                 "sealed_pem": base64.b64encode(key.sealed_pem).decode("ascii"),
+                "certificate": base64.b64encode(key.certificate).decode("ascii"),
             }
             for key in keys
         ]
@@ -72,6 +74,7 @@ def _load_keys(text: str) -> tuple[entities.SamlPrivateKey, ...]:
             key_id=key["key_id"],
             created_at=from_micros(key["created_at"]),
             sealed_pem=base64.b64decode(key["sealed_pem"]),
+            certificate=base64.b64decode(key.get("certificate", "")),
         )
         for key in json.loads(text)
     )
@@ -118,6 +121,25 @@ def count_uses(table: Table, column: str) -> ScalarSelect[int]:
             table.c.account == schema.MANAGED_POLICIES.c.account, table.c[column] == arn
         )
         .scalar_subquery()
+    )
+
+
+def _policies(*documents: Column[str]) -> Select[Any]:
+    """Managed policies with their version in force, and how often each is used."""
+    policies, versions = schema.MANAGED_POLICIES, schema.POLICY_VERSIONS
+    return select(
+        policies,
+        *documents,
+        versions.c.created_at.label("version_created_at"),
+        count_uses(schema.ATTACHMENTS, "policy_arn").label("attachment_count"),
+        (
+            count_uses(schema.USERS, "boundary_arn")
+            + count_uses(schema.ROLES, "boundary_arn")
+        ).label("boundary_count"),
+    ).join(
+        versions,
+        (versions.c.policy_id == policies.c.policy_id)
+        & (versions.c.version_id == policies.c.default_version_id),
     )
 
 
@@ -169,29 +191,14 @@ MANAGED_POLICY = Kind(
                 lambda version: {"default_version_id": version.version_id},
                 lambda row: entities.PolicyVersion(
                     version_id=row.default_version_id,
-                    document=row.document,
+                    document=getattr(row, "document", UNREAD),
                     created_at=from_micros(row.version_created_at),
                 ),
             )
         },
         counted=("attachment_count", "boundary_count"),
-        selected=select(
-            schema.MANAGED_POLICIES,
-            schema.POLICY_VERSIONS.c.document,
-            schema.POLICY_VERSIONS.c.created_at.label("version_created_at"),
-            count_uses(schema.ATTACHMENTS, "policy_arn").label("attachment_count"),
-            (
-                count_uses(schema.USERS, "boundary_arn")
-                + count_uses(schema.ROLES, "boundary_arn")
-            ).label("boundary_count"),
-        ).join(
-            schema.POLICY_VERSIONS,
-            (schema.POLICY_VERSIONS.c.policy_id == schema.MANAGED_POLICIES.c.policy_id)
-            & (
-                schema.POLICY_VERSIONS.c.version_id
-                == schema.MANAGED_POLICIES.c.default_version_id
-            ),
-        ),
+        selected=_policies(schema.POLICY_VERSIONS.c.document),
+        listed=_policies(),
     ),
     key="policy_id",
     name="name_key",

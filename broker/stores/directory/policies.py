@@ -62,7 +62,7 @@ async def list_attached_policies(
     directory: DirectoryReader, account: AccountId, path_prefix: str, page: PageRequest
 ) -> Page[ManagedPolicy]:
     """Only those that are attached or used as a boundary."""
-    statement = MANAGED_POLICY.stored.selected.where(
+    statement = MANAGED_POLICY.stored.listed.where(
         MANAGED_POLICIES.c.account == account,
         under_path(MANAGED_POLICIES.c.path, path_prefix),
         or_(
@@ -71,7 +71,7 @@ async def list_attached_policies(
         ),
     )
     return await directory.page(
-        statement, page, MANAGED_POLICY.page_order, MANAGED_POLICY.stored.read
+        statement, page, MANAGED_POLICY.page_order, MANAGED_POLICY.stored.read_listed
     )
 
 

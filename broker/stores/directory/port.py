@@ -10,7 +10,15 @@ What is asked of one kind alone is a function in the module of its family, which
 reader or a change.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractAsyncContextManager
 from operator import methodcaller
 from typing import TYPE_CHECKING, Any, Protocol
@@ -84,14 +92,31 @@ class DirectoryReader(RevocationReads, Protocol):
     async def all_of(
         self, kind: Kind[Entity], account: AccountId, /, **where: object
     ) -> tuple[Entity, ...]:
-        """All whose columns have these values, in the order of their kind."""
+        """All whose columns have these values, in the order of their kind.
+
+        Without their documents, for which there is ``with_documents``.
+        """
         if has_nul(where.values()):
             return ()
         params = {name: entity for name, entity in where.items() if entity is not None}
         absent = tuple(name for name in where if name not in params)
         statement = select_all(kind, ("account", *params), absent)
         rows = await self.rows(statement, {"account": account, **params})
-        return tuple(map(kind.stored.read, rows))
+        return tuple(map(kind.stored.read_listed, rows))
+
+    async def with_documents(
+        self, kind: Kind[Entity], listed: Iterable[Entity]
+    ) -> AsyncIterator[Entity]:
+        """Those of a list with their documents, one read at a time; not those gone."""
+        for entity in listed:
+            if not kind.stored.has_documents:
+                yield entity
+                continue
+            values = kind.stored.values(entity)
+            key = {name: values[name] for name in ("account", kind.key)}
+            whole = await self.find_entity(kind.stored, **key)
+            if whole is not None:
+                yield whole
 
     async def page_of(
         self,
@@ -105,17 +130,21 @@ class DirectoryReader(RevocationReads, Protocol):
     ) -> Page[Entity]:
         """Some of those whose columns have these values, below a path.
 
+        Without their documents, for which there is ``with_documents``.
+
         Raises:
             ValidationError: the marker is none of ours.
         """
         columns = kind.table.c
-        statement = kind.stored.selected.where(
+        statement = kind.stored.listed.where(
             columns.account == account,
             *(columns[name] == value for name, value in where.items()),
         )
         if under:
             statement = statement.where(under_path(columns.path, under))
-        return await self.page(statement, page, kind.page_order, kind.stored.read)
+        return await self.page(
+            statement, page, kind.page_order, kind.stored.read_listed
+        )
 
     async def count(
         self, kind: Kind[Any], account: AccountId, /, **where: object

@@ -107,6 +107,14 @@ async def _load_policy_text(
     return None if policy is None else policy.default_version.document
 
 
+async def _load_lists(
+    directory: DirectoryReader, account: AccountId, anchor_id: str
+) -> tuple[CertificateList, ...]:
+    listed = await directory.all_of(CERTIFICATE_LIST, account, anchor_id=anchor_id)
+    lists = directory.with_documents(CERTIFICATE_LIST, listed)
+    return tuple([certificate_list async for certificate_list in lists])
+
+
 def _people_by(
     attribute: str, column: Column[Any]
 ) -> Reading[Sequence[ProvisionedUser]]:
@@ -142,7 +150,7 @@ POLICY_TEXT = Reading[str | None](
 
 REVOKED = Reading[Revocations](lambda d, a, _: d.revocations(a), {REVOCATIONS: ()})
 LISTS_OF_ANCHOR = Reading[tuple[CertificateList, ...]](
-    lambda d, a, key: d.all_of(CERTIFICATE_LIST, a, anchor_id=key),
+    _load_lists,
     {CERTIFICATE_LISTS: (CERTIFICATE_LISTS.c.anchor_id,)},
 )
 RESOURCE_POLICY_ARNS = Reading[frozenset[str]](

@@ -54,11 +54,20 @@ class Reads(Protocol):
         row = await self.find_row(select_one(stored, tuple(values)), values)
         return None if row is None else stored.read(row)
 
+    async def find_listed(
+        self, stored: EntityTable[Entity], **values: object
+    ) -> Entity | None:
+        """The same without its documents, as lists have it."""
+        if has_nul(values.values()):
+            return None
+        row = await self.find_row(select_listed(stored, tuple(values)), values)
+        return None if row is None else stored.read_listed(row)
+
     async def list_entities(
         self, stored: EntityTable[Entity], statement: Executable
     ) -> tuple[Entity, ...]:
-        """The entities of all rows of a statement."""
-        return tuple(map(stored.read, await self.rows(statement)))
+        """The entities of all rows of a statement, without their documents."""
+        return tuple(map(stored.read_listed, await self.rows(statement)))
 
     async def number(self, statement: Executable) -> int:
         """The number that a statement counts."""
@@ -197,19 +206,30 @@ def insert_or_ignore(dialect: str, table: Table) -> Any:  # noqa: ANN401  # as a
 @cache
 def select_one(stored: EntityTable[Any], names: tuple[str, ...]) -> Select[Any]:
     """The entity whose columns have the values of parameters."""
-    columns = stored.table.c
-    return stored.selected.where(*(columns[name] == bindparam(name) for name in names))
+    return _where_equal(stored.selected, stored.table, names)
+
+
+@cache
+def select_listed(stored: EntityTable[Any], names: tuple[str, ...]) -> Select[Any]:
+    """The same without its documents."""
+    return _where_equal(stored.listed, stored.table, names)
+
+
+def _where_equal(
+    statement: Select[Any], table: Table, names: tuple[str, ...]
+) -> Select[Any]:
+    return statement.where(*(table.c[name] == bindparam(name) for name in names))
 
 
 @cache
 def select_all(
     kind: Kind[Any], names: tuple[str, ...], absent: tuple[str, ...]
 ) -> Select[Any]:
-    """Those that have these values and lack others, in the order of their kind."""
+    """Those that have these values and lack others, as lists have them."""
     columns = kind.table.c
     missing = (columns[name].is_(None) for name in absent)
     order = kind.order or (kind.page_order,)
-    return select_one(kind.stored, names).where(*missing).order_by(*order)
+    return select_listed(kind.stored, names).where(*missing).order_by(*order)
 
 
 @cache

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from broker.errors import ValidationError
 from broker.model.account import Account, AccountId, format_access_key_id
 from broker.model.audit import AuditRecord
+from broker.model.document import UNREAD
 from broker.model.entities import (
     AccessKey,
     EncryptionMode,
@@ -205,7 +206,8 @@ async def test_providers_with_a_metadata_url_are_found_in_every_account(
             await change.insert(SAML_PROVIDER, provider)
             plain = make_saml("plain", f"SAMLSPX{provider.account}")
             await change.insert(SAML_PROVIDER, replace(plain, account=provider.account))
-    assert await list_published_saml_providers(directory) == tuple(watched)
+    listed = await list_published_saml_providers(directory)
+    assert listed == tuple(replace(provider, metadata=UNREAD) for provider in watched)
 
 
 async def test_roles_are_found_by_a_text_of_their_trust_policy(
@@ -532,7 +534,8 @@ async def test_a_deleted_provider_leaves_a_mark_that_ends_what_it_vouched_for(
         await change.insert(SAML_PROVIDER, saml)
         await change.insert(OIDC_PROVIDER, oidc)
     assert not await directory.revocations(ACCOUNT)
-    assert await find_saml_provider_by_uuid(directory, saml.uuid) == saml
+    listed = await find_saml_provider_by_uuid(directory, saml.uuid)
+    assert listed == replace(saml, metadata=UNREAD)
     async with directory.change(ACCOUNT) as change:
         await change.remove(SAML_PROVIDER, saml)
         await change.remove(OIDC_PROVIDER, oidc)

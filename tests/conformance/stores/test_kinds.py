@@ -5,6 +5,7 @@ and texts that must survive as they are; the other only what it cannot do withou
 """
 
 import enum
+import json
 import typing
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -15,9 +16,10 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import fields as fields_of
 from msgspec.structs import replace
-from sqlalchemy import UniqueConstraint
+from sqlalchemy import LargeBinary, Text, UniqueConstraint
 
 from broker.model.account import Account, AccountId, format_access_key_id
+from broker.model.document import UNREAD, UnreadDocumentError
 from broker.model.page import PageRequest
 from broker.stores.directory import kinds
 from broker.stores.directory.accounts import insert_account, update_account
@@ -28,7 +30,7 @@ from broker.stores.directory.identities import (
     list_profiles_of_roles,
     list_virtual_mfa_devices,
 )
-from broker.stores.directory.kind import Kind
+from broker.stores.directory.kind import Kind, is_document
 from broker.stores.directory.policies import resource_policy_arns
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.errors import AlreadyExistsError
@@ -53,6 +55,71 @@ KEPT: dict[Kind[Any], tuple[str, ...]] = {
     kinds.UPSTREAM: ("created_at",),
 }
 """Fields that an update leaves alone."""
+
+DOCUMENTS: dict[Kind[Any], tuple[str, ...]] = {
+    kinds.SAML_PROVIDER: ("metadata",),
+    kinds.SERVER_CERTIFICATE: ("body", "chain"),
+    kinds.SERVICE: ("definition",),
+    kinds.RESOURCE_POLICY: ("document",),
+    kinds.TRUST_ANCHOR: ("certificates",),
+    kinds.CERTIFICATE_PROFILE: ("session_policy",),
+    kinds.CERTIFICATE_LIST: ("data",),
+    kinds.UPSTREAM: ("definition",),
+    kinds.REPORT: ("body",),
+}
+"""Fields that lists leave out."""
+
+LISTED = {
+    "documents that every list shows": {
+        "roles": ("trust_policy",),
+        "user_credentials": ("body",),
+        "provisioned_users": ("document",),
+    },
+    "sealed, or a digest": {
+        "accounts": ("session_salt",),
+        "login_profiles": ("sealed",),
+        "access_keys": ("sealed_secret",),
+        "mfa_devices": ("sealed_seed",),
+        "user_credentials": ("sealed",),
+        "server_certificates": ("sealed_key",),
+        "saml_providers": ("private_keys",),
+        "upstreams": ("sealed_secret",),
+        "join_tokens": ("digest",),
+        "service_tokens": ("digest",),
+        "scim_tokens": ("digest",),
+    },
+    "short by the rules of their kind": {
+        "accounts": ("quotas", "options", "password_policy"),
+        "users": ("name", "tags"),
+        "access_keys": ("status",),
+        "groups": ("name",),
+        "roles": ("name", "description", "tags"),
+        "managed_policies": ("name", "description", "default_version_id", "tags"),
+        "saml_providers": ("encryption_mode", "tags", "options"),
+        "oidc_providers": ("url", "client_ids", "thumbprints", "tags", "options"),
+        "ldap_providers": ("directory", "options"),
+        "mfa_devices": ("serial", "tags"),
+        "passkeys": ("serial", "credential_id", "public_key", "transports", "aaguid"),
+        "user_credentials": ("status", "fingerprint", "details"),
+        "server_certificates": ("name", "tags"),
+        "instance_profiles": ("name", "tags"),
+        "instances": ("region", "public_key"),
+        "join_tokens": ("created_by", "addresses", "lineage"),
+        "deletion_tasks": ("status", "reason"),
+        "service_tokens": ("addresses",),
+        "scim_tokens": ("provider_arn", "addresses"),
+        "trust_anchors": ("region", "name", "tags"),
+        "certificate_profiles": (
+            *("region", "name", "role_arns", "managed_policy_arns", "tags"),
+            *("attribute_mappings", "created_by"),
+        ),
+        "certificate_lists": ("region", "name", "tags"),
+        "provisioned_users": ("user_name",),
+        "provisioned_groups": ("name",),
+        "upstreams": ("access_key_id",),
+    },
+}
+"""Every other text and blob, by why lists may read it."""
 
 
 SCALARS: dict[Any, Callable[[int], Any]] = {
@@ -130,6 +197,54 @@ def changed(kind: Kind[Any], entity: Any) -> Any:
     return replace(entity, **params)
 
 
+def each_listed(kind: Kind[Any], *entities: Any) -> tuple[Any, ...]:
+    """As lists have them."""
+    if kind is kinds.MANAGED_POLICY:
+        return tuple(
+            replace(
+                entity,
+                default_version=replace(entity.default_version, document=UNREAD),
+            )
+            for entity in entities
+        )
+    unread = dict.fromkeys(DOCUMENTS.get(kind, ()), UNREAD)
+    return tuple(replace(entity, **unread) for entity in entities)
+
+
+@pytest.mark.parametrize("kind", kinds.KINDS, ids=lambda kind: kind.table.name)
+def test_every_long_text_is_a_document_or_says_why_not(kind: Kind[Any]) -> None:
+    columns = [
+        column
+        for column in kind.table.c
+        if isinstance(column.type, LargeBinary)
+        # Keys have a collation of their own on PostgreSQL.
+        or (isinstance(column.type, Text) and not column.type._variant_mapping)
+    ]
+    documents = {column.name for column in columns if is_document(column)}
+    assert documents == set(DOCUMENTS.get(kind, ()))
+    listed = [
+        name for reason in LISTED.values() for name in reason.get(kind.table.name, ())
+    ]
+    assert sorted(listed) == sorted(
+        column.name for column in columns if not is_document(column)
+    )
+    # SQLite reads a row from its beginning to the last column that is asked for.
+    last = [column.name for column in kind.table.c][-len(documents) :]
+    assert not documents or set(last) == documents
+
+
+def test_a_document_that_was_not_read_cannot_be_used() -> None:
+    assert repr(UNREAD) == "<unread>"
+    assert [UNREAD] == [UNREAD]
+    for use in (str, len, bool, hash, iter, json.loads, lambda text: text.encode()):
+        with pytest.raises((UnreadDocumentError, TypeError)):
+            use(UNREAD)
+    with pytest.raises(UnreadDocumentError):
+        assert UNREAD == ""  # what must not be false either
+    with pytest.raises(UnreadDocumentError):
+        f"{UNREAD}"
+
+
 def unique_fields(kind: Kind[Any]) -> list[str]:
     return [
         column.name
@@ -165,11 +280,13 @@ async def test_a_kind(directory: SqlDirectory, kind: Kind[Any]) -> None:
         assert await change.count(kind, FIRST) == 2
     assert await directory.find(kind, FIRST, key) == first
     assert await directory.find(kind, FIRST, f"{key}\0") is None
-    assert await directory.all_of(kind, FIRST) == (first, second)
+    assert await directory.all_of(kind, FIRST) == each_listed(kind, first, second)
+    whole = directory.with_documents(kind, await directory.all_of(kind, FIRST))
+    assert [entity async for entity in whole] == [first, second]
     page = await directory.page_of(kind, FIRST, PageRequest(None, 1))
-    assert page.items == (first,)
+    assert page.items == each_listed(kind, first)
     rest = await directory.page_of(kind, FIRST, PageRequest(page.marker, 1))
-    assert (rest.items, rest.marker) == ((second,), None)
+    assert (rest.items, rest.marker) == (each_listed(kind, second), None)
     # Another account has none of it.
     assert await directory.find(kind, SECOND, key) is None
     assert await directory.all_of(kind, SECOND) == ()
@@ -178,7 +295,13 @@ async def test_a_kind(directory: SqlDirectory, kind: Kind[Any]) -> None:
         kept = {field: getattr(of(kind, 3), field) for field in KEPT.get(kind, ())}
         await change.update(kind, replace(changed(kind, second), **kept))
         await change.remove(kind, first)
-    assert await directory.all_of(kind, FIRST) == (changed(kind, second),)
+    (left,) = await directory.all_of(kind, FIRST)
+    assert (left,) == each_listed(kind, changed(kind, second))
+    # Of a list, it is written without what it lacks.
+    async with directory.change(FIRST) as change:
+        await change.update(kind, left)
+    left_key = column(kind, left, kind.key)
+    assert await directory.find(kind, FIRST, left_key) == changed(kind, second)
     marks = (await directory.revocations(FIRST)).not_before_ms
     assert set(marks) == ({first.arn, key} if kind.vouches else set())
 
@@ -256,7 +379,7 @@ async def test_what_a_kind_owns_goes_with_it(
         await insert(change, kind, owner)
         await insert(change, owned, mine, of(owned, 2))
         await change.remove(kind, owner)
-    assert await directory.all_of(owned, FIRST) == (of(owned, 2),)
+    assert await directory.all_of(owned, FIRST) == each_listed(owned, of(owned, 2))
 
 
 @pytest.mark.parametrize("kind", [kinds.RESOURCE_POLICY, kinds.UPSTREAM])
@@ -269,7 +392,8 @@ async def test_what_is_put_again_keeps_the_time_of_its_making(
         await change.put(kind, first)
         await change.put(kind, again)
     kept = replace(again, created_at=first.created_at)
-    assert await directory.all_of(kind, FIRST) == (kept,)
+    assert await directory.all_of(kind, FIRST) == each_listed(kind, kept)
+    assert await directory.find(kind, FIRST, column(kind, kept, kind.key)) == kept
 
 
 def test_no_repr_shows_what_proves_something() -> None:
@@ -318,7 +442,8 @@ async def test_things_are_found_by_what_else_they_have(
         of_anchor = await directory.all_of(
             kinds.CERTIFICATE_LIST, account, anchor_id=several.anchor_id
         )
-        assert of_anchor == ((several,) if is_there else ())
+        own_lists = each_listed(kinds.CERTIFICATE_LIST, several)
+        assert of_anchor == (own_lists if is_there else ())
     for assigned, listed in ((True, (device,)), (False, ())):
         page = await list_virtual_mfa_devices(
             directory, FIRST, PageRequest(), assigned=assigned

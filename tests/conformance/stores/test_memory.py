@@ -280,6 +280,7 @@ async def look(directory: FreshDirectory) -> list[object]:
         await directory.count(INSTANCE, ACCOUNT),
         await directory.find(INSTANCE_PROFILE, ACCOUNT, MACHINES.profile_id),
         await directory.all_of(kinds.UPSTREAM, ACCOUNT),
+        await directory.find(kinds.UPSTREAM, ACCOUNT, UPSTREAM.name),
         await directory.read(ACCOUNT, TOKENS[kinds.SCIM_TOKEN]),
         *people,
     ]

@@ -172,6 +172,12 @@ class Stored:
             for name, definition in self._stored.items()
         )
 
+    async def find(
+        self, kind: object, account: AccountId, name: str
+    ) -> Upstream | None:
+        every = await self.all_of(kind, account)
+        return next((each for each in every if each.name == name), None)
+
 
 NEWER = {"Endpoint": "https://sts.example", "Roles": {"ReadOnly": THERE}, "New": 1}
 

@@ -739,7 +739,8 @@ async def test_what_changes_while_someone_is_asked_is_seen(
 
 async def test_the_way_that_was_chosen_last_comes_first(world: SignInWorld) -> None:
     async with world.services.stores.directory.change(ACCOUNT) as change:
-        (corp,) = await change.all_of(SAML_PROVIDER, ACCOUNT)
+        listed = await change.all_of(SAML_PROVIDER, ACCOUNT)
+        (corp,) = [p async for p in change.with_documents(SAML_PROVIDER, listed)]
         for name in ("Acme", "Zeta"):
             await change.insert(
                 SAML_PROVIDER,
