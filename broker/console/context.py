@@ -13,12 +13,12 @@ from broker.actions.action import Action, Call
 from broker.actions.signin.begin_limits import BeginLimits
 from broker.console.console_session import ConsoleSession, ConsoleSessions, EndedSession
 from broker.console.cookies import Flash, KnownBrowsers, SessionCookie
-from broker.console.csrf import FIELD, csrf_token, require_csrf
+from broker.console.csrf import FIELD, StaleFormError, csrf_token, require_csrf
 from broker.console.deps import ConsoleDeps
 from broker.console.destinations import Destinations
 from broker.console.forms import Form
 from broker.console.login_requests import LoginRequests
-from broker.console.login_states import LoginStates
+from broker.console.parked import Browsers, Parked
 from broker.console.provider_logins import ProviderLogins
 from broker.console.rendering import Pages
 from broker.console.request_info import note, raw_request, request_id
@@ -55,7 +55,8 @@ class ConsoleContext:
             self.logins,
             deps.cache,
         )
-        self.login_states = LoginStates(deps)
+        self.browsers = Browsers(deps)
+        self.login_states = Parked(deps, self.browsers, "sign-in")
         self.known = KnownBrowsers(deps)
         self.begin_limits = BeginLimits(deps.pipeline.rates)
         self.login_requests = LoginRequests(deps, self.begin_limits)
@@ -79,12 +80,33 @@ class ConsoleContext:
         self, request: Request, template: str, status: int = 200, **context: object
     ) -> Response:
         """A page with a form for who is not signed in yet, bound to the browser."""
-        browser = self.login_states.browser_of(request)
+        browser = self.browsers.of(request)
         page = self.pages.show(
-            request, template, status, csrf=csrf_token(browser), **context
+            request, template, status, csrf=csrf_token(browser.id), **context
         )
-        self.login_states.remember(page, browser)
+        self.browsers.remember(page, browser)
         return page
+
+    def require_own_form(self, request: Request, form: Form) -> None:
+        """Require that a form comes from a page that `show_form` gave this browser.
+
+        Raises:
+            AccessDenied: It was sent from another site.
+            StaleFormError: The browser's cookie is missing or newer.
+        """
+        self.require_csrf(request, form, self.browsers.of(request).id)
+
+    def find_stale_form(self, request: Request, form: Form) -> str:
+        """Like `require_own_form`, for a form that can be shown again: why, or empty.
+
+        Raises:
+            AccessDenied: It was sent from another site.
+        """
+        try:
+            self.require_own_form(request, form)
+        except StaleFormError:
+            return "This page was open for too long. Try again."
+        return ""
 
     def require_csrf(self, request: Request, form: Form, cookie: str) -> None:
         """Require that a form carries the CSRF token of the session with this cookie.

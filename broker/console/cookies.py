@@ -27,11 +27,17 @@ _HANDLE_LENGTH = 43
 
 
 class Cookie:
-    """A cookie by its name; ``secure`` when the broker is served over https."""
+    """A cookie by its name; ``secure`` when the broker is served over https.
 
-    def __init__(self, name: str, *, secure: bool) -> None:
+    Without a ``life`` it lasts as long as the browser's session.
+    """
+
+    def __init__(
+        self, name: str, *, secure: bool, life: timedelta | None = None
+    ) -> None:
         self.name = f"__Host-{name}" if secure else name
         self._secure = secure
+        self._life = life
 
     def values(self, request: Request) -> list[str]:
         """All values, as they were sent.
@@ -47,10 +53,9 @@ class Cookie:
             if part.strip().startswith(prefix)
         ]
 
-    def set(
-        self, response: Response, value: str, life: timedelta | None = None
-    ) -> None:
-        """Set it, for the browser's session if it has no ``life``."""
+    def set(self, response: Response, value: str) -> None:
+        """Set it, for a life that begins now."""
+        life = self._life
         response.set_cookie(
             self.name,
             value,
@@ -71,12 +76,14 @@ class Cookie:
 class SessionCookie(Cookie):
     """A cookie that holds a handle.
 
-    It has no expiry, so that the browser still sends it after the session has ended
-    and the page can say "your session has ended" rather than "sign in".
+    A session's has no ``life``, so that the browser still sends it after the session has
+    ended and the page can say "your session has ended" rather than "sign in".
     """
 
-    def __init__(self, *, secure: bool, name: str = _NAME) -> None:
-        super().__init__(name, secure=secure)
+    def __init__(
+        self, *, secure: bool, name: str = _NAME, life: timedelta | None = None
+    ) -> None:
+        super().__init__(name, secure=secure, life=life)
 
     def find(self, request: Request) -> str | None:
         """Return the value; None when it is missing, sent twice or malformed."""
@@ -96,7 +103,7 @@ class BrowserHandles:
         self, deps: ConsoleDeps, cookie: str, space: str, life: timedelta
     ) -> None:
         self._clock = deps.clock
-        self._cookie = SessionCookie(secure=deps.secure, name=cookie)
+        self._cookie = SessionCookie(secure=deps.secure, name=cookie, life=life)
         self._handles = Handles(deps.cache, deps.vault, space)
         self._life = life
 
@@ -135,13 +142,13 @@ class Flash:
     """
 
     def __init__(self, *, secure: bool) -> None:
-        self._cookie = Cookie("broker-done", secure=secure)
+        self._cookie = Cookie("broker-done", secure=secure, life=_FLASH_LIFE)
 
     def put(self, response: Response, text: str, session_cookie: str) -> None:
         """Have the session's next page show ``text``, cut to 160 characters."""
         text = text[:_TEXT_MAX]
         value = f"{_code(text, session_cookie)}.{quote(text, safe='')}"
-        self._cookie.set(response, value, _FLASH_LIFE)
+        self._cookie.set(response, value)
 
     def find(self, request: Request, session_cookie: str) -> str:
         """The message to show; empty without one, or when it is another session's."""
@@ -197,7 +204,7 @@ class KnownBrowsers:
 
     def __init__(self, deps: ConsoleDeps) -> None:
         self._vault = deps.vault
-        self._cookie = Cookie("broker-known", secure=deps.secure)
+        self._cookie = Cookie("broker-known", secure=deps.secure, life=_LIFE)
         self.forget = self._cookie.clear
 
     def find(self, request: Request) -> KnownBrowser | None:
@@ -221,4 +228,4 @@ class KnownBrowsers:
         except ServiceUnavailable:  # signing in works without it
             return
         text = base64.urlsafe_b64encode(sealed).decode("ascii")
-        self._cookie.set(response, text, _LIFE)
+        self._cookie.set(response, text)

@@ -13,6 +13,11 @@ from starlette.requests import Request
 
 from broker.errors import AccessDenied
 
+
+class StaleFormError(AccessDenied):
+    """A form of ours was sent whose session or browser cookie is another one by now."""
+
+
 FIELD = "csrf"
 _PURPOSE = b"broker/1/console/csrf"
 
@@ -29,11 +34,12 @@ def require_csrf(
     """Require that a form was sent from our site with its session's token.
 
     Raises:
-        AccessDenied: Another site sent it, or the token is another session's.
+        AccessDenied: Another site sent it.
+        StaleFormError: The token is another session's.
     """
     require_same_origin(request, own_origin)
     if not is_own_form(text, cookie):
-        raise AccessDenied(
+        raise StaleFormError(
             "This form is out of date. Go back, reload the page and try again.",
             detail="the form's token is not the session's",
         )

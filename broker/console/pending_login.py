@@ -23,6 +23,9 @@ class LoginMethod(StrEnum):
     PORTAL = "portal"
 
 
+PROVIDER_LIFE = timedelta(minutes=10)
+"""For the user to sign in at their identity provider."""
+
 SIGN_IN_MAX = timedelta(minutes=30)
 """An upper bound on the time from starting an OIDC sign-in to its mint."""
 

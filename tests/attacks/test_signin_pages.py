@@ -51,11 +51,10 @@ async def test_a_token_is_redeemed_once_even_in_a_race(world: SignInWorld) -> No
 
 
 async def test_a_handle_is_used_once_even_in_a_race(world: SignInWorld) -> None:
-    posted = await world.browser().post(
-        "/saml", data={"SAMLResponse": world.response()}
-    )
+    browser = world.browser()
+    posted = await browser.post("/saml", data={"SAMLResponse": world.response()})
     answers = await asyncio.gather(
-        *(world.browser().get(posted.headers["location"]) for _ in range(8))
+        *(browser.get(posted.headers["location"]) for _ in range(8))
     )
     assert sorted(answer.status_code for answer in answers) == [303] + [400] * 7
 
@@ -190,7 +189,7 @@ async def test_a_foreign_sign_in_does_not_replace_a_session_unasked(
     posted = await victim.post("/saml", data={"SAMLResponse": foreign}, headers=CROSS)
     page = await victim.get(posted.headers["location"], headers=CROSS)
     assert page.status_code == 200
-    assert "set-cookie" not in page.headers
+    assert COOKIE not in page.cookies
     text = text_of(page)
     assert "Reader/alice@example.com" in text
     assert "Reader/mallory" in text

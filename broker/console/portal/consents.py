@@ -154,15 +154,15 @@ class Consents:
             return self._ask_code(request, _NO_CODE, _BAD)
         portal = await self._visits.find(request, asked.place)
         if portal is None:
-            states = self._context.login_states
-            browser = states.browser_of(request)
+            browsers = self._context.browsers
+            browser = browsers.of(request)
             known = self._known_codes.seal(
-                {"code": user_code, "browser": csrf_token(browser)},
+                {"code": user_code, "browser": browser.owner},
                 self._now() + DEVICE_LIFE,
             )
             here = f"{DEVICE}?{urlencode({'user_code': user_code, _KNOWN: known})}"
             response = await self._visits.to_sign_in(request, asked.place, here)
-            states.remember(response, browser)
+            browsers.remember(response, browser)
             return response
         return self._show(
             request,
@@ -218,8 +218,8 @@ class Consents:
     def _is_known(self, request: Request, form: Form, user_code: str) -> bool:
         """Whether we found the code before, and sent this browser to sign in first."""
         opened = self._known_codes.find_opened(form.find(_KNOWN) or "", self._now())
-        browser = csrf_token(self._context.login_states.browser_of(request))
-        return opened == {"code": user_code, "browser": browser}
+        browser = self._context.browsers.of(request)
+        return opened == {"code": user_code, "browser": browser.owner}
 
     async def _find_device(
         self, request: Request, user_code: str, *, is_known: bool = False

@@ -38,7 +38,7 @@ from broker.stores.directory.kinds import ACCOUNT
 NO_ROLE = (
     "You cannot sign in here: none of your groups in the directory is mapped to a role."
 )
-_UNREACHED = 503
+_FORBIDDEN, _UNREACHED = 403, 503
 
 
 class DirectorySignIn:
@@ -85,21 +85,22 @@ class DirectorySignIn:
         """``POST /signin/{account}/with/{provider}``."""
         form = await read_form(request)
         note(request, action="ListRolesWithLDAPIdentity")
-        self._context.login_states.require_own_form(request, form)
+        problem, status = self._context.find_stale_form(request, form), _FORBIDDEN
         provider = await self._options.find(
             require_place(request), request.path_params["provider"]
         )
         if not isinstance(provider, LdapProvider):
             raise NoSuchEntity("There is no such page.")
         destination = self._context.destination_of(form)
-        try:
-            proof = await self._list(request, provider, form, destination)
-        except (IdpRejectedClaim, Throttling, AccessDenied) as error:
-            problem, status = words_of(error), status_of(error)
-        except IdpCommunicationError as error:
-            problem, status = error.words, _UNREACHED
-        else:
-            return await self._sign_in(request, provider, proof, destination)
+        if not problem:
+            try:
+                proof = await self._list(request, provider, form, destination)
+            except (IdpRejectedClaim, Throttling, AccessDenied) as error:
+                problem, status = words_of(error), status_of(error)
+            except IdpCommunicationError as error:
+                problem, status = error.words, _UNREACHED
+            else:
+                return await self._sign_in(request, provider, proof, destination)
         name = (form.find("username") or "")[:NAME_MAX]
         return await self.show(
             request, provider, destination, name=name, problem=problem, status=status

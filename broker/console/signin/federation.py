@@ -178,7 +178,9 @@ class Federation:
             issuer=issuer,
         )
         if request.method == "POST":
-            return await self._completion.redirect(login)
+            return await self._completion.redirect(
+                request, login, self._context.browsers.arriving(request)
+            )
         return await self._completion.confirm_or_sign_in(request, login, _FOUND)
 
     async def _login_upstream(

@@ -1,7 +1,7 @@
 """The last step of every sign-in: confirm a change of identity, mint, set the cookie.
 
-A proof that came by a cross-site POST is parked under a handle first: such a request
-carries no cookie, so the current session is known only after a redirect. A login is
+A proof that came by a cross-site POST is parked under a handle first (`parked`): such a
+request carries no cookie, so the current session is known only after a redirect. A login is
 good for one mint, which spends it in the ledger; the session is kept for the browser
 before that. When a store is unavailable, handle and proof stay usable.
 """
@@ -33,7 +33,8 @@ from broker.console.context import (
 from broker.console.cookies import KnownBrowser
 from broker.console.csrf import csrf_token, require_same_origin
 from broker.console.forms import Form, read_form
-from broker.console.login_states import PasswordProgress
+from broker.console.parked import Browser, Parked
+from broker.console.password_progress import PasswordProgress
 from broker.console.pending_login import PendingLogin
 from broker.console.portal.sign_ins import PortalSignIns
 from broker.console.provider_logins import ProviderLogin
@@ -50,7 +51,6 @@ from broker.model.session import Caller, TemporaryCredentials
 from broker.proofs.federated_schemes import proved_by
 from broker.proofs.scheme import DoorProof, ProofResult, Scheme
 from broker.runtime.entropy import new_handle
-from broker.sessions.handles import Handles
 from broker.stores.directory.kinds import USER
 from broker.stores.directory.port import DirectoryReader
 
@@ -100,15 +100,20 @@ class LoginCompletion:
         self._context = context
         self._options = SignInOptions(context)
         self._portal = PortalSignIns(context)
-        self._handles = Handles(context.deps.cache, context.deps.vault, "arrival")
+        self._arrivals = Parked(context.deps, context.browsers, "arrival", USED_UP)
 
-    async def park(self, pending: PendingLogin, life: timedelta = PARKED_LIFE) -> str:
-        """Store a pending login under a new handle."""
-        return await self._handles.put(asdict(pending), self._now() + life)
+    async def redirect(
+        self, request: Request, pending: PendingLogin, browser: Browser | None = None
+    ) -> Response:
+        """Redirect to `CONTINUE`, a same-site request that carries the cookies.
 
-    async def redirect(self, pending: PendingLogin) -> Response:
-        """Redirect to `CONTINUE`, a same-site request that carries the cookies."""
-        return see_other(f"{CONTINUE}?handle={await self.park(pending)}")
+        ``browser`` is the one that the sign-in belongs to, if it is not that of the
+        request's cookies.
+        """
+        browsers = self._context.browsers
+        browser = browser or browsers.of(request)
+        handle = await self._arrivals.put(browser, asdict(pending), PARKED_LIFE)
+        return browsers.redirect(browser, f"{CONTINUE}?handle={handle}")
 
     async def resume(self, request: Request) -> Response:
         """``/signin/continue``: GET after the redirect, POST from the confirmation."""
@@ -117,10 +122,7 @@ class LoginCompletion:
         if request.method == "POST":
             require_same_origin(request, self._context.deps.public_origin)
         handle = form.find("handle") or ""
-        value = await self._handles.find(handle)
-        if value is None:
-            raise errors.ValidationError(USED_UP)
-        pending = PendingLogin(**value)
+        pending = PendingLogin(**await self._arrivals.require(request, handle))
         if request.method == "GET":
             pending = await self._portal.redirected(request, pending)
         else:
@@ -132,11 +134,11 @@ class LoginCompletion:
             # The handle is still good: reloading works once the store is back.
             return self._context.pages.show_error(request, error, door=pending.door)
         except errors.BrokerError as error:
-            await self._handles.forget(handle)
+            await self._arrivals.forget(handle)
             return self._context.pages.show_error(
                 request, error, door=pending.door, back=await self._back(pending)
             )
-        await self._handles.forget(handle)
+        await self._arrivals.forget(handle)
         return response
 
     async def confirm_or_sign_in(
@@ -146,16 +148,22 @@ class LoginCompletion:
         replaced = await self._find_replaced(request, pending)
         if replaced is None or not replaced.asks:
             return await self.sign_in(request, pending, status)
-        return self._context.pages.show(
+        browsers = self._context.browsers
+        browser = browsers.of(request)
+        page = self._context.pages.show(
             request,
             "switch.html",
             current=replaced.name,
             coming=pending.session_name if pending.portal else pending.session_arn,
             stay=pending.destination if pending.portal else HOME,
             terminals=pending.portal,
-            handle=await self.park(pending, CONFIRMATION_LIFE),
+            handle=await self._arrivals.put(
+                browser, asdict(pending), CONFIRMATION_LIFE
+            ),
             csrf=csrf_token(replaced.cookie),
         )
+        browsers.remember(page, browser)
+        return page
 
     async def _find_replaced(
         self, request: Request, pending: PendingLogin

@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from broker.console.context import ConsoleContext
 from broker.console.forms import Form, read_form
-from broker.console.pending_login import LoginMethod, PendingLogin
+from broker.console.pending_login import PROVIDER_LIFE, LoginMethod, PendingLogin
 from broker.console.portal.places import PortalPlaces
 from broker.console.request_info import note, refuse_prefetch
 from broker.console.signin.role_offer import RoleOffer
@@ -77,7 +77,7 @@ class OidcSignIn:
             IdpCommunicationError: The provider's endpoints cannot be read.
         """
         login_states = self._context.login_states
-        browser = login_states.browser_of(request)
+        browser = self._context.browsers.of(request)
         nonce, verifier = new_handle(), new_handle()
         state = await login_states.put(
             browser,
@@ -89,6 +89,7 @@ class OidcSignIn:
                 "verifier": verifier,
                 "destination": destination,
             },
+            PROVIDER_LIFE,
         )
         try:
             url = await self._context.deps.code_flow.begin(
@@ -101,7 +102,7 @@ class OidcSignIn:
             )
         except (CodeFlowFailedError, SealBrokenError) as error:
             raise IdpCommunicationError(_UNREACHABLE, detail=str(error)) from error
-        return login_states.redirect(browser, url)
+        return self._context.browsers.redirect(browser, url)
 
     async def callback(self, request: Request) -> Response:
         """``GET /signin/oidc/callback``: the provider's answer."""

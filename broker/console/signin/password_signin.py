@@ -22,7 +22,7 @@ from starlette.responses import Response
 from broker.console.context import ConsoleContext
 from broker.console.deps import ConsoleDeps
 from broker.console.forms import Form, read_form
-from broker.console.login_states import PasswordProgress, root_arn
+from broker.console.password_progress import PasswordProgress, root_arn
 from broker.console.rendering import status_of, words_of
 from broker.console.request_info import require_place, source_address
 from broker.console.signin.account_page import SignIn, SignInForm
@@ -49,6 +49,7 @@ from broker.stores.directory.kinds import USER
 
 _ROOT = "root"
 _NAME_MAX = 64
+_FORBIDDEN = 403
 _HIDDEN = "HIDDEN_DUE_TO_SECURITY_REASONS"
 """What CloudTrail records for an unknown user name, which may be a mistyped password."""
 
@@ -76,7 +77,11 @@ class PasswordSignIn:
         """``POST /signin/{account}``."""
         form = await read_form(request)
         fields = self._read(request, form)
-        self._context.login_states.require_own_form(request, form)
+        problem = self._context.find_stale_form(request, form)
+        if problem:
+            return await self._sign_in.show(
+                request, fields, problem=problem, status=_FORBIDDEN
+            )
         account = await self._sign_in.find_account(fields.place)
 
         def limits(user: User | None) -> list[Limit]:
@@ -225,7 +230,6 @@ class _PasswordScheme:
 FIRST_PASSWORD = "/signin/{account}/first-password"  # noqa: S105  # a path
 TOKEN = "token"  # noqa: S105  # a parameter's name
 _TOKEN_MAX = 64
-_FORBIDDEN = 403
 _DIFFER = "The two passwords do not match."
 
 
@@ -250,10 +254,11 @@ class FirstPasswordPage:
     async def choose(self, request: Request) -> Response:
         """``POST``: set the password and go on to sign in."""
         form = await read_form(request)
-        self._context.login_states.require_own_form(request, form)
         async with self._attempts.one(_limits(request)):
             account, user = await self._require(request, form)
-        problem, status = await self._set(request, form, account)
+        problem, status = self._context.find_stale_form(request, form), _FORBIDDEN
+        if not problem:
+            problem, status = await self._set(request, form, account)
         if problem:
             return self._show(
                 request, form, account, user, problem=problem, status=status

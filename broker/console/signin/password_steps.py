@@ -13,9 +13,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.console.context import SIGN_IN, ConsoleContext
-from broker.console.csrf import csrf_token
 from broker.console.forms import Form, read_form
-from broker.console.login_states import NOT_OPEN, PasswordProgress
+from broker.console.parked import NOT_OPEN
+from broker.console.password_progress import PASSWORD_LIFE, PasswordProgress
 from broker.console.pending_login import LoginMethod, PendingLogin
 from broker.console.rendering import see_other, status_of, words_of
 from broker.console.request_info import require_place
@@ -240,7 +240,7 @@ class PasswordSteps:
             if offer is not None:
                 offers.append((name, offer))
                 pending = pending.keeping(name, offer.kept)
-        return self._context.pages.show(
+        return self._context.show_form(
             request,
             "signin_factor.html",
             status,
@@ -257,7 +257,7 @@ class PasswordSteps:
         status: int = 200,
     ) -> Response:
         account = await self._context.deps.directory.find(ACCOUNT, pending.account)
-        return self._context.pages.show(
+        return self._context.show_form(
             request,
             "signin_change.html",
             status,
@@ -268,7 +268,8 @@ class PasswordSteps:
 
     async def _put(self, request: Request, pending: PasswordProgress) -> str:
         """Keep the progress; a handle that this browser can use once."""
-        return await self._states.put(self._states.browser_of(request), pending.state)
+        browser = self._context.browsers.of(request)
+        return await self._states.put(browser, pending.state, PASSWORD_LIFE)
 
     async def _page_context(
         self, request: Request, pending: PasswordProgress, problem: str
@@ -278,7 +279,6 @@ class PasswordSteps:
             "name": pending.name,
             "problem": problem,
             "handle": await self._put(request, pending),
-            "csrf": csrf_token(self._states.browser_of(request)),
         }
 
     @asynccontextmanager
@@ -296,9 +296,9 @@ class PasswordSteps:
         """
         form = await read_form(request)
         place = require_place(request)
-        self._states.require_own_form(request, form)
+        self._context.require_own_form(request, form)
         handle, now = form.require("handle"), self._context.deps.clock.now()
-        pending = PasswordProgress.read(await self._states.finish(request, handle), now)
+        pending = PasswordProgress.read(await self._states.take(request, handle), now)
         if pending.place != place:
             raise ValidationError("This sign-in is to another account. Start again.")
         try:
@@ -307,7 +307,10 @@ class PasswordSteps:
             yield form, pending
         except (ServiceUnavailable, StoreUnavailableError):
             with suppress(ServiceUnavailable):
-                await self._states.reopen(request, handle, pending.state)
+                browser = self._context.browsers.of(request)
+                await self._states.put_back(
+                    browser, handle, pending.state, PASSWORD_LIFE
+                )
             raise
 
 

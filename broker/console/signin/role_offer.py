@@ -11,17 +11,17 @@ from starlette.responses import Response
 from broker.console.context import ConsoleContext
 from broker.console.csrf import require_same_origin
 from broker.console.forms import read_form
+from broker.console.parked import Parked
 from broker.console.pending_login import PendingLogin
 from broker.console.portal.places import PORTAL
 from broker.console.portal.sign_ins import PICKS_PORTAL, leads_to_portal, to_portal
 from broker.console.recent_roles import RecentRoles, name_of
 from broker.console.sign_in_options import SignInOptions
 from broker.console.signin.login_completion import LoginCompletion
-from broker.errors import AccessDenied, ValidationError
+from broker.errors import AccessDenied
 from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import Arn, sts_arn
 from broker.model.federated import FederatedIdentity
-from broker.sessions.handles import Handles
 from broker.stores.directory.kinds import ACCOUNT, ROLE
 from broker.stores.directory.readings import FreshDirectory
 
@@ -65,7 +65,12 @@ class RoleOffer:
     def __init__(self, context: ConsoleContext, completion: LoginCompletion) -> None:
         self._context = context
         self._completion = completion
-        self._choices = Handles(context.deps.cache, context.deps.vault, "oidc-choice")
+        self._choices = Parked(
+            context.deps,
+            context.browsers,
+            "oidc-choice",
+            "This choice has expired. Start again.",
+        )
         self._recent = RecentRoles(context.deps)
         self._options = SignInOptions(context)
 
@@ -82,7 +87,7 @@ class RoleOffer:
         """
         if leads_to_portal(login.destination):
             login = to_portal(login, login.destination)
-            return await self._completion.redirect(login)
+            return await self._completion.redirect(request, login)
         offered = tuple(roles[:OFFERED_MAX]) if len(roles) > 1 else ()
         logins = {
             arn: replace(
@@ -94,7 +99,7 @@ class RoleOffer:
             for arn in roles
         }
         if len(logins) == 1:
-            return await self._completion.redirect(*logins.values())
+            return await self._completion.redirect(request, next(iter(logins.values())))
         return await self._ask(request, identity, login.session_name, logins)
 
     async def _ask(
@@ -106,8 +111,9 @@ class RoleOffer:
     ) -> Response:
         kept = {arn: asdict(login) for arn, login in logins.items()}
         handle = await self._choices.put(
+            self._context.browsers.of(request),
             {"arrivals": kept, "who": name_of(identity)},
-            self._context.deps.clock.now() + _CHOOSING,
+            _CHOOSING,
         )
         recent = await self._recent.find([name_of(identity)])
         offered = [arn for arn in recent if arn in logins]
@@ -138,9 +144,7 @@ class RoleOffer:
         form = await read_form(request)
         require_same_origin(request, self._context.deps.public_origin)
         handle = form.require("handle")
-        offered = await self._choices.find(handle)
-        if offered is None:
-            raise ValidationError("This choice has expired. Start again.")
+        offered = await self._choices.require(request, handle)
         logins: dict[str, dict[str, Any]] = offered["arrivals"]
         role_arn = form.find("pick") or form.require("roleIndex")
         if role_arn == PICKS_PORTAL:

@@ -150,7 +150,7 @@ class SamlAcs:
         if picked and not leads_to_portal(destination):
             destination = f"{PORTAL}/{choices[0].identity.account}"
         if leads_to_portal(destination):
-            return await self._to_portal(attempt, destination, is_any=picked)
+            return await self._to_portal(request, attempt, destination, is_any=picked)
         chosen = _choose(choices, form, is_browser=_is_browser(request))
         if chosen is None:
             recent = await self._recent.find(
@@ -177,36 +177,44 @@ class SamlAcs:
             who = name_of(chosen.identity)
             await self._recent.remember(who, chosen.pair.role_arn)
         login = await find_login(self._context, chosen.identity)
-        return await self._completion.redirect(
-            replace(
-                attempt.login(login, destination),
-                session_arn=chosen.session_arn,
-                role_arn=chosen.pair.role_arn,
-                provider_arn=chosen.pair.provider_arn,
-                offered=_arns(choices)[:OFFERED_MAX] if len(choices) > 1 else (),
-            )
+        pending = replace(
+            attempt.login(login, destination),
+            session_arn=chosen.session_arn,
+            role_arn=chosen.pair.role_arn,
+            provider_arn=chosen.pair.provider_arn,
+            offered=_arns(choices)[:OFFERED_MAX] if len(choices) > 1 else (),
         )
+        return await self._redirect(request, attempt, pending)
+
+    async def _redirect(
+        self, request: Request, attempt: _Attempt, pending: PendingLogin
+    ) -> Response:
+        """Go on in the browser that began the sign-in; if none did, in this one."""
+        answered = attempt.answered
+        browser = (
+            answered.browser if answered else self._context.browsers.arriving(request)
+        )
+        return await self._completion.redirect(request, pending, browser)
 
     async def _to_portal(
-        self, attempt: _Attempt, destination: str, *, is_any: bool
+        self, request: Request, attempt: _Attempt, destination: str, *, is_any: bool
     ) -> Response:
         """Sign in to the portal, where the role is chosen."""
         choices = attempt.choices
         first = attempt.first or choices[0].identity
         login = await find_login(self._context, first)
-        return await self._completion.redirect(
-            replace(
-                attempt.login(login, destination),
-                provider_arn=first.provider_arn,
-                session_name=first.session_name or first.subject,
-                provider_id=first.provider_id,
-                portal=True,
-                any_portal=is_any,
-                provider_arns=tuple(
-                    dict.fromkeys(choice.pair.provider_arn for choice in choices)
-                ),
-            )
+        pending = replace(
+            attempt.login(login, destination),
+            provider_arn=first.provider_arn,
+            session_name=first.session_name or first.subject,
+            provider_id=first.provider_id,
+            portal=True,
+            any_portal=is_any,
+            provider_arns=tuple(
+                dict.fromkeys(choice.pair.provider_arn for choice in choices)
+            ),
         )
+        return await self._redirect(request, attempt, pending)
 
     async def _list(self, request: Request, attempt: _Attempt) -> None:
         """Find the request that the response answers, and the roles that it gives.

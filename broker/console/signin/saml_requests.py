@@ -9,6 +9,8 @@ from starlette.responses import Response
 
 from broker.console.context import ConsoleContext
 from broker.console.deps import ConsoleDeps
+from broker.console.parked import Browser
+from broker.console.pending_login import PROVIDER_LIFE
 from broker.errors import InvalidInput, NoSuchEntity, ServiceUnavailable
 from broker.model.account import AccountId, parse_account_id
 from broker.model.entities import SamlProvider
@@ -35,12 +37,16 @@ _NO_ENDPOINT = (
 
 
 class OpenRequest(Struct, frozen=True):
-    """A request that awaits its response; ``request_id`` is the message's ID."""
+    """A request that awaits its response, and the ``browser`` that it was begun in.
+
+    ``request_id`` is the message's ID.
+    """
 
     request_id: str
     account: AccountId
     provider_arn: str
     destination: str
+    browser: Browser
 
 
 class SamlRequests:
@@ -72,7 +78,7 @@ class SamlRequests:
         if location is None:
             raise InvalidInput(_NO_ENDPOINT)
         login_states = self._context.login_states
-        browser = login_states.browser_of(request)
+        browser = self._context.browsers.of(request)
         handle = await login_states.put(
             browser,
             {
@@ -80,6 +86,7 @@ class SamlRequests:
                 "provider": provider.arn,
                 "destination": destination,
             },
+            PROVIDER_LIFE,
         )
         message = authn_request(
             request_id=f"_{handle}",
@@ -89,7 +96,7 @@ class SamlRequests:
             consumer_url=assertion_consumer_url(deps.public_origin, provider.uuid),
         )
         key = await request_key(deps)
-        return login_states.redirect(
+        return self._context.browsers.redirect(
             browser, redirect_url(location, message, key.private_key)
         )
 
@@ -101,7 +108,7 @@ class SamlRequests:
         """
         if not request_id:
             return None
-        results = await self._context.login_states.find(request_id[1:])
+        results, browser = await self._context.login_states.peek(request_id[1:])
         if results is None or "provider" not in results:
             return None
         return OpenRequest(
@@ -109,6 +116,7 @@ class SamlRequests:
             parse_account_id(results["account"]),
             results["provider"],
             results["destination"],
+            browser,
         )
 
 

@@ -15,7 +15,7 @@ from msgspec import field
 
 from broker.console.deps import ConsoleDeps
 from broker.console.forms import Form
-from broker.console.login_states import PasswordProgress
+from broker.console.password_progress import PasswordProgress
 from broker.model.secret import Confidential, Hidden
 from broker.protocols.webauthn import (
     WebauthnReason,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
 import boto3
 import httpx2 as httpx
@@ -249,6 +249,43 @@ def test_a_code_for_one_browser_is_good_in_no_other(world: OidcWorld) -> None:
         page = victim.get(f"{callback}?code=x&state={query['state'][0]}")
         assert page.status_code == 400
         assert "not started in this browser" in page.text
+
+
+@pytest.mark.parametrize("destination", ["/console/", f"/portal/{ACCOUNT}"])
+@pytest.mark.parametrize("stops_before", ["/signin/continue", "/signin/oidc/callback"])
+def test_a_parked_sign_in_is_good_in_no_other_browser(
+    world: OidcWorld, stops_before: str, destination: str
+) -> None:
+    """Login CSRF: the victim follows the address where the attacker's sign-in waits.
+
+    What the victim has at console and portal goes on, and so does the sign-in.
+    """
+    portal = f"{world.broker.url}/portal/{ACCOUNT}"
+    with browsing(stops_before) as attacker, browsing() as victim, browsing() as other:
+        # Bob, and nobody.
+        sign_in(world, victim, "bob")
+        victim.get(f"{world.start}?Destination=/portal/{ACCOUNT}")
+        other.get(world.start)
+
+        login = attacker.get(f"{world.start}?{urlencode({'Destination': destination})}")
+        waiting = attacker.submit(
+            attacker.submit(login, login="alice", password="any")
+        ).headers["location"]
+        waiting = urljoin(world.broker.url, waiting)
+        assert urlsplit(waiting).path == stops_before
+        for browser in (other, victim):
+            page = browser.get(waiting)
+            assert page.status_code == 400
+            assert "not started in this browser" in page.text
+        assert (
+            "assumed-role/Staff/bob" in victim.get(f"{world.broker.url}/console/").text
+        )
+        assert "You are bob" in text_of(victim.get(portal))
+        assert "/signin" in str(other.get(portal).url)
+
+        attacker.stops_before = ""
+        assert attacker.get(waiting).status_code == 200
+        assert urlsplit(attacker.url).path == destination
 
 
 def test_the_request_has_pkce_state_nonce_and_the_exact_redirect_uri(

@@ -90,19 +90,19 @@ async def by_posted_signin_token(world: SignInWorld, _: Any) -> Any:
     minted = await world.mint(SessionKind.ASSUME_ROLE)
     token = await get_signin_token(world.browser(), minted)
     url, _, query = login_url(token).partition("?")
-    posted = await world.browser().post(
+    browser = world.browser()
+    posted = await browser.post(
         url,
         content=query,
         headers={"content-type": "application/x-www-form-urlencoded"},
     )
-    return lambda: world.browser().get(posted.headers["location"])
+    return lambda: browser.get(posted.headers["location"])
 
 
 async def by_saml(world: SignInWorld, _: Any) -> Any:
-    posted = await world.browser().post(
-        "/saml", data={"SAMLResponse": world.response()}
-    )
-    return lambda: world.browser().get(posted.headers["location"])
+    browser = world.browser()
+    posted = await browser.post("/saml", data={"SAMLResponse": world.response()})
+    return lambda: browser.get(posted.headers["location"])
 
 
 async def by_password(world: SignInWorld, _: Any) -> Any:

@@ -166,6 +166,7 @@ async def test_without_the_cache_pages_say_so_and_recover(
     await asyncio.sleep(1)  # what the cache's port promises
     token = await get_signin_token(browser, minted)
     assert (await browser.get(login_url(token))).status_code in {200, 302}
-    posted = await world.browser().post("/saml", data={"SAMLResponse": response})
-    entered = await world.browser().get(posted.headers["location"])
+    browser = world.browser()
+    posted = await browser.post("/saml", data={"SAMLResponse": response})
+    entered = await browser.get(posted.headers["location"])
     assert entered.status_code == 303, "the refused post must not have spent it"

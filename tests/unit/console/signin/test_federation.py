@@ -11,6 +11,7 @@ from broker.model.session import SessionKind
 from tests.support.rows import cases
 from tests.support.signin import (
     APPS,
+    COOKIE,
     SignInWorld,
     form_fields,
     get_signin_token,
@@ -202,7 +203,7 @@ async def test_someone_else_who_is_signed_in_is_asked_first(world: SignInWorld) 
     token = await get_signin_token(browser, await world.mint(SessionKind.ASSUME_ROLE))
     page = await browser.get(login_url(token))
     assert page.status_code == 200
-    assert "set-cookie" not in page.headers
+    assert COOKIE not in page.cookies
     assert "assumed-role/Reader/alice@example.com" in text_of(page)
     assert "assumed-role/Reader/carol" in text_of(page)
     assert "alice@example.com" in text_of(await browser.get("/console/"))
