@@ -30,8 +30,7 @@ class FederatedIdentity(Struct, frozen=True, kw_only=True):
     ``session_context`` those that live on in the session. ``replay_id`` identifies the
     proof for the replay rule, None when it may be exchanged again; ``usable_until`` is
     the last instant at which it could pass. ``once_per_door`` allows one use at each
-    door; with ``once_for_all_roles`` a use for one role counts for all roles; until
-    ``second_use_until`` a second use is allowed. ``token_id`` and ``sealed_lineage``
+    door; until ``second_use_until`` a second use is allowed. ``token_id`` and ``sealed_lineage``
     are a web identity token's, the latter if the broker issued it. ``directory_value``
     is what the proof says of the attribute by which a SCIM directory knows the person;
     ``person`` is that person's id in it, empty if unknown. ``groups`` are the person's
@@ -66,7 +65,6 @@ class FederatedIdentity(Struct, frozen=True, kw_only=True):
     replay_id: tuple[str, ...] | None = None
     usable_until: datetime | None = None
     once_per_door: bool = False
-    once_for_all_roles: bool = False
     claims: Mapping[str, Any] = {}
     second_use_until: datetime | None = None
     token_id: str = ""

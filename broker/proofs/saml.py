@@ -132,7 +132,7 @@ def prove_saml(
     ``decryption_keys`` are the provider's, newest first; ``in_response_to`` as in
     `AssertionExpectations`; ``request_id`` appears in the refusals in which AWS has it.
     The pairs of the result are this provider's with roles of its own account and may be
-    none; ``replay_id`` lacks the role, which the caller adds.
+    none.
 
     Raises:
         InvalidIdentityToken, ExpiredFederationToken, IdpRejectedClaim: the proof is
@@ -205,10 +205,14 @@ def prove_saml(
         issued_at=assertion.issue_instant,
         context=context,
         session_context={key: context[key] for key in SESSION_KEYS},
-        replay_id=(provider.uuid, assertion.issuer, assertion.assertion_id),
+        # Not of this provider alone: others may trust the same key, in any account.
+        replay_id=(
+            assertion.issuer,
+            assertion.signing_key.fingerprint,
+            assertion.assertion_id,
+        ),
         usable_until=assertion.latest_not_on_or_after + 2 * skew,
         once_per_door=options.mint_per_door,
-        once_for_all_roles=assertion.is_one_time,
         second_use_until=(
             assertion.issue_instant + EXCHANGED_TWICE_WITHIN + skew
             if options.exchange_twice

@@ -267,7 +267,6 @@ class WebIdentityProver:
             groups=read_groups(group_roles, claims) if group_roles else (),
             sealed_lineage=_text(claims.get(_LINEAGE_CLAIM)),
             replay_id=replay_id,
-            once_for_all_roles=True,
             directory_value=(
                 value_of(scim, token.subject, claims.get(scim.claim)) if scim else ""
             ),

@@ -29,8 +29,6 @@ from broker.stores.ledger.port import Ledger
 LIFE = timedelta(hours=8)
 """Of a sign-in, as AWS has it by default; an assertion may ask for less."""
 
-_PORTAL = "portal"
-
 
 class AuthenticateRequest(TypedDict):
     """Everything that providers proved of the person; nothing for an IAM user.
@@ -53,7 +51,7 @@ def authenticate(fresh: FreshDirectory, issuer: SessionIssuer) -> Action:
         session = _of_provider(identities, call) if identities else _of_user(call)
         mark, second_use = call.mark, None
         if identities:
-            mark, second_use = proof_marks(identities[0], _PORTAL, call)
+            mark, second_use = proof_marks(identities[0], call)
         await issuer.issue(
             MintOrder(
                 session=session,

@@ -7,20 +7,15 @@ from broker.stores.audit_rows import ReplayMark
 
 
 def proof_marks(
-    identity: FederatedIdentity, use: str, call: Call
+    identity: FederatedIdentity, call: Call
 ) -> tuple[ReplayMark | None, ReplayMark | None]:
-    """The one use of this proof, and one more, if it may come again.
-
-    ``use`` is what the proof opens: a role's unique id, or the portal. Where a proof is
-    good once for all roles, it does not count.
-    """
+    """The one use of this proof, whatever it opens; and one more, if it may come again."""
     until = identity.usable_until
     if identity.replay_id is None or until is None:
         # A token that may come again; the sign-in that brought it may not.
         return call.mark, None
-    which_use = () if identity.once_for_all_roles else (use,)
     door = (call.request.door.value,) if identity.once_per_door else ()
-    parts = (*identity.replay_id, *which_use, *door)
+    parts = (*identity.replay_id, *door)
 
     def mark(*which: str) -> ReplayMark:
         return ReplayMark(

@@ -125,7 +125,7 @@ class RoleMinter:
             lineage=request.lineage,
         )
         mark, second_use = (
-            proof_marks(identity, role.role_id, call) if identity else (call.mark, None)
+            proof_marks(identity, call) if identity else (call.mark, None)
         )
         engine = await self._upstreams.find(role) if has_upstreams else None
         if engine is not None:

@@ -103,10 +103,10 @@ def check_issue_instant(
 
 def require_conditions(
     assertion: _Element, *, expected: AssertionExpectations
-) -> tuple[datetime | None, bool]:
-    """Refuse an assertion whose Conditions do not hold.
+) -> datetime | None:
+    """Refuse an assertion whose Conditions do not hold; returns their NotOnOrAfter.
 
-    Returns their NotOnOrAfter, and whether there is a OneTimeUse. There must be an
+    Every assertion is good once, so OneTimeUse asks for nothing more. There must be an
     AudienceRestriction, and each must name one of our audiences exactly. A condition that
     is not understood is not met, and OneTimeUse and ProxyRestriction stand once.
 
@@ -140,7 +140,7 @@ def require_conditions(
             )
     if is_strict and not restrictions:
         raise SamlRejected(SamlReason.AUDIENCE_WRONG, "there is no AudienceRestriction")
-    return not_on_or_after, ONE_TIME_USE not in once
+    return not_on_or_after
 
 
 def require_confirmation(

@@ -56,6 +56,11 @@ class SigningKey(Confidential, frozen=True):
     def __hash__(self) -> int:
         return hash(self.spki)
 
+    @property
+    def fingerprint(self) -> str:
+        """Which key it is, in hexadecimal digits."""
+        return sha256(self.spki).hexdigest()
+
 
 def parse_certificate(text: str, *, now: datetime | None, min_rsa: int) -> SigningKey:
     """The key inside an ``X509Certificate`` element (base64 DER).

@@ -98,23 +98,29 @@ def verify_signature(
     fitting = [key for key in keys if key.family is info.family]
     if most_work is not None:
         _check_work(element, info, len(fitting), most_work)
-    if not any(_verifies(element, signature, key) for key in fitting):
+    key = next((key for key in fitting if _verifies(element, signature, key)), None)
+    if key is None:
         raise SamlRejected(
             SamlReason.SIGNATURE_INVALID,
             f"none of the provider's {len(keys)} registered keys "
             f"({len(fitting)} of them {info.family}) verifies the signature",
         )
-    return SignedElement(element, signature, info)
+    return SignedElement(element, signature, info, key)
 
 
 class SignedElement:
-    """An element whose signature was verified, until its bytes are taken."""
+    """An element whose signature ``key`` verified, until its bytes are taken."""
 
-    __slots__ = ("_element", "_info", "_signature")
+    __slots__ = ("_element", "_info", "_signature", "key")
 
     def __init__(
-        self, element: _Element, signature: _Element, info: _SignedInfo
+        self,
+        element: _Element,
+        signature: _Element,
+        info: _SignedInfo,
+        key: SigningKey,
     ) -> None:
+        self.key = key
         self._element = element
         self._signature = signature
         self._info = info

@@ -102,8 +102,8 @@ class VerifiedAssertion(Struct, frozen=True, kw_only=True):
     of all its time limits, at most a day after its issue: replay marks are kept until
     then (AWS's rules set no end to them, but refuse old assertions);
     ``session_not_on_or_after`` caps the session. ``in_response_to`` is set when one of
-    the expected requests was answered. ``is_one_time`` says that there is a OneTimeUse
-    condition (Core 2.5.1.5). ``response_id`` alone may be unsigned.
+    the expected requests was answered. ``response_id`` alone may be unsigned.
+    ``signing_key`` verified the assertion's own signature or, without one, the Response's.
     """
 
     response_id: str
@@ -118,7 +118,7 @@ class VerifiedAssertion(Struct, frozen=True, kw_only=True):
     session_index: str | None
     in_response_to: str | None
     is_encrypted: bool
-    is_one_time: bool
+    signing_key: SigningKey
     attributes: Mapping[str, tuple[str, ...]]
 
 
@@ -157,16 +157,23 @@ def verify_response(
             SamlReason.ENCRYPTION_REQUIRED, "the provider's assertions are encrypted"
         )
     if is_encrypted:
-        assertion, descriptor = _verify_encrypted(envelope, idp, expected)
+        signed, descriptor = _verify_encrypted(envelope, idp, expected)
     else:
-        assertion, descriptor = _verify_plain(envelope, idp, expected)
-    check_schema(assertion)
-    return _read(assertion, envelope, descriptor, expected)
+        signed, descriptor = _verify_plain(envelope, idp, expected)
+    check_schema(signed.assertion)
+    return _read(signed, envelope, descriptor, expected)
+
+
+class _SignedAssertion(Struct, frozen=True):
+    """A detached assertion, and the key that verified it."""
+
+    assertion: _Element
+    key: SigningKey
 
 
 def _verify_plain(
     envelope: Envelope, idp: IdpMetadata, expected: AssertionExpectations
-) -> tuple[_Element, IdpDescriptor]:
+) -> tuple[_SignedAssertion, IdpDescriptor]:
     descriptor = _get_descriptor(idp, _unverified_issuer(envelope.assertion))
     detached = _verify_signatures(
         envelope.root, envelope.assertion, descriptor.signing_keys, expected
@@ -178,14 +185,14 @@ def _verify_plain(
 
 def _verify_encrypted(
     envelope: Envelope, idp: IdpMetadata, expected: AssertionExpectations
-) -> tuple[_Element, IdpDescriptor]:
+) -> tuple[_SignedAssertion, IdpDescriptor]:
     """The Response's signature covers the ciphertext, the assertion's the plaintext.
 
     Whatever fails after the private key was used looks the same to the sender.
     """
     root = envelope.root
     policy = expected.options.algorithms
-    encrypted, signer = envelope.assertion, None
+    encrypted, signer, signed = envelope.assertion, None, None
     signature = find_signature(root)
     _require_signatures(root, signature)
     if signature is not None:
@@ -217,11 +224,11 @@ def _verify_encrypted(
         ) from error
     if inner is not None:
         return inner, descriptor
-    if signer is not descriptor:
+    if signed is None or signer is not descriptor:
         raise SamlRejected(
             SamlReason.DECRYPTION_FAILED, "neither assertion nor Response signed"
         )
-    return assertion, descriptor
+    return _SignedAssertion(assertion, signed.key), descriptor
 
 
 def _verify_signatures(
@@ -229,7 +236,7 @@ def _verify_signatures(
     assertion: _Element,
     keys: Sequence[SigningKey],
     expected: AssertionExpectations,
-) -> _Element | None:
+) -> _SignedAssertion | None:
     """Verify every signature there is; the assertion from signed bytes, or None."""
     policy = expected.options.algorithms
     outer = None if root is None else find_signature(root)
@@ -251,9 +258,10 @@ def _verify_signatures(
     )
     detached = None
     if response is not None:
-        detached = _only_child(response.detach(), ASSERTION)
+        element = _only_child(response.detach(), ASSERTION)
+        detached = _SignedAssertion(element, response.key)
     if signed is not None:
-        detached = signed.detach()
+        detached = _SignedAssertion(signed.detach(), signed.key)
     return detached
 
 
@@ -292,12 +300,13 @@ def _get_descriptor(idp: IdpMetadata, entity_id: str) -> IdpDescriptor:
 
 
 def _read(
-    assertion: _Element,
+    signed: _SignedAssertion,
     envelope: Envelope,
     descriptor: IdpDescriptor,
     expected: AssertionExpectations,
 ) -> VerifiedAssertion:
     """Check and read what the signed element says."""
+    assertion = signed.assertion
     if assertion.get("Version") != VERSION:
         raise SamlRejected(SamlReason.STRUCTURE, "the assertion is not SAML 2.0")
     issuer = read_issuer(_only_child(assertion, ISSUER))
@@ -312,7 +321,7 @@ def _read(
     name_id, name_format = _read_name_id(subject)
     confirmation = require_confirmation(subject, expected=expected)
     limits = [confirmation.not_on_or_after]
-    conditions_end, is_one_time = require_conditions(assertion, expected=expected)
+    conditions_end = require_conditions(assertion, expected=expected)
     if conditions_end is not None:
         limits.append(conditions_end)
     check_lifetime(issued, max(limits), expected=expected)
@@ -330,7 +339,7 @@ def _read(
         session_index=session_index,
         in_response_to=confirmation.in_response_to,
         is_encrypted=envelope.assertion.tag == ENCRYPTED_ASSERTION,
-        is_one_time=is_one_time,
+        signing_key=signed.key,
         attributes=read_attributes(assertion),
     )
 

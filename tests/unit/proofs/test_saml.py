@@ -75,7 +75,8 @@ def test_a_proof_says_everything_in_aws_terms() -> None:
     assert identity.source_identity == "alice"
     assert identity.session_duration_seconds == 7200
     assert identity.session_ends_at == NOW + timedelta(hours=8)
-    assert identity.replay_id == (UUID, ENTITY_ID, "_a1")
+    key = base64.b64decode(b"".join(key_pair().public_pem.splitlines()[1:-1]))
+    assert identity.replay_id == (ENTITY_ID, hashlib.sha256(key).hexdigest(), "_a1")
     assert identity.usable_until == NOW + timedelta(hours=1) + 2 * SKEW
     assert identity.context == {
         "saml:aud": (ACS,),

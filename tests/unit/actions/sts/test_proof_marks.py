@@ -23,20 +23,18 @@ def key_of(*parts: str) -> bytes:
 @pytest.mark.parametrize(
     ("knobs", "parts"),
     [
-        ({}, (*ASSERTION, "AROAX")),
-        ({"once_for_all_roles": True}, ASSERTION),
-        ({"once_per_door": True}, (*ASSERTION, "AROAX", "saml")),
-        ({"once_for_all_roles": True, "once_per_door": True}, (*ASSERTION, "saml")),
+        ({}, ASSERTION),
+        ({"once_per_door": True}, (*ASSERTION, "saml")),
     ],
 )
 def test_of_assertions_and_tokens(knobs: dict[str, bool], parts: tuple[str]) -> None:
-    params = {"once_for_all_roles": False, "once_per_door": False, **knobs}
+    params = {"once_per_door": False, **knobs}
     identity: Any = SimpleNamespace(
         replay_id=ASSERTION, usable_until=NOW, second_use_until=NOW, **params
     )
     request = SimpleNamespace(door=Door.SAML, request_id="1")
     call: Any = SimpleNamespace(request=request, now=NOW, mark=None)
-    mark, again = proof_marks(identity, "AROAX", call)
+    mark, again = proof_marks(identity, call)
     assert mark is not None
     assert again is not None
     assert (mark.key, again.key) == (key_of(*parts), key_of(*parts, "again"))

@@ -14,7 +14,7 @@ from broker.protocols.saml.signature import (
     find_signature,
     verify_signature,
 )
-from broker.protocols.saml.verify import _only_child, _read
+from broker.protocols.saml.verify import _only_child, _read, _SignedAssertion
 from tests.support.saml_check import expected, idp
 from tests.support.saml_idp import NS, build_document
 
@@ -58,8 +58,10 @@ def test_the_signed_issuer_must_be_the_one_whose_keys_were_tried() -> None:
     root = build_document()
     envelope = read_envelope(root)
     other = idp(entity_id="https://other.example").descriptors[0]
+    signed = _verified(root)[1]
+    verified = _SignedAssertion(signed.detach(), signed.key)
     with pytest.raises(SamlRejected) as refusal:
-        _read(_verified(root)[1].detach(), envelope, other, expected())
+        _read(verified, envelope, other, expected())
     assert refusal.value.reason is SamlReason.ISSUER_MISMATCH
 
 
