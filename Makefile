@@ -39,6 +39,7 @@ long: ## Run what is too long for `make test`; it takes hours
 	@.venv/bin/python -m tests.mutate_conditions --record
 	@.venv/bin/python -m tests.mutate_conditions --sample 100
 	@.venv/bin/python -m benchmarks scale --scale
+	@.venv/bin/python -m tests.leavers
 	@.venv/bin/python .ci/evidence.py measure
 	@.venv/bin/python .ci/evidence.py write
 
