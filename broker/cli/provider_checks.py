@@ -14,7 +14,7 @@ from broker.proofs.issuer_keys import IssuerKeys, IssuerUnreachableError
 from broker.proofs.ldap.dry_run import LdapDryRun
 from broker.proofs.ldap.people import LdapPeople
 from broker.proofs.outbound import OutboundClient
-from broker.proofs.provider_health import HealthFinding, HealthLevel
+from broker.proofs.provider_health import HealthFinding, HealthLevel, watch_findings
 from broker.proofs.provider_options import OPTIONS, ProviderOptions, option_text
 from broker.proofs.provider_probe import probe_oidc, probe_saml
 from broker.proofs.refresh_state import INTERVAL_MAX, read_state
@@ -32,6 +32,7 @@ from broker.stores.directory.kinds import LDAP_PROVIDER, OIDC_PROVIDER, SAML_PRO
 from broker.stores.directory.port import DirectoryReader
 from broker.stores.directory.provisioning import provisioning_counts
 from broker.stores.errors import StoreUnavailableError
+from broker.stores.oidc_sign_ins import OidcSignIns
 
 _CERTIFICATE_NOTICE = timedelta(days=30)
 _STRICT = (None, False, "strict", "refuse")
@@ -56,6 +57,8 @@ async def check_providers(
                 yield finding
         for oidc in await list_everywhere(stores.directory, OIDC_PROVIDER):
             async for finding in _check_oidc(oidc, keys):
+                yield finding
+            for finding in await _check_watch(oidc, stores, clock.now()):
                 yield finding
             for finding in await _check_scim(oidc, stores, clock.now()):
                 yield finding
@@ -267,6 +270,34 @@ async def _check_oidc(
             yield problem(
                 arn, "none of its keys can be used", "check StaticJwks and the issuer"
             )
+
+
+async def _check_watch(
+    provider: OidcProvider, stores: Stores, now: datetime
+) -> list[Finding]:
+    """Say whether it is noticed who leaves."""
+    try:
+        options = ProviderOptions.parse(provider.options)
+    except ValueError:
+        return []  # reported with the other options
+    sign_ins = OidcSignIns(stores.database)
+    state = await sign_ins.state_of(provider.unique_id, now)
+    findings = [
+        _of_health(provider.arn, finding) for finding in watch_findings(options, state)
+    ]
+    if options.watch and not findings:
+        findings.append(
+            good(
+                provider.arn,
+                f"asked every {options.watch_seconds} s about {state.asked} sign-ins",
+            )
+        )
+    return findings
+
+
+def _of_health(arn: str, finding: HealthFinding) -> Finding:
+    tell = problem if finding.level is HealthLevel.PROBLEM else warning
+    return tell(arn, finding.text, finding.advice)
 
 
 def _check_exceptions(arn: str, options: Mapping[str, object]) -> list[Finding]:

@@ -92,6 +92,7 @@ class Broker:
             await enter(resealing(services))
             await enter(counting(ledger, name_reason))
             await enter(services.metadata_refresher.refreshing())
+            await enter(services.token_watch.watching())
             if self._settings.directories_file is not None:
                 await enter(services.leavers.watching())
             doors_here = open_doors(services)
@@ -277,6 +278,7 @@ def _pages(services: Services, sign_in_links: tuple[SignInLink, ...]) -> FastAPI
             services.metrics,
             services.freshness,
             stores.cache,
+            services.token_watch.find_unasked,
             allowed=services.settings.metrics_allow,
             stale_seconds=stale_seconds,
         )
@@ -311,6 +313,7 @@ def console_deps(
         clock=services.clock,
         request_keys=services.request_keys,
         code_flow=services.code_flow,
+        watched=services.watched,
         web_identity=services.web_identity,
         passwords=Passwords(services.vault),
         mfa_codes=MfaCodes(services.stores.directory, services.vault),

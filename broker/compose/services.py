@@ -41,6 +41,7 @@ from broker.actions.signin.overviews import AccountRisks, RoleAssumers
 from broker.actions.signin.own_access import OwnAccess, OwnRoles
 from broker.actions.signin.passkeys import PasskeyCeremonies, Passkeys
 from broker.actions.signin.signin_tokens import SigninTokens
+from broker.actions.signin.token_watch import TokenWatch
 from broker.actions.sts import sts_actions
 from broker.actions.sts.derived_mint import DerivedMinter
 from broker.actions.sts.role_mint import RoleMinter
@@ -79,6 +80,7 @@ from broker.proofs.metadata_refresh import MetadataRefresher
 from broker.proofs.mfa import MfaVerifier
 from broker.proofs.outbound import OutboundClient
 from broker.proofs.proof_dry_run import ProofDryRun
+from broker.proofs.renewal import Renewal
 from broker.proofs.saml_request_key import RequestKeys
 from broker.proofs.scheme import Scheme
 from broker.proofs.scim import Admission
@@ -96,12 +98,14 @@ from broker.sessions.record import SessionIndex
 from broker.sessions.resolve import Resolver
 from broker.sessions.seal import SessionSealer
 from broker.sessions.vault import SealBrokenError, Vault
+from broker.sessions.watched import WatchedSignIns
 from broker.settings import Settings
 from broker.stores.directory.freshness import Freshness, telling_siblings
 from broker.stores.directory.readings import FreshDirectory
 from broker.stores.handle_table import HandleTable
 from broker.stores.ldap_sign_ins import LdapSignIns
 from broker.stores.ledger.port import ObservedLedger
+from broker.stores.oidc_sign_ins import OidcSignIns
 from broker.stores.uses import UseBuffer
 
 PAGES = (
@@ -140,6 +144,9 @@ class Services(Installation, frozen=True, kw_only=True):
     ldap: LdapProver
     directory_passwords: DirectoryPasswords
     leavers: Leavers
+    watched: WatchedSignIns
+    oidc_sign_ins: OidcSignIns
+    token_watch: TokenWatch
     request_keys: RequestKeys
     auditor: Auditor
     pipeline: Pipeline
@@ -249,6 +256,9 @@ def _build(
     )
     directories = settings.directories
     sign_ins = LdapSignIns(stores.database)
+    oidc_sign_ins = OidcSignIns(stores.database)
+    watched = WatchedSignIns(oidc_sign_ins, vault, clock)
+    code_flow = CodeFlow(outbound, vault, clock)
     ldap = LdapProver(
         fresh,
         {
@@ -348,6 +358,7 @@ def _build(
                 issuer_keys,
                 metadata_refresher,
                 vault,
+                oidc_sign_ins,
             ).actions(),
             *Passkeys(
                 PasskeyCeremonies(stores.cache, vault),
@@ -396,7 +407,7 @@ def _build(
         issuer=issuer,
         resolver=resolver,
         portal_sessions=PortalSessions(
-            handles, vault, resolver, fresh, renew=ldap.renew
+            handles, vault, resolver, fresh, renew=Renewal(ldap, watched).renew
         ),
         portal_logins=portal_logins(stores.cache, handles, vault),
         organisations=organisations,
@@ -404,7 +415,18 @@ def _build(
         issuer_keys=issuer_keys,
         metadata_refresher=metadata_refresher,
         web_identity=web_identity,
-        code_flow=CodeFlow(outbound, vault, clock),
+        code_flow=code_flow,
+        watched=watched,
+        oidc_sign_ins=oidc_sign_ins,
+        token_watch=TokenWatch(
+            stores.directory,
+            fresh,
+            code_flow,
+            web_identity,
+            oidc_sign_ins,
+            watched=watched,
+            clock=clock,
+        ),
         ldap=ldap,
         leavers=Leavers(stores.directory, ldap, sign_ins, clock),
         directory_passwords=directory_passwords,

@@ -27,6 +27,7 @@ from broker.runtime.clock import Clock
 from broker.sessions.portal import PortalSessions
 from broker.sessions.resolve import Resolver
 from broker.sessions.vault import Vault
+from broker.sessions.watched import WatchedSignIns
 from broker.stores.cache.port import Cache
 from broker.stores.directory.port import DirectoryReader
 from broker.stores.directory.readings import FreshDirectory
@@ -73,6 +74,7 @@ class ConsoleDeps(Struct, frozen=True, kw_only=True):
     clock: Clock
     request_keys: RequestKeys
     code_flow: CodeFlow
+    watched: WatchedSignIns
     web_identity: WebIdentityProver
     passwords: Passwords
     mfa_codes: MfaCodes

@@ -27,6 +27,7 @@ from broker.model.secret import Confidential, Hidden
 from broker.runtime.entropy import new_handle
 from broker.sessions.ends import end_mark, has_ended
 from broker.sessions.handles import Handles, store_at_hand
+from broker.sessions.watched import RolesByAccount
 
 LOGINS_MAX = 16
 """Per subject and per session id at one provider; one more ends the oldest."""
@@ -36,6 +37,9 @@ _PENDING = timedelta(minutes=20)
 
 _OFFERED = timedelta(minutes=10)
 """For the user to go on to the provider's sign-out page."""
+
+WATCHED = "watched"
+"""In a login's fields: the sign-in whose provider is asked about the person."""
 
 _TRIES = 4
 _LOGGED_OUT = "Your identity provider has ended this sign-in. Sign in again."
@@ -139,20 +143,33 @@ class ProviderLogins:
     def __init__(self, deps: ConsoleDeps) -> None:
         self._clock = deps.clock
         self._fresh = deps.fresh
+        self._watched = deps.watched
         self._logins = Handles(deps.handles, deps.vault, "oidc-login")
         self._named = Handles(deps.handles, deps.vault, "oidc-login-name")
         self._logouts = Handles(deps.cache, deps.vault, "oidc-logout")
         self._provider_logouts = Handles(deps.cache, deps.vault, "oidc-way-out")
 
     async def open(
-        self, login: ProviderLogin, access_key_id: str, expires_at: datetime
+        self,
+        fields: Mapping[str, Any],
+        token: str,
+        access_key_id: str,
+        expires_at: datetime,
+        roles: RolesByAccount | None = None,
     ) -> str:
-        """Store a new login; return its handle.
+        """Store a new login, with the ``fields`` of its proof; return its handle.
+
+        If its provider is asked about people, it is from now on, about these ``roles``.
 
         Raises:
             AccessDenied: The provider sent a logout while the sign-in was under way.
             Throttling: Too many sign-ins of this user start at once.
         """
+        watched = fields.get(WATCHED)
+        login = ProviderLogin(
+            **{name: value for name, value in fields.items() if name != WATCHED},
+            token=token,
+        )
         handle = new_handle()
         slots = [
             await self._claim(name, handle, login, expires_at) for name in login.names
@@ -163,6 +180,12 @@ class ProviderLogins:
             "expires": int(expires_at.timestamp()),
             "slots": slots,
         }
+        if watched:
+            value[WATCHED] = watched["id"]
+            every = timedelta(seconds=watched["seconds"])
+            await self._watched.attach(
+                watched["id"], access_key_id, expires_at, every, roles
+            )
         await self._logins.claim(handle, value, expires_at)
         # Check after storing the login and before handing it out: a later logout
         # finds the login, and an earlier one is found here.
@@ -221,6 +244,8 @@ class ProviderLogins:
             return None
         for slot in value["slots"]:
             await self._named.drop(slot)
+        if WATCHED in value:
+            await self._watched.leave(value[WATCHED])
         return ProviderLogin(**value["login"])
 
     async def find_one(self, handle: str) -> ProviderLogin | None:

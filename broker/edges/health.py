@@ -6,7 +6,7 @@ addresses.
 """
 
 import ipaddress
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
@@ -63,11 +63,15 @@ def metrics_routes(
     metrics: Metrics,
     freshness: Freshness,
     cache: Cache,
+    unasked: Callable[[], Awaitable[Mapping[str, float]]],
     *,
     allowed: Collection[Network],
     stale_seconds: float,
 ) -> APIRouter:
-    """``/metrics``, for loopback peers and the ``allowed`` networks."""
+    """``/metrics``, for loopback peers and the ``allowed`` networks.
+
+    ``unasked`` tells how many seconds ago providers stopped to say who has left.
+    """
     router = APIRouter()
 
     @router.get("/metrics")
@@ -79,7 +83,8 @@ def metrics_routes(
             "database": database == _READY,
             "cache": await _cache_state(cache) == _READY,
         }
-        return Response(metrics.exposition(up), media_type=CONTENT_TYPE_LATEST)
+        text = metrics.exposition(up, await unasked())
+        return Response(text, media_type=CONTENT_TYPE_LATEST)
 
     return router
 

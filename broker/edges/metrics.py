@@ -127,29 +127,44 @@ class Metrics:
         self._counted.clear()
         self._seen.clear()
 
-    def exposition(self, stores_up: Mapping[str, bool]) -> bytes:
-        """All workers' numbers in Prometheus' text format, and which stores answer."""
+    def exposition(
+        self, stores_up: Mapping[str, bool], unasked: Mapping[str, float]
+    ) -> bytes:
+        """All workers' numbers in Prometheus' text format, and which stores answer.
+
+        ``unasked`` are the seconds for which providers could not be asked who has left.
+        """
         self._flush()
         registry = self._registry
         if folder := shared_folder():
             registry = CollectorRegistry()
             MultiProcessCollector(registry, path=folder)  # type: ignore[no-untyped-call] # prometheus-client's own
         now = CollectorRegistry()
-        now.register(_StoresUp(stores_up))
+        now.register(_Now(stores_up, unasked))
         return generate_latest(registry) + generate_latest(now)
 
 
-class _StoresUp(Collector):
-    def __init__(self, stores_up: Mapping[str, bool]) -> None:
+class _Now(Collector):
+    def __init__(
+        self, stores_up: Mapping[str, bool], unasked: Mapping[str, float]
+    ) -> None:
         self._stores_up = stores_up
+        self._unasked = unasked
 
     def collect(self) -> list[GaugeMetricFamily]:
-        gauge = GaugeMetricFamily(
+        up = GaugeMetricFamily(
             "broker_store_up", "Whether a store answers this worker.", labels=["store"]
         )
-        for store, up in self._stores_up.items():
-            gauge.add_metric([store], float(up))
-        return [gauge]
+        for store, is_up in self._stores_up.items():
+            up.add_metric([store], float(is_up))
+        unasked = GaugeMetricFamily(
+            "broker_leavers_unasked_seconds",
+            "For how long a provider could not be asked who has left.",
+            labels=["provider"],
+        )
+        for provider, seconds in self._unasked.items():
+            unasked.add_metric([provider], seconds)
+        return [up, unasked]
 
 
 def shared_folder() -> str:

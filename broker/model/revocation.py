@@ -22,6 +22,7 @@ OLDER_SESSIONS = "AWSRevokeOlderSessions"
 
 _SEPARATOR = "/"
 _SESSION_PARTS = 4
+_LOST_ROLE = "lost-role"
 
 
 def deny_older_sessions(before: datetime) -> str:
@@ -72,12 +73,18 @@ def session_target(session: Ancestor, lineage: Lineage) -> str:
     )
 
 
+def lost_role_target(subject_target: str, role_id: str) -> str:
+    """What a not-before mark of one subject's sessions of one role is kept under."""
+    return _SEPARATOR.join((_LOST_ROLE, role_id, subject_target))
+
+
 class Revocations(Struct, frozen=True):
     """All revocations of an account, ready to look up.
 
     ``access_key_ids`` end whatever has them. ``old_key_ids`` belong to the revoked
     ``mint_ids``, for tokens that know no mint id. ``chains`` are the times of revoked
-    sessions by the first session of their chain.
+    sessions by the first session of their chain. ``roles`` are not-before times by role
+    id, by the target of the subject who lost the role.
     """
 
     access_key_ids: frozenset[str] = frozenset()
@@ -85,6 +92,7 @@ class Revocations(Struct, frozen=True):
     mint_ids: frozenset[str] = frozenset()
     old_key_ids: frozenset[str] = frozenset()
     chains: Mapping[str, tuple[int, ...]] = {}
+    roles: Mapping[str, Mapping[str, int]] = {}
 
     @classmethod
     def read(cls, rows: Iterable[tuple[str, int | None]]) -> Self:
@@ -94,10 +102,14 @@ class Revocations(Struct, frozen=True):
         mints: set[str] = set()
         old: set[str] = set()
         chains: dict[str, tuple[int, ...]] = {}
+        roles: dict[str, dict[str, int]] = {}
         for target, not_before in rows:
             parts = target.split(_SEPARATOR)
             if not_before is not None:
                 marks[target] = not_before
+                if parts[0] == _LOST_ROLE:
+                    _, role_id, subject = target.split(_SEPARATOR, 2)
+                    roles.setdefault(subject, {})[role_id] = not_before
             elif len(parts) != _SESSION_PARTS:
                 keys.add(target)
             else:
@@ -106,7 +118,9 @@ class Revocations(Struct, frozen=True):
                 old.add(key)
                 if first != mint:
                     chains[first] = (*chains.get(first, ()), int(issued))
-        return cls(frozenset(keys), marks, frozenset(mints), frozenset(old), chains)
+        return cls(
+            frozenset(keys), marks, frozenset(mints), frozenset(old), chains, roles
+        )
 
     def __bool__(self) -> bool:
         return bool(self.access_key_ids or self.not_before_ms or self.mint_ids)
@@ -122,7 +136,18 @@ class Revocations(Struct, frozen=True):
         marks = self.not_before_ms
         if marks and any(at < marks.get(target, 0) for target, at in trace.marks):
             return True
+        if self.roles and self._cover_role(trace):
+            return True
         if trace.chain is None:
             return False
         first, since, until = trace.chain
         return any(since <= at <= until for at in self.chains.get(first, ()))
+
+    def _cover_role(self, trace: Trace) -> bool:
+        """Whether a session is, or came from, one of a role that its subject lost."""
+        return any(
+            at < self.roles[subject].get(role_id, 0)
+            for subject, _ in trace.marks
+            if subject in self.roles
+            for role_id, at in trace.marks
+        )

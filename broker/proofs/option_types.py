@@ -22,6 +22,7 @@ VALUE_MAX = 1024
 TEXT_MAX = 64 * 1024
 _NAME_CLAIMS_MAX = 8
 _DISPLAYED_MAX = 64
+_DIGITS_MAX = 9
 _TRUTHS: Mapping[str, object] = {"true": True, "false": False}
 _CLAIM_NAME = re.compile(r"(?:https?://)?[A-Za-z0-9_.\-/]{1,128}")
 _ALWAYS_KEYS = frozenset({"aud", "sub", "amr", "email", "oaud"})
@@ -104,6 +105,22 @@ def _choice(*allowed: str, default: str = "", listed: str = "") -> OptionType[st
         return str(value)
 
     return OptionType(default, parse)
+
+
+def _seconds(least: int, most: int, name: str, value: object) -> int:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int)
+        or not least <= value <= most
+    ):
+        raise ValueError(f"{name} is {value!r:.80}; write {least} to {most} seconds")
+    return value
+
+
+def _read_number(text: str) -> object:
+    if not text.isascii() or not text.isdecimal() or len(text) > _DIGITS_MAX:
+        raise ValueError(f"{text!r:.80}; use a number")
+    return int(text)
 
 
 def _texts(name: str, value: object) -> frozenset[str]:
@@ -216,3 +233,5 @@ SUBJECT = _choice(*SUBJECTS)
 DISPLAY_NAME = OptionType("", _display_name)
 GROUP_NAMES = _choice("displayName", "externalId", "asserted", default="displayName")
 UNKNOWN = _choice("refuse", "allow", default="refuse")
+WATCH = _choice("RefreshToken", listed="RefreshToken, or nothing")
+WATCH_SECONDS = OptionType(300, partial(_seconds, 30, 3600), _read_number)

@@ -21,6 +21,7 @@ from broker.protocols.saml.errors import MetadataRejected
 from broker.protocols.saml.metadata import IdpMetadata, parse_metadata
 from broker.runtime.bounded import BoundedCache
 from broker.runtime.offload import offload_long
+from broker.stores.oidc_sign_ins import OidcSignIns, WatchState
 
 CERTIFICATE_NOTICE = timedelta(days=30)
 """How long before a certificate's expiry to warn."""
@@ -94,9 +95,12 @@ class ProviderHealth(Struct, frozen=True, kw_only=True):
 class HealthWatch:
     """Reports the health of providers."""
 
-    def __init__(self, keys: IssuerKeys, refresher: MetadataRefresher) -> None:
+    def __init__(
+        self, keys: IssuerKeys, refresher: MetadataRefresher, sign_ins: OidcSignIns
+    ) -> None:
         self._keys = keys
         self._refresher = refresher
+        self._sign_ins = sign_ins
 
     async def of_saml(
         self, provider: SamlProvider, uses: Iterable[Use], now: datetime
@@ -140,13 +144,14 @@ class HealthWatch:
         )
 
     async def of_oidc(
-        self, provider: OidcProvider, uses: Iterable[Use]
+        self, provider: OidcProvider, uses: Iterable[Use], now: datetime
     ) -> ProviderHealth:
         """The health of an OpenID Connect provider; ``uses`` are the account's."""
         accepted_at, refused_at = _last(provider.unique_id, uses)
         try:
             options = ProviderOptions.parse(provider.options)
             known = await self._keys.known_of(provider, options)
+            state = await self._sign_ins.state_of(provider.unique_id, now)
         except (ValueError, OidcRejected) as error:
             broken = HealthFinding(
                 HealthLevel.PROBLEM, str(error), "See its broker options."
@@ -155,7 +160,10 @@ class HealthWatch:
         keys = [] if known.keys is None else known.keys.keys.values()
         return ProviderHealth(
             arn=provider.arn,
-            findings=tuple(_oidc_findings(provider, known)),
+            findings=(
+                *_oidc_findings(provider, known),
+                *watch_findings(options, state),
+            ),
             keys=tuple(
                 KeyFact(key.kid, ", ".join(sorted(key.algorithms))) for key in keys
             ),
@@ -269,6 +277,39 @@ def _oidc_findings(provider: OidcProvider, known: KnownKeys) -> Iterable[HealthF
             HealthLevel.PROBLEM,
             "None of its keys can be used.",
             "It must publish RSA keys of 2048 bits or more, or EC keys, with a kid.",
+        )
+
+
+def watch_findings(
+    options: ProviderOptions, state: WatchState
+) -> Iterable[HealthFinding]:
+    """Whether it is noticed who leaves a provider that people sign in with."""
+    if not options.client_id:
+        return
+    if not options.watch:
+        if options.scim is None:
+            yield HealthFinding(
+                HealthLevel.WARNING,
+                "Who leaves it is noticed only if it tells the broker of a logout.",
+                "Set Watch=RefreshToken, so that it is asked, or provision its people by"
+                " SCIM.",
+            )
+        return
+    if state.failing_since is not None:
+        yield HealthFinding(
+            HealthLevel.PROBLEM,
+            "It cannot be asked who has left since"
+            f" {state.failing_since:%Y-%m-%d %H:%M} UTC: {state.problem}",
+            "Check its network, and the client ID and secret. Nothing ends until it"
+            " answers.",
+        )
+    if state.unasked:
+        yield HealthFinding(
+            HealthLevel.WARNING,
+            f"It gave no refresh token for {state.unasked} of"
+            f" {state.asked + state.unasked} sign-ins: it cannot be asked whether these"
+            " people have left.",
+            "Let its client have refresh tokens and the scope offline_access.",
         )
 
 

@@ -9,6 +9,7 @@ options.
 import base64
 import json
 from collections.abc import Mapping
+from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from urllib.parse import urlsplit
@@ -161,6 +162,17 @@ class ProviderOptions(Confidential, frozen=True, kw_only=True):
         "Claims that identify one person",
         "Separated by commas, best first; sessions are named after them.",
     )
+    watch: str = Option("Watch", types.WATCH, OIDC_SIGN_IN).field(
+        "How to notice who leaves",
+        "RefreshToken: the provider is asked with an offline refresh token. Without it,"
+        " only what it tells by logout or SCIM is noticed.",
+    )
+    watch_seconds: int = Option(
+        "WatchSeconds", types.WATCH_SECONDS, OIDC_SIGN_IN
+    ).field(
+        "Seconds between two questions about each sign-in",
+        "30 to 3,600; 300 if empty. For a provider of your own: 30.",
+    )
     metadata_url: str = Option("MetadataUrl", types.TEXT, PUBLISHED).field(
         "Metadata URL",
         "It is reread regularly, so that key rotation interrupts nothing.",
@@ -281,6 +293,11 @@ class ProviderOptions(Confidential, frozen=True, kw_only=True):
     def begins_here(self) -> bool:
         """Whether a sign-in can begin with the provider at the broker."""
         return self.sign_in or bool(self.client_id)
+
+    @property
+    def watch_interval(self) -> timedelta | None:
+        """How often each sign-in is asked about; None where nobody asks."""
+        return timedelta(seconds=self.watch_seconds) if self.watch else None
 
     @property
     def group_roles(self) -> GroupRoles | None:
@@ -456,6 +473,10 @@ def check_options(options: Mapping[str, object]) -> None:
     """
     provider_options = ProviderOptions.parse(options)
     _check_published(provider_options)
+    if provider_options.watch and not provider_options.client_id:
+        raise ValueError("Watch is for sign-ins that begin here; set ClientId, too")
+    if "WatchSeconds" in options and not provider_options.watch:
+        raise ValueError("WatchSeconds says nothing without Watch=RefreshToken")
     if provider_options.static_jwks:
         _check_keys(provider_options.static_jwks)
 

@@ -120,11 +120,13 @@ class NamedRoles:
 _Kept = tuple[Mapping[str, Any], NamedRoles, int]
 """What is kept of a sign-in, read once, since it never changes; and how long it is."""
 
-Renew = Callable[[FederatedIdentity, datetime], Awaitable[FederatedIdentity]]
-"""The person as the provider has them now, where it can be asked."""
+Renew = Callable[[FederatedIdentity, str, datetime], Awaitable[FederatedIdentity]]
+"""The person as the provider has them now; the text is what it is asked by, if it is."""
 
 
-async def _as_before(identity: FederatedIdentity, _now: datetime) -> FederatedIdentity:
+async def _as_before(
+    identity: FederatedIdentity, _watched: str, _now: datetime
+) -> FederatedIdentity:
     return identity
 
 
@@ -132,13 +134,15 @@ class OpenPortal(Confidential, frozen=True, kw_only=True):
     """A live sign-in; ``handle`` is the cookie of the browser that it began in.
 
     ``roles`` are none for an IAM user, whose policies say which there are.
-    ``organisation`` is empty for a sign-in to an account.
+    ``organisation`` is empty for a sign-in to an account. ``watched`` is the session's
+    access key id if the provider is asked whether the person is still there.
     """
 
     handle: Hidden[str]
     resolved: ResolvedSession
     roles: NamedRoles
     organisation: str = ""
+    watched: str = ""
     renew: Renew = _as_before
 
     async def renewed(self, account: str, role: str, now: datetime) -> "OpenPortal":
@@ -151,7 +155,7 @@ class OpenPortal(Confidential, frozen=True, kw_only=True):
         named = self.roles.find(account, role)
         if named is None:
             return self
-        identity = await self.renew(named[1], now)
+        identity = await self.renew(named[1], self.watched, now)
         if identity is named[1]:
             return self
         row = {**_row(identity), "roles": sorted(identity.group_roles)}
@@ -167,7 +171,7 @@ class OpenPortal(Confidential, frozen=True, kw_only=True):
             ExpiredToken, ServiceUnavailable: as ``renewed`` does.
         """
         for identity in islice(self.roles.identities(), 1):
-            await self.renew(identity, now)
+            await self.renew(identity, self.watched, now)
 
     @property
     def session(self) -> Session:
@@ -216,18 +220,21 @@ class PortalSessions:
         *,
         end_marks: Sequence[str] = (),
         organisation: str = "",
+        is_watched: bool = False,
     ) -> str:
         """Keep a sign-in; returns its handle.
 
         ``identities`` are none for an IAM user. It ends with the ``end_marks`` in its
         account, too: a login at a provider has one. ``organisation`` is the one that was
-        signed in to; empty for an account.
+        signed in to; empty for an account. ``is_watched`` says that the provider is asked
+        whether the person is still there.
         """
         value = {
             "key": credentials.access_key_id,
             "token": credentials.session_token.reveal(),
             "ends": end_marks,
             "organisation": organisation,
+            "watched": credentials.access_key_id if is_watched else "",
             "until": int(credentials.expiration.timestamp()),
             "identities": [
                 {**_row(identity.identity), "roles": identity.roles}
@@ -253,6 +260,7 @@ class PortalSessions:
             resolved=await self._handles.resolve(value, now, *marks),
             roles=roles,
             organisation=value.get("organisation", ""),
+            watched=value.get("watched", ""),
             renew=self._renew,
         )
 

@@ -10,7 +10,12 @@ from datetime import datetime, timedelta
 
 from broker.model.account import AccountId
 from broker.model.lineage import Ancestor, subject_digest
-from broker.model.revocation import REVOCATION_LIFE, Revocation, session_target
+from broker.model.revocation import (
+    REVOCATION_LIFE,
+    Revocation,
+    lost_role_target,
+    session_target,
+)
 from broker.sessions.lineage import person_target, subject_target
 from broker.stores.cache.port import Cache, SessionRecord
 from broker.stores.directory.port import DirectoryChange
@@ -145,6 +150,28 @@ async def revoke_person(
             now=now,
             reason=reason,
         )
+
+
+async def revoke_lost_role(
+    change: DirectoryChange,
+    *,
+    account: AccountId,
+    issuer: str,
+    subject: str,
+    role_id: str,
+    now: datetime,
+    reason: str = "",
+) -> None:
+    """End a subject's sessions of a role that they no longer have, and what came from them."""
+    person = subject_target(subject_digest(issuer, subject))
+    await revoke_issued_before(
+        change,
+        account=account,
+        target=lost_role_target(person, role_id),
+        now=now,
+        settling=SETTLING,
+        reason=reason,
+    )
 
 
 async def forget_session(cache: Cache, access_key_id: str) -> None:

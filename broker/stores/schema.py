@@ -230,6 +230,27 @@ LDAP_SIGN_INS = _table(
     Index("ix_ldap_sign_ins_asked_at", "asked_at"),
 )
 
+# Sign-ins at providers that are asked by refresh token whether the person is still
+# there. ``access_key_id`` is that of the session, empty until it is opened; ``sealed`` is
+# empty where the provider gave no refresh token. None of it decides anything.
+OIDC_SIGN_INS = _table(
+    "oidc_sign_ins",
+    """
+    sign_in_id!, account, provider text, provider_id, client_id text, subject,
+    access_key_id, sealed blob, began_at bigint, until bigint, due_at bigint,
+    claimed_until bigint, generation bigint, doubts integer
+    """,
+    Index("oidc_sign_ins_due", "due_at"),
+    Index("oidc_sign_ins_person", "provider_id", "subject"),
+    sqlite_with_rowid=False,
+)
+
+# Who asks a provider now, and since when it gives no answer (0 while it does).
+OIDC_WATCHES = _table(
+    "oidc_watches",
+    "provider_id!, leased_until bigint, failing_since bigint, problem text",
+)
+
 REVOCATIONS = _table(
     "revocations",
     "account!, target!, not_before_ms bigint?, expires_at bigint, reason text",

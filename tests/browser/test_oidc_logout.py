@@ -9,7 +9,6 @@ from playwright.async_api import expect
 from broker.compose import app as composition
 from broker.console.console_session import SessionOrigin
 from broker.console.context import ConsoleContext
-from broker.console.provider_logins import ProviderLogin
 from broker.model.entities import OidcProvider
 from broker.model.session import SessionKind
 from broker.proofs.code_flow import CodeFlow
@@ -44,18 +43,17 @@ async def cookie_of(
     """Of a console session that began at the provider."""
     minted = await scene.world.mint(SessionKind.WEB_IDENTITY)
     credentials = minted.credentials
-    login = ProviderLogin(
-        provider_arn=provider.arn,
-        provider_id=provider.unique_id,
-        client_id="broker",
-        subject="alice",
-        session_id=SID,
-        issued_at=(scene.world.clock.now() - timedelta(seconds=5)).timestamp(),
-        can_end=True,
-        token="the.id.token",
-    )
+    fields = {
+        "provider_arn": provider.arn,
+        "provider_id": provider.unique_id,
+        "client_id": "broker",
+        "subject": "alice",
+        "session_id": SID,
+        "issued_at": (scene.world.clock.now() - timedelta(seconds=5)).timestamp(),
+        "can_end": True,
+    }
     handle = await context.logins.open(
-        login, credentials.access_key_id, credentials.expiration
+        fields, "the.id.token", credentials.access_key_id, credentials.expiration
     )
     return await context.sessions.open(
         credentials.access_key_id,

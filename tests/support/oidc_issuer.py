@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qsl
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
@@ -187,12 +188,15 @@ class OidcIssuer:
 
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
+PostAnswer = Callable[[BaseHTTPRequestHandler, dict[str, str]], None]
+"""With the fields of the form."""
 
 
 class IssuerServer:
     """Serves an issuer on a free loopback port; ``answers`` overrides paths.
 
-    ``hits`` counts requests by path. An override writes whatever it likes.
+    ``posts`` has the paths that take forms, and ``hits`` counts requests by path. An
+    override writes whatever it likes.
     """
 
     def __init__(
@@ -200,6 +204,7 @@ class IssuerServer:
     ) -> None:
         self.hits: Counter[str] = Counter()
         self.answers: dict[str, Answer] = {}
+        self.posts: dict[str, PostAnswer] = {}
         self.down = False
         handler = type("Handler", (_Handler,), {"owner": self})
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -241,6 +246,17 @@ class _Handler(BaseHTTPRequestHandler):
             send_json(self, owner.issuer.jwks())
         else:
             self.send_error(404)
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length", "0")))
+        self.owner.hits[self.path] += 1
+        answer = self.owner.posts.get(self.path)
+        if self.owner.down:
+            self.connection.shutdown(socket.SHUT_RDWR)
+        elif answer is None:
+            self.send_error(404)
+        else:
+            answer(self, dict(parse_qsl(body.decode())))
 
     def log_message(self, *_: object) -> None:
         """Keep quiet."""

@@ -26,7 +26,8 @@ def families() -> dict[str, Any]:
     metrics.observe_request("/console/", {}, 200, 0.01)
     metrics.observe_ledger("mint", "ok")
     metrics.observe_decision("allowed")
-    text = metrics.exposition({"database": True, "cache": True}).decode()
+    up = {"database": True, "cache": True}
+    text = metrics.exposition(up, {"OIDCPAAAA": 1.5}).decode()
     return {
         family.name + "_total" * (family.type == "counter"): family
         for family in text_string_to_metric_families(text)

@@ -46,6 +46,7 @@ from broker.stores.directory.identities import list_roles_naming
 from broker.stores.directory.kind import Kind
 from broker.stores.directory.kinds import ACCOUNT, OIDC_PROVIDER, SAML_PROVIDER
 from broker.stores.directory.reports import list_uses
+from broker.stores.oidc_sign_ins import OidcSignIns
 
 PROOF_CHARACTERS_MAX = 300_000
 
@@ -103,12 +104,13 @@ class IdentityProviders:
         keys: IssuerKeys,
         refresher: MetadataRefresher,
         sealer: Sealer,
+        sign_ins: OidcSignIns,
     ) -> None:
         self._trial = dry_run
         self._keys = keys
         self._refresher = refresher
         self._sealer = sealer
-        self._watch = HealthWatch(keys, refresher)
+        self._watch = HealthWatch(keys, refresher, sign_ins)
 
     def actions(self) -> tuple[Action, ...]:
         """The declarations."""
@@ -237,7 +239,7 @@ class IdentityProviders:
                 by_id[provider.unique_id],
                 await self._watch.of_saml(provider, uses, call.now)
                 if isinstance(provider, SamlProvider)
-                else await self._watch.of_oidc(provider, uses),
+                else await self._watch.of_oidc(provider, uses, call.now),
             )
             async for provider in call.directory.with_documents(kind, providers)
         ]

@@ -25,7 +25,7 @@ from broker.console.portal.places import (
     PortalPlace,
     PortalPlaces,
 )
-from broker.console.provider_logins import ProviderLogin, login_end_mark
+from broker.console.provider_logins import WATCHED, login_end_mark
 from broker.console.rendering import see_other
 from broker.console.request_info import unnoted
 from broker.kinds.organisations import Organisation
@@ -296,9 +296,14 @@ class PortalSignIns:
         pending = opening.pending
         if pending is not None and pending.login:
             login = await self._context.logins.open(
-                ProviderLogin(**pending.login, token=pending.token),
+                pending.login,
+                pending.token,
                 credentials.access_key_id,
                 credentials.expiration,
+                {
+                    identity.identity.account: identity.roles
+                    for identity in opening.identities
+                },
             )
             marks = (login_end_mark(login),)
         return await self._sessions.open(
@@ -306,6 +311,7 @@ class PortalSignIns:
             opening.identities,
             end_marks=marks,
             organisation=opening.organisation,
+            is_watched=pending is not None and WATCHED in pending.login,
         )
 
     async def _prove_assertion(

@@ -37,7 +37,6 @@ from broker.console.parked import Browser, Parked
 from broker.console.password_progress import PasswordProgress
 from broker.console.pending_login import PendingLogin
 from broker.console.portal.sign_ins import PortalSignIns
-from broker.console.provider_logins import ProviderLogin
 from broker.console.rendering import see_other
 from broker.console.request_info import raw_request, refuse_prefetch, unnoted
 from broker.console.sign_in_options import SignInOptions
@@ -248,7 +247,7 @@ class LoginCompletion:
         login = ""
         if pending.login:
             login = await self._context.logins.open(
-                ProviderLogin(**pending.login, token=pending.token), key_id, ends_at
+                pending.login, pending.token, key_id, ends_at
             )
         origin = SessionOrigin(
             door=pending.door,

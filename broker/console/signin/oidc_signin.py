@@ -12,6 +12,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
+import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -19,6 +20,7 @@ from broker.console.context import ConsoleContext
 from broker.console.forms import Form, read_form
 from broker.console.pending_login import PROVIDER_LIFE, LoginMethod, PendingLogin
 from broker.console.portal.places import PortalPlaces
+from broker.console.provider_logins import WATCHED
 from broker.console.request_info import note, refuse_prefetch
 from broker.console.signin.role_offer import RoleOffer
 from broker.errors import (
@@ -35,7 +37,7 @@ from broker.model.entities import OidcProvider
 from broker.model.federated import FederatedIdentity
 from broker.model.request import Door
 from broker.proofs.claimed_providers import ClaimedProvider
-from broker.proofs.code_flow import CodeFlowFailedError, CodeRefusedError
+from broker.proofs.code_flow import CodeFlowFailedError, CodeRefusedError, FlowTokens
 from broker.proofs.federated_schemes import proved_by
 from broker.proofs.group_roles import offered_roles
 from broker.proofs.provider_options import ProviderOptions
@@ -43,6 +45,7 @@ from broker.proofs.scheme import DoorProof, ProofRefused, ProofResult
 from broker.proofs.session_name import session_name
 from broker.runtime.entropy import new_handle
 from broker.sessions.vault import SealBrokenError
+from broker.sessions.watched import TOKEN_CHARACTERS_MAX, KeptToken
 from broker.stores.directory.kinds import OIDC_PROVIDER
 from broker.stores.errors import StoreUnavailableError
 
@@ -54,6 +57,7 @@ _NO_ROLE = (
 )
 _REFUSED = "Your identity provider refused the sign-in."
 _UNREACHABLE = "Your identity provider cannot be reached or used right now. Try again."
+_log = structlog.get_logger(__name__)
 
 
 Verified = tuple[FederatedIdentity, Sequence[str], PendingLogin]
@@ -188,7 +192,7 @@ class OidcSignIn:
             )
         options = ProviderOptions.parse(provider.options)
         try:
-            token = await deps.code_flow.finish(
+            tokens = await deps.code_flow.finish(
                 provider,
                 options,
                 code=code,
@@ -199,6 +203,7 @@ class OidcSignIn:
             raise IdpRejectedClaim(_REFUSED, detail=str(error)) from error
         except (CodeFlowFailedError, SealBrokenError) as error:
             raise IdpCommunicationError(_UNREACHABLE, detail=str(error)) from error
+        token = tokens.id_token
         identity = await deps.web_identity.prove(
             token, account=account, now=deps.clock.now()
         )
@@ -206,6 +211,7 @@ class OidcSignIn:
         claims = identity.claims
         _require_nonce(claims.get("nonce"), login_state["nonce"])
         roles = offered_roles(identity)
+        watched = await self._watch(provider, options, identity, tokens)
         # In an organisation, other members' providers may give some.
         if not roles and not self._places.organisation_of(login_state["destination"]):
             raise AccessDenied(_NO_ROLE)
@@ -215,11 +221,37 @@ class OidcSignIn:
             destination=login_state["destination"],
             token=token,
             session_name=_session_name(claims, identity, options),
-            login=_login(identity, claims, can_end=can_end),
+            login=_login(identity, claims, can_end=can_end) | watched,
             issuer=identity.issuer,
             state=form.require("state"),
         )
         return identity, roles, login
+
+    async def _watch(
+        self,
+        provider: OidcProvider,
+        options: ProviderOptions,
+        identity: FederatedIdentity,
+        tokens: FlowTokens,
+    ) -> dict[str, Any]:
+        """Keep the refresh token; what the login says of it, if it is to be watched."""
+        if not options.watch:
+            return {}
+        token = tokens.refresh_token
+        if not 0 < len(token) <= TOKEN_CHARACTERS_MAX:
+            _log.warning(
+                "a provider gave no refresh token, so nobody notices if this person leaves",
+                provider=provider.arn,
+            )
+            token = ""
+        roles = {identity.account: offered_roles(identity)}
+        sign_in_id = await self._context.deps.watched.begin(
+            provider,
+            options.client_id,
+            identity.subject,
+            KeptToken(token=token, roles=roles),
+        )
+        return {WATCHED: {"id": sign_in_id, "seconds": options.watch_seconds}}
 
 
 def _require_client(

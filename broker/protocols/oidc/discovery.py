@@ -1,6 +1,6 @@
 """Discovery documents: where an issuer publishes its keys and its endpoints.
 
-Source: OpenID Connect Discovery 1.0 sections 3 and 4.
+Source: OpenID Connect Discovery 1.0 sections 3 and 4; RFC 8414 2.
 """
 
 from msgspec import Struct
@@ -20,6 +20,7 @@ class Discovery(Struct, frozen=True, kw_only=True):
     authorization_endpoint: str = ""
     token_endpoint: str = ""
     end_session_endpoint: str = ""
+    revocation_endpoint: str = ""
 
 
 def discovery_url(issuer: str) -> str:
@@ -57,6 +58,7 @@ def parse_discovery(data: bytes, issuer: str) -> Discovery:
         authorization_endpoint=_read_url(document, "authorization_endpoint"),
         token_endpoint=_read_url(document, "token_endpoint"),
         end_session_endpoint=_read_url(document, "end_session_endpoint"),
+        revocation_endpoint=_read_url(document, "revocation_endpoint"),
     )
 
 

@@ -16,7 +16,7 @@ from tests.unit.edges.conftest import edge
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    text = metrics.exposition({"database": True, "cache": False}).decode()
+    text = metrics.exposition({"database": True, "cache": False}, {}).decode()
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text)
@@ -106,6 +106,10 @@ class Ledger:
 Client = Callable[..., closing[TestClient]]
 
 
+async def unasked() -> dict[str, float]:
+    return {}
+
+
 @pytest.fixture
 def client() -> Client:
     """A client of the probes behind the edge, from an address of its own."""
@@ -124,7 +128,9 @@ def client() -> Client:
         app.include_router(health_routes(*stores, ledger or Ledger(), stale_seconds=60))
         networks = [ipaddress.ip_network(n) for n in allowed.split()]
         app.include_router(
-            metrics_routes(Metrics(), *stores, allowed=networks, stale_seconds=60)
+            metrics_routes(
+                Metrics(), *stores, unasked, allowed=networks, stale_seconds=60
+            )
         )
         return closing(TestClient(edge(app, (), proxies), client=(peer, 1)))
 

@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from msgspec import Struct
 
 from broker.model.account import AccountId
 from broker.model.entities import OidcProvider
+from broker.proofs import code_flow
 from broker.proofs.addresses import AddressRules, parse_internal_issuers
 from broker.proofs.code_flow import CodeFlow, CodeFlowFailedError
 from broker.proofs.outbound import OutboundClient
@@ -117,3 +118,35 @@ async def test_an_answer_without_a_token_is_none_however_it_is_bent(
             verifier="v" * 43,
             redirect_uri=BACK,
         )
+
+
+async def begin(scene: Scene, provider: OidcProvider, **options: Any) -> dict[str, str]:
+    """The query of the address where a sign-in begins."""
+    url = await scene.flow.begin(
+        provider,
+        ProviderOptions(client_id="broker", **options),
+        state="s",
+        nonce="n",
+        verifier="v" * 43,
+        redirect_uri=BACK,
+    )
+    return dict(parse_qsl(urlsplit(url).query))
+
+
+async def test_a_refresh_token_is_asked_for_where_people_are_watched(
+    scene: Scene,
+) -> None:
+    asked = await begin(scene, scene.provider, watch="RefreshToken")
+    assert asked["scope"] == "openid offline_access"
+    assert "prompt" not in asked
+    assert (await begin(scene, scene.provider))["scope"] == "openid"
+
+
+async def test_google_is_asked_for_it_in_its_own_words(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It refuses the scope, and gives a token only after a consent."""
+    monkeypatch.setattr(code_flow, "GOOGLE", scene.provider.url)
+    asked = await begin(scene, scene.provider, watch="RefreshToken")
+    assert asked["scope"] == "openid"
+    assert (asked["access_type"], asked["prompt"]) == ("offline", "consent")

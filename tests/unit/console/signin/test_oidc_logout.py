@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from broker.compose import app as composition
 from broker.console.console_session import SessionOrigin
@@ -79,8 +79,12 @@ class Scene(Struct):
         """A browser with a console session from this login."""
         minted = await self.world.mint(SessionKind.WEB_IDENTITY)
         credentials = minted.credentials
+        fields = asdict(login)
         handle = await self.context.logins.open(
-            login, credentials.access_key_id, credentials.expiration
+            fields,
+            fields.pop("token"),
+            credentials.access_key_id,
+            credentials.expiration,
         )
         cookie = await self.context.sessions.open(
             credentials.access_key_id,

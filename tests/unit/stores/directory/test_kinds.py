@@ -10,6 +10,7 @@ STAYS = {
     "cache_sessions",  # end by themselves
     "generations",
     "ldap_sign_ins",  # forgotten when their provider is gone
+    "oidc_sign_ins",  # as well
 }
 
 
