@@ -99,6 +99,10 @@ class DecisionLog:
         self._first_uses.add(use)
         return True
 
+    def forget_first_uses(self) -> None:
+        """Write them again: the database may have lost their records."""
+        self._first_uses.clear()
+
     def _begin_day(self, day: int) -> None:
         """Forget first uses, and services that were not used for a day."""
         self._day = day

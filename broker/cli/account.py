@@ -129,11 +129,11 @@ def delete(
     if not yes:
         raise typer.BadParameter(f"pass --yes to delete {account} and everything in it")
 
-    from broker.stores.directory.kinds import ACCOUNT  # noqa: PLC0415
+    from broker.stores.directory.accounts import remove_account  # noqa: PLC0415
 
     async def work(installation: "Installation") -> None:
         async with installation.stores.directory.change(account) as change:
-            await change.remove(ACCOUNT, await require_known(change, account))
+            await remove_account(change, await require_known(change, account))
             await record_change(change, "DeleteAccount", account)
 
     with_installation(work)

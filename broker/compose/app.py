@@ -96,6 +96,7 @@ class Broker:
             if self._settings.directories_file is not None:
                 await enter(services.leavers.watching())
             doors_here = open_doors(services)
+            services.freshness.on_timeline(doors_here.close)
             self._app = compose(services, self._sign_in_links, doors_here)
             await enter(doors_here.opening())
             if self._on_ready is not None:

@@ -195,6 +195,8 @@ async def open_services(
             stores.directory, opened.clock, stale_seconds=settings.stale_seconds
         )
         stores.directory.on_commit(freshness.observed)
+        stores.directory.require(freshness.last_known)
+        freshness.on_timeline(metrics.observe_timeline)
         await freshness.start()
         stack.push_async_callback(freshness.close)
         if folder := shared_folder():
@@ -204,6 +206,13 @@ async def open_services(
         services = _build(
             replace(opened, stores=stores), freshness, metrics=metrics, uses=uses
         )
+        for forget in (
+            opened.stores.ledger.forget_settled,
+            uses.forget_written,
+            services.decisions.forget_first_uses,
+            services.request_keys.forget,
+        ):
+            freshness.on_timeline(forget)
         await stack.enter_async_context(opened.keyring.following(stores.database))
         await stack.enter_async_context(uses.flushing())
         stack.push_async_callback(services.issuer_keys.close)

@@ -2,7 +2,7 @@
 
 Until something that uses one is registered anywhere in the installation, its addresses
 answer as unknown ones do. What answers is imported then, in a thread, before the first
-answer. A worker closes none again before it ends.
+answer. A worker closes none again before it ends, unless the database went back.
 """
 
 import asyncio
@@ -135,7 +135,7 @@ class Doors:
         self.endpoints: dict[str, AnyEndpoint] = {}
         """What answers at a path, or below the first part of one, of open doors."""
 
-        self._opened: set[EntryPoint] = set()
+        self._opened: dict[EntryPoint, tuple[str, ...]] = {}
         self._looked: dict[EntryPoint, float] = {}
         self._locks: defaultdict[EntryPoint, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -149,6 +149,13 @@ class Doors:
     def knows(self, below: str, path: str) -> bool:
         """Whether a door stands there, open or not."""
         return below in self._at or path in self._at
+
+    def close(self) -> None:
+        """Close all, until something is found again that opens them."""
+        for paths in self._opened.values():
+            for path in paths:
+                del self.endpoints[path]
+        self._opened.clear()
 
     async def is_open(self, door: EntryPoint) -> bool:
         """Whether it is, or opens now."""
@@ -164,9 +171,9 @@ class Doors:
             if await self._is_used(door):
                 for module in door.modules:
                     await asyncio.to_thread(importlib.import_module, module)
-                if door in self._build:
-                    self.endpoints.update(self._build[door]())
-                self._opened.add(door)
+                built = self._build[door]() if door in self._build else {}
+                self.endpoints.update(built)
+                self._opened[door] = tuple(built)
         return door in self._opened
 
     async def _is_used(self, door: EntryPoint) -> bool:

@@ -21,6 +21,7 @@ from broker.stores.ledger.port import Ledger
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
+_WENT_BACK = "the database lacks changes that it had, noticed"
 _READY, _DEGRADED, _DOWN = "ready", "degraded", "unavailable"
 
 
@@ -51,10 +52,11 @@ def health_routes(
             overall = _READY
         else:
             overall = _DEGRADED
-        return JSONResponse(
-            {"status": overall, "components": components},
-            status_code=503 if overall == _DOWN else 200,
-        )
+        state: dict[str, object] = {"status": overall, "components": components}
+        if freshness.timeline_since is not None:
+            since = freshness.timeline_since.isoformat(timespec="seconds")
+            state["notes"] = [f"{_WENT_BACK} {since}"]
+        return JSONResponse(state, status_code=503 if overall == _DOWN else 200)
 
     return router
 

@@ -68,6 +68,11 @@ class Metrics:
             ("outcome",),
             registry=self._registry,
         )
+        self._timelines = Counter(
+            "broker_database_timelines",
+            "How often the database lacked changes that it had.",
+            registry=self._registry,
+        )
         self._named: set[tuple[str, str]] = set()
         self._seen: dict[tuple[str, str], list[float]] = {}
         """Since the last flush: how many a bucket, and the seconds of all."""
@@ -95,6 +100,10 @@ class Metrics:
         """Count one decision for a registered service."""
         self._counted[self._decisions, (outcome,)] += 1
 
+    def observe_timeline(self) -> None:
+        """Count that the database went back."""
+        self._counted[self._timelines, ()] += 1
+
     def _begin(self, key: tuple[str, str]) -> list[float]:
         if len(self._named) >= _CHILDREN_MAX and key not in self._named:
             key = (_OTHER, _OTHER)
@@ -116,7 +125,7 @@ class Metrics:
 
     def _flush(self) -> None:
         for (counter, labels), number in self._counted.items():
-            counter.labels(*labels).inc(number)
+            (counter.labels(*labels) if labels else counter).inc(number)
         for (action, outcome), (*buckets, seconds) in self._seen.items():
             self._requests.labels(action, outcome).inc(sum(buckets))
             histogram = self._seconds.labels(action)

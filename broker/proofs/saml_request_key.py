@@ -85,6 +85,10 @@ class RequestKeys:
         await self._set(self._sealed(await _make()))
         self._key = None
 
+    def forget(self) -> None:
+        """Read the key again at its next use."""
+        self._key = None
+
     async def _set(self, sealed: str) -> None:
         await set_mark(self._database, MARK, sealed, now=self._clock.now())
 

@@ -72,6 +72,10 @@ def _table(name: str, columns: str, *more: SchemaItem, **options: Any) -> Table:
     return Table(name, METADATA, *made, *more, **options)
 
 
+def _mark() -> Column[int]:
+    return Column("mark", BigInteger, nullable=False, server_default="0")
+
+
 def _partial(name: str, where: str, *columns: str, unique: bool = False) -> Index:
     # SQLAlchemy loads the dialect that an option is for: PostgreSQL's is given when the
     # index is made, so that an embedded installation never loads it.
@@ -93,12 +97,16 @@ SEALING_KEYS = _table(
 )
 
 # Rows outlive their account: a recreated account continues the count, so no worker can
-# mistake its state for the old one's.
-GENERATIONS = _table("generations", "account!, generation bigint")
+# mistake its state for the old one's. ``mark`` is random: a database that went back
+# counts the same numbers again, with other marks. It is 0 where an earlier version wrote.
+GENERATIONS = _table("generations", "account!, generation bigint", _mark())
 
 # Which rows the changes of each account wrote lately, for what is remembered of them.
 CHANGES = _table(
-    "changes", "account!, generation bigint!, rows text", sqlite_with_rowid=False
+    "changes",
+    "account!, generation bigint!, rows text",
+    _mark(),
+    sqlite_with_rowid=False,
 )
 
 ACCOUNTS = _table(

@@ -81,6 +81,10 @@ class UseBuffer:
             await task
             await self._try_flush(everything=True)
 
+    def forget_written(self) -> None:
+        """Write everything again: the database may have lost it."""
+        self._written.clear()
+
     async def flush(self, *, everything: bool = True) -> None:
         """Write what is noted now; what was written lately waits unless all is asked.
 

@@ -128,7 +128,7 @@ class Door:
         self.polls = self.reads = True
 
     def __getattr__(self, name: str) -> Any:
-        is_open = self.polls if name in {"generations", "changes"} else self.reads
+        is_open = self.polls if name in {"last_changes", "changes"} else self.reads
         if not is_open:
             raise StoreUnavailableError("away")
         return getattr(self._directory, name)

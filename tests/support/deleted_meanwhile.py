@@ -7,6 +7,7 @@ import pytest
 
 from broker.model.account import AccountId
 from broker.stores.directory import kinds
+from broker.stores.directory.accounts import remove_account
 from broker.stores.directory.port import DirectoryChange
 from broker.stores.directory.sql import SqlChange, SqlDirectory
 
@@ -15,7 +16,7 @@ async def delete_account(change: DirectoryChange, account: AccountId) -> None:
     """Remove an account with all that it has."""
     stored_account = await change.find(kinds.ACCOUNT, account)
     if stored_account is not None:
-        await change.remove(kinds.ACCOUNT, stored_account)
+        await remove_account(change, stored_account)
 
 
 def delete_first(monkeypatch: pytest.MonkeyPatch) -> None:

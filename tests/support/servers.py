@@ -52,7 +52,7 @@ class Server(ABC):
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self.folder,
-                **({} if self.runs_as_root else _as_unprivileged()),
+                **({} if self.runs_as_root else as_unprivileged()),
             )
         deadline = time.monotonic() + _READY_SECONDS
         while not self._is_ready():
@@ -147,18 +147,28 @@ class PostgresqlServer(Server):
         self._run("createdb", "-T", template, name)
         return self.database_url(name)
 
+    @property
+    def data(self) -> Path:
+        """The folder of its cluster."""
+        return Path(self._command[self._command.index("-D") + 1])
+
+    def sql(self, statement: str, database: str = "postgres") -> str:
+        """What psql prints of one value."""
+        words = ["-d", database, "-XAtqc", statement]
+        return self._run("psql", *words).decode().strip()
+
     def drop_database(self, name: str) -> None:
         """Remove a database and everyone in it."""
         self._run("dropdb", "--force", "--if-exists", name)
 
-    def _run(self, program: str, *arguments: str) -> None:
+    def _run(self, program: str, *arguments: str) -> bytes:
         place = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "broker"]
-        subprocess.run(
+        return subprocess.run(
             [str(self._binaries / program), *place, *arguments],
             check=True,
             capture_output=True,
             timeout=30,
-        )
+        ).stdout
 
     def _is_ready(self) -> bool:
         place = ["-h", "127.0.0.1", "-p", str(self.port), "-t", "1"]
@@ -296,18 +306,24 @@ def start_redis_sentinel(master: RedisServer, name: str) -> Iterator[RedisServer
 
 
 @contextlib.contextmanager
-def start_postgresql(*, fsync: bool = False) -> Iterator[PostgresqlServer]:
-    """A running PostgreSQL; without ``fsync`` it is quick and forgets at a crash."""
+def start_postgresql(
+    *, fsync: bool = False, data: Path | None = None
+) -> Iterator[PostgresqlServer]:
+    """A running PostgreSQL; without ``fsync`` it is quick and forgets at a crash.
+
+    ``data`` is the folder of a cluster that is there; by default a new one is made.
+    """
     binaries = find_postgresql()
     if binaries is None:
         raise RuntimeError("PostgreSQL is not installed")
     with server_folder() as folder:
-        data = folder / "data"
-        subprocess.run(
-            ["cp", "-a", str(_fresh_cluster(binaries)), str(data)],
-            check=True,
-            **_as_unprivileged(),
-        )
+        if data is None:
+            data = folder / "data"
+            subprocess.run(
+                ["cp", "-a", str(_fresh_cluster(binaries)), str(data)],
+                check=True,
+                **as_unprivileged(),
+            )
         port = find_free_port()
         place = ["-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", str(folder)]
         settings = ["max_connections=100", "shared_buffers=32MB", "jit=off"]
@@ -335,7 +351,7 @@ def _fresh_cluster(binaries: Path) -> Path:
         check=True,
         capture_output=True,
         cwd=folder,
-        **_as_unprivileged(),
+        **as_unprivileged(),
     )
     return data
 
@@ -392,7 +408,8 @@ def _processes() -> dict[int, tuple[int, int]]:
     return results
 
 
-def _as_unprivileged() -> dict[str, object]:
+def as_unprivileged() -> dict[str, object]:
+    """Options of a subprocess that may not run as root, as PostgreSQL may not."""
     account = _find_account()
     if account is None:
         return {}

@@ -65,6 +65,7 @@ from broker.stores.directory.overviews import (
     list_user_overviews,
 )
 from broker.stores.directory.port import Finder
+from broker.stores.directory.timeline import ChangeId
 
 NEEDED = (
     "iam:ListUsers",
@@ -356,9 +357,9 @@ class AccountRisks:
     """The handlers; broad policies are found once for each state of an account."""
 
     def __init__(self) -> None:
-        self._broad = BoundedCache[AccountId, tuple[int, tuple[BroadPolicy, ...], int]](
-            _ACCOUNTS_KEPT
-        )
+        self._broad = BoundedCache[
+            AccountId, tuple[ChangeId | None, tuple[BroadPolicy, ...], int]
+        ](_ACCOUNTS_KEPT)
 
     def actions(self) -> tuple[Action, ...]:
         """The declarations."""
@@ -372,18 +373,16 @@ class AccountRisks:
 
     async def _list_broad(self, _given: Params, call: Call) -> Mapping[str, Any]:
         """``Policies`` that grant too much, of the ``Looked`` ones that were read."""
-        generation = (await call.directory.generations([call.account])).get(
-            call.account, 0
-        )
+        last = (await call.directory.last_changes([call.account])).get(call.account)
         kept = self._broad.get(call.account)
-        if kept is None or kept[0] != generation:
+        if kept is None or kept[0] != last:
             texts = await list_policy_texts(call.directory, call.account, POLICIES_MAX)
             policies = tuple(
                 BroadPolicy(text.kind, text.name, text.owner, breadth)
                 for text in texts
                 if (breadth := find_breadth(orjson.loads(text.document))) is not None
             )
-            kept = (generation, policies, len(texts))
+            kept = (last, policies, len(texts))
             self._broad.put(call.account, kept)
         _, policies, looked = kept
         return {

@@ -2,15 +2,16 @@
 
 from collections.abc import AsyncIterator
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from broker.model.account import Account
 from broker.model.entities import SamlProvider
 from broker.stores.directory.kind import Entity, Kind
 from broker.stores.directory.kinds import ACCOUNT, SAML_PROVIDER
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.directory.readings import ChangedRows
 from broker.stores.errors import AlreadyExistsError
-from broker.stores.schema import ACCOUNTS, SAML_PROVIDERS
+from broker.stores.schema import ACCOUNTS, CHANGES, SAML_PROVIDERS
 
 
 async def find_account_by_alias(
@@ -69,6 +70,20 @@ async def update_account(change: DirectoryChange, account: Account) -> None:
         if taken is not None and taken.account_id != account.account_id:
             raise AlreadyExistsError("alias")
     await change.update(ACCOUNT, account)
+
+
+async def remove_account(change: DirectoryChange, account: Account) -> None:
+    """Remove an account with all that it has.
+
+    Which rows its changes wrote is forgotten as well, but not that they were made: a
+    database without them is one that went back.
+    """
+    await change.remove(ACCOUNT, account)
+    await change.run(
+        update(CHANGES)
+        .where(CHANGES.c.account == account.account_id)
+        .values(rows=ChangedRows.anything().dump())
+    )
 
 
 _NAMING_MAX = 20

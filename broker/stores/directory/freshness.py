@@ -8,7 +8,9 @@ it is not known what a change wrote, everything of the account is forgotten. If 
 has succeeded for more than a second, the next call polls first.
 
 While the database is away, what is remembered serves until ``stale_seconds`` after the
-last successful poll.
+last successful poll. A database that lacks a change which is known went back: then
+everything is forgotten, here and by all that registered with ``on_timeline``, before the
+poll is over; see ``timeline``.
 
 What is computed of several readings is remembered for one *version* of the account,
 which ends with every change, and is then computed again from what is remembered.
@@ -22,8 +24,16 @@ import itertools
 import json
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Hashable,
+    Mapping,
+)
 from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from socket import AF_UNIX, SOCK_DGRAM, socket
 from typing import Any, Final, TypeVar, cast
@@ -33,6 +43,7 @@ from broker.runtime.clock import Clock
 from broker.stores.directory.kind import WHOLE, Key, Reading
 from broker.stores.directory.port import Directory
 from broker.stores.directory.readings import READINGS, ChangedRows
+from broker.stores.directory.timeline import NEVER, TIMELINES, ChangeId, is_lost
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.stepped_timeout import SteppedTimeout
 
@@ -70,12 +81,12 @@ _Place = tuple[AccountId, Reading[Any], Key]
 class _Account:
     """How far an account's changes are known."""
 
-    __slots__ = ("generation", "seen", "version")
+    __slots__ = ("last", "seen", "version")
 
-    def __init__(self, generation: int, version: int) -> None:
-        self.generation = generation
+    def __init__(self, last: ChangeId, version: int) -> None:
+        self.last = last
         self.version = version
-        self.seen: set[int] = set()
+        self.seen: set[ChangeId] = set()
         """Later changes that this process made itself, and has acted on."""
 
 
@@ -91,6 +102,7 @@ class Freshness:
         capacity: int = CAPACITY,
     ) -> None:
         self._directory = directory
+        self._now = clock.now
         self._monotonic = clock.monotonic
         self._stale_seconds = stale_seconds
         # The cache is two halves: when the young one is full it becomes the old one,
@@ -112,6 +124,14 @@ class Freshness:
         self._check: asyncio.Task[None] | None = None
         self._reading_again: asyncio.Task[None] | None = None
         self._poller: asyncio.Task[None] | None = None
+        self._timeline: ChangeId | None = None
+        """The last change of ``TIMELINES``, unless none was read yet."""
+
+        self._is_unannounced = False
+        self._on_timeline: list[Callable[[], object]] = []
+        self.timeline_since: datetime | None = None
+        """When this process last found that the database went back, if it did."""
+
         self.tell: Callable[[AccountId, Reading[Any], Key], None] | None = None
         """Called with what was read and found, so that siblings can read it too."""
 
@@ -156,7 +176,12 @@ class Freshness:
             if value is _MISS:
                 value = await self._load(place)
                 known = self._accounts.get(account)
-                if self.tell and known and known.generation and value is not None:
+                if (
+                    self.tell
+                    and known
+                    and known.last is not NEVER
+                    and value is not None
+                ):
                     self.tell(account, reading, key)
         # Without a call, not even of `cast`.
         return value  # type: ignore[return-value]
@@ -216,18 +241,27 @@ class Freshness:
         return self._monotonic() - self._checked_at
 
     def observed(
-        self, account: AccountId, generation: int, changed: ChangedRows
+        self, account: AccountId, change: ChangeId, changed: ChangedRows
     ) -> None:
         """A change of this process was committed; register with ``on_commit``."""
         known = self._accounts.get(account)
-        if known is None or generation <= known.generation:
+        if known is None or change.generation <= known.last.generation:
             return
         self._outdate(account, changed)
-        if generation == known.generation + 1:
-            known.generation = generation
+        if change.generation == known.last.generation + 1:
+            known.last = change
         else:
-            known.seen.add(generation)  # the poll finds what came between
+            known.seen.add(change)  # the poll finds what came between
         self._read_again()
+
+    def last_known(self, account: AccountId) -> ChangeId:
+        """The last change that is known of an account; register with ``require``."""
+        known = self._accounts.get(account)
+        return NEVER if known is None else known.last
+
+    def on_timeline(self, forget: Callable[[], object]) -> None:
+        """Call this, too, when the database went back and everything is forgotten."""
+        self._on_timeline.append(forget)
 
     def want(self, account: AccountId, reading: Reading[Any], key: Key) -> None:
         """Read something in the background: a sibling needed it."""
@@ -359,7 +393,9 @@ class Freshness:
                 self._loads.get(flight) is this
                 and known is self._accounts.get(place[0])
                 and not _is_long(place)
-                and (known is None or known.generation or self._may_remember(place))
+                and (
+                    known is None or known.last.generation or self._may_remember(place)
+                )
             ):
                 self._remember(place, value)
             return value
@@ -381,7 +417,7 @@ class Freshness:
         while self._unloaded:
             waiting, self._unloaded = self._unloaded, {}
             try:
-                results = await self._directory.generations(tuple(waiting))
+                results = await self._directory.last_changes(tuple(waiting))
             except Exception as error:  # noqa: BLE001  # no caller may wait forever
                 for loaded in waiting.values():
                     loaded.set_exception(error)
@@ -389,8 +425,8 @@ class Freshness:
                 continue
             for account, loaded in waiting.items():
                 if account not in self._accounts:
-                    version = next(self._versions)
-                    self._accounts[account] = _Account(results.get(account, 0), version)
+                    last = results.get(account, NEVER)
+                    self._accounts[account] = _Account(last, next(self._versions))
                 loaded.set_result(None)
         self._generation_load = None
 
@@ -407,7 +443,7 @@ class Freshness:
     def _forget_unknown(self, account: AccountId) -> None:
         places = self._unknown_accounts.pop(account)
         known = self._accounts.get(account)
-        if known is None or known.generation:
+        if known is None or known.last.generation:
             return  # it has been created since
         del self._accounts[account]
         for place in places:
@@ -416,17 +452,21 @@ class Freshness:
 
     async def _read_changes(self) -> None:
         began = self._monotonic()
-        before = {
-            account: entry.generation for account, entry in self._accounts.items()
-        }
+        timeline = self._timeline
+        before = {account: entry.last for account, entry in self._accounts.items()}
         try:
             async with SteppedTimeout(TRUST_SECONDS):
-                results = await self._directory.generations(tuple(before))
+                results = await self._directory.last_changes((TIMELINES, *before))
+                last_timeline = results.get(TIMELINES, NEVER)
+                changed_accounts = [
+                    account
+                    for account, known in before.items()
+                    if results.get(account, NEVER) != known
+                ]
                 changes = await self._directory.changes(
                     {
-                        account: before[account]
-                        for account, generation in results.items()
-                        if generation > before[account]
+                        account: before[account].generation
+                        for account in changed_accounts
                     }
                 )
         except (StoreUnavailableError, TimeoutError) as error:
@@ -435,20 +475,75 @@ class Freshness:
                 raise
             raise StoreUnavailableError("the database does not answer") from error
         self._away_until = float("-inf")
-        for account, changed in changes.items():
-            known = self._accounts.get(account)
-            if known is None or known.generation >= results[account]:
-                continue
-            new = {n for n in changed if known.generation < n <= results[account]}
-            if len(new) == results[account] - known.generation:
-                for number in new - known.seen:
-                    self._outdate(account, changed[number])
-            else:
-                self._outdate(account, None)
-            known.generation = results[account]
-            known.seen.clear()
+        if any(
+            is_lost(before[account], results.get(account, NEVER), changes[account])
+            for account in changed_accounts
+        ):
+            self._begin_timeline(last_timeline, is_unannounced=True)
+        elif timeline != last_timeline and timeline is self._timeline:
+            if timeline is not None:
+                self._begin_timeline(last_timeline)
+            self._timeline = last_timeline
+        else:
+            for account in changed_accounts:
+                self._follow(account, results[account], changes[account])
+        if self._is_unannounced:
+            self._begin(self._announce())
         self._checked_at = max(self._checked_at, began)
         self._read_again()
+
+    def _follow(
+        self,
+        account: AccountId,
+        last: ChangeId,
+        changes: Mapping[ChangeId, ChangedRows],
+    ) -> None:
+        """Forget what changed in an account up to its last change."""
+        known = self._accounts.get(account)
+        if known is None or known.last.generation >= last.generation:
+            return
+        first = known.last.generation
+        new = {n for n in changes if first < n.generation <= last.generation}
+        if len(new) == last.generation - first:
+            for change in new - known.seen:
+                self._outdate(account, changes[change])
+        else:
+            self._outdate(account, None)
+        known.last = last
+        known.seen.clear()
+
+    def _begin_timeline(self, last: ChangeId, *, is_unannounced: bool = False) -> None:
+        """The database lacks changes that were seen in it: nothing known counts."""
+        self.forget_everything()
+        for forget in self._on_timeline:
+            forget()
+        self._timeline = last
+        self._is_unannounced = is_unannounced
+        self.timeline_since = self._now()
+        _log.error(
+            "the database lacks changes that it had: it failed over to a replica that was"
+            " behind, or was restored; everything read before is forgotten"
+        )
+
+    async def _announce(self) -> None:
+        """Let the other processes know, also those that know nothing that was lost."""
+        self._is_unannounced = False
+        try:
+            self._timeline = await self._directory.announce_timeline(
+                self._timeline or NEVER
+            )
+        except StoreUnavailableError:
+            self._is_unannounced = True  # goes on after the next poll
+
+    def forget_everything(self) -> None:
+        """Forget all that was read; what is being read is not remembered."""
+        self._young.clear()
+        self._old.clear()
+        self._loads.clear()
+        self._accounts.clear()
+        self._outdated.clear()
+        self._wanted.clear()
+        self._unknown_accounts.clear()
 
     async def _poll(self) -> None:
         while True:

@@ -364,7 +364,6 @@ ACCOUNT = Remembered(
         for table in (
             *(kind.table for kind in _OF_ACCOUNTS),
             schema.ATTACHMENTS,
-            schema.CHANGES,
             schema.GROUP_MEMBERS,
             schema.INLINE_POLICIES,
             schema.POLICY_VERSIONS,

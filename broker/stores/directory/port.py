@@ -40,6 +40,7 @@ from broker.stores.directory.statements import (
     select_all,
     under_path,
 )
+from broker.stores.directory.timeline import ChangeId
 from broker.stores.errors import AlreadyExistsError
 from broker.stores.schema import GENERATIONS
 
@@ -162,16 +163,16 @@ class DirectoryReader(RevocationReads, Protocol):
         """All rows of the statement that also serves as the health check."""
         return await self.rows(statement)
 
-    async def generations(
+    async def last_changes(
         self, accounts: Collection[AccountId] | None = None
-    ) -> Mapping[AccountId, int]:
-        """Each account's generation, of the given accounts only; of all for None.
+    ) -> Mapping[AccountId, ChangeId]:
+        """The last change of each account, of the given accounts only; of all for None.
 
-        Raised by each committed change and never lowered, not even by an account's
-        deletion; absent for an account that never was. The database is asked even
-        when no account is given.
+        Its generation is raised by each committed change and lowered by none, not even
+        by an account's deletion; an account that never was has none. The database is
+        asked even when no account is given.
         """
-        statement = select(GENERATIONS.c.account, GENERATIONS.c.generation)
+        statement = select(GENERATIONS)
         if accounts is None:
             rows = list(await self.rows(statement))
         else:
@@ -183,7 +184,7 @@ class DirectoryReader(RevocationReads, Protocol):
                 rows += await self.watched_rows(
                     statement.where(GENERATIONS.c.account.in_(some))
                 )
-        return {row.account: row.generation for row in rows}
+        return {row.account: ChangeId(row.generation, row.mark) for row in rows}
 
 
 class DirectoryChange(DirectoryReader, RevocationWrites, Protocol):
@@ -257,20 +258,35 @@ class Directory(DirectoryReader, Protocol):
         ...
 
     def on_commit(
-        self, observer: "Callable[[AccountId, int, ChangedRows], None]"
+        self, observer: "Callable[[AccountId, ChangeId, ChangedRows], None]"
     ) -> None:
         """Call the observer after each committed change of this process.
 
-        The observer gets the account, its generation, and which rows the change wrote.
+        The observer gets the account, the change, and which rows it wrote.
+        """
+        ...
+
+    def require(self, find_known: Callable[[AccountId], ChangeId]) -> None:
+        """Refuse changes where the database lacks a known one of the same account.
+
+        They raise ``StoreUnavailableError``, and nothing is written.
         """
         ...
 
     async def changes(
-        self, after: Mapping[AccountId, int]
-    ) -> "Mapping[AccountId, Mapping[int, ChangedRows]]":
-        """What the changes after a generation of each account wrote, by generation.
+        self, since: Mapping[AccountId, int]
+    ) -> "Mapping[AccountId, Mapping[ChangeId, ChangedRows]]":
+        """What the changes from a generation of each account on wrote.
 
         Only the latest are kept: one that is missing may have written anything.
+        """
+        ...
+
+    async def announce_timeline(self, last: ChangeId) -> ChangeId:
+        """Let every worker know that the database lacks changes that were seen in it.
+
+        ``last`` is the last change of ``TIMELINES``; where it is no more, another process
+        was first. Returns the change that says it.
         """
         ...
 

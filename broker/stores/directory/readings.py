@@ -226,6 +226,11 @@ class ChangedRows:
         self._rows: dict[str, Any] = dict(rows or {})
 
     @classmethod
+    def anything(cls) -> "ChangedRows":
+        """Any row of whatever is remembered."""
+        return cls(dict.fromkeys(LOOKED_UP_BY))
+
+    @classmethod
     def load(cls, text: str) -> "ChangedRows":
         """What ``dump`` wrote."""
         return cls(json.loads(text))

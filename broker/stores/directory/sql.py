@@ -4,12 +4,13 @@ A change begins by raising the account's generation. That row's lock makes chang
 one account run one after the other, and the new number shows only with the commit.
 """
 
+import json
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import cast
 
-from sqlalchemy import Table, bindparam, delete, or_, select
+from sqlalchemy import Table, bindparam, delete, or_, select, text
 from sqlalchemy.sql import ColumnElement, Delete, Executable, Insert, Update
 
 from broker.model.account import AccountId, parse_account_id
@@ -23,22 +24,43 @@ from broker.stores.directory.kind import AnyRow
 from broker.stores.directory.port import Directory, DirectoryChange
 from broker.stores.directory.readings import LOOKED_UP_BY, ROWS_MAX, ChangedRows
 from broker.stores.directory.statements import Parameters, insert_or_ignore
+from broker.stores.directory.timeline import (
+    CHANGES_KEPT,
+    NEVER,
+    TIMELINES,
+    ChangeId,
+    is_lost,
+    new_mark,
+)
 from broker.stores.errors import OutcomeUnknownError, StoreUnavailableError
 from broker.stores.schema import AUDIT, CHANGES, GENERATIONS
+from broker.stores.times import to_micros
 
 _GENERATION = select(GENERATIONS.c.generation).where(
     GENERATIONS.c.account == bindparam("of_account")
 )
+_LAST = select(GENERATIONS).where(GENERATIONS.c.account == bindparam("of_account"))
 _LOCK = _GENERATION.with_for_update(read=True)
 _RECORD = AUDIT.insert()
+_EARLIER = CHANGES.alias("earlier")
 _NOTE = (
     CHANGES.insert()
     .values(
         account=bindparam("of_account"),
         generation=_GENERATION.scalar_subquery(),
+        mark=bindparam("new_mark"),
         rows=bindparam("changed"),
     )
-    .returning(CHANGES.c.generation)
+    .returning(
+        CHANGES.c.generation,
+        select(_EARLIER.c.mark)
+        .where(
+            _EARLIER.c.account == bindparam("of_account"),
+            _EARLIER.c.generation == bindparam("known"),
+        )
+        .scalar_subquery()
+        .label("known_mark"),
+    )
 )
 _FORGET = delete(CHANGES).where(
     CHANGES.c.account == bindparam("of_account"),
@@ -47,13 +69,17 @@ _FORGET = delete(CHANGES).where(
 
 _CHANGED_A_QUERY = 100
 
-CHANGES_KEPT = 256
-"""Of an account, at least: more than are made between two polls."""
+_ANNOUNCE = text(
+    "INSERT INTO generations (account, generation, mark) VALUES (:account, 1, :mark)"
+    " ON CONFLICT (account) DO UPDATE"
+    " SET generation = generations.generation + 1, mark = excluded.mark"
+    " WHERE generations.generation = :generation AND generations.mark = :last_mark"
+)
 
 CHANGES_A_DELETE = 64
 """Made between two deletions of older ones."""
 
-Observer = Callable[[AccountId, int, ChangedRows], None]
+Observer = Callable[[AccountId, ChangeId, ChangedRows], None]
 
 _log = logging.getLogger(__name__)
 
@@ -65,10 +91,15 @@ class SqlDirectory(Directory):
         self._database = database
         self._clock = clock
         self._observers: list[Observer] = []
+        self._find_known: Callable[[AccountId], ChangeId] = lambda _: NEVER
 
     def on_commit(self, observer: Observer) -> None:
         """Call an observer after every change of this process; see ``Directory``."""
         self._observers.append(observer)
+
+    def require(self, find_known: Callable[[AccountId], ChangeId]) -> None:
+        """Refuse changes of an account that lacks a known one; see ``Directory``."""
+        self._find_known = find_known
 
     async def rows(
         self, statement: Executable, parameters: Parameters | None = None
@@ -80,27 +111,42 @@ class SqlDirectory(Directory):
         return await self._database.watched_rows(statement)
 
     async def changes(
-        self, after: Mapping[AccountId, int]
-    ) -> Mapping[AccountId, Mapping[int, ChangedRows]]:
-        results: dict[AccountId, dict[int, ChangedRows]] = {
-            account_id: {} for account_id in after
+        self, since: Mapping[AccountId, int]
+    ) -> Mapping[AccountId, Mapping[ChangeId, ChangedRows]]:
+        results: dict[AccountId, dict[ChangeId, ChangedRows]] = {
+            account_id: {} for account_id in since
         }
         rest = [
-            (CHANGES.c.account == account) & (CHANGES.c.generation > generation)
-            for account, generation in after.items()
+            (CHANGES.c.account == account) & (CHANGES.c.generation >= generation)
+            for account, generation in since.items()
         ]
         for start in range(0, len(rest), _CHANGED_A_QUERY):
             some = rest[start : start + _CHANGED_A_QUERY]
             for row in await self.watched_rows(select(CHANGES).where(or_(*some))):
-                results[row.account][row.generation] = ChangedRows.load(row.rows)
+                change = ChangeId(row.generation, row.mark)
+                results[row.account][change] = ChangedRows.load(row.rows)
         return results
+
+    async def announce_timeline(self, last: ChangeId) -> ChangeId:
+        of = {"account": TIMELINES, "mark": new_mark()}
+        given = {"generation": last.generation, "last_mark": last.mark}
+        async with self._database.transaction() as connection:
+            raised = await connection.execute(_ANNOUNCE, {**of, **given})
+            row = (await connection.execute(_LAST, {"of_account": TIMELINES})).one()
+            if raised.rowcount == 1:
+                at = json.dumps({"at": to_micros(self._clock.now())})
+                values = {**of, "generation": row.generation, "rows": at}
+                await connection.execute(CHANGES.insert(), values)
+        return ChangeId(row.generation, row.mark)
 
     @asynccontextmanager
     async def change(self, account: AccountId) -> AsyncIterator["SqlChange"]:
-        async with self._database.connection(account, _raise(account)) as connection:
+        mark = new_mark()
+        first = _raise(account, mark)
+        async with self._database.connection(account, first) as connection:
             change = SqlChange(connection, self._clock, account)
             yield change
-            generation = await change.note_rows()
+            this = await change.note_rows(mark, self._find_known(account))
             try:
                 with translate_errors():
                     await connection.commit()
@@ -109,7 +155,7 @@ class SqlDirectory(Directory):
                     raise
                 _log.warning("a commit's answer was lost, but it took place")
         for observer in self._observers:
-            observer(account, generation, change.changed)
+            observer(account, this, change.changed)
 
     async def replace_mfa_state(self, device: MfaDevice, state: MfaState) -> bool:
         done = await self._database.write(replace_state(device, state))
@@ -192,16 +238,26 @@ class SqlChange(DirectoryChange):
         dialect = self._connection.dialect.name
         return await self.run(insert_or_ignore(dialect, table), values) == 1
 
-    async def note_rows(self) -> int:
-        """Write which rows the change wrote; the account's generation."""
+    async def note_rows(self, mark: int, known: ChangeId) -> ChangeId:
+        """Write which rows the change wrote; which change of the account it is.
+
+        Raises:
+            StoreUnavailableError: the account lacks a change that is known.
+        """
         of = {"of_account": self.account}
-        (row,) = await self.rows(_NOTE, {**of, "changed": self.changed.dump()})
+        values = {"new_mark": mark, "changed": self.changed.dump()}
+        (row,) = await self.rows(_NOTE, {**of, **values, "known": known.generation})
         generation = int(row.generation)
+        listed = (
+            () if row.known_mark is None else (known._replace(mark=row.known_mark),)
+        )
+        if is_lost(known, ChangeId(generation, mark), listed):
+            raise StoreUnavailableError("the database lacks changes that it had")
         if generation % CHANGES_A_DELETE == 0:
             until = generation - CHANGES_KEPT
             with translate_errors():
                 await self._connection.execute(_FORGET, {**of, "until": until})
-        return generation
+        return ChangeId(generation, mark)
 
     async def record(self, entry: AuditRecord) -> None:
         values = dict(zip(AUDIT_COLUMNS, encode_audit(entry), strict=True))
@@ -210,13 +266,13 @@ class SqlChange(DirectoryChange):
         self.event_ids.append(entry.event_id)
 
 
-def _raise(account: AccountId) -> str:
-    """Takes the account's lock and its next generation.
+def _raise(account: AccountId, mark: int) -> str:
+    """Takes the account's lock, its next generation and the mark.
 
     As text, since it runs in one round trip with the transaction's beginning.
     """
     return (
-        "INSERT INTO generations (account, generation)"  # noqa: S608  # twelve digits
-        f" VALUES ('{parse_account_id(account)}', 1) ON CONFLICT (account)"
-        " DO UPDATE SET generation = generations.generation + 1"
+        "INSERT INTO generations (account, generation, mark)"  # noqa: S608  # digits
+        f" VALUES ('{parse_account_id(account)}', 1, {mark:d}) ON CONFLICT (account)"
+        " DO UPDATE SET generation = generations.generation + 1, mark = excluded.mark"
     )

@@ -85,6 +85,10 @@ class Ledger(Protocol):
         """Newest first."""
         ...
 
+    def forget_settled(self) -> None:
+        """The database went back: which records are settled is found out anew."""
+        ...
+
     async def count(self, name_of: NameOf) -> bool:
         """Count the next portion of records by hour; whether it is worth another try.
 

@@ -219,6 +219,9 @@ class PostgresqlLedger:
         await self._add_portion(portion)
         return True
 
+    def forget_settled(self) -> None:
+        self._numbered, self._last_settled = (float("-inf"), 0), 0
+
     def _settled(self, newest: int) -> int:
         """The newest sequence number of some time ago.
 

@@ -139,6 +139,9 @@ class SqliteLedger:
         await self._writer.run(lambda c: _add_portion(c, portion))
         return True
 
+    def forget_settled(self) -> None:
+        """A file has one writer at a time: every record is settled."""
+
     async def counts(
         self, account: AccountId, since: datetime, *, bucket_hours: int
     ) -> ActivityCounts:

@@ -18,6 +18,7 @@ from broker.stores.database import Database
 from broker.stores.directory.kinds import USER
 from broker.stores.directory.port import DirectoryChange
 from broker.stores.directory.sql import SqlDirectory
+from broker.stores.directory.timeline import NEVER, ChangeId
 from broker.stores.errors import AlreadyExistsError, StoreUnavailableError
 from broker.stores.postgresql_engine import PostgresqlSession
 from broker.stores.sqlite_engine import SqliteSession
@@ -26,7 +27,7 @@ from broker.stores.urls import DatabaseLocation, SqliteLocation
 ACCOUNT = AccountId("000000000001")
 AT = datetime(2026, 3, 1, 12, 30, 15, tzinfo=UTC)
 
-Told = list[tuple[AccountId, int]]
+Told = list[tuple[AccountId, ChangeId]]
 
 
 class RefusedError(Exception):
@@ -99,7 +100,7 @@ async def names_of(directory: SqlDirectory, names: str) -> str:
 
 
 async def generation_of(directory: SqlDirectory) -> int:
-    return (await directory.generations([ACCOUNT])).get(ACCOUNT, 0)
+    return (await directory.last_changes([ACCOUNT])).get(ACCOUNT, NEVER).generation
 
 
 @pytest.fixture
@@ -140,7 +141,7 @@ async def test_no_one_is_told_before_all_are_durable(
     crowd: Crowd, directory: SqlDirectory, other_directory: SqlDirectory
 ) -> None:
     told: Told = []
-    directory.on_commit(lambda account, number, _: told.append((account, number)))
+    directory.on_commit(lambda account, change, _: told.append((account, change)))
     crowd.come("a")
     crowd.come("b")
     crowd.hold("c")
@@ -152,7 +153,9 @@ async def test_no_one_is_told_before_all_are_durable(
     assert await crowd.end() == [None, None, None]
     assert await names_of(other_directory, "abc") == "abc"
     assert await generation_of(other_directory) == 3
-    assert told == [(ACCOUNT, 1), (ACCOUNT, 2), (ACCOUNT, 3)]
+    assert [(a, change.generation) for a, change in told] == [
+        (ACCOUNT, number) for number in (1, 2, 3)
+    ]
 
 
 @pytest.mark.parametrize("place", range(4))

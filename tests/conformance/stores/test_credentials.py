@@ -71,7 +71,7 @@ async def test_a_state_is_replaced_once_and_leaves_the_generation(
     made = device("ann", user_id="AIDA1")
     async with directory.change(ACCOUNT) as change:
         await change.insert(MFA_DEVICE, made)
-    before = await directory.generations([ACCOUNT])
+    before = await directory.last_changes([ACCOUNT])
     new = MfaState(last_step=7, drift=-1, failures=2, locked_until=AT)
     assert await directory.replace_mfa_state(made, new)
     assert not await other_directory.replace_mfa_state(made, new)
@@ -79,7 +79,7 @@ async def test_a_state_is_replaced_once_and_leaves_the_generation(
     assert mfa_device == replace(made, state=new)
     stranger = replace(mfa_device, user_id="AIDA2")
     assert not await other_directory.replace_mfa_state(stranger, MfaState())
-    assert await directory.generations([ACCOUNT]) == before
+    assert await directory.last_changes([ACCOUNT]) == before
 
 
 async def test_credentials_are_listed_by_kind_and_user_in_order_of_age(
@@ -137,7 +137,7 @@ async def test_a_passkeys_use_is_noted_once_and_leaves_the_generation(
     made = passkey("ann/key-A", sign_count=4)
     async with directory.change(ACCOUNT) as change:
         await change.insert(PASSKEY, made)
-    before = await directory.generations([ACCOUNT])
+    before = await directory.last_changes([ACCOUNT])
     used = replace(made, sign_count=5, last_used_at=AT)
     assert await directory.replace_passkey_use(made, used)
     assert not await other_directory.replace_passkey_use(made, used)
@@ -147,4 +147,4 @@ async def test_a_passkeys_use_is_noted_once_and_leaves_the_generation(
         replace(used, credential_id=b"other"),
     ):
         assert not await other_directory.replace_passkey_use(other, made)
-    assert await directory.generations([ACCOUNT]) == before
+    assert await directory.last_changes([ACCOUNT]) == before

@@ -32,6 +32,7 @@ from broker.stores.directory.accounts import (
     insert_account,
     list_accounts,
     list_published_saml_providers,
+    remove_account,
     update_account,
 )
 from broker.stores.directory.identities import (
@@ -418,7 +419,7 @@ async def test_inline_policies_are_replaced_and_removed(
 
 
 async def test_a_change_that_raises_leaves_nothing(directory: SqlDirectory) -> None:
-    before = await directory.generations()
+    before = await directory.last_changes()
 
     async def fail() -> None:
         async with directory.change(ACCOUNT) as change:
@@ -429,7 +430,7 @@ async def test_a_change_that_raises_leaves_nothing(directory: SqlDirectory) -> N
     with pytest.raises(ExpectedError):
         await fail()
     assert await directory.named(USER, ACCOUNT, "Ann") is None
-    assert await directory.generations() == before
+    assert await directory.last_changes() == before
 
 
 async def test_a_commit_raises_the_generation_and_tells_who_asked(
@@ -442,10 +443,14 @@ async def test_a_commit_raises_the_generation_and_tells_who_asked(
     for _ in range(2):
         async with directory.change(ACCOUNT):
             pass
-    assert told == [(ACCOUNT, 1), (ACCOUNT, 2)]
-    assert await other_directory.generations() == {ACCOUNT: 2}
-    assert await other_directory.generations((ACCOUNT, OTHER)) == {ACCOUNT: 2}
-    assert await other_directory.generations(()) == {}
+    assert [(account, change.generation) for account, change in told] == [
+        (ACCOUNT, 1),
+        (ACCOUNT, 2),
+    ]
+    last = {ACCOUNT: told[-1][1]}
+    assert await other_directory.last_changes() == last
+    assert await other_directory.last_changes((ACCOUNT, OTHER)) == last
+    assert await other_directory.last_changes(()) == {}
 
 
 async def test_an_account_made_again_goes_on_counting_and_owns_nothing(
@@ -457,14 +462,14 @@ async def test_an_account_made_again_goes_on_counting_and_owns_nothing(
         await insert_policy(change, make_policy("Read"))
         await insert_access_key(change, make_key(key_id(1), "AIDAANN"))
     async with directory.change(ACCOUNT) as change:
-        await change.remove(kinds.ACCOUNT, make_account(ACCOUNT))
+        await remove_account(change, make_account(ACCOUNT))
     assert await directory.find(kinds.ACCOUNT, ACCOUNT) is None
     for gone in (key_id(1), "no id", "Ann\0"):
         assert await find_access_key(directory, gone) is None
     assert await directory.count(MANAGED_POLICY, ACCOUNT) == 0
     async with directory.change(ACCOUNT) as change:
         await insert_account(change, make_account())
-    assert await directory.generations() == {ACCOUNT: 3}
+    assert (await directory.last_changes())[ACCOUNT].generation == 3
     assert await directory.named(USER, ACCOUNT, "Ann") is None
 
 
@@ -479,7 +484,7 @@ async def test_changes_of_one_account_run_one_after_the_other(
 
     await asyncio.gather(*(add(d) for d in (directory, other_directory) * 4))
     assert await directory.count(USER, ACCOUNT) == 8
-    assert await directory.generations() == {ACCOUNT: 8}
+    assert (await directory.last_changes())[ACCOUNT].generation == 8
 
 
 async def test_the_audit_record_commits_with_the_change(

@@ -168,7 +168,7 @@ async def test_the_embedded_stores_open_in_one_file(tmp_path: Path) -> None:
     assert isinstance(stores.ledger, SqliteLedger)
     assert isinstance(stores.cache, SqliteCache)
     await stores.cache.ping()
-    assert await stores.directory.generations() == {}
+    assert await stores.directory.last_changes() == {}
     await stores.close()
 
 

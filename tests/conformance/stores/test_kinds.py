@@ -22,7 +22,11 @@ from broker.model.account import Account, AccountId, format_access_key_id
 from broker.model.document import UNREAD, UnreadDocumentError
 from broker.model.page import PageRequest
 from broker.stores.directory import kinds
-from broker.stores.directory.accounts import insert_account, update_account
+from broker.stores.directory.accounts import (
+    insert_account,
+    remove_account,
+    update_account,
+)
 from broker.stores.directory.identities import (
     delete_expired_tokens,
     find_instance_by_key,
@@ -350,7 +354,7 @@ async def test_an_account_takes_all_that_is_its_own_along(
                 await insert(change, kind, replace(of(kind, number), account=account))
     async with directory.change(FIRST) as change:
         (made,) = await directory.all_of(kinds.ACCOUNT, FIRST)
-        await change.remove(kinds.ACCOUNT, made)
+        await remove_account(change, made)
     for kind in OF_ACCOUNTS:
         assert await directory.all_of(kind, FIRST) == (), kind.label
         assert await directory.count(kind, SECOND) == 1, kind.label

@@ -56,7 +56,7 @@ async def test_each_is_asked_about_in_turn(
     assert await due(sign_ins, later) == set()
     assert await due(sign_ins, later + PAUSE + timedelta(seconds=1)) == {"a", "b"}
     # What is noted decides nothing: no worker forgets its memo because of it.
-    assert await directory.generations() == {}
+    assert await directory.last_changes() == {}
 
 
 async def test_no_two_workers_ask_about_the_same(database: Database) -> None:

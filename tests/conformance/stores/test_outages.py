@@ -29,6 +29,7 @@ from broker.stores.cache.redis import RedisCache
 from broker.stores.database import Database
 from broker.stores.directory.accounts import list_accounts
 from broker.stores.directory.sql import SqlChange, SqlDirectory
+from broker.stores.directory.timeline import ChangeId
 from broker.stores.errors import (
     OutcomeUnknownError,
     ReplayedError,
@@ -139,7 +140,7 @@ async def test_without_postgresql_everything_is_refused_until_it_is_back(
     own_postgresql.stop()
     await is_refused(mint)
     await is_refused(mint)
-    await is_refused(own_directory.generations)
+    await is_refused(own_directory.last_changes)
     await is_refused(change)
     await is_refused(lambda: own_ledger.find("m0"))
     assert not own_ledger.is_behind
@@ -147,7 +148,7 @@ async def test_without_postgresql_everything_is_refused_until_it_is_back(
     await until(lambda: own_ledger.is_behind)
     own_postgresql.start()
     await recovers(mint)
-    await recovers(own_directory.generations)
+    await recovers(own_directory.last_changes)
     await recovers(change)
     with pytest.raises(ReplayedError):
         await own_ledger.mint(
@@ -352,14 +353,14 @@ async def test_a_change_that_cannot_be_looked_up_is_said_to_be_unclear(
     line = Line(own_postgresql.port)
     async with line.open() as location:
         directory = SqlDirectory(Database(location), clock)
-        await directory.generations()
+        await directory.last_changes()
 
         note_rows = SqlChange.note_rows
 
-        async def note_and_lose(opened: SqlChange) -> int:
-            generation = await note_rows(opened)
+        async def note_and_lose(opened: SqlChange, *params: Any) -> ChangeId:
+            change = await note_rows(opened, *params)
             line.loses_next_answer, line.lets_in = True, False
-            return generation
+            return change
 
         async def change() -> None:
             async with directory.change(ACCOUNT) as opened:
@@ -469,10 +470,10 @@ async def test_a_connection_that_was_cut_while_idle_is_not_used_again(
     line = Line(own_postgresql.port)
     async with line.open() as location:
         directory = SqlDirectory(Database(location), clock)
-        await asyncio.gather(*(directory.generations() for _ in range(4)))
+        await asyncio.gather(*(directory.last_changes() for _ in range(4)))
         line.cut()
         await asyncio.sleep(0.1)
-        await directory.generations()
+        await directory.last_changes()
         async with directory.change(ACCOUNT):
             pass
         await directory.close()

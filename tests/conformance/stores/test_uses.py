@@ -53,7 +53,7 @@ async def test_the_latest_use_counts_anyone_who_writes_first(
     )
     assert await list_uses(directory, ACCOUNT, []) == ()
     # What is noted decides nothing: no worker forgets its memo because of it.
-    assert await directory.generations() == {}
+    assert await directory.last_changes() == {}
     await database.close()
 
 

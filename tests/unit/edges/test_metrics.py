@@ -1,6 +1,8 @@
 import ipaddress
+import json
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -78,6 +80,7 @@ class Freshness:
 
     def __init__(self, age_seconds: float = 0.0, *, answers: bool = True) -> None:
         self.age_seconds = age_seconds
+        self.timeline_since: datetime | None = None
         self.answers = answers
 
     async def check(self) -> None:
@@ -135,6 +138,22 @@ def client() -> Client:
         return closing(TestClient(edge(app, (), proxies), client=(peer, 1)))
 
     return make
+
+
+def test_ready_says_when_the_database_went_back(client: Client) -> None:
+    freshness = Freshness()
+    freshness.timeline_since = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    with client(freshness=freshness) as browser:
+        (note,) = json.loads(browser.get("/readyz").content)["notes"]
+    assert note.endswith(" 2026-01-02T03:04:05+00:00")
+
+
+def test_changes_of_timeline_are_counted() -> None:
+    metrics = Metrics()
+    counter = ("broker_database_timelines_total", frozenset[tuple[str, str]]())
+    assert samples(metrics)[counter] == 0
+    metrics.observe_timeline()
+    assert samples(metrics)[counter] == 1
 
 
 @pytest.mark.parametrize(

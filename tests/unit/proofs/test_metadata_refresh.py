@@ -101,11 +101,11 @@ async def test_the_same_again_changes_nothing(
 ) -> None:
     publisher.text = signed_metadata(OLD, OLD, attributes=' cacheDuration="PT1H"')
     provider = await watched(world, publisher.url)
-    before = await world.services.stores.directory.generations([ACCOUNT])
+    before = await world.services.stores.directory.last_changes([ACCOUNT])
     state = await refresher_for(world, publisher).refresh(provider)
     assert (state.problem, state.changed_at) == ("", None)
     assert state.next_at - state.attempted_at == timedelta(hours=1)
-    after = await world.services.stores.directory.generations([ACCOUNT])
+    after = await world.services.stores.directory.last_changes([ACCOUNT])
     assert after == before
 
 

@@ -17,6 +17,12 @@ from broker.stores.directory.freshness import (
 from broker.stores.directory.kind import Key, Reading
 from broker.stores.directory.port import DirectoryReader
 from broker.stores.directory.readings import REVOKED, ChangedRows
+from broker.stores.directory.timeline import (
+    CHANGES_KEPT,
+    NEVER,
+    TIMELINES,
+    ChangeId,
+)
 from broker.stores.errors import StoreUnavailableError
 from tests.support.clocks import SteppedClock
 from tests.support.waiting import until
@@ -40,34 +46,49 @@ class World:
 
     def __init__(self) -> None:
         self.numbers: dict[AccountId, int] = {ACCOUNT: 1}
-        self.rows: dict[int, ChangedRows] = {}
+        self.rows: dict[int, ChangedRows] = {1: rows("k")}
+        self.marks: dict[int, int] = {}
+        self.era = 1
+        self.timeline = NEVER
+        self.announced = 0
         self.value: object = "first"
         self.away = False
         self.loads = 0
         self.asked: list[tuple[AccountId, ...] | None] = []
         self.gate: asyncio.Event | None = None
 
-    async def generations(
+    def change_id(self, number: int) -> ChangeId:
+        return ChangeId(number, self.marks.setdefault(number, self.era))
+
+    async def last_changes(
         self, accounts: Collection[AccountId] | None = None
-    ) -> Mapping[AccountId, int]:
-        self.asked.append(None if accounts is None else tuple(accounts))
+    ) -> Mapping[AccountId, ChangeId]:
+        asked = tuple(n for n in accounts or () if n != TIMELINES)
+        self.asked.append(None if accounts is None else asked)
         if self.away:
             raise StoreUnavailableError("away")
-        return {n: g for n, g in self.numbers.items() if n in (accounts or ())}
+        last = {n: self.change_id(g) for n, g in self.numbers.items() if n in asked}
+        return {**last, TIMELINES: self.timeline} if self.timeline else last
 
     async def changes(
-        self, after: Mapping[AccountId, int]
-    ) -> Mapping[AccountId, Mapping[int, ChangedRows]]:
+        self, since: Mapping[AccountId, int]
+    ) -> Mapping[AccountId, Mapping[ChangeId, ChangedRows]]:
         if self.away:
             raise StoreUnavailableError("away")
         return {
             account: {
-                n: changed
+                self.change_id(n): changed
                 for n, changed in self.rows.items()
-                if n > generation and account == ACCOUNT
+                if n >= generation and account == ACCOUNT
             }
-            for account, generation in after.items()
+            for account, generation in since.items()
         }
+
+    async def announce_timeline(self, last: ChangeId) -> ChangeId:
+        if last == self.timeline:
+            self.announced += 1
+            self.timeline = ChangeId(last.generation + 1, self.era)
+        return self.timeline
 
     async def load(self, *_: object) -> object:
         self.loads += 1
@@ -80,12 +101,21 @@ class World:
 
     find = named = revocations = list_entities = load
 
-    def change(self, value: object, changed: ChangedRows | None = None) -> int:
+    def go_back(self, number: int, value: object) -> None:
+        """Lose the changes after a number, and the mark of any later one."""
+        self.era += 1
+        self.value = value
+        self.numbers[ACCOUNT] = number
+        for lost in [n for n in self.rows if n > number]:
+            del self.rows[lost]
+            del self.marks[lost]
+
+    def change(self, value: object, changed: ChangedRows | None = None) -> ChangeId:
         """Another worker's, of the user ``k`` if nothing else is said."""
         self.value = value
         self.numbers[ACCOUNT] += 1
         self.rows[self.numbers[ACCOUNT]] = changed or rows("k")
-        return self.numbers[ACCOUNT]
+        return self.change_id(self.numbers[ACCOUNT])
 
 
 @pytest.fixture
@@ -360,7 +390,7 @@ async def test_where_it_is_not_known_what_changed_everything_may_have(
     await fresh.read(OTHER, USER, "untouched")
     first, last = world.change("second"), world.change("second")
     for number in {"first": [first], "last": [last], "both": [first, last]}[missing]:
-        del world.rows[number]
+        del world.rows[number.generation]
     world.gate = asyncio.Event()
     await fresh.check()
     assert await recall(fresh, "untouched") is NOTHING
@@ -509,11 +539,11 @@ async def test_a_database_that_never_answers_counts_as_away(
     clock: SteppedClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Silent(World):
-        async def generations(
+        async def last_changes(
             self, accounts: Collection[AccountId] | None = None
-        ) -> Mapping[AccountId, int]:
+        ) -> Mapping[AccountId, ChangeId]:
             await asyncio.sleep(60)
-            return await super().generations(accounts)
+            return await super().last_changes(accounts)
 
     monkeypatch.setattr("broker.stores.directory.freshness.TRUST_SECONDS", 0.05)
     fresh = remember(Silent(), clock)
@@ -535,14 +565,14 @@ class SlowDirectory:
         self.gate = asyncio.Event()
         self.answered = False
 
-    async def generations(self, _accounts: object) -> Mapping[AccountId, int]:
+    async def last_changes(self, _accounts: object) -> Mapping[AccountId, ChangeId]:
         self.asked.set()
         await self.gate.wait()
         self.answered = True
         return {}
 
-    async def changes(self, after: Mapping[AccountId, int]) -> Mapping[AccountId, Any]:
-        assert not after
+    async def changes(self, since: Mapping[AccountId, int]) -> Mapping[AccountId, Any]:
+        assert not since
         return {}
 
 
@@ -583,3 +613,134 @@ async def test_a_change_during_a_load_counts_for_what_it_wrote(
     assert await asyncio.gather(*loads) == ["first", "first"]
     assert await recall(fresh, "k", reading=ACCESS_KEY) == "first"
     assert await fresh.read(ACCOUNT, USER, "k") == "second"
+
+
+async def learn(fresh: Freshness, world: World) -> None:
+    """Two values of an account whose last change is the third."""
+    world.change("first"), world.change("first")
+    await fresh.read(ACCOUNT, USER, "k")
+    await fresh.read(OTHER, USER, "k")
+    await fresh.check()
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        pytest.param(0, id="behind"),
+        pytest.param(1, id="with the same number"),
+        pytest.param(2, id="overtaken"),
+        pytest.param(9, id="far ahead"),
+    ],
+)
+async def test_a_database_that_lost_a_known_change_ends_all_that_is_known(
+    fresh: Freshness, world: World, later: int
+) -> None:
+    forgotten: list[str] = []
+    fresh.on_timeline(lambda: forgotten.append("too"))
+    await learn(fresh, world)
+    world.go_back(2, "second")
+    for _ in range(later):
+        world.change("second", rows("another"))
+    await fresh.check()
+    assert forgotten == ["too"]
+    assert fresh.timeline_since is not None
+    assert await recall(fresh, "k") is NOTHING
+    assert await recall(fresh, "k", OTHER) is NOTHING
+    assert await fresh.read(ACCOUNT, USER, "k") == "second"
+    await until(lambda: world.announced == 1)
+    for _ in range(2):
+        world.change("third")
+        await fresh.check()
+    assert (forgotten, world.announced) == (["too"], 1)
+    assert await fresh.read(ACCOUNT, USER, "k") == "third"
+
+
+async def test_an_account_that_is_no_more_was_lost(
+    fresh: Freshness, world: World
+) -> None:
+    await learn(fresh, world)
+    del world.numbers[ACCOUNT]
+    await fresh.check()
+    assert await recall(fresh, "k", OTHER) is NOTHING
+
+
+async def test_what_was_seen_is_not_lost(fresh: Freshness, world: World) -> None:
+    """Own changes, those of others, and old ones that are listed no more."""
+    await learn(fresh, world)
+    world.change("second")
+    fresh.observed(ACCOUNT, world.change("second"), rows("k"))
+    await fresh.check()
+    for _ in range(CHANGES_KEPT):
+        world.change("second")
+    world.rows.clear()
+    await fresh.check()
+    assert fresh.timeline_since is None
+    assert await recall(fresh, "k", OTHER) == "first"
+    assert await fresh.read(ACCOUNT, USER, "k") == "second"
+
+
+async def test_a_change_of_an_earlier_version_has_no_mark(
+    fresh: Freshness, world: World
+) -> None:
+    await learn(fresh, world)
+    world.change("second")
+    await fresh.check()
+    world.marks[4] = 0
+    world.change("third")
+    await fresh.check()
+    assert fresh.timeline_since is None
+
+
+async def test_an_own_change_that_was_lost_is_missed(
+    fresh: Freshness, world: World
+) -> None:
+    await learn(fresh, world)
+    own = world.change("second")
+    fresh.observed(ACCOUNT, own, rows("k"))
+    assert fresh.last_known(ACCOUNT) == own
+    world.go_back(3, "first")
+    world.change("third", rows("another"))
+    await fresh.check()
+    assert await fresh.read(ACCOUNT, USER, "k") == "third"
+
+
+async def test_what_another_process_missed_ends_all_that_is_known_here(
+    fresh: Freshness, world: World
+) -> None:
+    """Nothing that this one knows was lost."""
+    await learn(fresh, world)
+    world.timeline = ChangeId(1, 7)
+    await fresh.check()
+    assert fresh.timeline_since is not None
+    assert await recall(fresh, "k") is NOTHING
+    await fresh.check()
+    assert world.announced == 0
+
+
+async def test_what_is_being_read_as_the_database_goes_back_is_not_remembered(
+    fresh: Freshness, world: World
+) -> None:
+    await learn(fresh, world)
+    world.gate = asyncio.Event()
+    reading = asyncio.create_task(fresh.read(ACCOUNT, USER, "late"))
+    await until(lambda: world.loads == 3)
+    world.go_back(1, "second")
+    await fresh.check()
+    world.gate.set()
+    assert await reading == "first"
+    assert await recall(fresh, "late") is NOTHING
+
+
+async def test_a_change_of_timeline_is_announced_once_the_database_answers(
+    fresh: Freshness, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    announce = AsyncMock(side_effect=StoreUnavailableError("away"))
+    with monkeypatch.context() as patch:
+        patch.setattr(world, "announce_timeline", announce)
+        await learn(fresh, world)
+        world.go_back(1, "second")
+        await fresh.check()
+        await until(lambda: announce.await_count == 1)
+    await asyncio.sleep(0)
+    await fresh.check()
+    await until(lambda: world.announced == 1)

@@ -8,6 +8,7 @@ STAYS = {
     "audit",
     "audit_counts",
     "cache_sessions",  # end by themselves
+    "changes",  # that they were made stays known
     "generations",
     "ldap_sign_ins",  # forgotten when their provider is gone
     "oidc_sign_ins",  # as well

@@ -1,0 +1,54 @@
+"""Which changes a database has, by number and mark, and which it lost.
+
+After a failover to a replica that was behind, or a restore, a database lacks its newest
+changes and gives their numbers to others. So a change is known by a random mark as well:
+a database that lacks a change which was seen in it is on another *timeline*, and nothing
+that was read before counts any more. What forgets it is ``freshness``.
+"""
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from broker.model.account import AccountId
+from broker.runtime.entropy import random_bytes
+
+CHANGES_KEPT = 256
+"""Of an account, at least: more than are made between two polls."""
+
+_MARK_BYTES = 7
+_UNMARKED = 0
+
+
+class ChangeId(NamedTuple):
+    """One change of an account."""
+
+    generation: int
+    mark: int
+
+
+NEVER: Final = ChangeId(0, 0)
+"""The last change of an account that never was."""
+
+TIMELINES: Final = AccountId("")
+"""No account: its changes are the changes of timeline, so that every worker learns of each."""
+
+
+def new_mark() -> int:
+    """A mark that no other change has."""
+    return int.from_bytes(random_bytes(_MARK_BYTES)) + 1
+
+
+def is_lost(known: ChangeId, last: ChangeId, listed: Iterable[ChangeId]) -> bool:
+    """Whether an account whose last change is ``last`` lacks one that is known.
+
+    ``listed`` are the changes from the known one on that are still listed. A change that
+    an earlier version made is listed without its mark.
+    """
+    if known in {last, NEVER}:
+        return False
+    if last.generation <= known.generation:
+        return True
+    for change in listed:
+        if change.generation == known.generation:
+            return change.mark not in {known.mark, _UNMARKED}
+    return last.generation - known.generation < CHANGES_KEPT
