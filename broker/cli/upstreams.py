@@ -129,7 +129,10 @@ def test(
         str, typer.Option(help="A role of the account that uses this upstream.")
     ],
 ) -> None:
-    """Get credentials for a role from an upstream, and show whose they are."""
+    """Get credentials for a role from an upstream, and show whose they are.
+
+    ``Write`` is what its definition has to say of how it answers.
+    """
 
     async def work(services: Services) -> dict[str, Any]:
         directory = services.stores.directory
@@ -149,10 +152,13 @@ def test(
             raise UpstreamFailed(error.error) from error
         except BrokerError as error:
             raise UpstreamFailed(error) from error
+        names, is_named = engine.definition.names_sessions, minted.is_named
         return {
             "Arn": minted.arn,
             "AccessKeyId": minted.credentials.access_key_id,
             "Expiration": minted.credentials.expiration.isoformat(),
+            "NamesSessions": is_named,
+            **({} if names is is_named else {"Write": {"NamesSessions": is_named}}),
         }
 
     say_json(with_services(work))

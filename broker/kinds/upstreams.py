@@ -110,7 +110,9 @@ class UpstreamDefinition(BaseModel):
     role's own name. ``audience`` is what the token is for. ``sign_in`` is the
     federation endpoint that gives console links, ``console`` where those lead and
     ``issuer`` where the upstream sends people when their session ends. ``revocation``
-    is there where the broker may end sessions at the upstream.
+    is there where the broker may end sessions at the upstream. ``names_sessions`` says
+    whether answers name the session that they are for; one that does not is refused
+    unless none does.
     """
 
     model_config = _CONFIG
@@ -124,6 +126,7 @@ class UpstreamDefinition(BaseModel):
     roles: dict[RoleName, RoleArn | Literal[""]] = Field(min_length=1, max_length=1000)
     passes_tags: bool = True
     passes_source_identity: bool = True
+    names_sessions: bool = True
     sign_in: Endpoint | None = None
     console: Url | None = None
     issuer: Url | None = None
@@ -138,6 +141,8 @@ class UpstreamDefinition(BaseModel):
                 raise ValueError(
                     f"{name}: {ROLE_NAME} belongs to the entry {ALL_ROLES}"
                 )
+        if not self.names_sessions and self.method == "FederationToken":
+            raise ValueError("NamesSessions: federation tokens name their user")
         if self.sign_in is not None and self.console is None:
             raise ValueError("SignIn needs Console, the address it leads to")
         if self.revocation is not None:

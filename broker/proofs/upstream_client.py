@@ -61,6 +61,10 @@ _SECRET = re.compile(r"[A-Za-z0-9+/=._-]+")
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9._:-]{0,127}")
 _IN_HEADERS = re.compile(r"[!-~]+")
 _IN_ADDRESSES = re.compile(r"[!-~]{1,8192}")
+_UNNAMED = (
+    "a session that it does not name; if it names none (`broker upstreams test` finds"
+    ' out), write "NamesSessions": false into its definition'
+)
 _NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.UnsupportedProtocol)
 
 
@@ -87,6 +91,7 @@ class UpstreamCredentials(Struct, frozen=True, kw_only=True):
     """What an upstream minted; ``arn`` is the principal there.
 
     ``seconds_ahead`` is how far its clock is ahead of the broker's, if that is known.
+    ``is_named`` unless the answer named no session, and ``arn`` is what was asked for.
     """
 
     access_key_id: str
@@ -97,6 +102,7 @@ class UpstreamCredentials(Struct, frozen=True, kw_only=True):
     user_id: str = ""
     packed_policy_size: int = 0
     seconds_ahead: float = 0
+    is_named: bool = True
 
 
 class KeyPair(Struct, frozen=True, kw_only=True):
@@ -115,8 +121,6 @@ class UpstreamClient:
     def __init__(self, outbound: OutboundClient) -> None:
         self._outbound = outbound
         self._pools: dict[tuple[AccountId, str, bool], _Pool] = {}
-        self._naming: set[tuple[AccountId, str]] = set()
-        """Upstreams whose answers name the session; their connections are kept."""
 
     async def assume(
         self,
@@ -126,11 +130,13 @@ class UpstreamClient:
         *,
         region: str,
         keys: KeyPair | None,
+        names_sessions: bool | None = True,
     ) -> UpstreamCredentials:
         """Call an operation of the upstream's STS that mints.
 
         ``parameters`` are those of the Query API; without ``keys`` the call is not
-        signed.
+        signed. ``names_sessions`` says whether answers name their session; None to
+        find that out. Where they do not, each call has a connection of its own.
 
         Raises:
             UpstreamRefusedError: it answered with an error.
@@ -139,20 +145,15 @@ class UpstreamClient:
                 readably.
         """
         asked = {**parameters, "Version": VERSION}
-        place = account, endpoint
-        keeps = place in self._naming
-        answer = await self._call(
-            account, endpoint, asked, ("sts", region), keys, keeps=keeps
-        )
+        scope = ("sts", region)
+        keeps = names_sessions is True
+        answer = await self._call(account, endpoint, asked, scope, keys, keeps=keeps)
         credentials = _read(parameters["Action"], answer)
         if not credentials.arn and not keeps and "RoleArn" in asked:
-            # SeaweedFS names no session in answers to a web identity.
-            return replace(credentials, arn=_arn_asked_for(parameters))
-        if _is_asked_for(credentials.arn, parameters):
-            self._naming.add(place)
-        else:
-            self._naming.discard(place)
-            whose = f"{credentials.arn:.300}" or "a session that it does not name"
+            named = _arn_asked_for(parameters)
+            return replace(credentials, arn=named, is_named=False)
+        if not _is_asked_for(credentials.arn, parameters):
+            whose = f"{credentials.arn:.300}" or _UNNAMED
             raise UpstreamUnclearError(f"it gave credentials of {whose}")
         return credentials
 

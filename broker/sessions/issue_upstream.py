@@ -45,7 +45,8 @@ class UpstreamMint(Struct, frozen=True, kw_only=True):
 
     ``principal_arn`` is the session here that it stands for, and ``upstream`` the name
     and ``endpoint`` the address of what minted it; ``arn`` and ``user_id`` are the
-    upstream's own, and its clock is ``seconds_ahead`` of the broker's.
+    upstream's own, and its clock is ``seconds_ahead`` of the broker's; ``is_named``
+    unless its answer named no session.
     """
 
     credentials: TemporaryCredentials
@@ -56,6 +57,7 @@ class UpstreamMint(Struct, frozen=True, kw_only=True):
     arn: str = ""
     user_id: str = ""
     seconds_ahead: float = 0
+    is_named: bool = True
 
 
 class UpstreamIssuer:
@@ -191,6 +193,10 @@ class UpstreamIssuer:
             ) from error
 
 
-def _whose(record: SessionRecord) -> tuple[str, str, str]:
+def _whose(record: SessionRecord) -> tuple[str, ...]:
+    """The session's own identity, and its person's: many people have one role."""
     endpoint = record.upstream.endpoint if record.upstream else ""
-    return record.account, record.principal_id, endpoint
+    return (
+        *(record.account, record.principal_id, record.principal_arn, endpoint),
+        *(record.source_identity, record.lineage.origin.subject),
+    )

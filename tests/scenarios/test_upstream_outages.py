@@ -17,12 +17,21 @@ from botocore.exceptions import BotoCoreError, ClientError
 from moto.server import ThreadedMotoServer
 
 from tests.scenarios.installation import ADMIN, READER, Installation, policy, trust
+from tests.support import saml_idp
 from tests.support.broker import ACCOUNT, REGION, Key, running_broker
 from tests.support.machine_agent import until
 from tests.support.oidc_issuer import serving
 from tests.support.servers import find_free_port, start_postgresql, start_redis
 from tests.support.storage import STORAGES, broker_on
-from tests.support.upstream import AWS_ACCOUNT, ROLE, FakeSts, fake_sts, granted, key_id
+from tests.support.upstream import (
+    AWS_ACCOUNT,
+    ROLE,
+    FakeSts,
+    fake_sts,
+    granted,
+    key_id,
+    nameless,
+)
 
 SECRET = "a-secret-of-the-upstream"
 AWS_KEYS = key_id(0)[:12]
@@ -48,10 +57,14 @@ class World:
 
 
 def set_upstream(
-    front: Installation, endpoint: str, role: str = ROLE, account: str = ACCOUNT
+    front: Installation,
+    endpoint: str,
+    role: str = ROLE,
+    account: str = ACCOUNT,
+    **more: object,
 ) -> None:
     file = front.broker.folder / "upstream.json"
-    definition = {"Endpoint": endpoint, "Method": "AssumeRole"}
+    definition = {"Endpoint": endpoint, "Method": "AssumeRole", **more}
     file.write_text(json.dumps({**definition, "Roles": {"Reader": role}}))
     command = front.broker.command
     named = ("upstreams", "set", "aws", "--account", account)
@@ -254,6 +267,43 @@ def test_what_an_upstream_says_of_another_is_given_to_nobody(
         world.there.body = None
     assert outcome(world, response) == "InvalidIdentityToken"
     assert world.sessions() == before
+
+
+def response_of(world: World, person: str) -> str:
+    """An assertion that somebody signs in with."""
+    role = f"{READER},arn:aws:iam::{ACCOUNT}:saml-provider/Corp"
+    return world.front.assertion(
+        attributes=saml_idp.aws_attributes(role=[role], session_name=person)
+    )
+
+
+def test_one_that_names_sessions_is_refused_each_time_it_names_none(
+    world: World,
+) -> None:
+    assert outcome(world, response_of(world, "alice")).startswith(AWS_KEYS)
+    before = world.sessions()
+    world.there.body = nameless()
+    try:
+        for _ in range(3):
+            response = response_of(world, "bob")
+            assert outcome(world, response) == "UpstreamOutcomeUnknown"
+    finally:
+        world.there.body = None
+    assert world.sessions() == before
+
+
+def test_a_key_of_one_person_is_no_key_of_another(world: World) -> None:
+    """With one that names no sessions, both in the same role."""
+    set_upstream(world.front, world.there.url, NamesSessions=False)
+    world.there.body = nameless(700_000 + world.there.asked)
+    try:
+        assert outcome(world, response_of(world, "alice")).startswith(AWS_KEYS)
+        # To her, they may be given again.
+        assert outcome(world, response_of(world, "alice")).startswith(AWS_KEYS)
+        assert outcome(world, response_of(world, "bob")) == "UpstreamOutcomeUnknown"
+    finally:
+        world.there.body = None
+        set_upstream(world.front, world.there.url)
 
 
 @pytest.mark.parametrize("storage", STORAGES)

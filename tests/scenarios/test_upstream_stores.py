@@ -93,6 +93,8 @@ def put_behind(front: Installation, url: str, audience: str, role: str) -> None:
     """Have a store mint for two roles, of which it trusts one."""
     file = front.broker.folder / "store.json"
     definition = {"Endpoint": url, "Audience": audience}
+    if audience == "seaweedfs":
+        definition["NamesSessions"] = False
     file.write_text(json.dumps({**definition, "Roles": {"Reader": role, "*": role}}))
     front.broker.command("upstreams", "set", "store", "--account", ACCOUNT, str(file))
     time.sleep(1.2)  # until the worker knows

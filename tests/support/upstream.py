@@ -53,6 +53,13 @@ def granted(number: int = 1, operation: str = "AssumeRole") -> bytes:
     ).encode()
 
 
+def nameless(number: int = 1) -> bytes:
+    """The answer of one that does not say whose credentials these are."""
+    answer = granted(number)
+    before, _, rest = answer.partition(b"<AssumedRoleUser>")
+    return before + rest.partition(b"</AssumedRoleUser>")[2]
+
+
 @dataclass
 class FakeSts:
     """What it answers may be changed while it runs.

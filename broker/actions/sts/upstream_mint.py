@@ -162,9 +162,14 @@ class UpstreamMinter:
         )
 
     async def mint(
-        self, engine: UpstreamRole, account: Account, order: UpstreamOrder
+        self,
+        engine: UpstreamRole,
+        account: Account,
+        order: UpstreamOrder,
+        *,
+        finds_out: bool = False,
     ) -> UpstreamMint:
-        """Ask for credentials.
+        """Ask for credentials; ``finds_out`` whether the upstream names sessions.
 
         Raises:
             NothingMintedError: definitely none were issued.
@@ -182,6 +187,7 @@ class UpstreamMinter:
                 parameters,
                 region=definition.region,
                 keys=keys,
+                names_sessions=None if finds_out else definition.names_sessions,
             )
         except UpstreamRefusedError as error:
             raise NothingMintedError(_refused(name, error)) from error
@@ -210,6 +216,7 @@ class UpstreamMinter:
             arn=credentials.arn,
             user_id=credentials.user_id,
             seconds_ahead=credentials.seconds_ahead,
+            is_named=credentials.is_named,
         )
 
     async def try_out(
@@ -229,7 +236,7 @@ class UpstreamMinter:
             duration_seconds=_LEAST_SECONDS,
             now=now,
         )
-        return await self.mint(engine, account, order)
+        return await self.mint(engine, account, order, finds_out=True)
 
     async def end_older_sessions(
         self,

@@ -15,7 +15,7 @@ from broker.errors import InvalidInput, NoSuchEntity
 from broker.model.account import AccountId
 from broker.settings import load_settings
 from broker.stores.directory.kinds import UPSTREAM
-from tests.support.upstream import fake_sts, key_id
+from tests.support.upstream import fake_sts, granted, key_id, nameless
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
 
 AWS = "arn:aws:iam::999988887777:role"
@@ -79,7 +79,9 @@ def test_a_test_says_what_failed_and_what_to_do(
             "AKIA",
             stdin="s\n",
         )
-        assert json.loads(cli(*tries))["AccessKeyId"] == key_id(1)
+        told = json.loads(cli(*tries))
+        assert told["AccessKeyId"] == key_id(1)
+        assert (told["NamesSessions"], told.get("Write")) == (True, None)
         there.status, there.minutes_ahead = 403, 10
         there.body = (
             b"<ErrorResponse><Error><Code>InvalidClientTokenId</Code>"
@@ -95,6 +97,30 @@ def test_a_test_says_what_failed_and_what_to_do(
         cli(*tries)
     (line,) = away.value.lines
     assert line.startswith("The upstream aws cannot be reached: ")
+
+
+def test_a_test_finds_out_whether_sessions_are_named(
+    cli: CommandLine, upstream: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = ("upstreams", "test", "aws", *OF_ACCOUNT, "--role", "ReadOnly")
+    pair = ("upstreams", "set", "aws", *OF_ACCOUNT, "--access-key-id", "AKIA")
+    with fake_sts() as there:
+        monkeypatch.setenv("BROKER_INTERNAL_ISSUERS", f"127.0.0.1:{there.port}")
+        for names_it in (False, True):
+            there.body = granted() if names_it else nameless()
+            for is_set in (False, True):
+                upstream(
+                    "aws",
+                    "ReadOnly",
+                    Method="AssumeRole",
+                    Endpoint=there.url,
+                    NamesSessions=is_set,
+                )
+                cli(*pair, stdin="s\n")
+                told = json.loads(cli(*tries))
+                assert told["NamesSessions"] is names_it
+                write = None if names_it is is_set else {"NamesSessions": names_it}
+                assert told.get("Write") == write
 
 
 def test_a_key_pair_is_given_and_taken_away(

@@ -292,20 +292,32 @@ def outbound(allowed: str, seconds: float = DEADLINE, **options: Any) -> Outboun
 
 
 async def ask(
-    client: OutboundClient, endpoint: str, keys: KeyPair | None = KEYS
+    client: OutboundClient,
+    endpoint: str,
+    keys: KeyPair | None = KEYS,
+    *,
+    names_sessions: bool | None = True,
 ) -> UpstreamCredentials:
     upstream = UpstreamClient(client)
     try:
         return await upstream.assume(
-            AccountId(ACCOUNT), endpoint, PARAMETERS, region="eu-west-1", keys=keys
+            AccountId(ACCOUNT),
+            endpoint,
+            PARAMETERS,
+            region="eu-west-1",
+            keys=keys,
+            names_sessions=names_sessions,
         )
     finally:
         await upstream.close()
 
 
-async def ask_at(there: There, **options: Any) -> UpstreamCredentials:
+async def ask_at(
+    there: There, *, names_sessions: bool | None = True, **options: Any
+) -> UpstreamCredentials:
     client = outbound(f"127.0.0.1:{there.port}", **options)
-    return await ask(client, f"http://127.0.0.1:{there.port}/")
+    place = f"http://127.0.0.1:{there.port}/"
+    return await ask(client, place, names_sessions=names_sessions)
 
 
 def says_twice(first: bytes, second: bytes) -> Serve:
@@ -344,12 +356,32 @@ async def test_nobody_gets_an_answer_that_was_for_another(another: str) -> None:
                 keys=None,
             )
 
-        # An upstream that names sessions has kept connections, from its second answer on.
-        assert (await ask_for("t")).access_key_id
+        # An upstream that names sessions has kept connections.
         assert (await ask_for("t")).access_key_id
         with pytest.raises(Unclear, match="it gave credentials of"):
             await ask_for("t")
         await upstream.close()
+
+
+async def test_what_names_sessions_is_refused_whenever_it_names_none() -> None:
+    async with serving(says(whole(granted(user="")))) as there:
+        for _ in range(3):
+            with pytest.raises(Unclear, match='write "NamesSessions": false'):
+                await ask_at(there)
+
+
+@pytest.mark.parametrize("names", [False, None])
+async def test_what_names_no_session_names_no_other(names: bool | None) -> None:
+    """Where a definition says that it names none, and where that is to be found out."""
+    another = granted().replace("/ReadOnly/t<", "/ReadOnly/another<")
+    for body, is_named in ((granted(), True), (granted(user=""), False)):
+        async with serving(says(whole(body))) as there:
+            credentials = await ask_at(there, names_sessions=names)
+        assert credentials.is_named is is_named
+        assert credentials.arn.endswith(":assumed-role/ReadOnly/t")
+    async with serving(says(whole(another))) as there:
+        with pytest.raises(Unclear, match="it gave credentials of arn:"):
+            await ask_at(there, names_sessions=names)
 
 
 async def test_an_answer_that_names_nobody_comes_by_a_connection_of_its_own() -> None:
@@ -363,6 +395,7 @@ async def test_an_answer_that_names_nobody_comes_by_a_connection_of_its_own() ->
                 {**PARAMETERS, "RoleSessionName": name},
                 region="eu-west-1",
                 keys=None,
+                names_sessions=False,
             )
             assert credentials.arn.endswith(f":assumed-role/ReadOnly/{name}")
         assert there.asked == 2
