@@ -4,7 +4,8 @@ A subject is ``aws`` with an ARN or access key ID, ``user`` or ``role`` with a n
 resource is ``aws`` with an ARN, or a declared type with a name. Actions may leave out
 the service's prefix. Of ``context`` and of the properties of resource and action, the
 service's declared condition keys count. What the API does not know how to do it ignores,
-as the specification wants; what it cannot read is a 400.
+as the specification wants; what it cannot read is a 400, among it values that no condition
+can compare: objects, null, and arrays in arrays.
 
 Source: OpenID AuthZEN, "Authorization API 1.0", final.
 """
@@ -320,19 +321,25 @@ def _context(
         for name, value in (entry or {}).items():
             if name in told:
                 raise InvalidQuestion(f"{name[:200]} is sent twice.")
-            told[name] = _values(value)
+            values = value if isinstance(value, list) else [value]
+            told[name] = tuple([_text_of(name, entry) for entry in values])
     return told
 
 
-def _values(value: object) -> tuple[str, ...]:
-    """A condition key's values; none of what a condition cannot compare."""
+def _text_of(name: str, value: object) -> str:
+    """A condition key's value.
+
+    Raises:
+        ValidationError: no condition can compare it, so that a Deny would be passed
+            over.
+    """
     if isinstance(value, str):
-        return (value,)
+        return value
     if isinstance(value, bool | int | float):
-        return (json.dumps(value),)
-    if isinstance(value, list):
-        return tuple(text for entry in value for text in _values(entry))
-    return ()
+        return json.dumps(value)
+    raise InvalidQuestion(
+        f"{name[:200]}: must be text, a number, true or false, or an array of these."
+    )
 
 
 def configuration_endpoint(public_origin: str) -> App:

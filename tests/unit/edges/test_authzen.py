@@ -300,6 +300,30 @@ async def test_malformed_addresses_and_flags_are_refused(own: Face) -> None:
         assert answer["context"]["error"]["status"] == 400
 
 
+@pytest.mark.parametrize(
+    "value", [{"value": 500}, None, {}, [{"value": 500}], [None], ["a", ["b"]]]
+)
+async def test_what_no_condition_can_compare_is_refused(
+    face: Face, value: object
+) -> None:
+    """A Deny on it would be passed over, declared or not."""
+    asked, _ = DECISIONS[0]
+    for name in ("status", "amount"):
+        wherever = (
+            {"context": {name: value}},
+            {"action": {**asked["action"], "properties": {name: value}}},
+            {"resource": {**asked["resource"], "properties": {name: value}}},
+        )
+        for part in wherever:
+            reply = await face.post("evaluation", {**asked, **part})
+            assert reply.status == 400, part
+            assert f"{name}: must be text".encode() in reply.body
+            batch = {**asked, **part, "evaluations": [{}, {}]}
+            for answer in (await face.ask("evaluations", batch))["evaluations"]:
+                assert answer["decision"] is False
+                assert answer["context"]["error"]["status"] == 400
+
+
 async def test_a_name_is_told_in_one_place(face: Face) -> None:
     asked = evaluation("alice", "write", "record-2", what=authzen.ARCHIVED)
     both = {**asked, "context": {"status": "active"}}
