@@ -1,7 +1,6 @@
 """*Roles*: the list, with when each was last used, and the page of one role."""
 
 import re
-from datetime import UTC
 from operator import itemgetter
 from urllib.parse import unquote
 
@@ -155,12 +154,12 @@ async def _boundary(visit: Visit, name: str) -> None:
 
 
 async def _revoke_older(visit: Visit, name: str) -> None:
-    """Revoke sessions issued before now, with the policy that AWS's console uses."""
+    """Revoke sessions issued until now, with the policy that AWS's console uses."""
     await visit.iam(
         "PutRolePolicy",
         RoleName=name,
         PolicyName=OLDER_SESSIONS,
-        PolicyDocument=deny_older_sessions(visit.now.astimezone(UTC)),
+        PolicyDocument=deny_older_sessions(visit.now),
     )
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 
 from msgspec import Struct
@@ -168,5 +168,5 @@ def words_on_upstreams(roles: Iterable[UpstreamRoleName], now: datetime) -> list
             f"  {upstream_role_name.role_arn or 'the user of its federation tokens'} ({upstream_role_name.name})"
             for upstream_role_name in roles
         ),
-        *deny_older_sessions(now + timedelta(seconds=1)).splitlines(),
+        *deny_older_sessions(now).splitlines(),
     ]

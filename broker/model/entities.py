@@ -150,6 +150,14 @@ class ManagedPolicy(Struct, frozen=True, kw_only=True):
         return iam_arn(self.account, f"policy{self.path}{self.name}")
 
 
+class PolicyInForce(Struct, frozen=True, kw_only=True):
+    """Which customer managed policy has a name, and what it says."""
+
+    policy_id: str
+    arn: str
+    document: str
+
+
 class EncryptionMode(StrEnum):
     """``AssertionEncryptionMode`` of a SAML provider."""
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from msgspec import Struct
@@ -25,8 +25,13 @@ _SESSION_PARTS = 4
 _LOST_ROLE = "lost-role"
 
 
-def deny_older_sessions(before: datetime) -> str:
-    """The text of `OLDER_SESSIONS`; ``before`` is in UTC and counts in seconds."""
+def deny_older_sessions(until: datetime) -> str:
+    """The text of `OLDER_SESSIONS`, for sessions that began until then.
+
+    ``aws:TokenIssueTime`` counts in whole seconds, so all that began in the second of
+    ``until`` are among them.
+    """
+    before = until.astimezone(UTC) + timedelta(seconds=1)
     statement = {
         "Effect": "Deny",
         "Action": ["*"],

@@ -49,11 +49,14 @@ _ROLE_KINDS = frozenset(
 class SessionPolicies(Struct, frozen=True):
     """One layer of session policies: an inline text and managed policies' ARNs.
 
-    Each layer is intersected with what stands below it.
+    Each layer is intersected with what stands below it. ``policy_ids`` are the unique
+    ids of those policies, empty for AWS's: another one may get an ARN later. Tokens of
+    version 0.2 have none.
     """
 
     policy: str | None
     policy_arns: tuple[str, ...]
+    policy_ids: tuple[str, ...] = ()
 
 
 class Session(Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from broker.kinds.managed_policies import find_aws_managed, unlisted_policy
 from broker.kinds.resource_policies import PolicyHolders
 from broker.model.account import AccountId
 from broker.model.arn import Arn
-from broker.model.entities import ManagedPolicy, Role
+from broker.model.entities import ManagedPolicy, PolicyInForce, Role
 from broker.model.principal import PrincipalType
 from broker.model.session import Caller, Session, SessionKind, SessionPolicies
 from broker.policy import (
@@ -277,9 +277,15 @@ class PolicyLibrary:
         return await self._fresh.memo.keep(account, (owner_id, hash(texts)), load)
 
     async def _layer(self, account: AccountId, layer: SessionPolicies) -> PolicySet:
+        ids = layer.policy_ids or ("",) * len(layer.policy_arns)
         parts = [
-            await self._managed(account, arn, PolicyKind.SESSION)
-            for arn in layer.policy_arns
+            await self._compiled(
+                account,
+                arn,
+                await self._session_document(account, arn, policy_id),
+                PolicyKind.SESSION,
+            )
+            for arn, policy_id in zip(layer.policy_arns, ids, strict=True)
         ]
         if layer.policy is not None:
             parts.append(_compile_inline(layer.policy))
@@ -316,11 +322,29 @@ class PolicyLibrary:
         aws = find_aws_managed(arn) or await self._unlisted(account, arn)
         if aws is not None:
             return aws.default_version.document
+        return (await self._in_force(account, arn)).document
+
+    async def _session_document(
+        self, account: AccountId, arn: str, policy_id: str
+    ) -> str:
+        """The text of the very policy that a session was given.
+
+        Raises:
+            AccessDenied: as `_document`; another of its ARN is not that one.
+        """
+        if arn.startswith(AWS_MANAGED_PREFIX):
+            return await self._document(account, arn)
+        policy = await self._in_force(account, arn)
+        if policy.arn != arn or policy_id not in {"", policy.policy_id}:
+            raise AccessDenied(detail=f"the policy {arn} is another one by now")
+        return policy.document
+
+    async def _in_force(self, account: AccountId, arn: str) -> PolicyInForce:
         name = Arn.parse(arn).resource.rpartition("/")[2]
-        text = await self._fresh.policy_text(account, name)
-        if text is None:
+        policy = await self._fresh.policy_in_force(account, name)
+        if policy is None:
             raise AccessDenied(detail=f"the policy {arn} no longer exists")
-        return text
+        return policy
 
 
 async def _ready(label: str, text: str, kind: PolicyKind) -> PolicySet:

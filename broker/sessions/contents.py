@@ -78,7 +78,7 @@ def _encode_content(session: Session) -> bytes:
         session.mfa_at or 0,
         _plain(session.tags) if session.tags else {},
         sorted(session.transitive_keys),
-        [[layer.policy, *layer.policy_arns] for layer in session.policies],
+        [[layer.policy, *_bound_arns(layer)] for layer in session.policies],
         session.ends_by or 0,
         0,  # what version 1 knew of the sessions that this one was narrowed from
         session.scope_count,
@@ -141,7 +141,7 @@ def decode_session(raw: bytes, *, access_key_id: str, account: AccountId) -> Ses
         mfa_at=row[11] or None,
         tags=row[12],
         transitive_keys=frozenset(row[13]),
-        policies=tuple(SessionPolicies(p, tuple(arns)) for p, *arns in row[14]),
+        policies=tuple(_read_layer(*layer) for layer in row[14]),
         ends_by=row[15] or None,
         scope_count=row[17],
         mint_id=row[18],
@@ -157,6 +157,22 @@ _EMPTY_TAIL: list[object] = [
     *(0, "", "", 0, 0, "", 0, "", {}, 0, 0, 0, {}, [], [], 0),
     *(0, 0, "", []),
 ]
+
+
+def _bound_arns(layer: SessionPolicies) -> list[str]:
+    """ARNs, each with a space and the id; an older version knows no such policy."""
+    if not layer.policy_ids:
+        return list(layer.policy_arns)
+    bound = zip(layer.policy_arns, layer.policy_ids, strict=True)
+    return [f"{arn} {policy_id}" if policy_id else arn for arn, policy_id in bound]
+
+
+def _read_layer(policy: str | None, *bound: str) -> SessionPolicies:
+    parts = [text.partition(" ") for text in bound]
+    ids = tuple([policy_id for _, _, policy_id in parts])
+    return SessionPolicies(
+        policy, tuple([arn for arn, _, _ in parts]), ids if any(ids) else ()
+    )
 
 
 def _plain(mapping: Mapping[str, object]) -> dict[str, object]:

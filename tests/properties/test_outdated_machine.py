@@ -95,7 +95,7 @@ Read = Callable[[Any], Awaitable[object]]
 READINGS: dict[str, Read] = {
     "account": lambda d: d.find(kinds.ACCOUNT, ACCOUNT),
     "revoked": lambda d: d.revocations(ACCOUNT),
-    "text": lambda d: d.policy_text(ACCOUNT, POLICY.name),
+    "text": lambda d: d.policy_in_force(ACCOUNT, POLICY.name),
     "policies of group": lambda d: d.read(ACCOUNT, POLICIES_OF, GROUP.group_id),
     "other account": lambda d: d.find(kinds.ACCOUNT, OTHER),
 }

@@ -299,6 +299,43 @@ def test_narrowed_sessions_end_with_any_session_that_they_came_from(
         assert error["Code"] == "ExpiredToken"
 
 
+@pytest.mark.parametrize("path", ["/", "/other/"])
+def test_a_policy_of_a_session_is_not_another_of_its_name(
+    world: World, path: str
+) -> None:
+    made = {
+        "PolicyName": f"Narrow{len(path)}",
+        "PolicyDocument": policy("iam:ListUsers"),
+    }
+    arn = world.iam.create_policy(**made)["Policy"]["Arn"]
+    session = world.assume(PolicyArns=[{"arn": arn}])
+    iam = world.broker.client("iam", Key.of(session["Credentials"]))
+    assert iam.list_users()
+    assert error_of(iam.list_roles)["Code"] == "AccessDenied"
+    world.iam.delete_policy(PolicyArn=arn)
+    wider = made | {"PolicyDocument": EVERYTHING, "Path": path}
+    another = world.iam.create_policy(**wider)["Policy"]["Arn"]
+    assert (another == arn) is (path == "/")
+    for call in (iam.list_roles, iam.list_users):
+        assert error_of(call)["Code"] == "AccessDenied"
+    # What is asked for now is the new one.
+    wide = world.assume(PolicyArns=[{"arn": another}])
+    assert world.broker.client("iam", Key.of(wide["Credentials"])).list_roles()
+
+
+def test_a_policy_of_a_session_may_be_changed(world: World) -> None:
+    made = {"PolicyName": "Changing", "PolicyDocument": policy("iam:ListUsers")}
+    arn = world.iam.create_policy(**made)["Policy"]["Arn"]
+    session = world.assume(PolicyArns=[{"arn": arn}])
+    iam = world.broker.client("iam", Key.of(session["Credentials"]))
+    assert iam.list_users()
+    world.iam.create_policy_version(
+        PolicyArn=arn, PolicyDocument=policy("iam:ListRoles"), SetAsDefault=True
+    )
+    assert iam.list_roles()
+    assert error_of(iam.list_users)["Code"] == "AccessDenied"
+
+
 def test_a_user_session_is_narrowed_and_still_ends_with_its_key(world: World) -> None:
     key = world.make_user("narrower", EVERYTHING)
     session = world.sts(key).get_session_token()

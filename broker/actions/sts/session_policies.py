@@ -14,6 +14,7 @@ from broker.model.account import AccountId
 from broker.model.arn import Arn
 from broker.model.session import SessionPolicies
 from broker.policy import PolicyKind
+from broker.policy.catalogue import AWS_MANAGED_PREFIX
 from broker.stores.directory.port import DirectoryReader
 
 CHARACTERS_MAX = 2048
@@ -50,9 +51,8 @@ async def read_session_policies(
         )
     if text is not None:
         checked_document(text, PolicyKind.SESSION)
-    for arn in arns:
-        await _require_managed(arn, account, directory)
-    return (SessionPolicies(text, arns),)
+    ids = [await _require_managed(arn, account, directory) for arn in arns]
+    return (SessionPolicies(text, arns, tuple(ids) if any(ids) else ()),)
 
 
 def _require_arn(item: Mapping[str, str], position: int) -> str:
@@ -67,14 +67,17 @@ def _require_arn(item: Mapping[str, str], position: int) -> str:
 
 async def _require_managed(
     arn: str, account: AccountId, directory: DirectoryReader
-) -> None:
+) -> str:
+    """The policy's unique id; empty for AWS's, which have no namesakes."""
     try:
         Arn.parse(arn)
     except ValueError as error:
         raise ValidationError(f"{arn} is invalid") from error
     with contextlib.suppress(ValidationError):
-        if await find_managed_policy(directory, account, arn) is not None:
-            return
+        policy = await find_managed_policy(directory, account, arn)
+        if policy is not None:
+            is_aws = arn.startswith(AWS_MANAGED_PREFIX)
+            return "" if is_aws else policy.policy_id
     raise MalformedPolicyDocument(
         f"The policy {arn} does not exist in the account of the session's role or user."
     )

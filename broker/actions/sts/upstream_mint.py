@@ -284,9 +284,9 @@ class UpstreamMinter:
             secret_access_key=made.secret_access_key,
             session_token=made.session_token.reveal(),
         )
-        # Sessions are dated by the clock there; what was issued within this second, too.
+        # Sessions are dated by the clock there.
         ahead = min(max(minted.seconds_ahead, 0), _SKEW_SECONDS_MAX)
-        policy = deny_older_sessions(now + timedelta(seconds=ahead + 1))
+        policy = deny_older_sessions(now + timedelta(seconds=ahead))
         for arn in role_arns:
             refused: UpstreamRefused | None = None
             try:

@@ -24,7 +24,7 @@ from typing import Any, Protocol, TypeVar
 from sqlalchemy import Column, Table
 
 from broker.model.account import AccountId
-from broker.model.entities import InlinePolicy
+from broker.model.entities import InlinePolicy, PolicyInForce
 from broker.model.provisioned import Membership, ProvisionedUser
 from broker.model.registered import BearerToken
 from broker.model.revocation import Revocations
@@ -100,11 +100,17 @@ async def _load_group_ids(
     return tuple(group.group_id for group in groups)
 
 
-async def _load_policy_text(
+async def _load_policy_in_force(
     directory: DirectoryReader, account: AccountId, name: str
-) -> str | None:
+) -> PolicyInForce | None:
     policy = await directory.named(MANAGED_POLICY, account, name)
-    return None if policy is None else policy.default_version.document
+    if policy is None:
+        return None
+    return PolicyInForce(
+        policy_id=policy.policy_id,
+        arn=policy.arn,
+        document=policy.default_version.document,
+    )
 
 
 async def _load_lists(
@@ -143,8 +149,8 @@ GROUP_IDS = Reading[tuple[str, ...]](
 )
 """The groups that a user is in."""
 
-POLICY_TEXT = Reading[str | None](
-    _load_policy_text, {MANAGED_POLICIES: (MANAGED_POLICIES.c.name_key,)}
+POLICY_IN_FORCE = Reading[PolicyInForce | None](
+    _load_policy_in_force, {MANAGED_POLICIES: (MANAGED_POLICIES.c.name_key,)}
 )
 """The version in force of a managed policy; its row names which one that is."""
 
@@ -185,7 +191,7 @@ READINGS: tuple[Reading[Any], ...] = (
     ),
     POLICIES_OF,
     GROUP_IDS,
-    POLICY_TEXT,
+    POLICY_IN_FORCE,
     REVOKED,
     LISTS_OF_ANCHOR,
     RESOURCE_POLICY_ARNS,
@@ -322,11 +328,11 @@ class FreshDirectory:
         """How many an account has."""
         return self.read(account, kind.number, WHOLE)
 
-    def policy_text(
+    def policy_in_force(
         self, account: AccountId, name: str
-    ) -> Coroutine[Any, Any, str | None]:
-        """The version in force of a managed policy, found without regard to case."""
-        return self.read(account, POLICY_TEXT, name_key(name))
+    ) -> Coroutine[Any, Any, PolicyInForce | None]:
+        """A customer managed policy, found without regard to case."""
+        return self.read(account, POLICY_IN_FORCE, name_key(name))
 
     def revocations(self, account: AccountId) -> Coroutine[Any, Any, Revocations]:
         """What is revoked in the account."""

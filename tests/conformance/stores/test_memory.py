@@ -272,7 +272,7 @@ async def look(directory: FreshDirectory) -> list[object]:
         await directory.read(ACCOUNT, POLICIES_OF, USER.user_id),
         await directory.read(ACCOUNT, POLICIES_OF, GROUP.group_id),
         await directory.read(ACCOUNT, GROUP_IDS, USER.user_id),
-        await directory.policy_text(ACCOUNT, "SHARED"),
+        await directory.policy_in_force(ACCOUNT, "SHARED"),
         await directory.find(TRUST_ANCHOR, ACCOUNT, ANCHOR.anchor_id),
         await directory.find(CERTIFICATE_PROFILE, ACCOUNT, CERTIFICATES.profile_id),
         await directory.read(ACCOUNT, readings.LISTS_OF_ANCHOR, ANCHOR.anchor_id),

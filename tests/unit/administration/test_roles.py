@@ -344,6 +344,19 @@ async def test_live_sessions_are_listed_and_ended(admin: Administrator) -> None:
     assert (await reader.browser.get("/console/")).status_code == 403
 
 
+async def test_sessions_of_the_same_second_are_older(admin: Administrator) -> None:
+    await grant(admin.world, "iam:*", role="Reader")
+    clock = admin.world.clock
+    with clock.held(clock.now().replace(microsecond=200_000)):
+        reader = await enter(admin.world, "Reader")
+        at = clock.now()
+    await reader.see(LIST)
+    with clock.held(at.replace(microsecond=900_000)):
+        page = await admin.see(DETAIL, name="Reader")
+        await follow(admin, await press(admin, page, "revoke-older"))
+    assert (await reader.browser.get(LIST)).status_code == 403
+
+
 async def test_older_sessions_are_revoked_as_awss_console_does(
     admin: Administrator,
 ) -> None:

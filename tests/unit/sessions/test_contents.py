@@ -29,6 +29,11 @@ def full(session: Session) -> Session:
         parent_key_id="AKIARZPUZDIKAAAACAQD",
         policies=(
             SessionPolicies(None, ("arn:aws:iam::123456789012:policy/a",)),
+            SessionPolicies(
+                None,
+                ("arn:aws:iam::aws:policy/a", "arn:aws:iam::123456789012:policy/b"),
+                ("", "ANPAABCDEFGHIJKLMNOPQ"),
+            ),
             SessionPolicies('{"Statement": []}', ()),
         ),
         source_identity="alice",
