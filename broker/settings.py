@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+DEFAULT_PORT = 8080
+"""Of ``broker serve``, and of the public URL that is assumed."""
+
 _PREFIX = "BROKER_"
 _SECRETS = Path("/run/secrets")
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -277,7 +280,9 @@ class Settings(BaseSettings):
     data_dir: Path = Path("data")
     database_url: DatabaseUrl = ""
     redis_url: RedisUrl = ""
-    public_url: Annotated[str, AfterValidator(_public_origin)] = "http://127.0.0.1:8080"
+    public_url: Annotated[str, AfterValidator(_public_origin)] = (
+        f"http://127.0.0.1:{DEFAULT_PORT}"
+    )
     keyring_file: Annotated[Path, AfterValidator(_file)] | None = None
     saml_audiences: Texts = ()
     saml_recipients: Annotated[Texts, AfterValidator(_recipients)] = ()

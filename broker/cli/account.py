@@ -46,7 +46,7 @@ def create(
             "SecretAccessKey": secret.reveal(),
         }
 
-    say_json(with_installation(work))
+    say_json(with_installation(work, may_make=True))
 
 
 def accounts(as_json: JsonOption = False) -> None:

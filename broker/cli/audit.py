@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,6 +21,7 @@ from broker.cli.terminal import (
 )
 from broker.model.account import parse_account_id
 from broker.model.audit import (
+    ISSUING_KINDS,
     ActivityCounts,
     AuditFilter,
     AuditRecord,
@@ -52,6 +53,16 @@ _HEADINGS = (
     "From",
     "Outcome",
     "Event",
+)
+_ISSUE_HEADINGS = (
+    "When",
+    "Session",
+    "Source identity",
+    "From",
+    "By",
+    "Until",
+    "Access key",
+    "Request ID",
 )
 
 
@@ -91,6 +102,14 @@ def audit(
     session_name: Annotated[
         str, typer.Option(help="The name of the caller's or issued session, or a user.")
     ] = "",
+    role: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Who had this role: each issue of its credentials, by any entry point,"
+            " from any account. --account is the role's.",
+        ),
+    ] = "",
     since: Annotated[
         str, typer.Option(help="From this time: ISO 8601, or 2h for 2 hours ago.")
     ] = "",
@@ -114,17 +133,21 @@ def audit(
     """Show the audit records that match all filters, newest first."""
     now = SystemClock().now()
     try:
+        account_id = parse_account_id(account) if account else None
         filters = AuditFilter(
             event_id=event,
-            account=parse_account_id(account) if account else None,
+            # Who comes from another account is on record there.
+            account=None if role else account_id,
             caller_arn=caller,
             access_key_id=key,
             action=action,
             decisions=tuple(decision or ()),
-            kinds=tuple(kind or ()),
+            kinds=tuple(kind or (ISSUING_KINDS if role else ())),
             provider_arn=provider,
             source_identity=source_identity,
             session_name=session_name,
+            role_name=role.rpartition("/")[2],
+            role_account=account_id if role else None,
             since=parse_time(since, now) if since else None,
             until=parse_time(until, now) if until else None,
         )
@@ -134,7 +157,8 @@ def audit(
     if summary:
         _summarize(filters, now, as_json=as_json)
         return
-    show = _show_json if as_json else _show_csv if as_csv else _print_table
+    table = _print_issues if role else _print_table
+    show = _show_json if as_json else _show_csv if as_csv else table
     with_installation(
         lambda installation: _show(installation, filters, limit, show, follow=follow)
     )
@@ -270,3 +294,26 @@ def _print_table(records: list[AuditRecord]) -> None:
         ),
         (_COLOURS.get(record.outcome, "") for record in records),
     )
+
+
+def _print_issues(records: list[AuditRecord]) -> None:
+    """Who had a role: the session's name, and the provider or caller it came from."""
+    rows = []
+    for record in records:
+        session = record.session or {}
+        expires_at = session.get("expires_at")
+        rows.append(
+            (
+                format_time(record.at),
+                str(session.get("principal_arn") or "").rpartition("/")[2],
+                str(session.get("source_identity") or ""),
+                str(session.get("provider_arn") or "") or record.caller_arn,
+                f"{record.action} ({record.door})",
+                format_time(datetime.fromtimestamp(expires_at, UTC))
+                if isinstance(expires_at, int)
+                else "",
+                str(session.get("access_key_id") or ""),
+                record.event_id,
+            )
+        )
+    say_table(_ISSUE_HEADINGS, rows)

@@ -11,12 +11,14 @@ import secrets
 import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
 from broker.cli.operator import operator_entry, read_account_id, with_installation
 from broker.cli.terminal import ask, say, say_json
 from broker.model.account import AccountId
+from broker.settings import DEFAULT_PORT, load_settings
 from broker.stores.directory.accounts import list_accounts
 
 if TYPE_CHECKING:
@@ -63,7 +65,10 @@ def init(
     asks = sys.stdin.isatty() and not as_json
     number = read_account_id(account) if account else None
     waiting = with_installation(
-        lambda installation: _find_waiting(installation, number, alias, user, asks=asks)
+        lambda installation: _find_waiting(
+            installation, number, alias, user, asks=asks
+        ),
+        may_make=True,
     )
     known, name = waiting or (None, "admin")
     default = known.account_id if known else AccountId(_new_number())
@@ -204,7 +209,7 @@ def _tell(
         "Next:",
         "  1. Start the broker, and leave it running:",
         "",
-        "       broker serve",
+        f"       {_serve_command()}",
         "",
         f"  2. {_OPEN.format(life // timedelta(hours=1))}",
         "",
@@ -225,6 +230,13 @@ def _tell(
             "If browsers reach the broker at another address, set BROKER_PUBLIC_URL to"
             " it, and run this again.",
         )
+
+
+def _serve_command() -> str:
+    """With the port of the public URL where browsers reach the broker itself."""
+    url = urlsplit(load_settings().public_url)
+    is_direct = url.scheme == "http" and url.port not in {None, DEFAULT_PORT}
+    return f"broker serve --port {url.port}" if is_direct else "broker serve"
 
 
 def _ask(question: str, default: str) -> str:

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from msgspec.structs import asdict
 
-from broker.cli.operator import JsonOption, operator_entry, with_installation
+from broker.cli.operator import (
+    JsonOption,
+    operator_entry,
+    say_written,
+    with_installation,
+)
 from broker.cli.terminal import format_time, say, say_json, say_table
 from broker.model.page import read_pages
 from broker.model.sealing import KeyKind
@@ -178,6 +183,7 @@ async def _list_sessions(opened: "Installation", key: KeyListing) -> None:
 async def _record(opened: "Installation", action: str, **parameters: object) -> None:
     entry = operator_entry(action, None, **parameters)
     await opened.stores.ledger.append(entry.complete())
+    say_written(opened)
 
 
 def _row(key: KeyListing) -> tuple[str, ...]:

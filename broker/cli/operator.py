@@ -4,13 +4,15 @@ import asyncio
 import logging
 import os
 import pwd
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from broker.audit.entry import AuditEntry
+from broker.cli.terminal import say
 from broker.errors import NoSuchEntity
 from broker.model.account import Account, AccountId, parse_account_id
 from broker.runtime.clock import SystemClock
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from broker.compose.installation import Installation
     from broker.compose.services import Services
     from broker.stores.directory.port import DirectoryChange, DirectoryReader
+    from broker.stores.directory.readings import ChangedRows
 
 Outcome = TypeVar("Outcome")
 
@@ -69,26 +72,72 @@ AccountOption = Annotated[
 # Imported inside: a command's help, and most mistakes in its arguments, need none of it.
 
 
-def with_installation(work: Callable[["Installation"], Awaitable[Outcome]]) -> Outcome:
-    """Run a command's work with the installation's stores and keys."""
+def with_installation(
+    work: Callable[["Installation"], Awaitable[Outcome]], *, may_make: bool = False
+) -> Outcome:
+    """Run a command's work with the installation's stores and keys.
+
+    Says on stderr where something was written, and where an installation was made,
+    which ``may_make`` allows.
+
+    Raises:
+        NoInstallationError: there is none, and none was made.
+    """
     from broker.compose.installation import open_installation  # noqa: PLC0415
     from broker.settings import load_settings  # noqa: PLC0415
 
     async def run() -> Outcome:
-        async with open_installation(load_settings()) as installation:
-            return await work(installation)
+        settings = load_settings()
+        async with open_installation(settings, may_make=may_make) as installation:
+            if installation.is_new:
+                say_made(installation)
+            with _saying_where(installation):
+                return await work(installation)
 
     return asyncio.run(run())
 
 
+def say_made(installation: "Installation") -> None:
+    """Say on stderr that an installation was made, and where."""
+    say(
+        f"A new installation was made: {installation.place}, with its master key in"
+        f" {installation.keyring.path}.",
+        err=True,
+    )
+
+
+@contextmanager
+def _saying_where(installation: "Installation") -> Iterator[None]:
+    """Say on stderr which database something was written to, if it was."""
+    changes: list[ChangedRows] = []
+    installation.stores.directory.on_commit(
+        lambda _account, _generation, changed: changes.append(changed)
+    )
+    try:
+        yield
+    finally:
+        if any(not changed.is_empty for changed in changes):
+            say_written(installation)
+
+
+def say_written(installation: "Installation") -> None:
+    """Say on stderr which database a command wrote to."""
+    say(f"Written to {installation.place}.", err=True)
+
+
 def with_services(work: Callable[["Services"], Awaitable[Outcome]]) -> Outcome:
-    """Run a command's work with all services, which take a second to import."""
+    """Run a command's work with all services, which take a second to import.
+
+    Raises:
+        NoInstallationError: there is none.
+    """
     from broker.compose.services import open_services  # noqa: PLC0415
     from broker.settings import load_settings  # noqa: PLC0415
 
     async def run() -> Outcome:
-        async with open_services(load_settings()) as services:
-            return await work(services)
+        async with open_services(load_settings(), may_make=False) as services:
+            with _saying_where(services):
+                return await work(services)
 
     log_warnings()
     return asyncio.run(run())

@@ -14,14 +14,14 @@ import uvicorn
 from broker.cli.listening import is_loopback, listen, private_socket
 from broker.cli.logs import configure_logs
 from broker.cli.workers import Configure, Workers
-from broker.settings import load_settings
+from broker.settings import DEFAULT_PORT, load_settings
 
 
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(min=1, max=65535, help="Port to listen on.")
-    ] = 8080,
+    ] = DEFAULT_PORT,
     workers: Annotated[int, typer.Option(min=1, max=256, help="Worker processes.")] = 1,
     init: Annotated[
         bool,

@@ -134,6 +134,12 @@ async def announce(
     """Log how the broker runs, then what should be changed, a line each."""
     settings = opened.settings
     accounts = await list_accounts(opened.stores.directory)
+    if opened.is_new:
+        _log.info(
+            "installation made",
+            database=opened.place,
+            master_key=str(opened.keyring.path),
+        )
     _log.info(
         "starting",
         version=version("federation-broker"),
@@ -141,7 +147,7 @@ async def announce(
         also_answers_as=list(settings.host_aliases),
         listening=[_address(listener) for listener in listeners],
         workers=workers,
-        database=redact_url(settings.database),
+        database=opened.place,
         cache=redact_url(settings.redis_url) or "embedded",
         accounts=_named(accounts),
     )

@@ -175,17 +175,22 @@ class Services(Installation, frozen=True, kw_only=True):
 
 @contextlib.asynccontextmanager
 async def open_services(
-    settings: Settings, clock: Clock | None = None
+    settings: Settings, clock: Clock | None = None, *, may_make: bool = True
 ) -> AsyncIterator[Services]:
     """Build a worker's services, and take them down at the end.
 
+    Where there is no installation yet, ``may_make`` decides if one is made.
+
     Raises:
+        NoInstallationError: there is none, and none was made.
         SettingsError: there is no data folder.
         StoreUnavailableError, SchemaRevisionError: the stores.
         KeyringError: the keyring is missing, unsafe or another database's.
     """
     async with contextlib.AsyncExitStack() as stack:
-        opened = await stack.enter_async_context(open_installation(settings, clock))
+        opened = await stack.enter_async_context(
+            open_installation(settings, clock, may_make=may_make)
+        )
         metrics = Metrics(PAGES)
         if shared_folder():
             await stack.enter_async_context(metrics.flushing())
@@ -411,6 +416,7 @@ def _build(
         fresh=fresh,
         keyring=keyring,
         vault=vault,
+        is_new=opened.is_new,
         handles=handles,
         index=index,
         issuer=issuer,

@@ -183,6 +183,10 @@ _READS = (
 )
 
 
+ISSUING_KINDS = (RecordKind.SIGN_IN, RecordKind.CREDENTIALS)
+"""The kinds of records that issue credentials."""
+
+
 class AuditFilter(Struct, frozen=True, kw_only=True):
     """Search criteria; empty members match everything. Time ranges are half-open.
 
@@ -190,7 +194,8 @@ class AuditFilter(Struct, frozen=True, kw_only=True):
     ``minted_key_id`` only the latter. ``source_identity`` is that of either, and
     ``session_name`` what the ARN of either ends with: a session's name, or a user's.
     ``action`` is one, or ``service:*`` for all of a service. ``decisions`` and
-    ``kinds`` match any of theirs.
+    ``kinds`` match any of theirs. ``role_name`` is that of the role whose credentials
+    the call issued, by any entry point, and ``role_account`` the account of that role.
     """
 
     account: AccountId | None = None
@@ -204,6 +209,8 @@ class AuditFilter(Struct, frozen=True, kw_only=True):
     provider_arn: str = ""
     source_identity: str = ""
     session_name: str = ""
+    role_name: str = ""
+    role_account: AccountId | None = None
     since: datetime | None = None
     until: datetime | None = None
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+from broker.compose.installation import open_installation
 from broker.settings import Settings
 from broker.stores.migrations import migrate
 from broker.stores.urls import DatabaseLocation, SqliteLocation, parse_database_url
@@ -27,6 +28,17 @@ def lay_tables(settings: Settings) -> None:
     if isinstance(location, SqliteLocation):
         settings.make_data_dir()
         lay_tables_at(location.path)
+
+
+def make_installation(settings: Settings) -> None:
+    """An empty installation, as the commands that make one leave it."""
+
+    async def make() -> None:
+        async with open_installation(settings):
+            pass
+
+    lay_tables(settings)
+    asyncio.run(make())
 
 
 def lay_tables_at(path: Path) -> None:

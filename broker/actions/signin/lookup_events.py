@@ -39,6 +39,7 @@ class LookupEventsRequest(TypedDict):
     ProviderArn: NotRequired[str]
     SourceIdentity: NotRequired[str]
     SessionName: NotRequired[str]
+    RoleName: NotRequired[str]
     StartTime: NotRequired[datetime | None]
     EndTime: NotRequired[datetime | None]
     NextToken: NotRequired[str]
@@ -103,6 +104,7 @@ def _read_filter(params: LookupEventsRequest, call: Call) -> AuditFilter:
         provider_arn=params.get("ProviderArn", ""),
         source_identity=params.get("SourceIdentity", ""),
         session_name=params.get("SessionName", ""),
+        role_name=params.get("RoleName", ""),
         since=params.get("StartTime"),
         until=params.get("EndTime"),
     )

@@ -10,7 +10,7 @@ from broker.console.visit import address
 from broker.errors import ValidationError
 from broker.model.account import AccountId
 from broker.model.arn import iam_arn, sts_arn
-from broker.model.audit import Outcome, RecordKind
+from broker.model.audit import ISSUING_KINDS, Outcome, RecordKind
 
 AUDIT = "/console/audit"
 EXPORT = "/console/audit/export"
@@ -24,12 +24,15 @@ _TEXTS = {
     "provider": "ProviderArn",
     "identity": "SourceIdentity",
     "name": "SessionName",
+    "role": "RoleName",
     "event": "EventId",
     "next": "NextToken",
 }
 _TIMES = {"since": "StartTime", "until": "EndTime"}
 _NAMES = (*_TEXTS, *_TIMES, "decision", "view", "range", "follow")
-_NARROWING = ("caller", "key", "action", "provider", "identity", "name", "decision")
+_NARROWING = (
+    *("caller", "key", "action", "provider", "identity", "name", "role", "decision"),
+)
 _OF_STS = ("assumed-role", "federated-user")
 _LISTED = (*_OF_STS, "user", "role", "saml-provider", "oidc-provider", "ldap-provider")
 _LONGEST = 2048
@@ -152,6 +155,8 @@ class AuditFilters(Struct, frozen=True):
         # A named action is meant, also if it is a read; so is the record of an event.
         is_named = bool(self["action"] or self["event"])
         kinds = () if is_named and self["view"] == WITHOUT_READS else view.kinds
+        if self["role"]:
+            kinds = ISSUING_KINDS
         decisions = (self["decision"],) if self["decision"] else view.decisions
         return {**texts, **times, "Kinds": kinds, "Decisions": decisions}
 

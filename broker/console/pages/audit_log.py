@@ -130,6 +130,7 @@ async def _list(
         ],
         file_max=RECORDS_MAX,
         address=_address,
+        until=_until,
     )
 
 
@@ -185,6 +186,10 @@ async def _who(visit: Visit, record: AuditRecord) -> tuple[str, str, str]:
     more += [f"signed in with {provider}"] if provider else []
     more += [f"source identity {said}"] if said and said != name else []
     return name, ", ".join(more), arn
+
+
+def _until(issued: Mapping[str, Any]) -> datetime:
+    return datetime.fromtimestamp(issued["expires_at"], UTC)
 
 
 def _rows(values: Mapping[str, object]) -> list[tuple[str, object]]:

@@ -241,6 +241,11 @@ class ChangedRows:
         """What ``dump`` wrote."""
         return cls(json.loads(text))
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no row was written."""
+        return not self._rows
+
     def dump(self) -> str:
         """As text."""
         return json.dumps(self._rows, separators=(",", ":"))

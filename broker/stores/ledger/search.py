@@ -194,10 +194,21 @@ class Search(Struct, frozen=True):
     def _mentioned(self) -> list[str]:
         """What the text of a record has if it is of the session that is meant."""
         identity, name = self.filters.source_identity, self.filters.session_name
+        role = self._role_part
         return [
             *([f":{encode_json(identity)}"] if identity else []),
             *([f"/{encode_json(name)[1:]}"] if name else []),
+            *([encode_json(role)[1:-1]] if role else []),
         ]
+
+    @property
+    def _role_part(self) -> str:
+        """What the ARN of each session of the role has, and that of no other."""
+        filters = self.filters
+        if not filters.role_name:
+            return ""
+        account = f":{filters.role_account}" if filters.role_account else ""
+        return f"{account}:assumed-role/{filters.role_name}/"
 
     def read_page(
         self, rows: Sequence[SearchRow], end: Place | None = None
@@ -222,10 +233,11 @@ class Search(Struct, frozen=True):
         identities = (record.source_identity, minted.get("source_identity"))
         arns = (record.caller_arn, str(minted.get("principal_arn")))
         names = [arn.rpartition("/")[2] for arn in arns]
-        return filters.source_identity in (
-            *identities,
-            "",
-        ) and filters.session_name in (*names, "")
+        return (
+            filters.source_identity in (*identities, "")
+            and filters.session_name in (*names, "")
+            and self._role_part in str(minted.get("principal_arn") or "")
+        )
 
 
 class _Range(Struct, frozen=True):

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from broker.cli.main import app
 from broker.settings import load_settings
-from tests.support.tables import lay_tables
+from tests.support.tables import make_installation
 
 ACCOUNT = "123456789012"
 
@@ -47,7 +47,7 @@ class CommandLine(Struct):
 @pytest.fixture
 def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
     monkeypatch.setenv("BROKER_DATA_DIR", str(tmp_path / "data"))
-    lay_tables(load_settings())
+    make_installation(load_settings())
     return CommandLine(tmp_path)
 
 

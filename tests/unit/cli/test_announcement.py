@@ -68,7 +68,9 @@ async def test_addresses_storage_and_accounts(
         trusted_proxies="10.0.0.0/8",
         host_aliases="STS.amazonaws.com",
     )
-    line, doors = lines
+    made, line, doors = lines
+    assert made["database"] == f"sqlite:///{tmp_path / 'broker.db'}"
+    assert made["master_key"] == str(tmp_path / "keyring.json")
     assert "decisions: closed until there is a registered service" in doors["state"]
     assert line["also_answers_as"] == ["sts.amazonaws.com"]
     assert line["sign_in"] == f"{url}/signin"

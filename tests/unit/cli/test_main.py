@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from broker.settings import load_settings
 from broker.stores.migrations import SchemaRevisionError
+from tests.support.tables import make_installation
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
 
 
@@ -37,6 +39,7 @@ def test_the_demo_takes_another_port_from_make() -> None:
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith("BROKER_")}
+    make_installation(load_settings(data_dir=tmp_path / "data"))
     return {**kept, "BROKER_DATA_DIR": str(tmp_path / "data"), "COLUMNS": "400"}
 
 
