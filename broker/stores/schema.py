@@ -234,7 +234,9 @@ LDAP_PROVIDERS = _table(
 # about again and again. It is not part of what decides, so it raises no generation.
 LDAP_SIGN_INS = _table(
     "ldap_sign_ins",
-    "provider_id!, subject!, account, provider, until bigint, asked_at bigint",
+    """
+    provider_id!, subject!, account, provider, until bigint, asked_at bigint, roles []
+    """,
     Index("ix_ldap_sign_ins_asked_at", "asked_at"),
 )
 

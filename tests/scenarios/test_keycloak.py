@@ -3,7 +3,9 @@
 import copy
 import json
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -12,6 +14,7 @@ import httpx2 as httpx
 import jwt
 import pytest
 import yaml
+from botocore.exceptions import ClientError
 from lxml import html
 
 from tests.scenarios.test_recipes import (
@@ -40,6 +43,8 @@ SAML = f"arn:aws:iam::{ACCOUNT}:saml-provider/Keycloak"
 ADMIN = {"username": "admin", "password": "only-a-test"}
 OPERATOR = "assumed-role/Operator/ana@example.com"
 _SECONDS = 30
+_WATCH_SECONDS, _ENDING = 30, 2
+"""As the page has it, and what an end takes to reach every worker."""
 
 
 @dataclass
@@ -172,13 +177,7 @@ def test_credentials_of_an_exchange_end_by_issuer_and_subject(world: World) -> N
 
 def test_logout_of_all_sessions_ends_the_console_session(world: World) -> None:
     """Once Keycloak has the address that the broker shows."""
-    told = world.here.run(f"broker get provider {world.provider} --json")
-    registered = world.client()
-    registered["attributes"] |= {
-        "backchannel.logout.url": json.loads(told)["BackChannelLogoutUri"],
-        "backchannel.logout.session.required": "true",
-    }
-    world.ask("PUT", f"/clients/{registered['id']}", json=registered)
+    tell_of_logouts(world)
     with browsing() as browser:
         world.sign_in(browser, "ana")
         assert is_signed_in(browser, world.broker)
@@ -196,6 +195,117 @@ def test_sign_out_there_too_returns_to_the_broker(world: World) -> None:
         left = browser.submit(posting)
         assert browser.url.startswith(f"{world.broker}/signin/signed-out"), left.text
         assert "Sign in to" in text_of(login_page(browser, world.broker))
+
+
+@dataclass
+class Leaver:
+    """Somebody with a console session, and keys copied from it."""
+
+    name: str
+    browser: Browser
+    keys: Any
+    user: dict[str, Any]
+
+    def has_page(self, world: World) -> bool:
+        page = self.browser.get(f"{world.broker}/console/")
+        return f"assumed-role/Operator/{self.name}@" in text_of(page)
+
+    def has_keys(self, _world: World) -> bool:
+        try:
+            self.keys.get_caller_identity()
+        except ClientError:
+            return False
+        return True
+
+
+def leaver(world: World, name: str, group: str, stack: ExitStack) -> Leaver:
+    """A new person of the realm, who signs in to the console and copies keys."""
+    world.ask(
+        "POST",
+        "/users",
+        json={
+            "username": name,
+            "email": f"{name}@example.com",
+            "firstName": name.title(),
+            "lastName": "Example",
+            "enabled": True,
+            "emailVerified": True,
+            "credentials": [{"type": "password", "value": PASSWORD}],
+        },
+    )
+    (user,) = world.ask("GET", "/users", params={"username": name, "exact": "true"})
+    world.ask("PUT", f"/users/{user['id']}/groups/{group}")
+    browser = stack.enter_context(browsing())
+    assert f"assumed-role/Operator/{name}@" in world.sign_in(browser, name)
+    home = browser.get(f"{world.broker}/console/")
+    shown = browser.submit(home, "/console/credentials")
+    (bash,) = html.fromstring(shown.text).xpath("//pre[@id='bash']")
+    exported = dict(re.findall(r"export (\w+)=(\S+)", bash.text_content()))
+    key = Key(
+        exported["AWS_ACCESS_KEY_ID"],
+        exported["AWS_SECRET_ACCESS_KEY"],
+        exported["AWS_SESSION_TOKEN"],
+    )
+    return Leaver(name, browser, store("sts", world.broker, key), user)
+
+
+def test_whoever_leaves_keycloak_is_out_within_the_interval(world: World) -> None:
+    """Page and copied keys; who stays keeps both. The last is told, not asked for."""
+    (group,) = (g for g in world.ask("GET", "/groups") if g["name"] == "operators")
+    ways: dict[str, Callable[[str], object]] = {
+        "disabled": lambda user: world.ask(
+            "PUT", f"/users/{user}", json={"enabled": False}
+        ),
+        "deleted": lambda user: world.ask("DELETE", f"/users/{user}"),
+        "moved": lambda user: world.ask(
+            "DELETE", f"/users/{user}/groups/{group['id']}"
+        ),
+        "revoked": lambda user: world.ask("DELETE", f"/users/{user}/consents/{CLIENT}"),
+        "ended": lambda user: world.ask("POST", f"/users/{user}/logout"),
+    }
+    tell_of_logouts(world)
+    with ExitStack() as stack:
+        people = {
+            way: leaver(world, way, group["id"], stack) for way in (*ways, "stays")
+        }
+        left: dict[str, float] = {}
+        dead: dict[tuple[str, str], float] = {}
+        for way, leave in ways.items():
+            leave(people[way].user["id"])
+            left[way] = time.monotonic()
+        began = time.monotonic()
+        places = {"page": Leaver.has_page, "keys": Leaver.has_keys}
+        while len(dead) < len(ways) * len(places):
+            assert time.monotonic() < began + _WATCH_SECONDS + _SECONDS, dead
+            looked = time.monotonic()
+            for way in ways:
+                for place, has in places.items():
+                    if (way, place) not in dead and not has(people[way], world):
+                        dead[way, place] = time.monotonic() - left[way]
+            pace = time.monotonic() - looked
+            # A look takes as long as the machine is slow.
+            late = [
+                at for at in dead.values() if at > _WATCH_SECONDS + _ENDING + 2 * pace
+            ]
+            assert not late, dead
+            time.sleep(0.1)
+        assert all(has(people["stays"], world) for has in places.values())
+    (world.here.folder / "leavers.json").write_text(
+        json.dumps(
+            {f"{way}, {place}": round(at, 1) for (way, place), at in dead.items()}
+        )
+    )
+
+
+def tell_of_logouts(world: World) -> None:
+    """Keycloak has the address that the broker shows."""
+    told = world.here.run(f"broker get provider {world.provider} --json")
+    registered = world.client()
+    registered["attributes"] |= {
+        "backchannel.logout.url": json.loads(told)["BackChannelLogoutUri"],
+        "backchannel.logout.session.required": "true",
+    }
+    world.ask("PUT", f"/clients/{registered['id']}", json=registered)
 
 
 def is_signed_in(browser: Browser, url: str) -> bool:

@@ -1,7 +1,8 @@
 """Ends the sessions of people who have left a directory.
 
 A directory tells nobody that an account was closed, so it is asked: about each person
-whose sessions may live, less than a minute after the last time, fifty with one search.
+whose sessions may live, less than a minute after the last time, fifty with one search,
+and about the groups of each that has roles by them.
 Each person is asked about by one worker at a time, each directory for itself, so that
 one that hangs delays no other's leavers.
 
@@ -21,14 +22,14 @@ from typing import TypedDict
 import structlog
 
 from broker.actions.action import Action, Call, console_action, needs_nothing
+from broker.actions.signin.lost_roles import background_record, end_lost_roles
 from broker.errors import IdpCommunicationError
 from broker.model.account import AccountId
-from broker.model.audit import AuditRecord
 from broker.model.entities import LdapProvider
 from broker.proofs.ldap.connection import LdapUnavailableError
-from broker.proofs.ldap.prover import LdapProver
+from broker.proofs.ldap.people import PersonRefusedError
+from broker.proofs.ldap.prover import LdapProver, proof_of
 from broker.runtime.clock import Clock
-from broker.runtime.entropy import new_request_id
 from broker.runtime.offload import in_background
 from broker.sessions.ends import end_for_good, refuse_earlier
 from broker.sessions.revoke import (
@@ -131,6 +132,37 @@ class Leavers:
                     {sign_in.subject: over[sign_in.subject] for sign_in in gone},
                 )
                 await self._sign_ins.forget(gone, self._clock.now())
+            for sign_in in some:
+                if sign_in.roles and sign_in.subject not in over:
+                    await self._map_again(provider, sign_in, now)
+
+    async def _map_again(
+        self, provider: LdapProvider, sign_in: LdapSignIn, now: datetime
+    ) -> None:
+        """End the sessions of roles that the person's groups no longer have."""
+        try:
+            person = await self._ldap.people_of(provider).get_current(
+                sign_in.subject, now
+            )
+        except (PersonRefusedError, LdapUnavailableError) as error:
+            _log.warning(
+                "a directory cannot be asked about a person's groups",
+                directory=provider.directory,
+                error=str(error),
+            )
+            return
+        roles = proof_of(provider, person).roles
+        if lost := sorted(set(sign_in.roles).difference(roles)):
+            await end_lost_roles(
+                self._directory,
+                provider,
+                provider.account,
+                sign_in.subject,
+                lost,
+                now=self._clock.now(),
+            )
+        if set(roles) != set(sign_in.roles):
+            await self._sign_ins.keep_roles(sign_in, roles)
 
     async def _end(self, provider: LdapProvider, over: Mapping[str, str]) -> None:
         """End everything that these people opened, by subject, with the reason."""
@@ -148,17 +180,13 @@ class Leavers:
                     reason=why,
                 )
                 await change.record(
-                    AuditRecord(
-                        event_id=new_request_id(),
-                        at=now,
-                        account=provider.account,
-                        door="background",
-                        action="broker:EndDirectorySessions",
-                        caller_arn="broker",
-                        parameters={"Subject": subject},
-                        resources=(provider.arn,),
-                        decision="allowed",
-                        reason=why,
+                    background_record(
+                        provider.arn,
+                        provider.account,
+                        "EndDirectorySessions",
+                        why,
+                        now,
+                        Subject=subject,
                     )
                 )
                 _log.info("a person left", provider=provider.arn, reason=why)

@@ -21,9 +21,9 @@ from datetime import datetime, timedelta
 import structlog
 from msgspec.structs import replace
 
+from broker.actions.signin.lost_roles import background_record, end_lost_roles
 from broker.errors import BrokerError, IdpCommunicationError, ServiceUnavailable
 from broker.model.account import AccountId
-from broker.model.audit import AuditRecord
 from broker.model.entities import OidcProvider
 from broker.model.lineage import Trace, subject_digest
 from broker.model.secret import Confidential
@@ -33,13 +33,11 @@ from broker.proofs.outbound import DEADLINE_SECONDS
 from broker.proofs.provider_options import ProviderOptions
 from broker.proofs.web_identity import WebIdentityProver
 from broker.runtime.clock import Clock
-from broker.runtime.entropy import new_request_id
 from broker.runtime.offload import in_background
 from broker.sessions.lineage import subject_target
 from broker.sessions.revoke import (
     SETTLING,
     revoke_key_id,
-    revoke_lost_role,
     revoke_person,
 )
 from broker.sessions.vault import SealBrokenError
@@ -49,7 +47,7 @@ from broker.sessions.watched import (
     RolesByAccount,
     WatchedSignIns,
 )
-from broker.stores.directory.kinds import OIDC_PROVIDER, ROLE
+from broker.stores.directory.kinds import OIDC_PROVIDER
 from broker.stores.directory.port import Directory
 from broker.stores.directory.readings import FreshDirectory
 from broker.stores.errors import ConflictError, StoreUnavailableError
@@ -395,11 +393,12 @@ class TokenWatch:
                     reason=reason,
                 )
             await change.record(
-                _record(
-                    provider,
-                    now,
+                background_record(
+                    provider.arn,
+                    account,
                     "EndProviderSessions",
                     reason,
+                    now,
                     Subject=subject,
                     AccessKeyIds=[sign_in.access_key_id for sign_in in sign_ins],
                     Person=is_person,
@@ -422,7 +421,14 @@ class TokenWatch:
             return
         for account, before in kept.roles.items():
             if lost := [arn for arn in before if arn not in roles[account]]:
-                await self._end_roles(provider, sign_in.subject, account, lost)
+                await end_lost_roles(
+                    self._directory,
+                    provider,
+                    account,
+                    sign_in.subject,
+                    lost,
+                    now=self._clock.now(),
+                )
         # After that: if it fails, the next answer says the same again.
         await self._keep_roles(sign_in, roles)
 
@@ -450,34 +456,6 @@ class TokenWatch:
             return None
         return offered_roles(identity)
 
-    async def _end_roles(
-        self,
-        provider: OidcProvider,
-        subject: str,
-        account: AccountId,
-        lost: Sequence[str],
-    ) -> None:
-        now = self._clock.now()
-        reason = f"{provider.arn} no longer gives the role"
-        async with self._directory.change(account) as change:
-            for arn in lost:
-                role = await change.named(ROLE, account, arn.rpartition("/")[2])
-                if role is not None and role.arn == arn:
-                    await revoke_lost_role(
-                        change,
-                        account=account,
-                        issuer=provider.url,
-                        subject=subject,
-                        role_id=role.role_id,
-                        now=now,
-                        reason=reason,
-                    )
-            record = _record(
-                provider, now, "EndRoleSessions", reason, Subject=subject, RoleArns=lost
-            )
-            record.account = account
-            await change.record(record)
-
     async def _keep_roles(self, sign_in: OidcSignIn, roles: RolesByAccount) -> None:
         latest = await self._sign_ins.find(sign_in.sign_in_id)
         if latest is None or latest.generation != sign_in.generation:
@@ -488,24 +466,3 @@ class TokenWatch:
                 sign_in.account, sign_in.sign_in_id, replace(kept, roles=roles)
             )
             await self._sign_ins.keep_roles(sign_in, sealed)
-
-
-def _record(
-    provider: OidcProvider,
-    now: datetime,
-    action: str,
-    reason: str,
-    **parameters: object,
-) -> AuditRecord:
-    return AuditRecord(
-        event_id=new_request_id(),
-        at=now,
-        account=provider.account,
-        door="background",
-        action=f"broker:{action}",
-        caller_arn="broker",
-        parameters=parameters,
-        resources=(provider.arn,),
-        decision="allowed",
-        reason=reason,
-    )

@@ -30,7 +30,7 @@ from broker.protocols.ldap.accounts import (
     state_of_entry,
     subject_value,
 )
-from broker.protocols.ldap.filters import any_of, equals, fill_filter
+from broker.protocols.ldap.filters import all_of, any_of, equals, fill_filter, match_any
 
 NAME_MAX = 256
 """Of a person, typed or in the directory, and of a subject."""
@@ -45,7 +45,7 @@ _LEVELS_MAX = 10
 
 _BATCH = 50
 _DN = "dn"
-_GONE = "no longer in the directory"
+_GONE = "no longer in the directory, or not what its Filter looks for"
 _log = structlog.get_logger(__name__)
 
 Attempt = Callable[[str], AbstractAsyncContextManager[object]]
@@ -68,7 +68,8 @@ class Person(Struct, frozen=True, kw_only=True):
 class PersonRefusedError(Exception):
     """The person may not sign in; ``state`` is for operators only.
 
-    ``is_gone`` says that the entry is no longer there.
+    ``is_gone`` says that the entry is no longer there, or that the filter for people no
+    longer finds it.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class LdapPeople:
     def __init__(self, name: str, directory: LdapDirectory) -> None:
         self._directory = directory
         self._servers = LdapServers(name, directory)
+        self._anyone = match_any(directory.filter)
 
     @property
     def wrong_passwords_max(self) -> int:
@@ -200,7 +202,7 @@ class LdapPeople:
         entries = (
             await connection.search(
                 self._directory.base,
-                any_of(filters),
+                all_of(any_of(filters), self._anyone),
                 self._attributes,
                 most=len(filters),
             )
@@ -274,12 +276,16 @@ class LdapPeople:
                 AccountState.WRONG, f"{subject} is no {attribute}", is_gone=True
             ) from None
         entries = await connection.search(
-            self._directory.base, equals(attribute, value), self._attributes, most=1
+            self._directory.base,
+            all_of(equals(attribute, value), self._anyone),
+            self._attributes,
+            most=1,
         )
         if len(entries) != 1:
             raise PersonRefusedError(
                 AccountState.WRONG,
-                f"{len(entries) or 'no'} entries with {attribute} {subject}",
+                f"{len(entries) or 'no'} entries with {attribute} {subject} that"
+                " Filter finds",
                 is_gone=not entries,
             )
         return entries[0]

@@ -18,7 +18,7 @@ from broker.proofs.ldap.connection import LdapUnavailableError
 from broker.proofs.ldap.people import Attempt, LdapPeople, Person, PersonRefusedError
 from broker.proofs.provider_options import ProviderOptions
 from broker.proofs.session_name import session_name
-from broker.stores.directory.kinds import LDAP_PROVIDER
+from broker.stores.directory.kinds import LDAP_PROVIDER, ROLE
 from broker.stores.directory.readings import FreshDirectory
 from broker.stores.ldap_sign_ins import LdapSignIn, LdapSignIns
 
@@ -112,19 +112,25 @@ class LdapProver:
         return proof.identity
 
     async def require_current(self, session: Session, now: datetime) -> None:
-        """Refuse to continue the session of someone who left the directory.
+        """Refuse to continue the session of someone who left the directory or the role.
 
         Sessions of others pass, and so do chained ones, which say nothing of people:
         those end with what they came from.
 
         Raises:
-            ExpiredToken: they are gone, or their account is closed.
+            ExpiredToken: they are gone, their account is closed, or none of their groups
+                has the session's role any more.
             ServiceUnavailable: the directory could not be asked.
         """
         arn = session.provider_arn or ""
         key = f"{provider_name(arn)}:sub"
         for subject in session.identity_context.get(key, ()):
-            await self._renew_session(arn, session.provider_id, subject, now)
+            proof = await self._renew_session(arn, session.provider_id, subject, now)
+            role = await self._fresh.find(ROLE, session.account, session.principal_id)
+            if role is not None and role.arn in proof.identity.closed_roles:
+                raise errors.ExpiredToken(
+                    detail=f"no group of {subject} has {role.arn} any more"
+                )
 
     async def _renew_session(
         self, provider_arn: str, provider_id: str, subject: str, now: datetime
@@ -168,16 +174,18 @@ class LdapProver:
         Raises:
             StoreUnavailableError: that cannot be noted.
         """
+        proof = proof_of(provider, person)
         await self._sign_ins.note(
             LdapSignIn(
                 account=provider.account,
                 provider=provider.name,
                 provider_id=provider.unique_id,
                 subject=person.subject,
+                roles=proof.roles,
             ),
             now,
         )
-        return proof_of(provider, person)
+        return proof
 
     async def close(self) -> None:
         """Close all connections."""

@@ -6,9 +6,12 @@ Source: RFC 4515, 3.
 import re
 from collections.abc import Mapping
 
-from sansldap import FilterOr, LDAPFilter
+from sansldap import FilterAnd, FilterOr, LDAPFilter
 
 _PLACE = re.compile(r"\{([a-z]*)\}")
+_COMPARISON = re.compile(r"\(([^()=~<>:]+)(?:[~<>]|:[^()=]*)=[^()]*\{[a-z]*\}[^()]*\)")
+"""By approximation, by order or by a rule: none of them takes an asterisk for a value."""
+
 _DESCRIPTION = re.compile(r"[A-Za-z][A-Za-z0-9-]*", re.ASCII)
 
 
@@ -31,6 +34,7 @@ def require_filter(template: str, places: frozenset[str]) -> str:
         named = " or ".join(sorted(f"{{{place}}}" for place in places))
         raise ValueError(f"the filter {template!r} must have {named}, and no other")
     fill_filter(template, dict.fromkeys(results, b"x"))
+    match_any(template)
     return template
 
 
@@ -40,12 +44,26 @@ def fill_filter(template: str, values: Mapping[str, bytes]) -> LDAPFilter:
     Raises:
         ValueError: the template is not a filter.
     """
-    text = _PLACE.sub(lambda place: escape(values[place[1]]), template)
+    return _parse(
+        _PLACE.sub(lambda place: escape(values[place[1]]), template), template
+    )
+
+
+def _parse(text: str, template: str) -> LDAPFilter:
     try:
         return LDAPFilter.from_string(text)
     except Exception as error:
         # The library has exceptions of its own, which are not ValueErrors.
         raise ValueError(f"{template!r} is not a filter: {error}") from error
+
+
+def match_any(template: str) -> LDAPFilter:
+    """The filter for whatever values its places have: what else it asks of an entry.
+
+    Raises:
+        ValueError: the template is not a filter.
+    """
+    return _parse(_PLACE.sub("*", _COMPARISON.sub(r"(\1=*)", template)), template)
 
 
 def equals(attribute: str, value: bytes) -> LDAPFilter:
@@ -56,6 +74,11 @@ def equals(attribute: str, value: bytes) -> LDAPFilter:
 def any_of(filters: list[LDAPFilter]) -> LDAPFilter:
     """Entries that one of the filters finds."""
     return filters[0] if len(filters) == 1 else FilterOr(filters=filters)
+
+
+def all_of(*filters: LDAPFilter) -> LDAPFilter:
+    """Entries that each of the filters finds."""
+    return FilterAnd(filters=list(filters))
 
 
 def is_attribute(name: str) -> bool:

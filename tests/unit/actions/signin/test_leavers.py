@@ -28,7 +28,14 @@ from tests.support.directory_world import (
     trust_directory,
 )
 from tests.support.portal import Person, Terminal
-from tests.support.signin import ACCOUNT, OTHER, SignInWorld, text_of
+from tests.support.signin import (
+    ACCOUNT,
+    OTHER,
+    SignInWorld,
+    form_fields,
+    role_arn,
+    text_of,
+)
 from tests.support.slapd import Slapd, dn_of, group, person, start_slapd
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1", "::1"])
@@ -69,10 +76,16 @@ class Signed(Struct):
 
 @asynccontextmanager
 async def opened(
-    slapd: Slapd, folder: Path, *names: str, **others: Mapping[str, Any]
+    slapd: Slapd,
+    folder: Path,
+    *names: str,
+    directory: Mapping[str, Any] | None = None,
+    **others: Mapping[str, Any],
 ) -> AsyncIterator[tuple[SignInWorld, dict[str, Signed]]]:
     groups = {"staff": ["Staff"], "others": ["Other"]}
-    async with directory_world(folder, slapd, groups, others=others) as world:
+    async with directory_world(
+        folder, slapd, groups, others=others, **(directory or {})
+    ) as world:
         results = {}
         for name in names:
             console = world.browser()
@@ -149,6 +162,88 @@ async def test_who_leaves_loses_everything_within_a_minute(
         assert len(ends) == 1
 
 
+STAFF_ONLY = {"Filter": "(&(objectClass=person)(uid={username})(title=staff))"}
+
+
+async def test_who_no_longer_matches_the_filter_loses_everything(
+    slapd: Slapd, tmp_path: Path
+) -> None:
+    for name in ("away", "stays"):
+        slapd.modify(dn_of(name), "add: title", "title: staff")
+    async with opened(slapd, tmp_path, "away", "stays", directory=STAFF_ONLY) as (
+        world,
+        people,
+    ):
+        gone, stays = people["away"], people["stays"]
+        taken = (await gone.role()).json()["roleCredentials"]
+        slapd.modify(dn_of("away"), "delete: title")
+        assert (await gone.role()).status_code == 401
+        assert (await gone.refresh()).json()["error"] == "invalid_grant"
+        world.clock.move(MINUTE)
+        await world.services.leavers.ask()
+        assert not await is_open(gone)
+        with pytest.raises(ExpiredToken):
+            await world.services.resolver.resolve(
+                taken["accessKeyId"], taken["sessionToken"], world.clock.now()
+            )
+        assert await is_open(stays)
+        assert (await stays.role()).status_code == 200
+
+
+async def test_who_loses_a_group_loses_the_sessions_of_its_roles(
+    slapd: Slapd, tmp_path: Path
+) -> None:
+    async with opened(slapd, tmp_path, "moved", "stays") as (world, people):
+        moved = people["moved"]
+        staff, other = [
+            (await moved.terminal.role(moved.tokens["accessToken"], name)).json()[
+                "roleCredentials"
+            ]
+            for name in ("Staff", "Other")
+        ]
+        leave_group(slapd, "moved")
+        world.clock.move(MINUTE)
+        await world.services.leavers.ask()
+        resolve, now = world.services.resolver.resolve, world.clock.now()
+        with pytest.raises(ExpiredToken):
+            await resolve(staff["accessKeyId"], staff["sessionToken"], now)
+        await resolve(other["accessKeyId"], other["sessionToken"], now)
+        record = await world.recorded("broker:EndRoleSessions")
+        assert record.parameters["RoleArns"] == [role_arn("Staff")]
+        assert await is_open(people["stays"])
+        assert (await moved.refresh()).status_code == 200
+        # Once is enough.
+        world.clock.move(MINUTE)
+        await world.services.leavers.ask()
+        actions = [entry.action for entry in await world.audit()]
+        assert actions.count("broker:EndRoleSessions") == 1
+
+
+async def test_a_role_that_was_lost_is_not_renewed(
+    slapd: Slapd, tmp_path: Path
+) -> None:
+    """Nor is the console session that has it, before anybody asked."""
+    async with opened(slapd, tmp_path, "away") as (world, people):
+        console = people["away"].console
+        assert (await copy_keys(console)).status_code == 200
+        leave_group(slapd, "away")
+        assert (await copy_keys(console)).status_code == 403
+        world.clock.move(MINUTE)
+        await world.services.leavers.ask()
+        assert not await is_open(people["away"])
+
+
+async def copy_keys(browser: httpx.AsyncClient) -> httpx.Response:
+    fields = form_fields(await browser.get("/console/"), "/console/credentials")
+    same = {"sec-fetch-site": "same-origin"}
+    return await browser.post("/console/credentials", data=fields, headers=same)
+
+
+def leave_group(slapd: Slapd, name: str) -> None:
+    groups = dn_of("x").partition(",")[2].replace("people", "groups")
+    slapd.modify(f"cn=staff,{groups}", "delete: member", f"member: {dn_of(name)}")
+
+
 async def test_wrong_passwords_of_a_stranger_end_nothing_that_runs(
     slapd: Slapd, tmp_path: Path
 ) -> None:
@@ -183,11 +278,7 @@ async def test_a_role_goes_with_the_group(slapd: Slapd, tmp_path: Path) -> None:
     async with opened(slapd, tmp_path, "moved") as (_, people):
         moved = people["moved"]
         assert (await moved.role()).status_code == 200
-        slapd.modify(
-            f"cn=staff,{dn_of('x').partition(',')[2].replace('people', 'groups')}",
-            "delete: member",
-            f"member: {dn_of('moved')}",
-        )
+        leave_group(slapd, "moved")
         refused = await moved.role()
         assert refused.status_code == 403, refused.text
         other = await moved.terminal.role(moved.tokens["accessToken"], "Other")

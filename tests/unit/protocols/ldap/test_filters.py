@@ -12,6 +12,7 @@ from broker.protocols.ldap.filters import (
     equals,
     fill_filter,
     is_attribute,
+    match_any,
     require_filter,
 )
 
@@ -83,3 +84,20 @@ def test_values_other_than_text_are_left_out() -> None:
 def test_filters_of_operators_are_read_as_written() -> None:
     ldap_filter = fill_filter("(|(uid={username})(!(cn=a*b)))", {"username": b"x"})
     assert ldap_filter == LDAPFilter.from_string("(|(uid=x)(!(cn=a*b)))")
+
+
+@pytest.mark.parametrize(
+    ("template", "asks"),
+    [
+        ("(&(title=staff)(uid={username}))", "(&(title=staff)(uid=*))"),
+        ("(|(uid={username})(mail={username}))", "(|(uid=*)(mail=*))"),
+        ("(mail={username}@example.com)", "(mail=*@example.com)"),
+        ("(&(uid~={username})(!(a=b)))", "(&(uid=*)(!(a=b)))"),
+        ("(uid:caseExactMatch:={username})", "(uid=*)"),
+        ("(uid:dn:={username})", "(uid=*)"),
+        ("(&(uid>={username})(m:1.2:=cn=x))", "(&(uid=*)(m:1.2:=cn=x))"),
+    ],
+)
+def test_a_filter_for_any_name_asks_the_rest(template: str, asks: str) -> None:
+    assert require_filter(template, PLACES) == template
+    assert match_any(template) == LDAPFilter.from_string(asks)
