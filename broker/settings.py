@@ -288,6 +288,7 @@ class Settings(BaseSettings):
     saml_recipients: Annotated[Texts, AfterValidator(_recipients)] = ()
     clock_skew_seconds: Annotated[int, _number(0, 300)] = 60
     stale_seconds: Annotated[int, _number(1, 3600)] = 60
+    cache_mb: Annotated[int, _number(8, 65_536)] = 64
     ca_file: Annotated[Path, AfterValidator(_authorities)] | None = None
     internal_issuers: InternalIssuers = ()
     trusted_proxies: Networks = ()

@@ -89,6 +89,7 @@ from broker.proofs.upstream_client import UPSTREAM_SECONDS, UpstreamClient
 from broker.proofs.web_identity import WebIdentityProver
 from broker.protocols.sigv4 import SignatureRules
 from broker.protocols.webauthn import find_relying_party
+from broker.runtime.bounded import CACHES
 from broker.runtime.clock import Clock
 from broker.sessions.issue import SessionIssuer
 from broker.sessions.issue_upstream import UpstreamIssuer
@@ -122,6 +123,8 @@ PAGES = (
     "/v1",
 )
 """How the paths of pages begin; metrics know them by it."""
+
+_MIB = 1024 * 1024
 
 
 class Services(Installation, frozen=True, kw_only=True):
@@ -191,7 +194,8 @@ async def open_services(
         opened = await stack.enter_async_context(
             open_installation(settings, clock, may_make=may_make)
         )
-        metrics = Metrics(PAGES)
+        CACHES.limit(settings.cache_mb * _MIB)
+        metrics = Metrics(PAGES, CACHES)
         if shared_folder():
             await stack.enter_async_context(metrics.flushing())
         ledger = ObservedLedger(opened.stores.ledger, metrics.observe_ledger)

@@ -12,7 +12,6 @@ Source: nginx, ``ngx_http_auth_request_module``; Caddy, ``forward_auth``; Traefi
 import base64
 import binascii
 import hashlib
-from functools import lru_cache
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
@@ -53,6 +52,7 @@ from broker.proofs.scheme import Scheme
 from broker.protocols.enforcement import ClientRequest, RequestAmbiguous, read_forwarded
 from broker.protocols.enforcement.forwarded import is_address, last_address
 from broker.protocols.sigv4.errors import MISMATCH
+from broker.runtime.bounded import remembered
 
 _CHALLENGE = (b"www-authenticate", b"AWS4-HMAC-SHA256")
 _OK, _UNAUTHORIZED, _FORBIDDEN = 200, 401, 403
@@ -63,8 +63,6 @@ _PARTIAL = b"x-envoy-auth-partial-body"
 
 _HEADERS_MAX = 100
 _KEYS_MAX = 100
-_VALUES = 4096
-"""Values of headers that are remembered in their encoded form."""
 
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
 _Value = Annotated[str, StringConstraints(max_length=65_536)]
@@ -301,7 +299,7 @@ def _principal_headers(answer: DecisionAnswer, caller: Caller) -> Headers:
     )
 
 
-@lru_cache(_VALUES)
+@remembered()
 def header_value(text: str) -> bytes:
     """A text as a header's value, percent-encoded unless it is printable ASCII."""
     if not (text.isascii() and text.isprintable()):

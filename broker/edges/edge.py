@@ -11,7 +11,6 @@ facts that they may add to the canonical log line. The line holds the path, neve
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from functools import lru_cache
 
 import structlog
 
@@ -38,6 +37,7 @@ from broker.edges.refusals import (
 )
 from broker.model.request import Answer, name_headers
 from broker.runtime.batches import ClientGoneError
+from broker.runtime.bounded import KEY_CHARACTERS_MAX, remembered
 from broker.runtime.clock import Clock
 from broker.runtime.entropy import new_request_id
 
@@ -59,9 +59,6 @@ _RETRY_AFTER = (b"retry-after", b"1")
 _REQUEST_ID = b"x-amzn-requestid"
 _DISCONNECTED: Message = {"type": "http.disconnect"}
 _FOUND, _NOT_FOUND, _CLIENT_GONE = 302, 404, 499
-_CACHED_HOSTS = 1024
-_HOST_BYTES_MAX = 300
-"""A name has at most 253 characters (RFC 1035, 2.3.4), and a port."""
 
 Route = Callable[[Scope], Awaitable[AnyEndpoint]]
 """What answers a request, by its path; there is always something."""
@@ -89,12 +86,12 @@ class AllowedHosts:
     def __init__(self, names: Iterable[str], below: str = "") -> None:
         self._exact = frozenset(name.lower() for name in names)
         self._tail = f".{below.lower()}"
-        self._find = lru_cache(_CACHED_HOSTS)(self._accept)
+        self._find = remembered(KEY_CHARACTERS_MAX)(self._accept)
 
     def accept(self, header: bytes) -> bool:
         """Whether a Host header has one of the names."""
-        # Nothing longer than a name is remembered.
-        return len(header) <= _HOST_BYTES_MAX and self._find(header)
+        # A name has at most 253 characters (RFC 1035, 2.3.4), and a port.
+        return len(header) <= KEY_CHARACTERS_MAX and self._find(header)
 
     def _accept(self, header: bytes) -> bool:
         name = host_name(header)

@@ -11,18 +11,22 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
+    Gauge,
     Histogram,
     ProcessCollector,
     disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.metrics_core import GaugeMetricFamily
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
+
+from broker.runtime.bounded import CACHES, CacheMemory
 
 _SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """Environment variable that names the folder which the workers share."""
@@ -37,7 +41,9 @@ _FAILED = 400
 class Metrics:
     """One worker's numbers. ``pages`` are the first path segments that count alone."""
 
-    def __init__(self, pages: Collection[str] = ()) -> None:
+    def __init__(
+        self, pages: Collection[str] = (), memory: CacheMemory = CACHES
+    ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call] # prometheus-client's own
         self._pages = {page: page.strip("/") for page in pages}
         self._registry = CollectorRegistry()
@@ -71,6 +77,26 @@ class Metrics:
         self._timelines = Counter(
             "broker_database_timelines",
             "How often the database lacked changes that it had.",
+            registry=self._registry,
+        )
+        self._memory = memory
+        self._evictions = 0
+        """Those that were counted."""
+        self._held = Gauge(
+            "broker_memory_cache_bytes",
+            "Bytes that the workers remember.",
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
+        self._bound = Gauge(
+            "broker_memory_cache_bytes_max",
+            "Bytes that the workers may remember: BROKER_CACHE_MB for each.",
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
+        self._evicted = Counter(
+            "broker_memory_cache_evictions",
+            "Entries that were given up for others.",
             registry=self._registry,
         )
         self._named: set[tuple[str, str]] = set()
@@ -113,6 +139,7 @@ class Metrics:
     @asynccontextmanager
     async def flushing(self) -> AsyncIterator[None]:
         """While the block runs, let the other workers know every second."""
+        _forget_dead_workers()
         task = asyncio.create_task(self._flush_often())
         yield
         task.cancel()
@@ -124,6 +151,11 @@ class Metrics:
             await asyncio.sleep(_FLUSH_SECONDS)
 
     def _flush(self) -> None:
+        self._held.set(self._memory.bytes)
+        self._bound.set(self._memory.bytes_max)
+        evictions = self._memory.evictions
+        self._evicted.inc(evictions - self._evictions)
+        self._evictions = evictions
         for (counter, labels), number in self._counted.items():
             (counter.labels(*labels) if labels else counter).inc(number)
         for (action, outcome), (*buckets, seconds) in self._seen.items():
@@ -151,6 +183,16 @@ class Metrics:
         now = CollectorRegistry()
         now.register(_Now(stores_up, unasked))
         return generate_latest(registry) + generate_latest(now)
+
+
+def _forget_dead_workers() -> None:
+    """What a worker held that was killed is held no longer."""
+    for path in Path(shared_folder()).glob("gauge_live*_*.db"):
+        pid = int(path.stem.rpartition("_")[2])
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            mark_process_dead(pid)  # type: ignore[no-untyped-call] # prometheus-client's own
 
 
 class _Now(Collector):

@@ -5,11 +5,10 @@ client can forge everything further left.
 """
 
 from collections.abc import Iterable
-from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import NamedTuple
 
-_CACHED_ADDRESSES = 4096
+from broker.runtime.bounded import remembered
 
 
 class Client(NamedTuple):
@@ -29,7 +28,7 @@ class TrustedProxies:
             ValueError: one of them is not a network.
         """
         self._networks = tuple(ip_network(network) for network in networks)
-        self._is_trusted = lru_cache(_CACHED_ADDRESSES)(self._contains)
+        self._is_trusted = remembered()(self._contains)
 
     def identify_client(
         self, peer: str, scheme: str, headers: Iterable[tuple[bytes, bytes]]
@@ -63,7 +62,7 @@ class TrustedProxies:
         return any(parsed in network for network in self._networks)
 
 
-@lru_cache(_CACHED_ADDRESSES)
+@remembered()
 def _normal(text: str) -> str | None:
     """An address without port, brackets and IPv4 mapping; None if it is none."""
     if text.startswith("["):

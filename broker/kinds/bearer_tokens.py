@@ -8,7 +8,6 @@ import hashlib
 import ipaddress
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
@@ -21,6 +20,7 @@ from broker.model.entities import LdapProvider, OidcProvider, SamlProvider
 from broker.model.machines import InstanceProfile
 from broker.model.registered import BearerToken, JoinToken, RegisteredService, ScimToken
 from broker.model.secret import Secret
+from broker.runtime.bounded import remembered
 from broker.runtime.entropy import new_handle, new_unique_id
 from broker.stores.directory.identities import delete_expired_tokens
 from broker.stores.directory.kind import Kind
@@ -175,7 +175,7 @@ def parse_networks(addresses: Iterable[str]) -> tuple[str, ...]:
     return tuple(results)
 
 
-@lru_cache(1024)
+@remembered()
 def is_within(address: str, networks: tuple[str, ...]) -> bool:
     """Whether an address is in one of the networks; an empty list means any."""
     if not networks:

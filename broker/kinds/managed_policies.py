@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
@@ -31,6 +30,7 @@ from broker.policy.catalogue import (
     made_policy_id,
     managed_policy_arns,
 )
+from broker.runtime.bounded import remembered
 from broker.runtime.entropy import new_unique_id
 from broker.stores.directory.kinds import ACCOUNT, MANAGED_POLICY
 from broker.stores.directory.policies import (
@@ -314,12 +314,11 @@ _PART = r"[A-Za-z0-9_+=,.@-]+"
 _ARN = re.compile(rf"{AWS_MANAGED_PREFIX}(?:{_PART}/)*({_PART})")
 _NAME_MAX = 128
 _ARN_MAX = 2048
-_KEPT = 256
 _LONG_AGO = datetime(2015, 2, 6, tzinfo=UTC)
 """When AWS made its first managed policies."""
 
 
-@lru_cache(maxsize=_KEPT)
+@remembered()
 def find_aws_managed(arn: str) -> ManagedPolicy | None:
     """The AWS-managed policy with this ARN (``arn:aws:iam::aws:policy/…``)."""
     entry = find_managed_policy_entry(arn)

@@ -17,7 +17,6 @@ import base64
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from functools import lru_cache
 from typing import Any, Final
 
 import jwt
@@ -32,6 +31,7 @@ from msgspec.structs import replace
 from broker.model.account import Account, AccountId
 from broker.model.sealing import Opener, SealedRenewer, Sealer
 from broker.model.secret import Confidential, Hidden
+from broker.runtime.bounded import remembered
 
 OPTION: Final = "OutboundWebIdentityFederation"
 """The name of the account's option."""
@@ -46,7 +46,7 @@ PUBLISHED_AFTER = TOKEN_MAX + timedelta(minutes=10)
 _PURPOSE = "outbound-federation"
 _COLUMN = "private-key"
 _RSA_BITS = 2048
-_LOADED_KEYS = 64
+_KEY_BYTES_MAX = 8192
 """Signing keys that a worker keeps ready; a few kilobytes each."""
 
 _PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
@@ -210,7 +210,7 @@ def sign(
     )
 
 
-@lru_cache(_LOADED_KEYS)
+@remembered(_KEY_BYTES_MAX)
 def _load(der: bytes) -> _PrivateKey:
     # An RSA key's first signature computes what halves the cost of the later ones. The
     # caller has just opened the sealed key, so a lost storage key still stops signing.

@@ -12,7 +12,6 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -37,6 +36,7 @@ from broker.model.arn import Arn
 from broker.model.sealing import Sealer
 from broker.model.secret import Secret
 from broker.model.upstream import UPSTREAM_SEAL, Upstream
+from broker.runtime.bounded import remembered
 from broker.stores.directory.kinds import UPSTREAM
 from broker.stores.directory.port import DirectoryChange
 
@@ -194,7 +194,7 @@ def find_upstream_role(
     return None
 
 
-@lru_cache(256)
+@remembered(DEFINITION_CHARACTERS_MAX)
 def parse_upstream(text: str) -> UpstreamDefinition:
     """The definition in a JSON text.
 

@@ -4,12 +4,12 @@ import base64
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from functools import lru_cache
 from typing import NewType
 
 from msgspec import field
 
 from broker.model.secret import Confidential, Hidden
+from broker.runtime.bounded import remembered
 
 AccountId = NewType("AccountId", str)
 """Twelve digits, a string: leading zeros count."""
@@ -27,7 +27,6 @@ _BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _PAIRS = tuple(text + two for text in _BASE32 for two in _BASE32)
 _PAIR_MASK = len(_PAIRS) - 1
 _HEAD_SHIFTS = (30, 20, 10, 0)
-_CACHED = 4096
 
 
 def parse_account_id(text: str) -> AccountId:
@@ -57,7 +56,7 @@ def format_access_key_id(prefix: str, account: AccountId, random_bits: int) -> s
     )
 
 
-@lru_cache(_CACHED)
+@remembered()
 def _account_part(account: AccountId) -> tuple[str, int]:
     """The first eight characters, and the account's last bit above the free ones."""
     number = _NEW_FORMAT_BIT | (int(account) << _FREE_BITS)
@@ -74,13 +73,12 @@ TEMPORARY_KEY_PREFIX = "ASIA"
 
 def find_account_of_key_id(access_key_id: str) -> AccountId | None:
     """The account that an access key id carries; None for ids of another format."""
-    # Nothing longer than a key id is remembered.
     if len(access_key_id) != _KEY_ID_LENGTH:
         return None
     return _decode_account(access_key_id)
 
 
-@lru_cache(_CACHED)
+@remembered()
 def _decode_account(access_key_id: str) -> AccountId | None:
     try:
         raw = base64.b32decode(access_key_id[_PREFIX_LENGTH:])
@@ -93,7 +91,7 @@ def _decode_account(access_key_id: str) -> AccountId | None:
     return AccountId(f"{number:012d}")
 
 
-class Account(Confidential, frozen=True, kw_only=True):
+class Account(Confidential, frozen=True, kw_only=True, weakref=True):
     """One account of the installation.
 
     ``session_salt`` (32 random bytes) takes part in every session key: a new salt

@@ -34,7 +34,7 @@ class KeyStatus(StrEnum):
     INACTIVE = "Inactive"
 
 
-class User(Struct, frozen=True, kw_only=True):
+class User(Struct, frozen=True, kw_only=True, weakref=True):
     """An IAM user."""
 
     account: AccountId
@@ -91,7 +91,7 @@ class AccessKey(Confidential, frozen=True, kw_only=True):
     created_at: datetime
 
 
-class Role(Struct, frozen=True, kw_only=True):
+class Role(Struct, frozen=True, kw_only=True, weakref=True):
     """A role; ``max_session_duration_seconds`` is 3600 to 43200."""
 
     account: AccountId

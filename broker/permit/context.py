@@ -8,13 +8,13 @@ reference_policies_variables.
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
 
 from broker.errors import ValidationError
 from broker.model.principal import PrincipalType
 from broker.model.request import RawRequest
 from broker.model.session import Caller, SessionKind
 from broker.policy import VALUE_CHARACTERS_MAX
+from broker.runtime.bounded import remembered
 
 Context = dict[str, tuple[str, ...]]
 
@@ -125,7 +125,7 @@ def _add_session(context: Context, caller: Caller, now: datetime) -> None:
         context["aws:multifactorauthpresent"] = ("false",)
 
 
-@lru_cache(1024)
+@remembered()
 def _iso(seconds: int) -> str:
     moment = datetime.fromtimestamp(seconds, UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

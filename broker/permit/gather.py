@@ -6,7 +6,6 @@ affects existing sessions. Inline session policies are compiled once per text.
 
 import asyncio
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import NamedTuple
 
 from broker.errors import AccessDenied
@@ -30,6 +29,7 @@ from broker.policy import (
     parse_policy,
 )
 from broker.policy.catalogue import AWS_MANAGED_PREFIX
+from broker.runtime.bounded import SHARED
 from broker.stores.directory.kinds import ACCOUNT, RESOURCE_POLICY, ROLE, USER
 from broker.stores.directory.readings import (
     GROUP_IDS,
@@ -62,12 +62,6 @@ _PRINCIPALS_OF_THE_ACCOUNT = frozenset(
 )
 _OWNERS = frozenset({PrincipalType.USER, PrincipalType.ASSUMED_ROLE})
 """Callers whose policies depend only on their unique ids."""
-
-_AWS_MANAGED_SETS = 128
-"""AWS-managed policies that a worker keeps compiled."""
-
-_SESSION_TEXTS = 4096
-"""Distinct inline session policies that a worker keeps compiled."""
 
 
 class OwnPolicies(NamedTuple):
@@ -182,25 +176,27 @@ class PolicyLibrary:
             if kind is ControlKind.RESOURCE:
                 full = ("RCPFullAWSAccess", FULL_ACCESS)
                 sets.append(_compile([full], PolicyKind.CONTROL))
-            return (join_policies(sets),)
+            for policies in sets:
+                policies.charge_to(account_id)
+            return (_charged(account_id, join_policies(sets)),)
 
         return await self._fresh.memo.get(account_id, kind, load)
 
     async def of_role(self, role: Role) -> tuple[PolicySet, tuple[PolicySet, ...]]:
         """A role's trust policy, and what the operator lets others do with the role."""
-        account, memo = role.account, self._fresh.memo
-        # The role may have been read before a change: its text is part of the key.
-        key = "trust", role.role_id, hash(role.trust_policy)
+        account, text, memo = role.account, role.trust_policy, self._fresh.memo
+        key = "trust", role.role_id
 
         async def compile_trust() -> PolicySet:
             label = f"the trust policy of {role.arn}"
-            return _compile_one(label, role.trust_policy, PolicyKind.TRUST)
+            return _charged(account, _compile_one(label, text, PolicyKind.TRUST))
 
         async def load() -> tuple[PolicySet, tuple[PolicySet, ...]]:
-            trust = await memo.keep(account, key, compile_trust)
+            trust = await memo.keep(account, key, text, compile_trust)
             return trust, await self.controls(account, ControlKind.RESOURCE)
 
-        return await memo.get(account, ("role", *key), load)
+        # The role may have been read before a change: its text is part of the key.
+        return await memo.get(account, (*key, hash(text)), load)
 
     async def of_resource(
         self, account: AccountId, arn: str
@@ -224,7 +220,9 @@ class PolicyLibrary:
 
         async def load() -> PolicySet:
             policies = [await self._resource_policy(account, text) for text in results]
-            return policies[0] if len(policies) == 1 else join_policies(policies)
+            if len(policies) == 1:
+                return policies[0]
+            return _charged(account, join_policies(policies))
 
         return await memo.get(account, ("resource", results), load), controls
 
@@ -238,9 +236,13 @@ class PolicyLibrary:
     async def _compiled(
         self, account: AccountId, label: str, text: str, kind: PolicyKind
     ) -> PolicySet:
-        return await self._fresh.memo.keep(
-            account, (label, kind, hash(text)), lambda: _ready(label, text, kind)
-        )
+        # AWS's are compiled once for all accounts: some take a megabyte.
+        holder = SHARED if find_aws_managed(label) else account
+
+        async def load() -> PolicySet:
+            return _charged(holder, await _ready(label, text, kind))
+
+        return await self._fresh.memo.keep(AccountId(holder), (label, kind), text, load)
 
     async def _issuer(self, session: Session) -> PolicySet:
         if session.principal_id == session.account:
@@ -262,7 +264,7 @@ class PolicyLibrary:
                 await self._managed(account, arn, PolicyKind.IDENTITY)
                 for arn in dict.fromkeys(attached)
             ]
-            return join_policies(parts)
+            return _charged(account, join_policies(parts))
 
         return await self._fresh.memo.get(account, ("identity", owner_id), load)
 
@@ -272,9 +274,9 @@ class PolicyLibrary:
         texts = tuple(dict.fromkeys(policies))
 
         async def load() -> PolicySet:
-            return _compile(texts, PolicyKind.IDENTITY)
+            return _charged(account, _compile(texts, PolicyKind.IDENTITY))
 
-        return await self._fresh.memo.keep(account, (owner_id, hash(texts)), load)
+        return await self._fresh.memo.keep(account, ("inline", owner_id), texts, load)
 
     async def _layer(self, account: AccountId, layer: SessionPolicies) -> PolicySet:
         ids = layer.policy_ids or ("",) * len(layer.policy_arns)
@@ -288,7 +290,7 @@ class PolicyLibrary:
             for arn, policy_id in zip(layer.policy_arns, ids, strict=True)
         ]
         if layer.policy is not None:
-            parts.append(_compile_inline(layer.policy))
+            parts.append(await self._session_policy(account, layer.policy))
         match parts:
             case []:
                 return _NOTHING
@@ -296,6 +298,14 @@ class PolicyLibrary:
                 return only
             case _:
                 return join_policies(parts)
+
+    async def _session_policy(self, account: AccountId, text: str) -> PolicySet:
+        async def load() -> PolicySet:
+            policies = _compile([("session", text)], PolicyKind.SESSION)
+            return _charged(account, policies)
+
+        key = "session", hash(text)
+        return await self._fresh.memo.keep(account, key, text, load)
 
     async def _managed(
         self, account: AccountId, arn: str, kind: PolicyKind
@@ -354,8 +364,7 @@ async def _ready(label: str, text: str, kind: PolicyKind) -> PolicySet:
     other calls run in between.
     """
     await asyncio.sleep(0)
-    aws = label.startswith(AWS_MANAGED_PREFIX)
-    policies = (_compile_aws_managed if aws else _compile_one)(label, text, kind)
+    policies = _compile_one(label, text, kind)
     for _ in policies.statements():
         pass
     return policies
@@ -369,13 +378,10 @@ def _compile_one(label: str, text: str, kind: PolicyKind) -> PolicySet:
     return _compile([(label, text)], kind)
 
 
-_compile_aws_managed = lru_cache(maxsize=_AWS_MANAGED_SETS)(_compile_one)
-"""Once for all accounts: some of AWS's policies take a megabyte compiled."""
-
-
-@lru_cache(maxsize=_SESSION_TEXTS)
-def _compile_inline(text: str) -> PolicySet:
-    return _compile([("session", text)], PolicyKind.SESSION)
+def _charged(account: str, policies: PolicySet) -> PolicySet:
+    """A set that counts as memory of the account, as long as anything holds it."""
+    policies.charge_to(account)
+    return policies
 
 
 def _parse(label: str, text: str, kind: PolicyKind) -> PolicyDocument:

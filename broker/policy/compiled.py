@@ -27,8 +27,14 @@ from broker.policy.document import (
 from broker.policy.principal import PrincipalTest
 from broker.policy.wildcard import TextTest, compile_wildcard, tokenize
 from broker.policy.work import StatementWork, statement_work
+from broker.runtime.bounded import Charged, measure
 
 _MEMO_ENTRIES = 1024
+_MEMO_BYTES = 288
+"""Of an action that is looked up again, besides its name and the statements."""
+
+_POINTER_BYTES = 8
+_STATEMENT_BYTES = 512
 
 
 class CompiledStatement(Struct, frozen=True):
@@ -61,8 +67,11 @@ class Candidates(Struct, frozen=True):
     search: int
 
 
-class PolicySet:
-    """An immutable set of labelled policies. Made by `compile_policies`."""
+class PolicySet(Charged):
+    """An immutable set of labelled policies. Made by `compile_policies`.
+
+    What it compiles when that is first used counts as its memory then.
+    """
 
     __slots__ = (
         "_by_action",
@@ -71,11 +80,13 @@ class PolicySet:
         "_everywhere",
         "_excluded",
         "_memo",
+        "_memo_bytes",
         "_sources",
         "policies",
     )
 
     def __init__(self, policies: tuple[tuple[str, PolicyDocument], ...]) -> None:
+        self._charge = None
         self.policies = policies
         self._sources: list[tuple[str, PolicyDocument, Statement]] = [
             (label, document, statement)
@@ -84,6 +95,7 @@ class PolicySet:
         ]
         self._compiled: dict[int, CompiledStatement] = {}
         self._memo: dict[str, Candidates] = {}
+        self._memo_bytes = 0
         self._by_action: dict[str, list[int]] = {}
         self._by_service: dict[str, list[tuple[int, TextTest]]] = {}
         self._everywhere: list[tuple[int, TextTest]] = []
@@ -98,7 +110,13 @@ class PolicySet:
             matching = self._find(action.lower())
             if len(self._memo) >= _MEMO_ENTRIES:
                 self._memo.clear()
+                self.grow(-self._memo_bytes)
+                self._memo_bytes = 0
             self._memo[action] = matching
+            number = len(matching.denies) + len(matching.allows)
+            size = _MEMO_BYTES + len(action) + number * _POINTER_BYTES
+            self._memo_bytes += size
+            self.grow(size)
         return matching
 
     def statements(self) -> Iterator[CompiledStatement]:
@@ -144,6 +162,9 @@ class PolicySet:
         statement = self._compiled.get(number)
         if statement is None:
             statement = self._compiled[number] = _compile(*self._sources[number])
+            # What it was compiled from is counted already.
+            parts = (statement.resource, statement.conditions, statement.principal)
+            self.grow(_STATEMENT_BYTES + measure(parts))
         return statement
 
 

@@ -10,7 +10,6 @@ Service"; IAM User Guide, "Available keys for AWS OIDC federation".
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 from types import MappingProxyType
 
 from msgspec import Struct
@@ -23,6 +22,7 @@ from broker.policy.context import (
     KeySource,
     KeyType,
 )
+from broker.runtime.bounded import remembered
 
 
 class KnownIssuers(Struct, frozen=True):
@@ -121,7 +121,7 @@ _PATTERNS = tuple(
 )
 
 
-@lru_cache(256)
+@remembered()
 def known_claims(issuer: str) -> Mapping[str, KeyType]:
     """The claims of an issuer, host and path, that are keys without being asked for."""
     lowered = issuer.lower()

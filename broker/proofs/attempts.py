@@ -18,13 +18,13 @@ import ipaddress
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
-from functools import lru_cache
 from weakref import WeakValueDictionary
 
 from msgspec import Struct
 
 from broker.errors import AccessDenied, Throttling
 from broker.model.account import AccountId
+from broker.runtime.bounded import remembered
 from broker.runtime.clock import Clock
 from broker.stores.cache.port import Cache
 from broker.stores.errors import StoreUnavailableError
@@ -83,7 +83,7 @@ def limit_of_address(address: str, kind: str = "address") -> Limit:
     return limit_of(kind, network_of(address), most=PER_ADDRESS)
 
 
-@lru_cache(1024)
+@remembered()
 def network_of(address: str) -> str:
     """The address itself; for IPv6 its /64 network."""
     try:

@@ -8,7 +8,6 @@ fault of a token gets the same answer.
 """
 
 from collections.abc import Collection
-from functools import lru_cache
 from typing import NoReturn
 
 from broker.errors import InvalidClientTokenId
@@ -27,6 +26,7 @@ from broker.model.request import Params, RequestContext
 from broker.model.session import Caller
 from broker.proofs.provider_options import find_provider
 from broker.proofs.scheme import ProofRefused, ProofResult, Read, Scheme
+from broker.runtime.bounded import remembered
 from broker.sessions.resolve import find_join_token_end
 from broker.stores.directory.identities import find_join_token
 from broker.stores.directory.kinds import SERVICE
@@ -186,7 +186,7 @@ async def _get_remembered(
     return token
 
 
-@lru_cache(1024)
+@remembered()
 def _caller(account: AccountId, name: str, token_id: str) -> Caller:
     principal = Principal.registered_service(
         account, arn=service_arn(account, name), name=name, token_id=token_id

@@ -13,7 +13,6 @@ import re
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
 
 from msgspec import Struct
 
@@ -70,16 +69,13 @@ from broker.protocols.x509.revocation import (
     parse_revocation_lists,
     verify_not_revoked,
 )
-from broker.runtime.bounded import BoundedCache
+from broker.runtime.bounded import BoundedCache, remembered
 from broker.runtime.offload import offload, offload_long
 from broker.stores.directory.kinds import CERTIFICATE_PROFILE, TRUST_ANCHOR
 from broker.stores.directory.readings import LISTS_OF_ANCHOR, FreshDirectory
 
 PROFILE = "Profile"
 """The member of the input that holds the `CertificateProfile`."""
-
-PATHS_MAX = 512
-"""Validated paths that a worker remembers; some 10 kB each."""
 
 _SERVICE = "rolesanywhere"
 _SOURCE_IDENTITY = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
@@ -108,7 +104,7 @@ class ValidatedPath(Struct, kw_only=True):
 
 
 class ValidatedPaths:
-    """Remembers paths; the least recently used are evicted.
+    """Remembers the paths to an account's trust anchors.
 
     A path is found only by the very bytes that were presented before, for the same
     state of the trust anchor, and while all its certificates are valid. The request's
@@ -116,22 +112,21 @@ class ValidatedPaths:
     what proved a request is remembered, so that strangers cannot evict it.
     """
 
-    def __init__(self, max_paths: int = PATHS_MAX) -> None:
-        self._paths = BoundedCache[bytes, ValidatedPath](max_paths)
+    def __init__(self) -> None:
+        self._paths = BoundedCache[bytes, ValidatedPath]()
 
     def find(
-        self, presented: bytes, anchors: Anchors, now: datetime
+        self, account: AccountId, presented: bytes, anchors: Anchors, now: datetime
     ) -> ValidatedPath | None:
         """The path of certificates that were presented before."""
-        path = self._paths.get(presented)
+        path = self._paths.get(account, presented)
         if path is None or path.anchors is not anchors or not path.chain.holds_at(now):
             return None
-        self._paths.move_to_end(presented)
         return path
 
-    def add(self, presented: bytes, path: ValidatedPath) -> None:
+    def add(self, account: AccountId, presented: bytes, path: ValidatedPath) -> None:
         """Remember a path that proved a request."""
-        self._paths.put(presented, path)
+        self._paths.put(account, presented, path)
 
 
 class CertificateScheme:
@@ -213,7 +208,7 @@ class CertificateScheme:
         headers, _ = collect_headers(request.raw.headers)
         anchors = await self._anchors(anchor)
         digest = _digest(headers)
-        path = self._paths.find(digest, anchors, request.now)
+        path = self._paths.find(anchor.account, digest, anchors, request.now)
         presented = path.presented if path else parse_presented(headers, anchors)
         leaf = presented.unverified_leaf
         described = details["certificate"] = path.described if path else describe(leaf)
@@ -235,7 +230,7 @@ class CertificateScheme:
             path = ValidatedPath(
                 presented=presented, anchors=anchors, chain=chain, described=described
             )
-            self._paths.add(digest, path)
+            self._paths.add(anchor.account, digest, path)
         verify_not_revoked(path.chain, await self._lists(anchor), request.now)
         return path
 
@@ -243,8 +238,10 @@ class CertificateScheme:
         async def load() -> Anchors:
             return parse_anchors(anchor.certificates)
 
-        key = ("anchors", anchor.anchor_id, hash(anchor.certificates))
-        return await self._fresh.memo.keep(anchor.account, key, load)
+        key = "anchors", anchor.anchor_id
+        return await self._fresh.memo.keep(
+            anchor.account, key, anchor.certificates, load
+        )
 
     async def _lists(self, anchor: TrustAnchor) -> Sequence[RevocationList]:
         lists = await self._fresh.read(
@@ -262,8 +259,8 @@ class CertificateScheme:
             data = listed.data
             return await offload_long(len(data), lambda: parse_revocation_lists(data))
 
-        key = ("revocation-lists", listed.list_id, hash(listed.data))
-        return await self._fresh.memo.keep(listed.account, key, load)
+        key = "revocation-lists", listed.list_id
+        return await self._fresh.memo.keep(listed.account, key, listed.data, load)
 
     async def _require_profile(
         self, arn: str, anchor: TrustAnchor
@@ -371,7 +368,7 @@ def _refused(
     )
 
 
-@lru_cache(1024)
+@remembered()
 def _parse_arn(text: str, kind: str) -> tuple[AccountId, str]:
     try:
         arn = Arn.parse(text)

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from authlib.integrations.httpx_client import AsyncOAuth2Client
 
 _REMEMBERED_SECONDS = 300
-_REMEMBERED_MAX = 1024
 RETRY_AFTER_MAX = timedelta(hours=1)
 """However long a provider wants to be left alone, it is asked again after this."""
 
@@ -106,7 +105,7 @@ class CodeFlow:
         self._outbound = outbound
         self._opener = opener
         self._clock = clock
-        self._known = BoundedCache[str, tuple[float, Discovery]](_REMEMBERED_MAX)
+        self._known = BoundedCache[str, tuple[float, Discovery]]()
 
     async def begin(
         self,
@@ -280,7 +279,7 @@ class CodeFlow:
         # Thumbprints and account decide what may be fetched: no sharing.
         name = provider.unique_id + "".join(provider.thumbprints)
         now = self._clock.now().timestamp()
-        known = self._known.get(name)
+        known = self._known.get(provider.account, name)
         if known is not None and 0 <= now - known[0] < _REMEMBERED_SECONDS:
             return known[1]
         try:
@@ -298,7 +297,7 @@ class CodeFlow:
             discovery = parse_discovery(document, provider.url)
         except (FetchFailedError, OidcRejected) as error:
             raise CodeFlowFailedError(str(error)) from error
-        self._known.put(name, (now, discovery))
+        self._known.put(provider.account, name, (now, discovery))
         return discovery
 
     def _check(self, provider: OidcProvider, url: str, name: str) -> None:

@@ -13,12 +13,11 @@ Source: IAM User Guide, id_credentials_temp_region-endpoints; AWS General Refere
 
 import re
 from collections.abc import Set as AbstractSet
-from functools import lru_cache
 
 from broker.model.request import RawRequest
+from broker.runtime.bounded import remembered
 
 GLOBAL_REGION = "us-east-1"
-_CACHED_HOSTS = 1024
 _REGION = re.compile(r"(?:[a-z]{2}(?:-[a-z]+)+-[0-9]{1,2})?", re.ASCII)
 _AWS = re.compile(
     r"(?:sts(?:-fips)?(?:\.([a-z]{2}(?:-[a-z]+)+-[0-9]{1,2}))?|iam(?:-fips|\.global)?)"
@@ -40,8 +39,8 @@ class Endpoints:
         self._public_host = public_host
         self._home_region = home_region
         self._regions = regions
-        self._located = lru_cache(_CACHED_HOSTS)(self._locate)
-        self._regions_of = lru_cache(_CACHED_HOSTS)(self._list_regions)
+        self._located = remembered()(self._locate)
+        self._regions_of = remembered()(self._list_regions)
 
     def find_region(self, raw: RawRequest) -> str:
         """The region that serves a call whose proof names none.

@@ -7,7 +7,6 @@ verified identity becomes the caller that the role's trust policy is evaluated f
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Protocol
 
 import structlog
@@ -33,6 +32,7 @@ from broker.protocols.saml.keys import (
     parse_private_key,
 )
 from broker.protocols.saml.metadata import IdpMetadata, parse_metadata
+from broker.runtime.bounded import remembered
 from broker.runtime.offload import offload_long
 from broker.sessions.vault import SealBrokenError
 from broker.stores.directory.kinds import SAML_PROVIDER
@@ -40,8 +40,8 @@ from broker.stores.directory.readings import FreshDirectory
 
 _log = structlog.get_logger(__name__)
 
-_CACHED_ARNS = 1024
-_parse_arn = lru_cache(_CACHED_ARNS)(Arn.parse)
+_ARN_CHARACTERS_MAX = 2048
+_parse_arn = remembered(_ARN_CHARACTERS_MAX)(Arn.parse)
 _ROLLED_OVER = frozenset(
     {
         SamlReason.SIGNATURE_INVALID,
@@ -372,7 +372,7 @@ def federated_caller(identity: FederatedIdentity) -> Caller:
     )
 
 
-@lru_cache(_CACHED_ARNS)
+@remembered(_ARN_CHARACTERS_MAX)
 def account_of_arn(arn: str, kind: str) -> AccountId:
     """The account of an IAM ARN whose resource begins with ``kind``.
 

@@ -19,7 +19,6 @@ import hashlib
 import json
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -37,7 +36,7 @@ from broker.protocols.oidc.discovery import (
 )
 from broker.protocols.oidc.jwks import JWKS_BYTES_MAX, KeySet, parse_jwks
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
-from broker.runtime.bounded import BoundedCache
+from broker.runtime.bounded import SHARED, BoundedCache, remembered
 from broker.runtime.clock import Clock
 from broker.runtime.offload import offload_long
 from broker.stores.cache.port import Cache
@@ -48,9 +47,6 @@ AGE_SECONDS_MAX = 600
 STALE_SECONDS = 3600
 COOL_DOWN_SECONDS = 10
 LOOK_SECONDS = 1
-SLOTS_MAX = 4096
-"""Key sets that one process caches; the least recently used is evicted."""
-
 _SPACE = "jwks"
 _LOCK_SPACE = "jwks-lock"
 _FETCHING = b"fetching"
@@ -124,13 +120,14 @@ class IssuerKeys:
         self._cache = cache if seal is not None else None
         self._seal = seal
         self._fetch_seconds = fetch_seconds
-        self._slots: dict[str, _Slot] = {}
-        self._names = BoundedCache[str, tuple[OidcProvider, str]](SLOTS_MAX)
-        self._static = BoundedCache[str, tuple[str, KeySet]](SLOTS_MAX)
+        self._slots = BoundedCache[str, _Slot]()
+        self._names = BoundedCache[str, tuple[OidcProvider, str]]()
+        self._static = BoundedCache[str, tuple[str, KeySet]]()
+        self._fetches: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
         """Stop background fetches."""
-        tasks = [slot.running for slot in self._slots.values() if slot.running]
+        tasks = [*self._fetches]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -225,9 +222,9 @@ class IssuerKeys:
         slot.attempted_at = self._clock.now().timestamp()
         try:
             async with asyncio.timeout(self._fetch_seconds):
-                slot.keys, slot.fetched_at = await self._fetch(slot)
+                self._renew(slot, *await self._fetch(slot))
         except (FetchFailedError, TimeoutError) as error:
-            slot.failure = error
+            slot.failure = _without_frames(error)
             raise _failure_of(slot)  # noqa: B904  # it has its cause
 
     async def known_of(
@@ -242,7 +239,7 @@ class IssuerKeys:
             registered = self._static_keys(provider, options.static_jwks)
             return KnownKeys(registered, is_static=True)
         name = self._name_of(provider, options)
-        slot = self._slots.get(name)
+        slot = self._slots.get(SHARED, name)
         if slot is None:
             slot = _Slot(name, provider.url, provider.account, provider.thumbprints)
         keys, fetched_at = slot.keys, slot.fetched_at
@@ -262,15 +259,15 @@ class IssuerKeys:
         )
 
     def _static_keys(self, provider: OidcProvider, text: str) -> KeySet:
-        known = self._static.get(provider.unique_id)
+        known = self._static.get(provider.account, provider.unique_id)
         if known is not None and known[0] == text:
             return known[1]
         keys = parse_jwks(text.encode("utf-8", "replace"))
-        self._static.put(provider.unique_id, (text, keys))
+        self._static.put(provider.account, provider.unique_id, (text, keys))
         return keys
 
     def _name_of(self, provider: OidcProvider, options: ProviderOptions) -> str:
-        known = self._names.get(provider.unique_id)
+        known = self._names.get(provider.account, provider.unique_id)
         # The directory remembers a provider until it changes, and then has another.
         if known is not None and known[0] is provider:
             return known[1]
@@ -279,24 +276,20 @@ class IssuerKeys:
             # The name covers thumbprints and URL, so a changed provider starts from
             # scratch.
             name = f"{provider.unique_id} {name} {' '.join(provider.thumbprints)}"
-        self._names.put(provider.unique_id, (provider, name))
+        self._names.put(provider.account, provider.unique_id, (provider, name))
         return name
 
     def _slot_of(self, provider: OidcProvider, options: ProviderOptions) -> _Slot:
         name = self._name_of(provider, options)
-        slot = self._slots.get(name)
+        slot = self._slots.get(SHARED, name)
         if slot is None:
-            if len(self._slots) >= SLOTS_MAX:
-                self._drop_oldest()
             slot = _Slot(name, provider.url, provider.account, provider.thumbprints)
-            self._slots[name] = slot
+            self._slots.put(SHARED, name, slot)
         return slot
 
-    def _drop_oldest(self) -> None:
-        idle = (slot for slot in self._slots.values() if slot.running is None)
-        oldest = min(idle, key=lambda slot: slot.fetched_at, default=None)
-        if oldest is not None:
-            del self._slots[oldest.name]
+    def _renew(self, slot: _Slot, keys: KeySet, fetched_at: float) -> None:
+        slot.keys, slot.fetched_at = keys, fetched_at
+        self._slots.put(SHARED, slot.name, slot)  # it has another size now
 
     def _age(self, slot: _Slot) -> float:
         return self._clock.now().timestamp() - slot.fetched_at
@@ -304,6 +297,8 @@ class IssuerKeys:
     def _start(self, slot: _Slot, kid: str | None = None) -> "asyncio.Task[None]":
         if slot.running is None:
             slot.running = asyncio.create_task(self._refresh(slot, kid))
+            self._fetches.add(slot.running)
+            slot.running.add_done_callback(self._fetches.discard)
         return slot.running
 
     async def _wait(self, slot: _Slot, kid: str | None = None) -> None:
@@ -314,10 +309,10 @@ class IssuerKeys:
         slot.attempted_at = self._clock.now().timestamp()
         try:
             async with asyncio.timeout(self._fetch_seconds):
-                slot.keys, slot.fetched_at = await self._obtain(slot, kid)
+                self._renew(slot, *await self._obtain(slot, kid))
             slot.failure = None
         except (FetchFailedError, OidcRejected, TimeoutError) as error:
-            slot.failure = error
+            slot.failure = _without_frames(error)
         finally:
             slot.running = None
 
@@ -339,7 +334,7 @@ class IssuerKeys:
             sealed = await self._cache.get(_SPACE, _cache_key(slot))
             opened = _open_shared(slot, self._seal, sealed)
             if opened is not None and opened[1] > slot.fetched_at:
-                slot.keys, slot.fetched_at = await _parse(opened[0]), opened[1]
+                self._renew(slot, await _parse(opened[0]), opened[1])
 
     async def _obtain_shared(
         self, slot: _Slot, kid: str | None, cache: Cache, seal: KeySetSeal
@@ -407,7 +402,7 @@ class IssuerKeys:
         if -COOL_DOWN_SECONDS < age < limit:
             return shared
         if newer:  # better than ours if the fetch fails
-            slot.keys, slot.fetched_at = shared
+            self._renew(slot, *shared)
         return None
 
     async def _fetch(self, slot: _Slot) -> tuple[KeySet, float]:
@@ -445,7 +440,7 @@ class IssuerKeys:
         return data, fetched_at
 
 
-@lru_cache(SLOTS_MAX)
+@remembered()
 def _place_of(url: str) -> tuple[str, int]:
     parts = urlsplit(url)
     return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
@@ -504,6 +499,15 @@ def _open_shared(
 
 async def _parse(data: bytes) -> KeySet:
     return await offload_long(len(data), lambda: parse_jwks(data))
+
+
+def _without_frames(error: Exception) -> Exception:
+    """An error that can be remembered: its frames hold what could not be read."""
+    cause: BaseException | None = error
+    while cause is not None:
+        cause.__traceback__ = None
+        cause = cause.__cause__ or cause.__context__
+    return error
 
 
 def _failure_of(slot: _Slot) -> Exception:

@@ -20,9 +20,6 @@ from broker.stores.directory.kinds import ACCESS_KEY, USER
 from broker.stores.directory.port import Finder
 from broker.stores.errors import StoreUnavailableError
 
-CALLERS_MAX = 4096
-"""Keys whose callers a worker remembers; beyond them it forgets all."""
-
 _PREFIX = "AKIA"
 
 
@@ -39,7 +36,7 @@ class LongTermKeys:
     def __init__(self, directory: Finder, opener: Opener) -> None:
         self._directory = directory
         self._opener = opener
-        self._callers = BoundedCache[str, tuple[User, Caller]](CALLERS_MAX)
+        self._callers = BoundedCache[str, tuple[User, Caller]]()
         """The caller of each key, made once for each state of the user."""
 
     async def resolve(self, access_key_id: str) -> ResolvedKey:
@@ -84,7 +81,7 @@ class LongTermKeys:
             raise InvalidClientTokenId(
                 detail=f"the user of {key.access_key_id} is deleted"
             )
-        known = self._callers.get(key.access_key_id)
+        known = self._callers.get(key.account, key.access_key_id)
         if known is not None and known[0] is user:
             return known[1]
         caller = Caller(
@@ -94,5 +91,5 @@ class LongTermKeys:
             access_key_id=key.access_key_id,
             principal_tags=user.tags,
         )
-        self._callers.put(key.access_key_id, (user, caller))
+        self._callers.put(key.account, key.access_key_id, (user, caller))
         return caller

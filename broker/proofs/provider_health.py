@@ -19,7 +19,7 @@ from broker.proofs.refresh_state import RefreshState
 from broker.protocols.oidc.rejection import OidcRejected
 from broker.protocols.saml.errors import MetadataRejected
 from broker.protocols.saml.metadata import IdpMetadata, parse_metadata
-from broker.runtime.bounded import BoundedCache
+from broker.runtime.bounded import SHARED, BoundedCache
 from broker.runtime.offload import offload_long
 from broker.stores.oidc_sign_ins import OidcSignIns, WatchState
 
@@ -27,7 +27,6 @@ CERTIFICATE_NOTICE = timedelta(days=30)
 """How long before a certificate's expiry to warn."""
 
 _DIGEST_CHARACTERS = 16
-_METADATA_KEPT = 128
 
 
 class HealthLevel(StrEnum):
@@ -180,17 +179,17 @@ class HealthWatch:
         )
 
 
-_certificate_ends = BoundedCache[bytes, tuple[datetime, ...]](_METADATA_KEPT)
+_certificate_ends = BoundedCache[bytes, tuple[datetime, ...]]()
 """By the digest of the metadata, which may have ten megabytes."""
 
 
 async def certificate_ends(metadata: str) -> tuple[datetime, ...]:
     """When the signing certificates in a provider's metadata end; none if it is broken."""
     digest = hashlib.sha256(metadata.encode("utf-8", "surrogatepass")).digest()
-    datetimes = _certificate_ends.get(digest)
+    datetimes = _certificate_ends.get(SHARED, digest)
     if datetimes is None:
         datetimes = await offload_long(len(metadata), lambda: _read_ends(metadata))
-        _certificate_ends.put(digest, datetimes)
+        _certificate_ends.put(SHARED, digest, datetimes)
     return datetimes
 
 

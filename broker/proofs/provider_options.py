@@ -10,7 +10,6 @@ import base64
 import json
 from collections.abc import Mapping
 from datetime import timedelta
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from urllib.parse import urlsplit
 
@@ -29,6 +28,7 @@ from broker.model.sealing import Sealer
 from broker.model.secret import Confidential, Hidden
 from broker.proofs import option_types as types
 from broker.proofs.group_roles import GroupRoles
+from broker.runtime.bounded import remembered
 from broker.runtime.spelling import suggest
 from broker.stores.directory.kind import Remembered
 from broker.stores.directory.kinds import LDAP_PROVIDER, OIDC_PROVIDER, SAML_PROVIDER
@@ -330,7 +330,7 @@ class ProviderOptions(Confidential, frozen=True, kw_only=True):
         return _oidc_options(self.algorithms, self.profile, self.one_time_use)
 
 
-@lru_cache(64)
+@remembered()
 def _saml_options(profile: str, *allowed: bool) -> "SamlOptions":
     from broker.protocols.saml.algorithms import AlgorithmPolicy  # noqa: PLC0415
     from broker.protocols.saml.conditions import Profile, SamlOptions  # noqa: PLC0415
@@ -340,7 +340,7 @@ def _saml_options(profile: str, *allowed: bool) -> "SamlOptions":
     return SamlOptions(profile=Profile(profile), algorithms=policy)
 
 
-@lru_cache(64)
+@remembered()
 def _oidc_options(
     algorithms: frozenset[str],
     profile: str,

@@ -21,6 +21,7 @@ from broker.errors import (
     ProofError,
     SignatureDoesNotMatch,
 )
+from broker.model.account import find_account_of_key_id
 from broker.model.request import Params, RawRequest, RequestContext
 from broker.model.secret import Secret
 from broker.proofs.endpoints import Endpoints
@@ -40,11 +41,8 @@ from broker.protocols.sigv4 import (
     verify_time,
 )
 from broker.runtime.batches import NEXT_TURN
-from broker.runtime.bounded import BoundedCache
+from broker.runtime.bounded import CACHES, SHARED, BoundedCache, CacheMemory
 from broker.sessions.resolve import ResolvedSession, Resolver
-
-SIGNING_KEYS_MAX = 4096
-"""How many derived keys a worker remembers; about 400 bytes each."""
 
 _MINIMUM_PRESIGNED_SECONDS = {("sts", "GetCallerIdentity"): 900}
 # Cluster authenticators sign X-Amz-Expires=60 and present the URL for 14 minutes.
@@ -67,14 +65,14 @@ LiveKey = ResolvedKey | ResolvedSession
 
 
 class SigningKeys:
-    """Caches derived signing keys; the least recently used are evicted.
+    """Caches derived signing keys.
 
     A key is found only by its secret, which was resolved for this very call, so the
     cache bypasses no revocation. Secrets are not kept.
     """
 
-    def __init__(self, max_keys: int = SIGNING_KEYS_MAX) -> None:
-        self._keys = BoundedCache[tuple[str, bytes, str, str, str], HMAC](max_keys)
+    def __init__(self, memory: CacheMemory = CACHES) -> None:
+        self._keys = BoundedCache[tuple[str, bytes, str, str, str], HMAC](memory)
 
     def verify(
         self,
@@ -101,15 +99,14 @@ class SigningKeys:
             signed.region,
             signed.service,
         )
-        known = self._keys.get(scope)
+        account = find_account_of_key_id(signed.access_key_id) or SHARED
+        known = self._keys.get(account, scope)
         key = known or prepare_signing_key(
             derive_signing_key(text, signed.date, signed.region, signed.service)
         )
         payload = verify_signature(signed, raw, key, rules)
-        if known is not None:
-            self._keys.move_to_end(scope)
-        else:
-            self._keys.put(scope, key)
+        if known is None:
+            self._keys.put(account, scope, key)
         return payload
 
 

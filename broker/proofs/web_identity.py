@@ -27,7 +27,7 @@ from broker.model.federated import FederatedIdentity
 from broker.model.principal import Principal, PrincipalType
 from broker.policy import known_claims
 from broker.proofs.group_roles import GroupRoles, read_groups
-from broker.proofs.issuer_keys import SLOTS_MAX, IssuerKeys, IssuerUnreachableError
+from broker.proofs.issuer_keys import IssuerKeys, IssuerUnreachableError
 from broker.proofs.provider_options import ProviderOptions, ScimOptions
 from broker.proofs.scim import Admission, value_of
 from broker.protocols.oidc.aws_claims import read_values
@@ -114,7 +114,7 @@ class WebIdentityProver:
     ) -> None:
         self._providers = providers
         self._admission = admission
-        self._trusted = BoundedCache[str, _TrustedProvider](SLOTS_MAX)
+        self._trusted = BoundedCache[str, _TrustedProvider]()
         self._keys = keys
         self._skew = skew
 
@@ -223,11 +223,11 @@ class WebIdentityProver:
         Raises:
             InvalidIdentityToken: its options cannot be read.
         """
-        known = self._trusted.get(provider.unique_id)
+        known = self._trusted.get(provider.account, provider.unique_id)
         # The directory remembers a provider until it changes, and then has another.
         if known is None or known.provider is not provider:
             known = _TrustedProvider.of(provider)
-            self._trusted.put(provider.unique_id, known)
+            self._trusted.put(provider.account, provider.unique_id, known)
         return known
 
     def _identity(

@@ -2,10 +2,10 @@
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 
 from broker.errors import PackedPolicyTooLarge
 from broker.model.session import SessionPolicies
+from broker.runtime.bounded import remembered
 
 PACKED_BYTES = 2048
 """One hundred per cent."""
@@ -44,11 +44,12 @@ def packed_policy_size(
 
 def _per_cent(texts: Iterable[str]) -> int:
     plain = "\0".join(texts).encode("utf-8", "surrogatepass")[:_PLAIN_BYTES_MAX]
-    deflate = _deflate if len(plain) <= PACKED_BYTES else _deflate.__wrapped__
-    return -(-100 * deflate(plain) // PACKED_BYTES)
+    return -(-100 * _deflate(plain) // PACKED_BYTES)
 
 
-@lru_cache(512)  # a machine's tags and a program's policy are the same each time
+@remembered(
+    PACKED_BYTES
+)  # a machine's tags and a program's policy are the same each time
 def _deflate(plain: bytes) -> int:
     deflater = zlib.compressobj(*_DEFLATE)
     return len(deflater.compress(plain)) + len(deflater.flush())

@@ -8,7 +8,6 @@ said, and what is made from it carries it in its lineage. So ending the sign-in 
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
-from operator import itemgetter
 from typing import Any
 
 from msgspec import Struct
@@ -19,7 +18,7 @@ from broker.model.federated import FederatedIdentity
 from broker.model.principal import Principal, PrincipalType
 from broker.model.secret import Confidential, Hidden
 from broker.model.session import Session, TemporaryCredentials
-from broker.runtime.bounded import BoundedCache
+from broker.runtime.bounded import SHARED, BoundedCache
 from broker.sessions.ends import SessionHandles
 from broker.sessions.handles import SealedTexts
 from broker.sessions.resolve import ResolvedSession, Resolver
@@ -27,10 +26,6 @@ from broker.sessions.vault import Vault
 from broker.stores.cache.port import HandleStore
 from broker.stores.directory.port import Finder
 
-_REMEMBERED_MAX = 1024
-"""Sign-ins that a worker remembers, of so many characters together."""
-
-_REMEMBERED_CHARACTERS = 8 * 1024 * 1024
 _HANDLE = "portal"
 _TEXTS = (
     *("provider_arn", "provider_id", "issuer", "subject", "subject_type"),
@@ -117,7 +112,7 @@ class NamedRoles:
         return identity
 
 
-_Kept = tuple[Mapping[str, Any], NamedRoles, int]
+_Kept = tuple[Mapping[str, Any], NamedRoles]
 """What is kept of a sign-in, read once, since it never changes; and how long it is."""
 
 Renew = Callable[[FederatedIdentity, str, datetime], Awaitable[FederatedIdentity]]
@@ -209,9 +204,7 @@ class PortalSessions:
         self._renew = renew
         self._handles = SessionHandles(handles, vault, "portal", resolver, directory)
         self._tokens = SealedTexts(vault, "portal-token")
-        self._remembered = BoundedCache[str, _Kept](
-            _REMEMBERED_MAX, _REMEMBERED_CHARACTERS, itemgetter(2)
-        )
+        self._remembered = BoundedCache[str, _Kept]()
 
     async def open(
         self,
@@ -252,7 +245,7 @@ class PortalSessions:
         kept = await self._find_kept(handle)
         if kept is None:
             return None
-        value, roles, _ = kept
+        value, roles = kept
         account = find_account_of_key_id(value["key"])
         marks = [(account, mark) for mark in value["ends"] if account is not None]
         return OpenPortal(
@@ -265,21 +258,20 @@ class PortalSessions:
         )
 
     async def _find_kept(self, handle: str) -> _Kept | None:
-        kept = self._remembered.get(handle)
+        kept = self._remembered.get(SHARED, handle)
         if kept is not None:
-            self._remembered.move_to_end(handle)
             return kept
         value = await self._handles.find(handle)
         if value is None:
             return None
-        length, ends_at = len(str(value)), datetime.fromtimestamp(value["until"], UTC)
-        kept = value, NamedRoles(value.pop("identities"), ends_at), length
-        self._remembered.put(handle, kept)
+        ends_at = datetime.fromtimestamp(value["until"], UTC)
+        kept = value, NamedRoles(value.pop("identities"), ends_at)
+        self._remembered.put(SHARED, handle, kept)
         return kept
 
     async def forget(self, handle: str) -> None:
         """Drop what is kept: the sign-in was ended already."""
-        self._remembered.drop(handle)
+        self._remembered.discard(SHARED, handle)
         await self._handles.forget(handle)
 
     def create_token(self, handle: str, expires_at: datetime) -> str:

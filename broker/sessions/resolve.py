@@ -6,8 +6,9 @@ checked elsewhere with the secret that is returned.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from weakref import ref
 
 from msgspec import Struct
 
@@ -19,7 +20,7 @@ from broker.model.principal import Principal, PrincipalType
 from broker.model.registered import JoinToken
 from broker.model.secret import Secret
 from broker.model.session import Caller, Session, SessionKind
-from broker.runtime.bounded import BoundedCache
+from broker.runtime.bounded import CACHES, BoundedCache, CacheMemory
 from broker.sessions.lineage import find_end, trace, trace_token
 from broker.sessions.record import SessionIndex, describe_session
 from broker.sessions.seal import OpenedSession, SessionSealer
@@ -28,12 +29,6 @@ from broker.stores.directory import identities
 from broker.stores.directory.kinds import ACCOUNT, LOGIN_PROFILE, ROLE, USER
 from broker.stores.directory.port import Finder
 from broker.stores.errors import StoreUnavailableError
-
-OPENED_MAX = 4096
-"""How many opened tokens a worker remembers; most have about 3 kB."""
-
-OPENED_CHARACTERS_MAX = 8 * 1024 * 1024
-"""Of their tags, policies and condition keys together: a token of 4 kB can hold 64."""
 
 _ENDS_WITH_ITS_KEY = frozenset(
     {SessionKind.SESSION_TOKEN, SessionKind.FEDERATION_TOKEN}
@@ -116,17 +111,21 @@ async def _find_password_end(
     return f"{principal_id} has no password any more"
 
 
+def _nothing() -> None:
+    """What a session was resolved for that was not resolved yet."""
+
+
 class _CachedSession:
     """An opened token and its resolution for one state of its entity."""
 
-    __slots__ = ("characters", "entity", "opened", "resolved", "salt", "traces")
+    __slots__ = ("entity", "opened", "resolved", "salt", "traces")
 
     def __init__(self, opened: OpenedSession, salt: bytes) -> None:
         self.opened = opened
         self.salt = salt
-        self.characters = _characters(opened.session)
         self.traces: tuple[Trace, ...] = trace(opened.session)
-        self.entity: Role | User | Account | None = None
+        self.entity: Callable[[], Role | User | Account | None] = _nothing
+        """A weak reference: the directory's memory holds it, in one piece for all."""
         self.resolved: ResolvedSession | None = None
 
 
@@ -138,16 +137,12 @@ class Resolver:
         sealer: SessionSealer,
         directory: Finder,
         index: SessionIndex,
-        *,
-        max_opened: int = OPENED_MAX,
-        max_characters: int = OPENED_CHARACTERS_MAX,
+        memory: CacheMemory = CACHES,
     ) -> None:
         self._sealer = sealer
         self._directory = directory
         self._index = index
-        self._opened = BoundedCache[tuple[str, bytes], _CachedSession](
-            max_opened, max_characters, lambda session: session.characters
-        )
+        self._opened = BoundedCache[tuple[str, bytes], _CachedSession](memory)
 
     async def resolve(
         self, access_key_id: str, session_token: str, now: datetime
@@ -163,11 +158,8 @@ class Resolver:
         digest = hashlib.sha256(session_token.encode("utf-8", "surrogatepass"))
         # Access key ids collide: the token is part of the key.
         which = (access_key_id, digest.digest())
-        remembered = self._opened.get(which)
-        if remembered is None:
-            number = find_account_of_key_id(access_key_id)
-        else:
-            number = remembered.opened.session.account
+        number = find_account_of_key_id(access_key_id)
+        remembered = self._opened.get(number, which) if number else None
         try:
             account = await self._directory.find(ACCOUNT, number) if number else None
             if account is None:
@@ -176,10 +168,9 @@ class Resolver:
                 remembered = self._open(which, session_token, account, now)
             else:
                 self._sealer.require_key(remembered.opened.key_number, now)
-                self._opened.move_to_end(which)
             session = remembered.opened.session
             if session.expires_at <= now.timestamp():
-                self._opened.drop(which)
+                self._opened.discard(account.account_id, which)
                 raise ExpiredToken(detail=f"expired at {session.expires_at}")
             entity = await self._require_alive(session, account)
             if why := await find_end(remembered.traces, self._directory):
@@ -189,10 +180,11 @@ class Resolver:
                 detail=f"the directory is away: {error}"
             ) from error
         resolved = remembered.resolved
-        if resolved is None or remembered.entity is not entity:
+        if resolved is None or remembered.entity() is not entity:
             first_time = resolved is None
             resolved = _resolved(remembered.opened, entity)
-            remembered.resolved, remembered.entity = resolved, entity
+            remembered.resolved, remembered.entity = resolved, ref(entity)
+            self._opened.put(account.account_id, which, remembered)
             if first_time:
                 # Write the record now if the mint could not.
                 principal = resolved.caller.principal
@@ -230,7 +222,7 @@ class Resolver:
             now=now,
         )
         remembered = _CachedSession(opened, account.session_salt)
-        self._opened.put(which, remembered)
+        self._opened.put(account.account_id, which, remembered)
         return remembered
 
     async def _require_alive(
@@ -267,16 +259,6 @@ _PROVIDER_TYPES = {
     "saml-provider": PrincipalType.SAML,
     "ldap-provider": PrincipalType.LDAP,
 }
-
-
-def _characters(session: Session) -> int:
-    """How many there are in what callers and providers fill a session with."""
-    values = session.identity_context.values()
-    return (
-        sum(len(key) + len(value) for key, value in session.tags.items())
-        + sum(len(layer.policy or "") for layer in session.policies)
-        + sum(len(value) for several in values for value in several)
-    )
 
 
 def _resolved(opened: OpenedSession, entity: Role | User | Account) -> ResolvedSession:

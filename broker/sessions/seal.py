@@ -46,7 +46,6 @@ _HEAD_BYTES = _SALT_START + _SALT_BYTES
 _TOKEN_BYTES_MIN = _HEAD_BYTES + _TAG_BYTES + 1
 _ACCOUNT_INFO = b"broker/1/session/account"
 _TOKEN_INFO = b"broker/1/session/token"
-_ACCOUNT_KEYS_MAX = 4096
 _HASH = SHA256()
 
 
@@ -63,9 +62,7 @@ class SessionSealer:
 
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
-        self._account_keys = BoundedCache[tuple[int, str, bytes], bytes](
-            _ACCOUNT_KEYS_MAX
-        )
+        self._account_keys = BoundedCache[tuple[int, bytes], bytes]()
 
     def seal(
         self,
@@ -150,14 +147,14 @@ class SessionSealer:
     def _account_key(
         self, number: int, key: bytes, account: AccountId, account_salt: bytes
     ) -> bytes:
-        which = (number, account, account_salt)
-        known = self._account_keys.get(which)
+        which = (number, account_salt)
+        known = self._account_keys.get(account, which)
         if known is not None:
             return known
         derived = HKDF(
             _HASH, _AES_KEY_BYTES, account_salt, _ACCOUNT_INFO + account.encode("ascii")
         ).derive(key)
-        self._account_keys.put(which, derived)
+        self._account_keys.put(account, which, derived)
         return derived
 
 

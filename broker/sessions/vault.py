@@ -8,7 +8,6 @@ database cannot move one entity's secret to another's row.
 """
 
 from datetime import datetime
-from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -16,6 +15,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from broker.model.sealing import KeyKind
+from broker.runtime.bounded import remembered
 from broker.runtime.clock import Clock
 from broker.runtime.entropy import random_bytes
 from broker.sessions.keyring import Keyring
@@ -28,8 +28,6 @@ _SALT_START = 1 + _NUMBER_BYTES
 HEAD_BYTES = _SALT_START + _SALT_BYTES
 _INFO = b"broker/1/storage/value"
 _HASH = SHA256()
-_PLACES = 4096
-"""Places of values that are remembered in their encoded form."""
 
 
 class SealBrokenError(Exception):
@@ -108,7 +106,7 @@ def seal_bytes(
     """Seal for the purpose ``info``, with the key of that number, what is ``bound`` to it."""
     salt = random_bytes(_SALT_BYTES)
     head = VERSION + number.to_bytes(_NUMBER_BYTES, "big") + salt
-    cipher, nonce = _cipher.__wrapped__(key, info, salt)
+    cipher, nonce = _derive_cipher(key, info, salt)
     return head + cipher.encrypt(nonce, plaintext, head + bound)
 
 
@@ -123,18 +121,21 @@ def open_bytes(key: bytes, info: bytes, sealed: bytes, bound: bytes) -> bytes:
     return cipher.decrypt(nonce, sealed[HEAD_BYTES:], head + bound)
 
 
-@lru_cache(1024)  # an access key's secret is opened at each call
-def _cipher(key: bytes, info: bytes, salt: bytes) -> tuple[AESGCM, bytes]:
+def _derive_cipher(key: bytes, info: bytes, salt: bytes) -> tuple[AESGCM, bytes]:
     """A key that seals one value only, so its nonce cannot repeat."""
     derived = HKDFExpand(_HASH, _DERIVED_BYTES, info + salt).derive(key)
     return AESGCM(derived[:_AES_KEY_BYTES]), derived[_AES_KEY_BYTES:]
+
+
+_cipher = remembered()(_derive_cipher)
+"""An access key's secret is opened at each call."""
 
 
 def _where(purpose: str, account: str, entity_id: str, column: str) -> str:
     return f"{purpose} of {entity_id or account} ({column})"
 
 
-@lru_cache(_PLACES)
+@remembered()
 def _place(*parts: str) -> bytes:
     # Lengths make the encoding unambiguous: ("ab", "c") is not ("a", "bc").
     encoded = [part.encode("utf-8") for part in parts]

@@ -19,9 +19,9 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
-from functools import _lru_cache_wrapper
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
+from types import FunctionType, SimpleNamespace
 from typing import Any, NamedTuple, cast
 from unittest.mock import patch
 
@@ -37,6 +37,7 @@ from broker.model.account import AccountId
 from broker.model.page import PageRequest
 from broker.protocols.query import renderer
 from broker.runtime import entropy
+from broker.runtime.bounded import SHARED, BoundedCache, remembered
 from broker.settings import LogFormat
 from broker.stores.cache.sqlite import SqliteCache
 from tests.support.in_process import ORIGIN, InProcess
@@ -141,16 +142,21 @@ class Twice:
             clear()
 
 
+_RECALL = cast("FunctionType", remembered()(len)).__code__
+"""Of every function whose values are remembered."""
+
+
 def _memories() -> Iterator[Callable[[], None]]:
     for thing in gc.get_objects():
         if isinstance(thing, renderer._Structure):
             yield thing._layouts.clear
-        elif (
-            isinstance(thing, _lru_cache_wrapper)
-            and thing.cache_parameters()["maxsize"]
-            and thing.__module__.startswith("broker.")
-        ):
-            yield thing.cache_clear
+        elif isinstance(thing, FunctionType) and thing.__code__ is _RECALL:
+            (cache,) = (
+                cell.cell_contents
+                for cell in thing.__closure__ or ()
+                if isinstance(cell.cell_contents, BoundedCache)
+            )
+            yield partial(cache.clear, SHARED)
 
 
 def _other_rows(services: Services, copy: Path) -> Iterator[tuple[Any, ...]]:

@@ -80,9 +80,6 @@ ANSWERS = "Answers"
 QUERY_BYTES_MAX = 16 * 1024
 """As for the broker's own API."""
 
-_SERVICES_MAX = 1024
-"""How many a worker keeps ready."""
-
 _EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 _DECLARED = b"x-amz-content-sha256"
@@ -162,7 +159,7 @@ class Authorizer:
         self.turns = asyncio.Lock()
         self._fresh = fresh
         self._home_region = home_region
-        self._ready = BoundedCache[str, ReadyService](_SERVICES_MAX)
+        self._ready = BoundedCache[str, ReadyService]()
 
     def action(self) -> Action:
         """The declaration. Its work counts, as it is done: not how often it is asked."""
@@ -211,10 +208,10 @@ class Authorizer:
             service = await self._fresh.named(kinds.SERVICE, account, name)
         if service is None:
             raise NoSuchEntity(f"The service with name {name} cannot be found.")
-        ready = self._ready.get(service.service_id)
+        ready = self._ready.get(service.account, service.service_id)
         if ready is None or (ready.service is not service and ready.service != service):
             ready = _prepare(service, self._home_region)
-            self._ready.put(service.service_id, ready)
+            self._ready.put(service.account, service.service_id, ready)
         return ready
 
 

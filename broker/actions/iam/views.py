@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
-from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -20,6 +19,7 @@ from broker.kinds.roles import ROLES
 from broker.kinds.users import USERS
 from broker.model import entities
 from broker.model.account import AccountId
+from broker.runtime.bounded import remembered
 from broker.stores.directory.port import DirectoryReader
 from broker.stores.directory.reports import list_uses
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from broker.model.types import iam as types
 
 
-_DOCUMENTS = 256
-"""Kept encoded: the roles of an account have few trust policies among them."""
+_DOCUMENT_CHARACTERS_MAX = 32_768
+"""Of one that is kept encoded: roles have few trust policies among them."""
 
 
-@lru_cache(maxsize=_DOCUMENTS)
+@remembered(_DOCUMENT_CHARACTERS_MAX)
 def encoded(document: str) -> str:
     """A policy document as it stands in an answer: percent-encoded by RFC 3986."""
     return quote(document, safe="")

@@ -32,7 +32,6 @@ from broker.errors import AccessDenied
 from broker.kinds.documents import shown_trust_policies
 from broker.kinds.names import find_named_resource
 from broker.kinds.roles import require_role
-from broker.model.account import AccountId
 from broker.model.arn import iam_arn
 from broker.model.entities import Role
 from broker.model.overview import EndingCredential
@@ -327,7 +326,7 @@ POLICIES_MAX = 500
 """The number of policies that are read; an account may have more, mostly inline ones.
 """
 
-_ACCOUNTS_KEPT = 64
+_BROAD = "broad"
 _PROVIDERS_MAX = 30
 
 
@@ -358,8 +357,8 @@ class AccountRisks:
 
     def __init__(self) -> None:
         self._broad = BoundedCache[
-            AccountId, tuple[ChangeId | None, tuple[BroadPolicy, ...], int]
-        ](_ACCOUNTS_KEPT)
+            str, tuple[ChangeId | None, tuple[BroadPolicy, ...], int]
+        ]()
 
     def actions(self) -> tuple[Action, ...]:
         """The declarations."""
@@ -374,7 +373,7 @@ class AccountRisks:
     async def _list_broad(self, _given: Params, call: Call) -> Mapping[str, Any]:
         """``Policies`` that grant too much, of the ``Looked`` ones that were read."""
         last = (await call.directory.last_changes([call.account])).get(call.account)
-        kept = self._broad.get(call.account)
+        kept = self._broad.get(call.account, _BROAD)
         if kept is None or kept[0] != last:
             texts = await list_policy_texts(call.directory, call.account, POLICIES_MAX)
             policies = tuple(
@@ -383,7 +382,7 @@ class AccountRisks:
                 if (breadth := find_breadth(orjson.loads(text.document))) is not None
             )
             kept = (last, policies, len(texts))
-            self._broad.put(call.account, kept)
+            self._broad.put(call.account, _BROAD, kept)
         _, policies, looked = kept
         return {
             "Policies": policies[:SHOWN_MAX],

@@ -11,7 +11,6 @@ Source: MinIO, "AssumeRoleWithLDAPIdentity".
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from broker.actions.action import Action, Call, Proof
@@ -23,6 +22,7 @@ from broker.model.federated import FederatedIdentity
 from broker.model.lineage import Lineage
 from broker.model.session import SessionKind
 from broker.permit.need import Need
+from broker.runtime.bounded import remembered
 from broker.sessions.lineage import lineage_of_proof
 from broker.sessions.tags import NO_TAGS, SessionTags, require_session_tags
 from broker.stores.directory.readings import FreshDirectory
@@ -38,7 +38,7 @@ def identity_tags(identity: FederatedIdentity) -> SessionTags:
     return _session_tags(tuple(identity.tags.items()), identity.transitive_keys)
 
 
-_session_tags = lru_cache(256)(require_session_tags)
+_session_tags = remembered()(require_session_tags)
 """A call asks twice, and a machine's certificate says the same each time."""
 
 

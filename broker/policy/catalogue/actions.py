@@ -5,7 +5,6 @@ And about condition keys: which ones nothing here can have a value for.
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 
 from broker.policy import PolicyDocument, find_context_key
 from broker.policy.catalogue.data import (
@@ -16,6 +15,7 @@ from broker.policy.catalogue.data import (
 )
 from broker.policy.referenced_keys import missing_keys
 from broker.policy.wildcard import compile_wildcard, tokenize
+from broker.runtime.bounded import remembered
 
 _PLACEHOLDER = re.compile(r"\$\{[^}]*\}")
 
@@ -145,7 +145,7 @@ def _by_detail(entry: ActionEntry) -> list[str]:
     return sorted(arns, key=lambda arn: -len(_PLACEHOLDER.sub("", arn)))
 
 
-@lru_cache(maxsize=1024)
+@remembered()
 def _arn_pattern(template: str) -> re.Pattern[str]:
     """A template as an expression; only its last placeholder may hold a slash."""
     parts = _PLACEHOLDER.split(template)
@@ -183,7 +183,7 @@ _OWN = {"sts": ("assumerolewithldapidentity",)}
 """The broker's own actions of services of AWS's."""
 
 
-@lru_cache(maxsize=1)
+@remembered()
 def _all_actions() -> tuple[ActionEntry, ...]:
     entries: list[ActionEntry] = []
     for prefix in service_prefixes():

@@ -14,6 +14,8 @@ from types import MappingProxyType
 
 from msgspec import Struct
 
+from broker.runtime.bounded import remembered
+
 FILE_NAME = "actions.jsonl.gz"
 """Each line is ``prefix``, a tab, and the service as `reduce` writes it."""
 
@@ -79,7 +81,7 @@ def find_service(prefix: str) -> ServiceEntry | None:
     return _read(prefix) if prefix in _lines() else None
 
 
-@cache
+@remembered()
 def _read(prefix: str) -> ServiceEntry:
     packed = json.loads(_lines()[prefix])
     keys: list[list[str]] = packed["c"]

@@ -20,10 +20,10 @@ Source: RFC 3986, 2.1, 3.3 and 6.2; CWE-22, CWE-436.
 
 import ipaddress
 import re
-from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from broker.model.request import RawRequest
+from broker.runtime.bounded import remembered
 
 PATH_BYTES_MAX = 2048
 
@@ -184,7 +184,7 @@ def is_address(text: str) -> bool:
     return len(text) <= _ADDRESS_LENGTH and "%" not in text and _is_address(text)
 
 
-@lru_cache(1024)
+@remembered()
 def _is_address(text: str) -> bool:
     try:
         ipaddress.ip_address(text)

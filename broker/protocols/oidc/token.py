@@ -8,7 +8,6 @@ Source: RFC 7515 sections 4, 5.2 and 7.1; RFC 7519; RFC 8725.
 import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from functools import lru_cache
 from typing import Any, NoReturn
 
 from msgspec import Struct
@@ -18,6 +17,7 @@ from broker.protocols.oidc import base64url
 from broker.protocols.oidc import claims as standard_claims
 from broker.protocols.oidc.jwks import KID_CHARACTERS_MAX
 from broker.protocols.oidc.rejection import IssuerRejected, OidcReason, OidcRejected
+from broker.runtime.bounded import remembered
 
 TOKEN_CHARACTERS_MAX = 20_000
 """The limit of the STS API on ``WebIdentityToken``."""
@@ -89,14 +89,11 @@ def parse_token(text: str, *, types: AbstractSet[str] = _TYPES) -> UnverifiedTok
 
 
 def _read_header(segment: str, types: AbstractSet[str]) -> tuple[str | None, str]:
-    if len(segment) <= _CACHED_HEADER_CHARACTERS:
-        return _read_short_header(segment, frozenset(types))
-    header = _parse_segment(segment, "header")
-    return _read_kid(header), _read_algorithm(header, types)
+    return _read_header_once(segment, frozenset(types))
 
 
-@lru_cache(256)
-def _read_short_header(segment: str, types: frozenset[str]) -> tuple[str | None, str]:
+@remembered(_CACHED_HEADER_CHARACTERS)
+def _read_header_once(segment: str, types: frozenset[str]) -> tuple[str | None, str]:
     """An issuer's tokens share their header; a refusal is not remembered."""
     header = _parse_segment(segment, "header")
     return _read_kid(header), _read_algorithm(header, types)

@@ -1,7 +1,6 @@
 """Responses to SCIM clients: resources, lists, errors and discovery."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -24,6 +23,7 @@ from scim2_models import (
 from broker.model.provisioned import Membership, ProvisionedGroup, ProvisionedUser
 from broker.protocols.scim.requests import PAGE_MAX, Listing
 from broker.protocols.scim.resources import Group, User
+from broker.runtime.bounded import remembered
 
 Answer = Mapping[str, Any]
 
@@ -114,7 +114,7 @@ def show_error(status: int, detail: str, scim_type: str = "") -> bytes:
     return error.model_dump_json().encode()
 
 
-@lru_cache(32)
+@remembered()
 def show_discovery(base: str, path: str) -> Answer | None:
     """What ``/ServiceProviderConfig``, ``/ResourceTypes`` and ``/Schemas`` answer.
 

@@ -13,7 +13,6 @@ import re
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
-from functools import lru_cache
 from operator import methodcaller
 from typing import NoReturn
 
@@ -43,6 +42,7 @@ from broker.protocols.sigv4.fields import (
     parse_expires,
 )
 from broker.protocols.sigv4.rules import HMAC, STRICT, SignatureRules
+from broker.runtime.bounded import remembered
 
 _PARAMETERS = {
     name.lower(): name
@@ -332,7 +332,7 @@ def _verify_coverage(
     return names
 
 
-@lru_cache(maxsize=64)  # clients sign the same few lists again and again
+@remembered()  # clients sign the same few lists again and again
 def _split_signed_headers(text: str) -> tuple[tuple[bytes, ...], frozenset[bytes]]:
     if not _SIGNED_HEADERS.fullmatch(text):
         reject_mismatch("SignedHeaders is not a list of lower-case header names")

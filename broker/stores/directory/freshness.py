@@ -13,7 +13,9 @@ everything is forgotten, here and by all that registered with ``on_timeline``, b
 poll is over; see ``timeline``.
 
 What is computed of several readings is remembered for one *version* of the account,
-which ends with every change, and is then computed again from what is remembered.
+which ends with every change, and is then computed again from what is remembered. What is
+computed of a text alone is kept until it is computed of another one. What all of it may
+hold is bounded by ``broker.runtime.bounded``.
 
 Workers on one machine tell each other what they read, and never what they found: each
 then remembers what any of them needs, and serves it while the database is away.
@@ -36,9 +38,10 @@ from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from socket import AF_UNIX, SOCK_DGRAM, socket
-from typing import Any, Final, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from broker.model.account import AccountId
+from broker.runtime.bounded import CACHES, BoundedCache, CacheMemory
 from broker.runtime.clock import Clock
 from broker.stores.directory.kind import WHOLE, Key, Reading
 from broker.stores.directory.port import Directory
@@ -52,7 +55,6 @@ Value = TypeVar("Value")
 POLL_SECONDS = 0.25
 TRUST_SECONDS = 1.0
 STALE_SECONDS = 60.0
-CAPACITY = 50_000
 
 KEY_CHARACTERS_MAX = 2048
 """Of a text in a key that is remembered: as long as an ARN, not as a request."""
@@ -63,19 +65,20 @@ _AWAY_SECONDS = 2.0
 _WANTED_MAX = 10_000
 """Readings of siblings that wait."""
 
+_IDLE_ACCOUNTS_MAX = 1024
+"""Accounts that are polled though nothing of them is remembered any more."""
+
 _UNKNOWN_ACCOUNTS_MAX = 256
 """Nonexistent accounts, named by callers, that are cached at most."""
 
 _UNKNOWN_VALUES_MAX = 8
 """Of each of them."""
 
-_MISS: Final = object()
-"""Nothing is remembered; distinct from a remembered None."""
-
 _log = logging.getLogger(__name__)
 
 _Place = tuple[AccountId, Reading[Any], Key]
-"""Of what was read; what was computed has its account, a key and None."""
+_Flight = tuple[Any, ...]
+"""What is being found out: a place, or an account with a key and what it rests on."""
 
 
 class _Account:
@@ -99,26 +102,26 @@ class Freshness:
         clock: Clock,
         *,
         stale_seconds: float = STALE_SECONDS,
-        capacity: int = CAPACITY,
+        memory: CacheMemory = CACHES,
     ) -> None:
         self._directory = directory
         self._now = clock.now
         self._monotonic = clock.monotonic
         self._stale_seconds = stale_seconds
-        # The cache is two halves: when the young one is full it becomes the old one,
-        # and values in use move back. Cheaper than keeping an LRU order.
-        self._half = max(1, capacity // 2)
-        self._young: dict[tuple[Any, ...], object] = {}
-        self._old: dict[tuple[Any, ...], object] = {}
+        self._memory = memory
+        self._readings = BoundedCache[tuple[Reading[Any], Key], object](memory)
+        self._computed = BoundedCache[Hashable, tuple[int, object]](memory)
+        self._kept = BoundedCache[Hashable, tuple[Hashable, object]](memory)
+        self._shelves = self._readings.shelves
         self._accounts: dict[AccountId, _Account] = {}
         self._versions = itertools.count()
         self._checked_at = float("-inf")
         self._away_until = float("-inf")
-        self._loads: dict[tuple[Any, ...], asyncio.Task[object]] = {}
+        self._loads: dict[_Flight, asyncio.Task[object]] = {}
         self._reads: set[asyncio.Task[Any]] = set()
         self._outdated: dict[_Place, None] = {}
         self._wanted: dict[_Place, None] = {}
-        self._unknown_accounts: dict[AccountId, set[tuple[Any, ...]]] = {}
+        self._unknown_accounts: dict[AccountId, int] = {}
         self._unloaded: dict[AccountId, asyncio.Future[None]] = {}
         self._generation_load: asyncio.Task[None] | None = None
         self._check: asyncio.Task[None] | None = None
@@ -166,25 +169,22 @@ class Freshness:
             StoreUnavailableError: the database is away, and nothing that may still
                 serve is remembered.
         """
-        place = (account, reading, key)
-        value = self._young.get(place, _MISS)
         if self._monotonic() - self._checked_at > TRUST_SECONDS:
-            await self._require_recent_check(place)
-            value = self._young.get(place, _MISS)
-        if value is _MISS:
-            value = self._recall_old(place)
-            if value is _MISS:
-                value = await self._load(place)
-                known = self._accounts.get(account)
-                if (
-                    self.tell
-                    and known
-                    and known.last is not NEVER
-                    and value is not None
-                ):
-                    self.tell(account, reading, key)
-        # Without a call, not even of `cast`.
-        return value  # type: ignore[return-value]
+            await self._require_recent_check((account, reading, key))
+        shelf = self._shelves.get(account)
+        entry = None
+        if shelf is not None:
+            entry = shelf.young.get((reading, key))
+            if entry is None:
+                entry = self._readings.recall(shelf, (reading, key))
+        if entry is not None:
+            # Without a call, not even of `cast`.
+            return entry[0]  # type: ignore[no-any-return]
+        value = await self._load((account, reading, key))
+        known = self._accounts.get(account)
+        if self.tell and known and known.last is not NEVER and value is not None:
+            self.tell(account, reading, key)
+        return cast("Value", value)
 
     async def get(
         self, account: AccountId, key: Hashable, compute: Callable[[], Awaitable[Value]]
@@ -195,35 +195,44 @@ class Freshness:
         """
         if self._monotonic() - self._checked_at > TRUST_SECONDS:
             await self._require_recent_check()
-        place = (account, key, None)
         known = self._accounts.get(account)
-        entry: Any = self._young.get(place)
-        if entry is None:
-            entry = self._recall_old(place)
-        if known is not None and entry is not _MISS and entry[0] == known.version:
-            return entry[1]  # type: ignore[no-any-return]
+        entry = self._computed.get(account, key)
+        if known is not None and entry is not None and entry[0] == known.version:
+            return cast("Value", entry[1])
         while account not in self._accounts:
             await self._load_generation(account)
         version = self._accounts[account].version
 
-        async def compute_entry() -> object:
-            return version, await compute()
+        def remember(value: object) -> None:
+            known = self._accounts.get(account)
+            if known is not None and known.version == version:
+                self._computed.put(account, key, (version, value))
 
         flight = (account, key, version)
-        _, value = cast("Any", await self._share(flight, place, compute_entry))
+        value = await self._share(flight, compute, None if _is_long(key) else remember)
         return cast("Value", value)
 
     async def keep(
-        self, account: AccountId, key: Hashable, compute: Callable[[], Awaitable[Value]]
+        self,
+        account: AccountId,
+        key: Hashable,
+        source: Hashable,
+        compute: Callable[[], Awaitable[Value]],
     ) -> Value:
-        """What is computed of nothing but the key, which no change outdates."""
-        place = (account, key, None)
-        value = self._young.get(place, _MISS)
-        if value is _MISS:
-            value = self._recall_old(place)
-            if value is _MISS:
-                value = await self._share(place, place, compute)
-        return value  # type: ignore[return-value]
+        """What is computed of the source and the key alone, which no change outdates.
+
+        Only what the newest source gave is remembered.
+        """
+        entry = self._kept.get(account, key)
+        if entry is not None and entry[0] == source:
+            return cast("Value", entry[1])
+
+        def remember(value: object) -> None:
+            self._kept.put(account, key, (source, value))
+
+        flight = (account, key, source)
+        value = await self._share(flight, compute, None if _is_long(key) else remember)
+        return cast("Value", value)
 
     async def check(self) -> None:
         """Poll what changed in all accounts in use; callers share one poll.
@@ -271,7 +280,8 @@ class Freshness:
             self._read_again()
 
     def _holds(self, place: _Place) -> bool:
-        return place in self._young or place in self._old
+        account, reading, key = place
+        return self._readings.get(account, (reading, key), self) is not self
 
     async def _require_recent_check(self, place: _Place | None = None) -> None:
         """Poll, unless what is remembered may do without for the time being.
@@ -294,24 +304,6 @@ class Freshness:
         if self._monotonic() < self._away_until:
             raise StoreUnavailableError("the database did not answer a moment ago")
 
-    def _recall_old(self, place: tuple[Any, ...]) -> object:
-        value = self._old.get(place, _MISS)
-        if value is not _MISS:
-            self._remember(place, value)
-        return value
-
-    def _remember(self, place: tuple[Any, ...], value: object) -> None:
-        if len(self._young) >= self._half:
-            self._old, self._young = self._young, {}
-            active = {place[0], *(account for account, _, _ in self._old)}
-            active.update(account for account, _, _ in self._loads)
-            self._accounts = {
-                account: known
-                for account, known in self._accounts.items()
-                if account in active
-            }
-        self._young[place] = value
-
     def _outdate(self, account: AccountId, changed: ChangedRows | None) -> None:
         """Forget what depends on these rows of an account; on any for None."""
         outdated: set[tuple[Reading[Any], Key | None]] = set()
@@ -320,22 +312,24 @@ class Freshness:
             if not outdated:
                 return
         self._accounts[account].version = next(self._versions)
+        self._computed.clear(account)
         places: list[tuple[Any, ...]] = [
             (account, reading, key) for reading, key in outdated if key is not None
         ]
         whole = {reading for reading, key in outdated if key is None}
         if whole or changed is None:
+            remembered = [(account, *key) for key in self._readings.keys(account)]
             places += [
                 place
-                for place in (*self._young, *self._old, *self._loads)
+                for place in (*remembered, *self._loads)
                 if place[0] == account
                 and isinstance(place[1], Reading)
                 and (changed is None or place[1] in whole)
             ]
         for place in places:
-            known = (self._young, self._old, self._loads)
             # A read that is on its way may have begun before the change.
-            if any([entity.pop(place, _MISS) is not _MISS for entity in known]):  # noqa: C419  # of all
+            is_underway = self._loads.pop(place, None) is not None
+            if self._readings.discard(account, place[1:]) or is_underway:
                 self._outdated[cast("_Place", place)] = None
 
     def _read_again(self) -> None:
@@ -363,41 +357,50 @@ class Freshness:
         account, reading, key = place
         while account not in self._accounts:
             await self._load_generation(account)
+
+        def remember(value: object) -> None:
+            self._readings.put(account, (reading, key), value)
+
         return await self._share(
-            place, place, lambda: reading.load(self._directory, account, key)
+            place,
+            lambda: reading.load(self._directory, account, key),
+            None if _is_long(key) else remember,
         )
 
     async def _share(
         self,
-        flight: tuple[Any, ...],
-        place: tuple[Any, ...],
+        flight: _Flight,
         work: Callable[[], Awaitable[object]],
+        remember: Callable[[object], None] | None,
     ) -> object:
         task = self._loads.get(flight)
         if task is None:
-            task = self._loads[flight] = self._begin(self._fetch(flight, place, work))
+            task = self._begin(self._fetch(flight, work, remember))
+            self._loads[flight] = task
         return await asyncio.shield(task)
 
     async def _fetch(
         self,
-        flight: tuple[Any, ...],
-        place: tuple[Any, ...],
+        flight: _Flight,
         work: Callable[[], Awaitable[object]],
+        remember: Callable[[object], None] | None,
     ) -> object:
         this = asyncio.current_task()
-        known = self._accounts.get(place[0])
+        known = self._accounts.get(flight[0])
         try:
             value = await work()
             if (
                 # Not overtaken by a change, nor was the account forgotten meanwhile.
-                self._loads.get(flight) is this
-                and known is self._accounts.get(place[0])
-                and not _is_long(place)
+                remember is not None
+                and self._loads.get(flight) is this
+                and known is self._accounts.get(flight[0])
                 and (
-                    known is None or known.last.generation or self._may_remember(place)
+                    known is None
+                    or known.last.generation
+                    or self._may_remember(flight[0])
                 )
             ):
-                self._remember(place, value)
+                remember(value)
             return value
         finally:
             if self._loads.get(flight) is this:
@@ -416,6 +419,7 @@ class Freshness:
     async def _load_generations(self) -> None:
         while self._unloaded:
             waiting, self._unloaded = self._unloaded, {}
+            self._forget_idle_accounts()
             try:
                 results = await self._directory.last_changes(tuple(waiting))
             except Exception as error:  # noqa: BLE001  # no caller may wait forever
@@ -430,25 +434,32 @@ class Freshness:
                 loaded.set_result(None)
         self._generation_load = None
 
-    def _may_remember(self, place: tuple[Any, ...]) -> bool:
+    def _forget_idle_accounts(self) -> None:
+        """Poll no longer for accounts of which nothing is remembered."""
+        active = self._readings.shelves.keys() | self._computed.shelves.keys()
+        if len(self._accounts) > _IDLE_ACCOUNTS_MAX + 2 * len(active):
+            active |= {flight[0] for flight in self._loads}
+            for account in self._accounts.keys() - active:
+                del self._accounts[account]
+
+    def _may_remember(self, account: AccountId) -> bool:
         """Whether to cache a value of a nonexistent account; only a few are."""
-        places = self._unknown_accounts.setdefault(place[0], set())
+        number = self._unknown_accounts.setdefault(account, 0)
         if len(self._unknown_accounts) > _UNKNOWN_ACCOUNTS_MAX:
             self._forget_unknown(next(iter(self._unknown_accounts)))
-        if len(places) >= _UNKNOWN_VALUES_MAX:
+        if number >= _UNKNOWN_VALUES_MAX:
             return False
-        places.add(place)
+        self._unknown_accounts[account] = number + 1
         return True
 
     def _forget_unknown(self, account: AccountId) -> None:
-        places = self._unknown_accounts.pop(account)
+        del self._unknown_accounts[account]
         known = self._accounts.get(account)
-        if known is None or known.last.generation:
+        if known is not None and known.last.generation:
             return  # it has been created since
-        del self._accounts[account]
-        for place in places:
-            self._young.pop(place, None)
-            self._old.pop(place, None)
+        self._accounts.pop(account, None)
+        for cache in (self._readings, self._computed, self._kept):
+            cache.clear(account)
 
     async def _read_changes(self) -> None:
         began = self._monotonic()
@@ -536,9 +547,8 @@ class Freshness:
             self._is_unannounced = True  # goes on after the next poll
 
     def forget_everything(self) -> None:
-        """Forget all that was read; what is being read is not remembered."""
-        self._young.clear()
-        self._old.clear()
+        """Empty every cache of the process; what is being read is not remembered."""
+        self._memory.clear()
         self._loads.clear()
         self._accounts.clear()
         self._outdated.clear()
@@ -565,8 +575,7 @@ class Freshness:
         return task
 
 
-def _is_long(place: tuple[Any, ...]) -> bool:
-    key = place[2] if isinstance(place[1], Reading) else place[1]
+def _is_long(key: Hashable) -> bool:
     parts = key if isinstance(key, tuple) else (key,)
     return any(
         isinstance(part, str) and len(part) > KEY_CHARACTERS_MAX for part in parts

@@ -31,6 +31,7 @@ from sqlalchemy.sql import ColumnElement
 
 from broker.model.account import AccountId
 from broker.model.document import UNREAD
+from broker.runtime.bounded import leave_out
 from broker.stores.schema import DOCUMENT
 from broker.stores.times import from_micros, to_micros
 
@@ -220,6 +221,9 @@ class Reading(Struct, Generic[Value], frozen=True, eq=False):
 
     load: Callable[["DirectoryReader", AccountId, Any], Awaitable[Value]]
     rows: Mapping[Table, tuple[Column[Any], ...]]
+
+
+leave_out(Reading)
 
 
 class Kind(Struct, Generic[Entity], frozen=True, eq=False, kw_only=True, dict=True):

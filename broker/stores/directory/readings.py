@@ -296,9 +296,13 @@ class Memo(Protocol):
         ...
 
     async def keep(
-        self, account: AccountId, key: Hashable, compute: Callable[[], Awaitable[Value]]
+        self,
+        account: AccountId,
+        key: Hashable,
+        source: Hashable,
+        compute: Callable[[], Awaitable[Value]],
     ) -> Value:
-        """What is computed of nothing but the key."""
+        """What is computed of the source and the key alone."""
         ...
 
 

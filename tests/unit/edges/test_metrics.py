@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 
 from broker.edges.health import health_routes, metrics_routes
 from broker.edges.metrics import Metrics
+from broker.runtime.bounded import BoundedCache, CacheMemory
 from broker.stores.errors import StoreUnavailableError
 from tests.support.rows import cases, rows
 from tests.unit.edges.conftest import edge
@@ -56,6 +57,20 @@ def test_mints_replays_and_outages_are_counted() -> None:
     name = "broker_ledger_writes_total"
     assert count(metrics, name, operation="mint", outcome="ok") == 2
     assert count(metrics, name, operation="mint", outcome="replayed") == 1
+
+
+def test_what_the_worker_remembers_is_shown_with_its_bound() -> None:
+    memory = CacheMemory(100_000)
+    metrics, cache = Metrics(memory=memory), BoundedCache[int, str](memory)
+    for number in range(10):
+        cache.put("111122223333", number, "x" * 20_000)
+    held, bound = "broker_memory_cache_bytes", "broker_memory_cache_bytes_max"
+    evictions = "broker_memory_cache_evictions_total"
+    assert count(metrics, held) == memory.bytes > 50_000
+    assert count(metrics, bound) == 100_000
+    assert count(metrics, evictions) == memory.evictions > 0
+    cache.put("111122223333", 11, "x" * 20_000)
+    assert count(metrics, evictions) == memory.evictions
 
 
 def test_whether_a_store_answers_is_a_gauge() -> None:

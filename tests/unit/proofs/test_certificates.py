@@ -5,12 +5,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from broker.model.account import AccountId
 from broker.proofs.certificates import ValidatedPath, ValidatedPaths
 from broker.protocols.x509.chain import Anchors, parse_anchors, verify_chain
 from broker.protocols.x509.presented import parse_presented
 from tests.support.certificates import Issued, issue
 
 NOW = datetime.now(UTC)
+ACCOUNT = AccountId("123456789012")
 
 
 @pytest.fixture(scope="module")
@@ -35,39 +37,34 @@ def validated(leaf: Issued, anchors: Anchors) -> ValidatedPath:
 def test_a_path_counts_for_what_was_presented(root: Issued, anchors: Anchors) -> None:
     paths = ValidatedPaths()
     path = validated(root.issue("web", now=NOW), anchors)
-    paths.add(b"shown", path)
-    assert paths.find(b"shown", anchors, NOW) is path
-    assert paths.find(b"other", anchors, NOW) is None
+    paths.add(ACCOUNT, b"shown", path)
+    assert paths.find(ACCOUNT, b"shown", anchors, NOW) is path
+    assert paths.find(ACCOUNT, b"other", anchors, NOW) is None
+    assert paths.find(AccountId("210987654321"), b"shown", anchors, NOW) is None
 
 
 def test_a_path_ends_with_the_state_of_its_anchor(
     root: Issued, anchors: Anchors
 ) -> None:
     paths = ValidatedPaths()
-    paths.add(b"shown", validated(root.issue("web", now=NOW), anchors))
-    assert paths.find(b"shown", parse_anchors(root.pem), NOW) is None
+    paths.add(ACCOUNT, b"shown", validated(root.issue("web", now=NOW), anchors))
+    assert paths.find(ACCOUNT, b"shown", parse_anchors(root.pem), NOW) is None
 
 
 def test_a_path_counts_while_its_certificates_are_valid(
     root: Issued, anchors: Anchors
 ) -> None:
     paths = ValidatedPaths()
-    paths.add(b"shown", validated(root.issue("web", now=NOW, days=2), anchors))
+    paths.add(ACCOUNT, b"shown", validated(root.issue("web", now=NOW, days=2), anchors))
     ends = timedelta(days=2)
-    assert paths.find(b"shown", anchors, NOW + ends - timedelta(seconds=1))
-    assert paths.find(b"shown", anchors, NOW + ends + timedelta(seconds=1)) is None
+    assert paths.find(ACCOUNT, b"shown", anchors, NOW + ends - timedelta(seconds=1))
+    assert (
+        paths.find(ACCOUNT, b"shown", anchors, NOW + ends + timedelta(seconds=1))
+        is None
+    )
     begins = timedelta(days=1)
-    assert paths.find(b"shown", anchors, NOW - begins + timedelta(seconds=1))
-    assert paths.find(b"shown", anchors, NOW - begins - timedelta(seconds=1)) is None
-
-
-def test_the_least_recently_used_is_forgotten(root: Issued, anchors: Anchors) -> None:
-    paths = ValidatedPaths(2)
-    path = validated(root.issue("web", now=NOW), anchors)
-    paths.add(b"1", path)
-    paths.add(b"2", path)
-    assert paths.find(b"1", anchors, NOW)
-    paths.add(b"3", path)
-    assert paths.find(b"2", anchors, NOW) is None
-    assert paths.find(b"1", anchors, NOW)
-    assert paths.find(b"3", anchors, NOW)
+    assert paths.find(ACCOUNT, b"shown", anchors, NOW - begins + timedelta(seconds=1))
+    assert (
+        paths.find(ACCOUNT, b"shown", anchors, NOW - begins - timedelta(seconds=1))
+        is None
+    )

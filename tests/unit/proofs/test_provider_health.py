@@ -22,7 +22,7 @@ async def test_large_metadata_is_read_once_and_off_the_event_loop(
         return parse(metadata, **params)
 
     monkeypatch.setattr(provider_health, "parse_metadata", noted)
-    monkeypatch.setattr(provider_health, "_certificate_ends", BoundedCache(9))
+    monkeypatch.setattr(provider_health, "_certificate_ends", BoundedCache())
     key = key_pair()
     large = metadata_xml(key) + f"<!--{'x' * 100_000}-->"
     small = metadata_xml(key)
@@ -35,11 +35,3 @@ async def test_large_metadata_is_read_once_and_off_the_event_loop(
         True,
         True,
     ]
-
-
-async def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    remembered = BoundedCache[bytes, Any](2)
-    monkeypatch.setattr(provider_health, "_certificate_ends", remembered)
-    for number in range(5):
-        assert await certificate_ends(f"nonsense {number}") == ()
-    assert len(remembered) == 2

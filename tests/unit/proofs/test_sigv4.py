@@ -25,7 +25,6 @@ from broker.model.request import Door, Params, RawRequest, RequestContext
 from broker.model.revocation import Revocations
 from broker.model.secret import Secret
 from broker.model.session import Session, SessionKind
-from broker.proofs import long_term
 from broker.proofs import sigv4 as authn_sigv4
 from broker.proofs.endpoints import Endpoints
 from broker.proofs.long_term import LongTermKeys
@@ -120,7 +119,7 @@ class World:
         self.keyring = make_keyring(folder / "keyring.json", SystemClock())
         self.vault = Vault(self.keyring, SystemClock())
         self.sealer = SessionSealer(self.keyring)
-        self.signing_keys = SigningKeys(max_keys=2)
+        self.signing_keys = SigningKeys()
         self.put_key(USER.user_id)
         self.keys = LongTermKeys(self.directory, self.vault)
         self.scheme = SignatureScheme(
@@ -405,22 +404,11 @@ async def test_a_caller_has_the_tags_that_the_user_has_now(tmp_path: Path) -> No
     assert (await world.prove(sign())).caller.principal_tags == {"team": "moved"}
 
 
-async def test_callers_are_forgotten_when_they_are_too_many(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(long_term, "CALLERS_MAX", 1)
-    world = World(tmp_path)
-    for tags in ({"a": "1"}, {"a": "2"}):
-        world.directory.users[USER.user_id] = replace(USER, tags=tags)
-        assert (await world.prove(sign())).caller.principal_tags == tags
-    assert len(world.keys._callers) == 1
-
-
 class CountedKeys(SigningKeys):
     """Notes the scopes for which a key had to be derived."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, **options: int) -> None:
-        super().__init__(**options)
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__()
         self.derived: list[str] = []
 
         def derive(secret: str, date: str, region: str, service: str) -> bytes:
@@ -447,18 +435,8 @@ def test_signing_keys_are_remembered_without_the_secret(
 def test_a_wrong_signature_takes_no_place_of_a_signing_key(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    keys = CountedKeys(monkeypatch, max_keys=1)
-    keys.verify_at("eu-west-1")
-    with pytest.raises(SigV4Rejected):
-        keys.verify_at("eu-west-2", secret="b" * 40)
-    keys.verify_at("eu-west-1")
-    assert keys.derived == ["eu-west-1", "eu-west-2"]
-
-
-def test_the_least_recently_used_signing_key_goes_first(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    keys = CountedKeys(monkeypatch, max_keys=2)
-    keys.verify_at("first", "second", "first", "third")
-    keys.verify_at("first", "third", "second")
-    assert keys.derived == ["first", "second", "third", "second"]
+    keys = CountedKeys(monkeypatch)
+    for _ in range(2):
+        with pytest.raises(SigV4Rejected):
+            keys.verify_at("eu-west-1", secret="b" * 40)
+    assert keys.derived == ["eu-west-1", "eu-west-1"]

@@ -11,6 +11,7 @@ from broker.compose.storage import Stores, open_stores
 from broker.model.account import Account, AccountId
 from broker.model.entities import AccessKey, KeyStatus, Role, User
 from broker.model.session import Session, SessionKind
+from broker.runtime.bounded import CacheMemory
 from broker.sessions.issue import MintOrder, MintResult, SessionIssuer
 from broker.sessions.keyring import Keyring
 from broker.sessions.record import SessionIndex
@@ -114,6 +115,9 @@ class World(Struct):
     issuer: SessionIssuer
     directory: FreshDirectory
     resolver: Resolver
+    memory: CacheMemory
+    """What the resolver remembers of opened tokens."""
+
     mints: int = 0
 
     def order(self, **members: Any) -> MintOrder:
@@ -144,12 +148,6 @@ class World(Struct):
     async def mint(self, **members: Any) -> MintResult:
         return await self.issuer.issue(self.order(**members), self.record())
 
-    def remember_at_most(self, tokens: int) -> None:
-        """Go on with a resolver that remembers fewer opened tokens."""
-        self.resolver = Resolver(
-            self.sealer, self.directory, self.index, max_opened=tokens
-        )
-
     async def resolve(self, minted: MintResult) -> ResolvedSession:
         return await self.resolver.resolve(
             minted.credentials.access_key_id,
@@ -178,6 +176,7 @@ async def world(
         await change.insert(kinds.ROLE, ROLE)
         await change.insert(kinds.USER, USER)
         await insert_access_key(change, KEY)
+    memory = CacheMemory()
     sealer, index = SessionSealer(keyring), SessionIndex(stores.cache)
     directory = FreshDirectory(freshness)
     yield World(
@@ -188,7 +187,8 @@ async def world(
         index=index,
         issuer=SessionIssuer(sealer, stores.ledger, index),
         directory=directory,
-        resolver=Resolver(sealer, directory, index),
+        resolver=Resolver(sealer, directory, index, memory),
+        memory=memory,
     )
     await index.settle()
     await freshness.close()

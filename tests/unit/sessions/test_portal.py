@@ -47,30 +47,17 @@ async def test_a_sign_in_ends_with_its_login_at_the_provider(
         assert await sessions.find(handle, now) is not None
 
 
-@pytest.mark.parametrize(
-    ("bounds", "remembered"),
-    [
-        ((2, 1 << 20), [False, True, True]),
-        ((3, 1), [False, False, False]),
-        ((3, 1 << 20), [True, True, True]),
-    ],
-)
-async def test_a_worker_remembers_so_many_and_so_much(
-    world: SignInWorld, bounds: tuple[int, int], remembered: list[bool]
-) -> None:
+async def test_a_worker_remembers_a_sign_in(world: SignInWorld) -> None:
     """What it remembers it finds while the cache has lost it."""
     sessions, now = world.services.portal_sessions, world.clock.now()
-    sessions._remembered._bounds = bounds
     handles = [await opened(world) for _ in range(3)]
     for handle in handles:
         assert await sessions.find(handle, now) is not None
     for handle in handles:
         await sessions._handles.forget(handle)
-    results = [await sessions.find(handle, now) is not None for handle in handles]
-    assert results == remembered
-    for handle in handles:
+        assert await sessions.find(handle, now) is not None
         await sessions.forget(handle)
-    assert sessions._remembered._size == 0
+        assert await sessions.find(handle, now) is None
 
 
 def test_of_several_roles_with_a_name_the_first_counts() -> None:

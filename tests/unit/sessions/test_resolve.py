@@ -1,5 +1,7 @@
+import gc
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from weakref import ref
 
 import pytest
 from msgspec import structs
@@ -11,6 +13,7 @@ from broker.model.entities import KeyStatus, LoginProfile
 from broker.model.lineage import Lineage, Origin
 from broker.model.page import PageRequest
 from broker.model.session import Session, SessionKind
+from broker.runtime.bounded import measure
 from broker.sessions.issue import MintResult
 from broker.sessions.lineage import descend
 from broker.sessions.record import describe_session
@@ -168,16 +171,11 @@ async def test_a_session_ends_at_its_expiry(world: World) -> None:
 async def test_an_expired_session_is_refused_by_a_worker_that_never_saw_it(
     world: World,
 ) -> None:
-    world.remember_at_most(2)
     minted = await world.mint(duration_seconds=900)
-    others = [await world.mint() for _ in range(2)]
     world.clock.move(901)
-    remembered = await world.resolve(others[0])
     with pytest.raises(ExpiredToken):
         await world.resolve(minted)
-    await world.resolve(others[1])
-    # The expired one took no place for longer than its own call.
-    assert await world.resolve(others[0]) is remembered
+    assert not world.memory.bytes
 
 
 async def test_expiry_is_told_before_the_roles_end(world: World) -> None:
@@ -364,55 +362,38 @@ async def test_without_the_database_nothing_is_decided(world: World) -> None:
         await world.resolve(minted)
 
 
-async def test_the_tokens_used_last_are_remembered_up_to_a_bound(world: World) -> None:
-    world.remember_at_most(3)
-    first, second, third, fourth = [await world.mint() for _ in range(4)]
-    results = {}
-    for result in (first, second, third, first, fourth):
-        results[result.session.access_key_id] = await world.resolve(result)
-    # What is remembered is resolved to the very same thing.
-    for result in (third, first, fourth):
-        assert await world.resolve(result) is results[result.session.access_key_id]
-    assert await world.resolve(second) is not results[second.session.access_key_id]
+async def test_an_opened_token_is_remembered_for_its_account(world: World) -> None:
+    minted = await world.mint(tags={"Team": "b" * 200})
+    resolved = await world.resolve(minted)
+    before = world.memory.bytes_of(ACCOUNT)
+    assert await world.resolve(minted) is resolved
+    assert world.memory.bytes_of(ACCOUNT) == before
+    # What it says and for whom, and the caller that it was resolved to.
+    assert before > measure((minted.session, resolved.caller))
 
 
-async def test_tokens_with_long_contents_are_remembered_in_smaller_numbers(
+async def test_roles_do_not_live_on_in_the_sessions_that_used_them(
     world: World,
 ) -> None:
-    resolver = Resolver(world.sealer, world.directory, world.index, max_characters=1000)
-
-    async def resolve(minted: MintResult) -> object:
-        credentials = minted.credentials
-        return await resolver.resolve(
-            credentials.access_key_id,
-            credentials.session_token.reveal(),
-            world.clock.now(),
-        )
-
-    long = {"tags": {"Team": "b" * 200}}
-    first, *others = [await world.mint(**long) for _ in range(5)]
-    match = await resolve(first)
-    for minted in others[:3]:
-        await resolve(minted)
-    assert await resolve(first) is match
-    await resolve(others[3])
-    assert await resolve(first) is match
-    assert len(resolver._opened) == 4
-    huge = await world.mint(tags={f"k{n}": "c" * 250 for n in range(5)})
-    assert await resolve(huge) is not await resolve(huge)
-    assert await resolve(first) is match
+    minted = await world.mint()
+    first = await world.resolve(minted)
+    role = ref(await world.directory.find(kinds.ROLE, ACCOUNT, ROLE.role_id))
+    await change(world, lambda c: c.update(kinds.ROLE, replace(ROLE, path="/new/")))
+    assert await world.resolve(minted) is not first
+    gc.collect()
+    assert role() is None
 
 
 async def test_a_refused_token_is_not_remembered(world: World) -> None:
-    world.remember_at_most(1)
     minted = await world.mint()
-    remembered = await world.resolve(minted)
+    await world.resolve(minted)
+    before = world.memory.bytes
     for n in range(5):
         with pytest.raises(InvalidClientTokenId):
             await world.resolver.resolve(
                 minted.session.access_key_id, f"bad{n}", world.clock.now()
             )
-    assert await world.resolve(minted) is remembered
+    assert world.memory.bytes == before
 
 
 async def test_the_order_of_checks_needs_the_calls_own_time(world: World) -> None:

@@ -8,6 +8,7 @@ from unittest.mock import AsyncMock
 import pytest
 
 from broker.model.account import AccountId
+from broker.runtime.bounded import CacheMemory
 from broker.stores.directory import kinds
 from broker.stores.directory.freshness import (
     KEY_CHARACTERS_MAX,
@@ -435,25 +436,73 @@ async def test_what_is_computed_of_its_key_alone_stays(
     fresh: Freshness, world: World
 ) -> None:
     for _ in range(2):
-        assert await fresh.keep(ACCOUNT, "text", world.load) == "first"
+        assert await fresh.keep(ACCOUNT, "role", "text", world.load) == "first"
         fresh.observed(ACCOUNT, world.change("second"), rows("k"))
+    assert await fresh.keep(ACCOUNT, "role", "another text", world.load) == "second"
+
+
+async def test_only_what_the_newest_text_came_to_is_kept(
+    world: World, clock: SteppedClock
+) -> None:
+    memory = CacheMemory()
+    fresh = remember(world, clock, memory=memory)
+    world.value = "x" * 10_000
+    await fresh.keep(ACCOUNT, "role", "0", world.load)
+    before = memory.bytes
+    for number in range(1, 10):
+        await fresh.keep(ACCOUNT, "role", f"{number}", world.load)
+    assert memory.bytes == before
+
+
+async def test_what_was_computed_goes_with_the_change_that_outdates_it(
+    world: World, clock: SteppedClock
+) -> None:
+    memory = CacheMemory()
+    fresh = remember(world, clock, memory=memory)
+    world.value = "x" * 10_000
+    for number in range(10):
+        await fresh.get(ACCOUNT, f"{number}", world.load)
+    assert memory.bytes > 100_000
+    fresh.observed(ACCOUNT, world.change("second"), rows("k"))
+    assert not memory.bytes
+
+
+async def test_everything_can_be_forgotten_at_once(
+    world: World, clock: SteppedClock
+) -> None:
+    memory = CacheMemory()
+    fresh = remember(world, clock, memory=memory)
+    await fresh.read(ACCOUNT, USER, "k")
+    await fresh.keep(ACCOUNT, "role", "text", world.load)
+    await fresh.get(ACCOUNT, "key", world.load)
+    world.gate = asyncio.Event()
+    reading = asyncio.create_task(fresh.read(ACCOUNT, USER, "slow"))
+    await until(lambda: world.loads == 4)
+    fresh.forget_everything()
+    assert not memory.bytes
+    world.gate.set()
+    assert await reading == "first"
+    assert await recall(fresh, "slow") is NOTHING
+    world.value = "second"
+    assert await fresh.read(ACCOUNT, USER, "k") == "second"
 
 
 async def test_the_memory_is_bounded_and_keeps_what_is_used(
     world: World, clock: SteppedClock
 ) -> None:
-    fresh = remember(world, clock, capacity=100)
-    for number in range(1000):
+    memory = CacheMemory(200_000)
+    fresh = remember(world, clock, memory=memory)
+    for number in range(1, 5001):
         account = AccountId(f"{number:012d}")
+        world.numbers[account] = 1
         await fresh.read(account, USER, "k")
         assert await fresh.read(ACCOUNT, USER, "hot") == "first"
-    assert len(fresh._young) + len(fresh._old) <= 100
-    assert len(fresh._accounts) <= 102
+    assert memory.bytes <= 200_000
     await fresh.check()
     assert world.asked[-1] is not None
-    assert len(world.asked[-1]) <= 102
+    assert len(world.asked[-1]) < 2000
     # Every account is loaded once, the value in use only once.
-    assert world.loads == 1001
+    assert world.loads == 5001
 
 
 async def test_what_is_asked_for_by_an_overlong_name_is_not_remembered(
@@ -482,7 +531,9 @@ async def test_accounts_that_never_were_are_forgotten_soon(
     await fresh.check()
     assert world.asked[-1] is not None
     assert len(world.asked[-1]) <= 260
-    assert len(fresh._young) + len(fresh._old) <= 8 * 260
+    assert len(fresh._readings.shelves) <= 260
+    keys = [key for account in fresh._shelves for key in fresh._readings.keys(account)]
+    assert len(keys) <= 8 * 260
     # One that comes to be is known as any other from then on.
     world.numbers[AccountId("000000002009")] = 1
     world.value = "there"  # by a change of which nothing is noted
