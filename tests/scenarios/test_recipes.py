@@ -140,6 +140,22 @@ def test_gitlab_ci(broker: RunningBroker, tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+def test_other_ci_systems(broker: RunningBroker, tmp_path: Path) -> None:
+    rows = of_file(__file__, "test_other_ci_systems")
+    with following("ci.md", broker, tmp_path) as here:
+        for url, role, claims, others in rows:
+            issuer = OidcIssuer(url)
+            host_and_path = url.removeprefix("https://")
+            register_keys(here, f"{PROVIDERS}/{host_and_path}", issuer)
+            token = issuer.token(claims=claims)
+            arn = exchange(here, f"{ACCOUNT_ROLES}/{role}", token)
+            assert arn.endswith(f"assumed-role/{role}/job")
+            token = issuer.token(claims={**claims, **others})
+            with pytest.raises(AssertionError, match="AccessDenied"):
+                exchange(here, f"{ACCOUNT_ROLES}/{role}", token)
+
+
+@pytest.mark.long
 def test_kubernetes(broker: RunningBroker, tmp_path: Path) -> None:
     """The page's last command is the exchange."""
     issuer = OidcIssuer("https://kubernetes.default.svc.cluster.local")
