@@ -46,7 +46,7 @@ from broker.console.signin.directory_signin import DirectorySignIn
 from broker.console.signin.federation import Federation
 from broker.console.signin.login_completion import CONTINUE, LoginCompletion
 from broker.console.signin.oidc_logout import OidcLogout
-from broker.console.signin.oidc_signin import OidcSignIn
+from broker.console.signin.oidc_signin import OidcSignInPages
 from broker.console.signin.password_signin import FirstPasswordPage, PasswordSignIn
 from broker.console.signin.password_steps import PasswordSteps
 from broker.console.signin.role_offer import RoleOffer
@@ -132,7 +132,7 @@ def _sign_in(context: ConsoleContext) -> Iterable[_Row]:
     acs = SamlAcs(context, completion)
     endpoint = Federation(context, completion, sign_out)
     offer = RoleOffer(context, completion)
-    oidc, directory = OidcSignIn(context, offer), DirectorySignIn(context, offer)
+    oidc, directory = OidcSignInPages(context, offer), DirectorySignIn(context, offer)
     begin, logout = ProviderStart(context, oidc, directory), OidcLogout(context)
     steps, terminal = PasswordSteps(context, completion), CommandLine(context)
     first = FirstPasswordPage(context, sign_in, steps)

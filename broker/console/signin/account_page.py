@@ -22,7 +22,7 @@ from broker.console.request_info import (
 from broker.console.sign_in_options import SignInOption, SignInOptions
 from broker.console.signin.directory_signin import DirectorySignIn
 from broker.console.signin.oidc_logout import THERE
-from broker.console.signin.oidc_signin import OidcSignIn
+from broker.console.signin.oidc_signin import OidcSignInPages
 from broker.console.signin.saml_requests import SamlRequests
 from broker.errors import NoSuchEntity
 from broker.kinds.organisations import Organisation
@@ -217,7 +217,7 @@ class ProviderStart:
     """Sends the browser to the provider, or shows a directory's form."""
 
     def __init__(
-        self, context: ConsoleContext, oidc: OidcSignIn, directory: DirectorySignIn
+        self, context: ConsoleContext, oidc: OidcSignInPages, directory: DirectorySignIn
     ) -> None:
         self._context = context
         self._options = SignInOptions(context)

@@ -64,7 +64,7 @@ Verified = tuple[FederatedIdentity, Sequence[str], PendingLogin]
 """The identity in a verified ID token, the roles it may assume, and the login."""
 
 
-class OidcSignIn:
+class OidcSignInPages:
     """The code flow's pages."""
 
     def __init__(self, context: ConsoleContext, offer: RoleOffer) -> None:

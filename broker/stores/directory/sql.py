@@ -128,14 +128,14 @@ class SqlDirectory(Directory):
         return results
 
     async def announce_timeline(self, last: ChangeId) -> ChangeId:
-        of = {"account": TIMELINES, "mark": new_mark()}
-        given = {"generation": last.generation, "last_mark": last.mark}
+        row_key = {"account": TIMELINES, "mark": new_mark()}
+        known = {"generation": last.generation, "last_mark": last.mark}
         async with self._database.transaction() as connection:
-            raised = await connection.execute(_ANNOUNCE, {**of, **given})
+            raised = await connection.execute(_ANNOUNCE, {**row_key, **known})
             row = (await connection.execute(_LAST, {"of_account": TIMELINES})).one()
             if raised.rowcount == 1:
                 at = json.dumps({"at": to_micros(self._clock.now())})
-                values = {**of, "generation": row.generation, "rows": at}
+                values = {**row_key, "generation": row.generation, "rows": at}
                 await connection.execute(CHANGES.insert(), values)
         return ChangeId(row.generation, row.mark)
 
