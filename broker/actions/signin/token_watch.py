@@ -1,6 +1,6 @@
 """Ends what people opened who have left an OpenID Connect provider.
 
-Many providers tell nobody that an account was closed, so they are asked: with the
+Many providers tell no one that an account was closed, so they are asked: with the
 refresh token of each sign-in, as often as the provider's operator says. One worker asks
 a provider at a time, and claims a sign-in before it sends its token. A new token is kept
 before anything ends.
@@ -69,7 +69,7 @@ _SENDING = timedelta(seconds=2 * DEADLINE_SECONDS)
 """What is left of a claim when its token is sent, at least."""
 
 _AFTER_OUTAGE = timedelta(seconds=30)
-"""A provider that answered nobody is asked again then."""
+"""A provider that answered no one is asked again then."""
 
 _REVOKING = timedelta(minutes=15)
 """How long it is tried to revoke a token after a sign-in's end."""
@@ -206,7 +206,7 @@ class TokenWatch:
             kept = self._watched.find_opened(sign_in) if sign_in.sealed else None
             is_ours = sign_in.client_id == options.client_id
             if kept is None or not is_ours:
-                # Nobody can be asked: it was kept to be told, or for another client.
+                # No one can be asked: it was kept to be told, or for another client.
                 await self._sign_ins.forget([sign_in])
                 return
             async with limit:
@@ -343,7 +343,7 @@ class TokenWatch:
             doubtful.add(sign_in.subject)
             _log.warning(
                 "a refresh token is refused after an answer was lost: nothing ends, and"
-                " nobody asks about this sign-in any more",
+                " no one asks about this sign-in any more",
                 provider=provider.arn,
                 answer=result.answer.detail,
             )

@@ -240,7 +240,7 @@ class OidcSignInPages:
         token = tokens.refresh_token
         if not 0 < len(token) <= TOKEN_CHARACTERS_MAX:
             _log.warning(
-                "a provider gave no refresh token, so nobody notices if this person leaves",
+                "a provider gave no refresh token, so no one notices if this person leaves",
                 provider=provider.arn,
             )
             token = ""
