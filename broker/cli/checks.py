@@ -29,6 +29,7 @@ from broker.sessions.vault import key_number
 from broker.settings import Settings, unknown_settings
 from broker.stores.directory.accounts import list_accounts
 from broker.stores.directory.kinds import ACCESS_KEY, LOGIN_PROFILE
+from broker.stores.directory.timeline import find_last_timeline
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.installation import (
     DEMO_MARK,
@@ -37,6 +38,7 @@ from broker.stores.installation import (
     read_sealing_keys,
 )
 from broker.stores.migrations import HEAD, SchemaRevisionError, find_revision
+from broker.stores.postgresql_servers import servers_of
 from broker.stores.sqlite_space import waste_of
 from broker.stores.urls import (
     PostgresqlLocation,
@@ -45,11 +47,18 @@ from broker.stores.urls import (
     parse_database_url,
     parse_redis_url,
     redact_url,
+    split_hosts,
 )
 
 _CLOCK_TOLERANCE = timedelta(seconds=2)
 _MUCH_ROOM = 64_000_000
 _KEY_AGE = timedelta(days=365)
+_TIMELINE_SHOWN = timedelta(days=7)
+_ASYNCHRONOUS_LEVELS = frozenset({"off", "local"})
+_SYNCHRONOUS = text(
+    "SELECT current_setting('synchronous_standby_names') AS standbys,"
+    " current_setting('synchronous_commit') AS level"
+)
 _SIGN_IN = re.compile(r"(?:^|\.)signin\.")
 
 
@@ -117,7 +126,10 @@ async def check_database(settings: Settings) -> list[Finding]:
     """Check that the database answers and has this version's schema."""
     label = redact_url(settings.database)
     try:
-        revision = await find_revision(parse_database_url(settings.database))
+        location = parse_database_url(settings.database)
+        if isinstance(location, PostgresqlLocation):
+            servers_of(location).remember_in(settings.data_dir / "spool")
+        revision = await find_revision(location)
     except StoreUrlError as error:
         return [problem("database", str(error), "fix BROKER_DATABASE_URL")]
     except SchemaRevisionError as error:
@@ -235,6 +247,37 @@ async def check_clock(stores: Stores, clock: Clock) -> list[Finding]:
         )
         for name, off in ahead
     ]
+
+
+async def check_replication(stores: Stores, clock: Clock) -> list[Finding]:
+    """Check whether a failover can lose changes, and whether some were lost lately."""
+    findings: list[Finding] = []
+    location = stores.database.location
+    if isinstance(location, PostgresqlLocation) and len(split_hosts(location.dsn)) > 1:
+        (row,) = await stores.database.rows(_SYNCHRONOUS)
+        is_synchronous = row.standbys and row.level not in _ASYNCHRONOUS_LEVELS
+        findings.append(
+            good("replication", "synchronous")
+            if is_synchronous
+            else warning(
+                "replication",
+                "the address names several servers and replication is asynchronous: a"
+                " failover can lose revocations and the marks of used proofs",
+                "switch synchronous replication on, see docs/running/two-nodes.md",
+            )
+        )
+    last = await find_last_timeline(stores.directory)
+    if last is not None and clock.now() - last[1] < _TIMELINE_SHOWN:
+        findings.append(
+            warning(
+                "database",
+                f"lacked changes that it had, noticed {last[1]:%Y-%m-%d %H:%M} UTC: it"
+                " failed over to a replica that was behind, or was restored",
+                "revoke and change again what was revoked and changed just before; see"
+                " docs/operating/outages.md",
+            )
+        )
+    return findings
 
 
 async def check_cache(settings: Settings, stores: Stores) -> list[Finding]:

@@ -93,6 +93,7 @@ async def _examine_stores(settings: Settings) -> AsyncIterator[Finding]:
             *await checks.check_cache(settings, stores),
             *await checks.check_keyring(settings, stores, clock),
             *await checks.check_clock(stores, clock),
+            *await checks.check_replication(stores, clock),
             *await checks.check_accounts(stores),
             *await checks.check_doors(stores),
             *await checks.check_issuers(stores, clock),

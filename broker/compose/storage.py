@@ -59,6 +59,10 @@ async def open_stores(
     """
     location = urls.parse_database_url(database_url)
     redis = urls.parse_redis_url(redis_url) if redis_url else None
+    if isinstance(location, urls.PostgresqlLocation):
+        from broker.stores.postgresql_servers import servers_of  # noqa: PLC0415  # below
+
+        servers_of(location).remember_in(spool_folder)
     if migrate_first:
         await migrate(location)
     spool = Spool(spool_folder)

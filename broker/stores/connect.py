@@ -20,12 +20,15 @@ POOL_WAIT_SECONDS = 5.0
 async def connect_postgresql(
     location: PostgresqlLocation, *, statement_seconds: float, **options: object
 ) -> Any:  # noqa: ANN401  # asyncpg publishes no types
-    """An asyncpg connection with time limits at both ends of the wire."""
-    import asyncpg  # noqa: PLC0415  # an embedded installation never loads it
+    """An asyncpg connection with time limits at both ends of the wire.
+
+    It leads to the newest server of the location; see ``postgresql_servers``.
+    """
+    # An embedded installation never loads it.
+    from broker.stores.postgresql_servers import servers_of  # noqa: PLC0415
 
     async with SteppedTimeout(CONNECT_SECONDS):
-        return await asyncpg.connect(
-            location.dsn,
+        return await servers_of(location).connect(
             command_timeout=statement_seconds,
             server_settings={
                 "application_name": "broker",

@@ -18,6 +18,7 @@ from broker.stores.connect import (
     connect_postgresql,
 )
 from broker.stores.errors import StoreUnavailableError
+from broker.stores.postgresql_servers import servers_of
 from broker.stores.urls import PostgresqlLocation
 
 _POOL_SIZE = 4
@@ -33,6 +34,7 @@ class PostgresqlEngine:
     """
 
     def __init__(self, location: PostgresqlLocation) -> None:
+        self._is_current = is_current = servers_of(location).is_current
         self._places = asyncio.Semaphore(_POOL_SIZE)
         self._changes = asyncio.Semaphore(_CHANGING_MOST)
 
@@ -40,6 +42,13 @@ class PostgresqlEngine:
             return await connect_postgresql(
                 location, statement_seconds=STATEMENT_SECONDS, statement_cache_size=100
             )
+
+        def refuse_old(connection: Any, _record: object, _proxy: object) -> None:  # noqa: ANN401  # as above
+            # A server that shuts down closes every connection. Pinging each one first
+            # would cost more than the statement it is for.
+            driver = connection.driver_connection
+            if driver.is_closed() or not is_current(driver):
+                raise DisconnectionError("the connection was closed, or is outdated")
 
         def make(pool_size: int) -> AsyncEngine:
             engine = create_async_engine(
@@ -52,7 +61,7 @@ class PostgresqlEngine:
                 # with others.
                 isolation_level="AUTOCOMMIT",
             )
-            event.listen(engine.sync_engine, "checkout", _refuse_closed)
+            event.listen(engine.sync_engine, "checkout", refuse_old)
             return engine
 
         self._engine, self._watch = make(_POOL_SIZE), make(1)
@@ -87,7 +96,9 @@ class PostgresqlEngine:
         except BaseException:
             self._give_back()
             raise
-        return PostgresqlSession(connection, raw.driver_connection, self._give_back)
+        return PostgresqlSession(
+            connection, raw.driver_connection, self._is_current, self._give_back
+        )
 
     def _give_back(self) -> None:
         self._places.release()
@@ -116,10 +127,12 @@ class PostgresqlSession:
         self,
         connection: AsyncConnection,
         driver: Any,  # noqa: ANN401  # asyncpg publishes no types
+        is_current: Callable[[Any], bool],
         give_back: Callable[[], None],
     ) -> None:
         self._connection = connection
         self._driver = driver
+        self._is_current = is_current
         self._give_back: Callable[[], None] | None = give_back
 
     @property
@@ -134,7 +147,13 @@ class PostgresqlSession:
         return await self._connection.execute(statement, parameters)
 
     async def run(self, *statements: str) -> None:
-        """Run these now, in one round trip."""
+        """Run these now, in one round trip.
+
+        Raises:
+            StoreUnavailableError: the cluster has gone on elsewhere meanwhile.
+        """
+        if not self._is_current(self._driver):
+            raise StoreUnavailableError("another server has taken over")
         await self._driver.execute("; ".join(statements))
 
     prepare = run
@@ -157,10 +176,3 @@ class PostgresqlSession:
                 await self._connection.close()
         finally:
             give_back()
-
-
-def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:  # noqa: ANN401  # asyncpg publishes no types
-    # A server that shuts down closes every connection. Pinging each one first would
-    # cost more than the statement it is for.
-    if connection.driver_connection.is_closed():
-        raise DisconnectionError("the connection was closed")

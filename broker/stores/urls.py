@@ -1,8 +1,9 @@
 """The operator's store addresses: read strictly, printed without their secrets."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
 from msgspec import Struct
 
@@ -88,6 +89,28 @@ def parse_database_url(url: str) -> DatabaseLocation:
     raise StoreUrlError(
         f"{redact_url(url)!r} is neither sqlite:///FILE nor postgresql://HOST/NAME"
     )
+
+
+def split_hosts(dsn: str) -> tuple[Mapping[str, object], ...]:
+    """The servers of a PostgreSQL address, each as the driver's ``host`` and ``port``.
+
+    One without any is what the address says by itself.
+    """
+    place, _, query = dsn.partition("://")[2].partition("?")
+    hosts = place.partition("/")[0].rpartition("@")[2]
+    ports = ""
+    if not hosts:
+        values = parse_qs(query)
+        hosts, ports = (values.get(name, [""])[-1] for name in ("host", "port"))
+    if "," not in hosts:
+        return ({},)
+    if ports:
+        numbers = ports.split(",")
+        numbers *= 1 if len(numbers) > 1 else hosts.count(",") + 1
+        pairs = tuple(zip(hosts.split(","), map(int, numbers), strict=True))
+    else:
+        pairs = _read_hosts(dsn, hosts, _POSTGRESQL_PORT)
+    return tuple({"host": unquote(host), "port": port} for host, port in pairs)
 
 
 def parse_redis_url(url: str) -> RedisLocation:

@@ -4,6 +4,7 @@ Two nodes, and a PostgreSQL that fails over to a replica which lacks the last ch
 is restored to an earlier time; an embedded database that is restored.
 """
 
+import json
 import os
 import shutil
 import signal
@@ -14,11 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.scenarios.test_two_nodes import copy_keyring
 from tests.support.broker import Key, RunningBroker, running_broker
+from tests.support.forked import run_forked
 from tests.support.replicas import Pair, back_up, restore, start_pair
-from tests.support.servers import find_workers, server_folder, start_postgresql
+from tests.support.servers import (
+    PostgresqlServer,
+    find_workers,
+    server_folder,
+    start_postgresql,
+)
 from tests.support.taken_away import Holders, changes, readiness, until_answered
 
 LOST = 6
@@ -85,6 +93,19 @@ def test_what_is_taken_away_after_a_failover_that_lost_changes_is_dead(
             assert "lacks changes that it had" in readiness(node)["notes"][0]
             assert "lacks changes that it had" in node.log
             assert counted_timelines(node) == 1
+        findings = findings_of(nodes.one)
+        assert "lacked changes that it had" in findings["database"]
+        assert "replication is asynchronous" in findings["replication"]
+        for setting in (
+            "synchronous_standby_names = 'ANY 1 (spare)'",
+            "synchronous_commit = 'local'",
+        ):
+            pair.replica.sql(f"ALTER SYSTEM SET {setting}")
+        pair.replica.sql("SELECT pg_reload_conf()")
+        assert "is asynchronous" in findings_of(nodes.one)["replication"]
+        pair.replica.sql("ALTER SYSTEM RESET synchronous_commit")
+        pair.replica.sql("SELECT pg_reload_conf()")
+        assert findings_of(nodes.one)["replication"] == "synchronous"
 
 
 def test_a_timeline_that_went_back_and_overtook_is_recognised(
@@ -113,6 +134,13 @@ def test_a_timeline_that_went_back_and_overtook_is_recognised(
             until_answered(lambda n=node: n.client("iam", nodes.root).list_users())
             for name in nodes.holders.keys:
                 assert bool(nodes.holders.code(node, name)) == (name != "kept"), name
+
+
+def findings_of(broker: RunningBroker) -> dict[str, str]:
+    """The last finding of ``broker doctor`` about each subject."""
+    done = run_forked(("doctor", "--json"), broker.environment)
+    found = map(json.loads, done.stdout.splitlines())
+    return {finding["subject"]: finding["text"] for finding in found}
 
 
 def counted_timelines(broker: RunningBroker) -> float:
@@ -172,3 +200,63 @@ def test_an_embedded_database_that_was_restored(tmp_path: Path) -> None:
         broker.start()
         # Both workers are asked.
         holders.require_each_to_end(broker, [broker] * 4)
+
+
+def test_an_old_primary_that_comes_back_is_neither_written_nor_believed(
+    pair: Pair, tmp_path: Path
+) -> None:
+    """Of two hosts that can be written it is the first."""
+    with nodes_on(pair.url(), tmp_path) as nodes:
+        old, new = pair.primary, pair.replica
+        pair.fail_over()
+        nodes.settle()
+        nodes.holders.require_each_to_end(nodes.one, nodes.all())
+        old.start()
+        assert old.sql("SELECT pg_is_in_recovery()") == "f"
+        was = written(old)
+
+        new.sql(CUT_OFF)
+        nodes.settle()
+        changes(nodes.one, nodes.root, 24)
+        new.stop()
+        for node in nodes.all():
+            requires_another_server(node, nodes)
+        nodes.other.kill()
+        with pytest.raises(AssertionError, match="it is an old primary"):
+            nodes.other.start()
+        new.start()
+        nodes.other.start()
+        nodes.settle()
+        changes(nodes.other, nodes.root, 2)
+        for node in nodes.all():
+            for name in nodes.holders.keys:
+                assert bool(nodes.holders.code(node, name)) == (name != "kept"), name
+        assert written(old) == was
+        assert "it is an old primary" in nodes.one.log
+
+
+CUT_OFF = """
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE application_name = 'broker'
+"""
+
+
+def written(server: PostgresqlServer) -> str:
+    """What its database has of changes and records."""
+    return server.sql(
+        "SELECT (SELECT sum(generation) FROM generations),"
+        " (SELECT count(*) FROM audit), (SELECT max(seq) FROM audit)"
+    )
+
+
+def requires_another_server(node: RunningBroker, nodes: Nodes) -> None:
+    """Neither the node nor its commands use the one that is there."""
+    for name in ("deactivated", "kept"):
+        assert nodes.holders.code(node, name)
+    with pytest.raises(ClientError) as refused:
+        changes(node, nodes.root, 1)
+    assert refused.value.response["Error"]["Code"] == "ServiceUnavailable"
+    for words in (("sessions", "revoke", "ASIAEXAMPLE"), ("doctor",)):
+        done = run_forked(words, node.environment)
+        assert done.returncode != 0
+        assert "it is an old primary" in done.stdout + done.stderr

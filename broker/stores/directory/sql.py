@@ -4,7 +4,6 @@ A change begins by raising the account's generation. That row's lock makes chang
 one account run one after the other, and the new number shows only with the commit.
 """
 
-import json
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -29,12 +28,12 @@ from broker.stores.directory.timeline import (
     NEVER,
     TIMELINES,
     ChangeId,
+    describe_timeline,
     is_lost,
     new_mark,
 )
 from broker.stores.errors import OutcomeUnknownError, StoreUnavailableError
 from broker.stores.schema import AUDIT, CHANGES, GENERATIONS
-from broker.stores.times import to_micros
 
 _GENERATION = select(GENERATIONS.c.generation).where(
     GENERATIONS.c.account == bindparam("of_account")
@@ -134,7 +133,7 @@ class SqlDirectory(Directory):
             raised = await connection.execute(_ANNOUNCE, {**row_key, **known})
             row = (await connection.execute(_LAST, {"of_account": TIMELINES})).one()
             if raised.rowcount == 1:
-                at = json.dumps({"at": to_micros(self._clock.now())})
+                at = describe_timeline(self._clock.now())
                 values = {**row_key, "generation": row.generation, "rows": at}
                 await connection.execute(CHANGES.insert(), values)
         return ChangeId(row.generation, row.mark)

@@ -37,6 +37,7 @@ from broker.stores.ledger import counts
 from broker.stores.ledger import postgresql_statements as sql
 from broker.stores.ledger.port import NameOf
 from broker.stores.ledger.search import Search
+from broker.stores.postgresql_servers import servers_of
 from broker.stores.spool import Spool, SpoolFullError
 from broker.stores.times import to_micros
 from broker.stores.urls import PostgresqlLocation
@@ -481,8 +482,9 @@ class PostgresqlLedger:
             self._is_holding = True
 
     async def _connect(self) -> Any:  # noqa: ANN401  # asyncpg publishes no types
-        if self._connection is not None and not self._connection.is_closed():
+        if self._is_good(self._connection):
             return self._connection
+        await self._drop_connection()
         if self._loop_time() < self._paused_until:
             raise StoreUnavailableError("the database did not answer a moment ago")
         try:
@@ -502,6 +504,13 @@ class PostgresqlLedger:
         except BaseException:
             connection.terminate()  # its session could not be ended later
             raise
+
+    def _is_good(self, connection: Any) -> bool:  # noqa: ANN401  # asyncpg publishes no types
+        return (
+            connection is not None
+            and not connection.is_closed()
+            and servers_of(self._location).is_current(connection)
+        )
 
     async def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None
@@ -524,7 +533,9 @@ class PostgresqlLedger:
     async def _reads(self) -> AsyncIterator[Any]:
         async with self._reading:
             with translate_errors():
-                if self._reader is None or self._reader.is_closed():
+                if not self._is_good(self._reader):
+                    if self._reader is not None:
+                        self._reader.terminate()
                     self._reader, self._reader_identity = await self._open(READ_SECONDS)
                 yield self._reader
 

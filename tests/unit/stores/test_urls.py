@@ -12,6 +12,7 @@ from broker.stores.urls import (
     parse_database_url,
     parse_redis_url,
     redact_url,
+    split_hosts,
 )
 from tests.support.rows import rows
 
@@ -27,6 +28,27 @@ def test_a_postgresql_address_keeps_its_parameters(scheme: str) -> None:
     location = parse_database_url(f"{scheme}://{rest}")
     assert location == PostgresqlLocation(f"postgresql://{rest}")
     assert "p%40" not in repr(location)
+
+
+@pytest.mark.parametrize(
+    ("rest", "hosts"),
+    [
+        ("db/name", [None]),
+        ("u:p@db:5433/name?target_session_attrs=any", [None]),
+        ("/name?host=/run/postgresql", [None]),
+        ("u:p,q@a,b:5433/name", [("a", 5432), ("b", 5433)]),
+        ("[::1]:1,a?sslmode=require", [("::1", 1), ("a", 5432)]),
+        ("/name?host=a,b", [("a", 5432), ("b", 5432)]),
+        ("/name?host=a,b&port=1,2", [("a", 1), ("b", 2)]),
+        ("/name?host=a,b,c&port=7", [("a", 7), ("b", 7), ("c", 7)]),
+    ],
+)
+def test_the_servers_of_an_address(
+    rest: str, hosts: list[tuple[str, int] | None]
+) -> None:
+    assert split_hosts(f"postgresql://{rest}") == tuple(
+        {} if host is None else {"host": host[0], "port": host[1]} for host in hosts
+    )
 
 
 @pytest.mark.parametrize(
