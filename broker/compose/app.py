@@ -237,7 +237,6 @@ def _portal_endpoints(services: Services) -> dict[str, AnyEndpoint]:
             sessions=sessions,
             logins=services.portal_logins,
             limits=BeginLimits(services.pipeline.rates),
-            ledger=services.stores.ledger,
             clock=services.clock,
             public_origin=services.settings.public_origin,
         ).api(),

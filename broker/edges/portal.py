@@ -13,8 +13,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from msgspec import Struct
-
 from broker import errors
 from broker.actions.portal.clients import (
     AUTHORIZATION_CODE,
@@ -31,6 +29,7 @@ from broker.actions.registry import Registry
 from broker.actions.signin.begin_limits import BeginLimits
 from broker.edges.rest_api import RestApi, naming
 from broker.model.request import Door
+from broker.model.secret import Confidential, Hidden
 from broker.pipeline import Pipeline
 from broker.proofs.portal import PortalScheme, portal_caller
 from broker.proofs.scheme import DoorProof, ProofResult
@@ -39,7 +38,6 @@ from broker.runtime.clock import Clock
 from broker.sessions.ends import OneTimeUse
 from broker.sessions.grants import Family, GrantRefusedError
 from broker.sessions.portal import OpenPortal, PortalSessions
-from broker.stores.ledger.port import Ledger
 
 OIDC_PREFIX = "/sso-oidc"
 DEVICE_PAGE = "/portal/device"
@@ -49,9 +47,6 @@ POLLS_A_SECOND = 2
 INTERVAL_SECONDS = 1
 _ACCESS = timedelta(hours=1)
 """Of an access token that can be renewed."""
-
-_RACE = timedelta(minutes=1)
-"""Between commands that start together and renew with the same token."""
 
 _AGENT_MAX = 100
 _GRANT = "InvalidGrantException"
@@ -70,9 +65,10 @@ _token_fault = naming(
 )
 
 
-class _Exchange(Struct, frozen=True, kw_only=True):
+class _Exchange(Confidential, frozen=True, kw_only=True):
     portal: OpenPortal
-    use: OneTimeUse
+    use: OneTimeUse | None
+    token: Hidden[str] = ""
 
 
 class TokenApi:
@@ -87,7 +83,6 @@ class TokenApi:
         sessions: PortalSessions,
         logins: PortalLogins,
         limits: BeginLimits,
-        ledger: Ledger,
         clock: Clock,
         public_origin: str,
     ) -> None:
@@ -99,7 +94,6 @@ class TokenApi:
         self._grants = logins.grants
         self._devices = logins.devices
         self._limits = limits
-        self._ledger = ledger
         self._clock = clock
         self._origin = public_origin
 
@@ -188,9 +182,7 @@ class TokenApi:
         try:
             await self._spend(call, request_id, exchange, client, grant)
         except errors.ProofUsed as error:
-            if grant == AUTHORIZATION_CODE or (
-                grant == REFRESH_TOKEN and await self._was_stolen(error, now)
-            ):
+            if grant != DEVICE_CODE:
                 await self._end(call, request_id, exchange.portal)
             raise _refused("it was used before") from error
         return self._answer(exchange, params["clientId"], client, now)
@@ -222,8 +214,8 @@ class TokenApi:
     def _answer(
         self, exchange: _Exchange, client_id: str, client: PortalClient, now: datetime
     ) -> Mapping[str, Any]:
-        portal, refresh = exchange.portal, ""
-        if client.may_refresh:
+        portal, refresh = exchange.portal, exchange.token
+        if client.may_refresh and not refresh:
             refresh = self._grants.create_token(
                 Family(
                     client_id=digest_of(client_id),
@@ -293,12 +285,7 @@ class TokenApi:
             raise _refused(str(error)) from error
         portal = await self._open(redeemed.session, now)
         await portal.require_current(now)
-        return _Exchange(portal=portal, use=redeemed.use)
-
-    async def _was_stolen(self, error: errors.ProofUsed, now: datetime) -> bool:
-        """Whether a refresh token was used before by no command that runs beside this."""
-        first_use = await self._ledger.find(error.used_by)
-        return first_use is None or now - first_use.at > _RACE
+        return _Exchange(portal=portal, use=redeemed.use, token=redeemed.token)
 
     async def _end(self, call: RestCall, request_id: str, portal: OpenPortal) -> None:
         """End the whole sign-in: a code or refresh token that comes back was stolen."""

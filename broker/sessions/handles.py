@@ -149,15 +149,23 @@ class SealedTexts:
         self._vault = vault
         self._purpose = purpose
 
-    def seal(self, value: Mapping[str, object], expires_at: datetime) -> str:
-        """A value that JSON can hold, as URL-safe text.
+    def seal(
+        self,
+        value: Mapping[str, object],
+        expires_at: datetime,
+        *,
+        repeatable: bool = False,
+    ) -> str:
+        """A value that JSON can hold, as URL-safe text; the same each time if so.
 
         Raises:
             ServiceUnavailable: there is no key to seal with.
         """
         kept = {**value, _TEXT_END: int(expires_at.timestamp())}
         plain = json.dumps(kept, separators=(",", ":")).encode("ascii")
-        return base64url.encode(self._vault.seal(self._purpose, "", "", _TEXT, plain))
+        return base64url.encode(
+            self._vault.seal(self._purpose, "", "", _TEXT, plain, repeatable=repeatable)
+        )
 
     def find_opened(self, text: str, now: datetime) -> dict[str, Any] | None:
         """The value; None when it is none of ours, or has expired."""

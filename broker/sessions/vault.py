@@ -7,6 +7,8 @@ value is bound to its purpose, account, entity and column, so that a writer in t
 database cannot move one entity's secret to another's row.
 """
 
+import hashlib
+import hmac
 from datetime import datetime
 
 from cryptography.exceptions import InvalidTag
@@ -24,6 +26,7 @@ VERSION = b"\x01"
 _NUMBER_BYTES, _SALT_BYTES = 4, 24
 _AES_KEY_BYTES = 32
 _DERIVED_BYTES = _AES_KEY_BYTES + 12
+_REPEATABLE = b"broker/1/repeatable-salt"
 _SALT_START = 1 + _NUMBER_BYTES
 HEAD_BYTES = _SALT_START + _SALT_BYTES
 _INFO = b"broker/1/storage/value"
@@ -46,16 +49,31 @@ class Vault:
         return self._clock.now()
 
     def seal(
-        self, purpose: str, account: str, entity_id: str, column: str, plaintext: bytes
+        self,
+        purpose: str,
+        account: str,
+        entity_id: str,
+        column: str,
+        plaintext: bytes,
+        *,
+        repeatable: bool = False,
     ) -> bytes:
         """Seal a value for one column of one entity.
+
+        ``repeatable`` seals a value that holds a secret random number the same way each
+        time, as long as the key stays.
 
         Raises:
             ServiceUnavailable: there is no key to seal with.
         """
         number, key = self._keyring.sealing_key(KeyKind.STORAGE, self._clock.now())
         place = _place(purpose, account, entity_id, column)
-        return seal_bytes(number, key, _INFO, plaintext, place)
+        salt = None
+        if repeatable:
+            # Another value has another salt, so that each still has a key of its own.
+            text = _REPEATABLE + place + plaintext
+            salt = hmac.digest(key, text, hashlib.sha256)[:_SALT_BYTES]
+        return seal_bytes(number, key, _INFO, plaintext, place, salt=salt)
 
     def open_sealed(
         self, purpose: str, account: str, entity_id: str, column: str, sealed: bytes
@@ -101,10 +119,19 @@ def key_number(sealed: bytes) -> int:
 
 
 def seal_bytes(
-    number: int, key: bytes, info: bytes, plaintext: bytes, bound: bytes
+    number: int,
+    key: bytes,
+    info: bytes,
+    plaintext: bytes,
+    bound: bytes,
+    *,
+    salt: bytes | None = None,
 ) -> bytes:
-    """Seal for the purpose ``info``, with the key of that number, what is ``bound`` to it."""
-    salt = random_bytes(_SALT_BYTES)
+    """Seal for the purpose ``info``, with the key of that number, what is ``bound`` to it.
+
+    A ``salt`` that is given serves no other plaintext.
+    """
+    salt = salt or random_bytes(_SALT_BYTES)
     head = VERSION + number.to_bytes(_NUMBER_BYTES, "big") + salt
     cipher, nonce = _derive_cipher(key, info, salt)
     return head + cipher.encrypt(nonce, plaintext, head + bound)

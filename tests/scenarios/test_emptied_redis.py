@@ -208,7 +208,7 @@ def test_a_terminal_and_a_browser_go_on(
     assert refusal(terminal.poll, device) == GRANT
     assert refusal(terminal.poll, allowed) == GRANT
     place.empty()
-    assert refusal(terminal.renew, tokens) == GRANT
+    assert terminal.renew(renewed)["refreshToken"]
     # A device that still waits is let in after its next poll, by the same browser.
     assert refusal(terminal.poll, waiting) == "AuthorizationPendingException"
     browser.allow(waiting["verificationUriComplete"])
@@ -255,7 +255,6 @@ def test_a_redis_with_an_older_state_brings_nothing_back(
     page = browser.http.get(open_one["verificationUriComplete"])
     assert page.status_code == 400
     assert refusal(terminal.renew, signed_out) == GRANT
-    assert refusal(terminal.renew, tokens) == GRANT
     assert terminal.renew(renewed)["refreshToken"]
 
 
@@ -275,7 +274,7 @@ def test_without_the_database_nothing_is_spent_and_without_redis_terminals_go_on
     outside.redis.stop()
     tokens = terminal.renew(renewed)
     assert terminal.role(tokens)["accessKeyId"]
-    assert refusal(terminal.renew, renewed) == GRANT
+    assert terminal.renew(tokens)["refreshToken"]
     outside.redis.start()
 
 
@@ -293,9 +292,7 @@ def test_the_aws_cli_goes_on(place: Place, browser: Browser, tmp_path: Path) -> 
 
 
 @pytest.mark.timeout(180)
-def test_aws_login_goes_on_and_a_used_token_ends_it(
-    place: Place, tmp_path: Path
-) -> None:
+def test_aws_login_goes_on(place: Place, tmp_path: Path) -> None:
     terminal = test_login.Terminal(SimpleNamespace(broker=place.url), tmp_path)  # type: ignore[arg-type]  # all that it reads
     person = Browser(place.installation)
     data = {
@@ -308,14 +305,7 @@ def test_aws_login_goes_on_and_a_used_token_ends_it(
         answered: httpx.Response = person.submit(person.http.get(link), answer="allow")
         assert answered.status_code == 200
     test_login.finish(process)
-    first = terminal.age()
-    place.empty()
-    assert terminal.who(aws_cli_2()).stdout.strip() == ALICE
-    second = terminal.age()
-    assert second["refreshToken"] != first["refreshToken"]
-    place.empty()
-    terminal.put(first)
-    assert terminal.who(aws_cli_2()).returncode != 0
-    place.empty()
-    terminal.put(second)
-    assert terminal.who(aws_cli_2()).returncode != 0
+    for _ in range(2):
+        terminal.age()
+        place.empty()
+        assert terminal.who(aws_cli_2()).stdout.strip() == ALICE

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from html import unescape
@@ -146,12 +147,39 @@ def test_the_browser_of_this_machine_logs_the_terminal_in(
         assert terminal.who(program).stdout.strip() == ANALYST
         first = terminal.age()
         assert terminal.who(program).stdout.strip() == ANALYST
-        assert terminal.kept()["refreshToken"] != first["refreshToken"]
-    # Somebody else used a copy of a refresh token: the login is over.
-    terminal.put(first)
-    over = terminal.who(aws_cli_2())
-    assert over.returncode != 0
-    assert "aws login" in over.stderr
+        assert terminal.kept()["accessToken"] != first["accessToken"]
+
+
+@pytest.mark.parametrize("share", [True, False], ids=["one cache", "copies of it"])
+def test_commands_that_renew_at_the_same_time_keep_the_login(
+    person: Person, terminal: Terminal, tmp_path: Path, share: bool
+) -> None:
+    """AWS's programs take no lock: each renews with the token that it has read."""
+    process, link = terminal.begin()
+    assert person.allow(link).status_code == 200
+    finish(process)
+    words = ("sts", "get-caller-identity", "--query", "Arn", "--output", "text")
+    for _ in range(2):
+        terminal.age()
+        homes = [Path(terminal.environment["HOME"])] * 4
+        if not share:
+            homes = [tmp_path.parent / f"{tmp_path.name}-{n}" for n in range(4)]
+            for home in homes:
+                shutil.copytree(tmp_path, home, dirs_exist_ok=True)
+        commands = [
+            subprocess.Popen(
+                [aws_cli_2(), *words, "--profile", "work"],
+                env={**terminal.environment, "HOME": str(home)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for home in homes
+        ]
+        for command in commands:
+            told, complaint = command.communicate(timeout=120)
+            assert (command.returncode, told.strip()) == (0, ANALYST), complaint
+    assert terminal.who(aws_cli_2()).stdout.strip() == ANALYST
 
 
 def test_a_machine_without_a_browser_shows_a_link_and_takes_a_code(

@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypedDict
 
 from broker.actions.action import Action, Call, needs_nothing
+from broker.actions.portal.clients import REFRESH_TOKEN
 from broker.actions.sts.derived_mint import require_session
 from broker.actions.sts.proof_marks import proof_marks
-from broker.errors import AccessDenied, ExpiredFederationToken
+from broker.errors import AccessDenied, ExpiredFederationToken, ProofUsed
 from broker.model.federated import FederatedIdentity
 from broker.model.principal import PrincipalType
 from broker.model.request import Params
@@ -28,6 +29,9 @@ from broker.stores.ledger.port import Ledger
 
 LIFE = timedelta(hours=8)
 """Of a sign-in, as AWS has it by default; an assertion may ask for less."""
+
+RENEWED_AT_ONCE = timedelta(minutes=1)
+"""After its first use, a refresh token is that of programs that renew at the same time."""
 
 
 class AuthenticateRequest(TypedDict):
@@ -133,10 +137,23 @@ class TokenRequest(TypedDict):
 
 
 def create_token(ledger: Ledger) -> tuple[Action, ...]:
-    """The handlers, with what they need."""
+    """The handlers, with what they need.
 
-    async def spend(_given: TokenRequest, call: Call) -> Mapping[str, Any]:
-        await commit_once(ledger, call.record.complete(), call.mark)
+    ``CreateToken`` raises `ProofUsed` for what was used before, unless it is a refresh
+    token whose first use was just now.
+    """
+
+    async def spend(given: TokenRequest, call: Call) -> Mapping[str, Any]:
+        record = call.record.complete()
+        try:
+            await commit_once(ledger, record, call.mark)
+        except ProofUsed as error:
+            if given["GrantType"] != REFRESH_TOKEN:
+                raise
+            first_use = await ledger.find(error.used_by)
+            if first_use is None or call.now - first_use.at > RENEWED_AT_ONCE:
+                raise
+            await commit_once(ledger, record, None)
         call.record.committed = True
         return {}
 

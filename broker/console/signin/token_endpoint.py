@@ -16,7 +16,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from msgspec import Struct
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
@@ -28,6 +27,7 @@ from broker.console.login_requests import CROSS_DEVICE, SAME_DEVICE
 from broker.console.request_info import note
 from broker.model.account import find_account_of_key_id
 from broker.model.request import Door
+from broker.model.secret import Confidential, Hidden
 from broker.model.session import Caller
 from broker.model.strict_json import parse_object
 from broker.protocols.oidc import base64url, pkce
@@ -62,12 +62,13 @@ class LoginRefused(errors.AccessDenied):
         self.reason = reason
 
 
-class _TerminalLogin(Struct, frozen=True):
-    """A redeemed code or refresh token: its caller and its family."""
+class _TerminalLogin(Confidential, frozen=True):
+    """A redeemed code or refresh token: its caller, its family, and the token to keep."""
 
     caller: Caller
     family: Family
-    use: OneTimeUse
+    use: OneTimeUse | None
+    token: Hidden[str]
 
 
 class TokenEndpoint:
@@ -155,12 +156,12 @@ class TokenEndpoint:
             },
             "tokenType": "aws_sigv4",
             "expiresIn": max(1, int(left.total_seconds())),
-            "refreshToken": self._grants.create_token(logins[0].family),
+            "refreshToken": logins[0].token,
             **told,
         }
 
     async def _end_login(self, request: Request, login: _TerminalLogin) -> None:
-        """End the whole login: a code or token that is used twice was stolen."""
+        """End the whole login: a code that is used twice was stolen."""
         await self._context.perform(
             request,
             Door.SIGN_IN,
@@ -242,7 +243,8 @@ class TokenEndpoint:
             session=redeemed.session,
             thumbprint=proof.thumbprint,
         )
-        return _TerminalLogin(resolved.caller, family, redeemed.use)
+        token = redeemed.token or self._grants.create_token(family)
+        return _TerminalLogin(resolved.caller, family, redeemed.use, token)
 
 
 def _code_refused(detail: str) -> LoginRefused:

@@ -40,7 +40,6 @@ from tests.unit.console.signin.test_command_line import (
     Terminal,
     allow,
     get_code,
-    log_in,
     refused,
 )
 from tests.unit.console.signin.test_oidc_logout import (
@@ -126,19 +125,12 @@ async def by_code(world: SignInWorld, _: Any) -> Any:
     return lambda: terminal.redeem(code)
 
 
-async def by_refresh_token(world: SignInWorld, _: Any) -> Any:
-    terminal = Terminal(world, world.browser())
-    token = (await log_in(terminal))["refreshToken"]
-    return lambda: terminal.renew(token)
-
-
 WAYS: list[Way] = [
     by_signin_token,
     by_posted_signin_token,
     by_saml,
     by_password,
     by_code,
-    by_refresh_token,
 ]
 
 
@@ -306,13 +298,12 @@ async def test_signing_out_leaves_terminals_as_they_are(world: SignInWorld) -> N
 
 async def test_a_login_that_ended_stays_ended(world: SignInWorld) -> None:
     terminal = Terminal(world, world.browser())
-    first = (await log_in(terminal))["refreshToken"]
-    second = (await terminal.renew(first)).json()["refreshToken"]
+    code = await get_code(terminal)
+    token = (await terminal.redeem(code)).json()["refreshToken"]
     before = snapshot(world)
-    assert refused(await terminal.renew(first), "TOKEN_EXPIRED")
+    assert refused(await terminal.redeem(code), "AUTHCODE_EXPIRED")
     before.bring_back()
-    # Never used itself, but of a login of which a token came back used.
-    assert refused(await terminal.renew(second), "TOKEN_EXPIRED")
+    assert refused(await terminal.renew(token), "TOKEN_EXPIRED")
     assert (await world.recorded("signin:EndLogin")).access_key_id
 
 
