@@ -152,6 +152,10 @@ def test_a_key_store_sends_more_than_the_intermediates(world: World, sent: str) 
     """As AWS's helper does for PKCS #12, PKCS #11 and Windows' store."""
     known = {"machines": world.intermediate, "root": world.root}
     issuer = world.intermediate if "machines" in sent else world.root
+    for number in range(8):
+        known[f"other{number}"] = issuer.issue(f"web-{number + 2}")
+    known["old"] = issuer.issue("web-1", starts=-9, days=-1)
+    known["renewed"] = issuer.issue("web-1", days=60)
     known["leaf"] = leaf = issuer.issue("web-1")
     credentials_of(world.ask(leaf, *(known[name] for name in sent.split(", "))))
 

@@ -215,10 +215,6 @@ BAD: Mapping[str, Callable[[Issued, Issued], Presented]] = {
     ),
     "deeper than the path may be": _deep,
     "deeper than any path may be": _very_deep,
-    "two intermediates of one name": lambda root, machines: (
-        machines.issue("web-1"),
-        (machines, root.authority("Corp Machines")),
-    ),
     # Extensions.
     "with an unknown critical extension": lambda root, _: (
         root.issue("web-1", extensions=[(_UNKNOWN, True)]),

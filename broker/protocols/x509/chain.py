@@ -1,6 +1,10 @@
 """Which chains are valid: anchors, path validation, and rules for the end entity.
 
-Source: RFC 5280, 6; IAM Roles Anywhere User Guide, "Trust model".
+Clients send what a key store has: other machines' certificates, and old ones beside
+those that renewed them. What is on no path from the end entity is passed over, and of
+several issuers with one name the path goes through one that is valid.
+
+Source: RFC 5280, 6; RFC 4158, 2 and 3; IAM Roles Anywhere User Guide, "Trust model".
 """
 
 from collections import Counter
@@ -31,7 +35,8 @@ from msgspec import Struct
 from broker.protocols.x509.errors import UNREADABLE, CertificateRejected
 
 CHAIN_MAX = 5
-"""Intermediate certificates of a request, without repeats and what is known anyway."""
+"""Intermediate certificates of a request by whose names a path from its end entity may
+lead, without repeats and what is known anyway."""
 
 ANCHORS_MAX = 100
 """Certificates of one trust anchor."""
@@ -140,6 +145,23 @@ def parse_anchors(pem: str) -> Anchors:
     )
 
 
+def find_named(
+    leaf: x509.Certificate, others: Iterable[x509.Certificate]
+) -> tuple[x509.Certificate, ...]:
+    """Those that a path from the end entity may lead through, by the issuers' names.
+
+    Raises:
+        ValueError: a name cannot be read.
+    """
+    certificates, left = list[x509.Certificate](), list(others)
+    names = {leaf.issuer}
+    while issuers := [entry for entry in left if entry.subject in names]:
+        certificates += issuers
+        left = [entry for entry in left if entry not in issuers]
+        names = {entry.issuer for entry in issuers}
+    return tuple(certificates)
+
+
 def find_issued(
     leaf: x509.Certificate, chain: Iterable[x509.Certificate], anchors: Anchors
 ) -> tuple[x509.Certificate, ...]:
@@ -206,12 +228,8 @@ def _verify(
     anchors: Anchors,
     now: datetime,
 ) -> VerifiedChain:
-    names = [certificate.subject for certificate in chain]
-    if len(set(names)) < len(names):
-        # With one candidate a step, the work grows only with the length.
-        raise CertificateRejected(
-            "Two certificates of X-Amz-X509-Chain have the same subject."
-        )
+    # With one candidate a step, the work grows only with the length.
+    chain = _choose_issuers(leaf, chain, anchors, now)
     _require_end_entity(leaf)
     for certificate in chain:
         _require_authority(certificate)
@@ -234,6 +252,46 @@ def _verify(
         ) from error
     _require_known_constraints(leaf, verified.chain[1:])
     return VerifiedChain.of(*verified.chain)
+
+
+def _choose_issuers(
+    leaf: x509.Certificate,
+    issued: Iterable[x509.Certificate],
+    anchors: Anchors,
+    now: datetime,
+) -> tuple[x509.Certificate, ...]:
+    """The intermediate certificates of one path, which the end entity's issuer begins.
+
+    All of them were ``issued`` below an anchor, so that each leads to one. Of several
+    issuers it takes one that is valid now, and that for longest.
+    """
+    chain, left, below = list[x509.Certificate](), list(issued), leaf
+    while not any(
+        _is_valid(anchor, now) and _has_issued(anchor, below)
+        for anchor in anchors.certificates
+    ):
+        issuers = [entry for entry in left if _has_issued(entry, below)]
+        if not issuers:
+            break
+        below = max(
+            issuers,
+            key=lambda entry: (_is_valid(entry, now), entry.not_valid_after_utc),
+        )
+        left.remove(below)
+        chain.append(below)
+    return tuple(chain)
+
+
+def _has_issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (InvalidSignature, TypeError, *UNREADABLE):
+        return False
+    return True
+
+
+def _is_valid(certificate: x509.Certificate, now: datetime) -> bool:
+    return certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc
 
 
 def require_sound_key(certificate: x509.Certificate) -> None:

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from msgspec import Struct
 
-from broker.protocols.x509.chain import CHAIN_MAX, Anchors, require_sound_key
+from broker.protocols.x509.chain import CHAIN_MAX, Anchors, find_named, require_sound_key
 from broker.protocols.x509.errors import UNREADABLE, CertificateRejected
 
 CERTIFICATE_HEADER = b"x-amz-x509"
@@ -31,7 +31,7 @@ _SHA256 = SHA256()
 
 
 class PresentedCertificates(Struct, frozen=True, kw_only=True):
-    """An end-entity certificate and the intermediate ones; nothing is verified yet."""
+    """An end-entity certificate and intermediate ones; nothing is verified yet."""
 
     unverified_leaf: x509.Certificate
     unverified_chain: tuple[x509.Certificate, ...]
@@ -67,8 +67,8 @@ def parse_presented(
 ) -> PresentedCertificates:
     """The certificates of a request; ``headers`` by lower-case name.
 
-    The chain may have the end entity, ``anchors`` and repeats: clients send what a key
-    store has.
+    The chain may have the end entity, ``anchors``, repeats, and certificates that have
+    nothing to do with it: clients send what a key store has.
 
     Raises:
         CertificateRejected: there is none, too many, or one that cannot be read.
@@ -76,21 +76,29 @@ def parse_presented(
     text = headers.get(CERTIFICATE_HEADER)
     if not text:
         raise CertificateRejected("The header X-Amz-X509 is missing.")
-    chain = headers.get(CHAIN_HEADER)
-    parts = chain.split(b",", PARTS_MAX) if chain else []
+    sent = headers.get(CHAIN_HEADER)
+    parts = sent.split(b",", PARTS_MAX) if sent else []
     own = _decode(text)
     others = dict.fromkeys(
         part
         for part in map(_decode, parts[:PARTS_MAX])
         if part != own and part not in anchors.encoded
     )
-    if len(others) > CHAIN_MAX or len(parts) > PARTS_MAX:
+    if len(parts) > PARTS_MAX:
         raise CertificateRejected(
-            f"X-Amz-X509-Chain can have {CHAIN_MAX} certificates at most."
+            f"X-Amz-X509-Chain can have {PARTS_MAX} certificates at most."
         )
-    presented = PresentedCertificates(
-        unverified_leaf=_parse(own), unverified_chain=tuple(map(_parse, others))
-    )
+    leaf = _parse(own)
+    try:
+        chain = find_named(leaf, map(_parse, others))
+    except UNREADABLE as error:
+        raise _unreadable(error) from error
+    if len(chain) > CHAIN_MAX:
+        raise CertificateRejected(
+            f"X-Amz-X509-Chain can have {CHAIN_MAX} intermediate certificates of one"
+            " path at most."
+        )
+    presented = PresentedCertificates(unverified_leaf=leaf, unverified_chain=chain)
     require_sound_key(presented.unverified_leaf)  # it verifies the request's signature
     return presented
 

@@ -102,6 +102,39 @@ def test_a_good_path_is_told_from_end_to_anchor() -> None:
     )
 
 
+def test_the_path_goes_through_the_issuer_that_is_valid() -> None:
+    """Of several with one name: the renewed one beside the old, another key, a namesake."""
+    now = datetime.now(UTC)
+    old = ROOT.authority("Corp Machines", key=MACHINES.key, starts=-9, days=-1)
+    renewed = ROOT.authority("Corp Machines", key=MACHINES.key, days=90)
+    rekeyed = ROOT.authority("Corp Machines", days=200)
+    leaf = MACHINES.issue("web-1")
+    anchors = parse_anchors(ROOT.pem)
+    for sent in (
+        (old, renewed, rekeyed),
+        (rekeyed, renewed, old),
+        (renewed, MACHINES, old),
+    ):
+        path = verify_chain(*present(leaf, *sent), anchors, now)
+        expected = max(
+            (each for each in sent if each.key == MACHINES.key and each != old),
+            key=lambda each: each.certificate.not_valid_after_utc,
+        )
+        assert path.certificates == certificates(leaf, expected, ROOT)
+    with pytest.raises(CertificateRejected, match="expired"):
+        verify_chain(*present(leaf, old, rekeyed), anchors, now)
+
+
+def test_an_anchor_that_issued_the_certificate_needs_nothing_between() -> None:
+    """Whatever else has its name and key, and is over."""
+    other = issue("Other Root", is_authority=True)
+    crossed = other.authority("Corp Root", key=ROOT.key, starts=-9, days=-1)
+    anchors = parse_anchors(ROOT.pem + other.pem)
+    leaf = ROOT.issue("web-1")
+    path = verify_chain(*present(leaf, crossed), anchors, datetime.now(UTC))
+    assert path.certificates == certificates(leaf, ROOT)
+
+
 def test_the_time_is_the_one_that_is_given() -> None:
     leaf = ROOT.issue("web-1", days=2)
     anchors = parse_anchors(ROOT.pem)

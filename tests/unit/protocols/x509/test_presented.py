@@ -18,9 +18,12 @@ from tests.support.certificates import (
     rsa_key,
 )
 
-LEAF = issue("web-1")
-OTHERS = [issue(f"Level {number}", is_authority=True) for number in range(5)]
 ROOT = issue("Corp Root", is_authority=True)
+LEVELS = [ROOT]
+for number in range(6):
+    LEVELS.append(LEVELS[-1].authority(f"Level {number}"))
+OTHERS = LEVELS[5:0:-1]
+LEAF = OTHERS[0].issue("web-1")
 ANCHORS = parse_anchors(ROOT.pem)
 TEXT = b"AWS4-X509-ECDSA-SHA256\n..."
 
@@ -71,13 +74,26 @@ def test_the_leaf_the_anchor_and_repeats_do_not_count(chain: list[Issued]) -> No
     assert set(certificates.unverified_chain) == others
 
 
+def test_what_is_on_no_path_from_the_leaf_is_passed_over() -> None:
+    """As of a PKCS #11 token with the certificates of several machines."""
+    machines = [OTHERS[0].issue(f"web-{number}") for number in range(2, 12)]
+    renewed = OTHERS[0].issue("web-1")
+    stranger = issue("Level 9", is_authority=True)
+    sent = [renewed, *machines, stranger, stranger.authority("Level 8"), *OTHERS, LEAF]
+    chain = b",".join(map(encoded, sent))
+    headers = {b"x-amz-x509": encoded(LEAF), b"x-amz-x509-chain": chain}
+    certificates = parse_presented(headers, ANCHORS)
+    assert certificates.unverified_chain == tuple(c.certificate for c in OTHERS)
+
+
 def test_what_is_missing_or_too_much_is_said() -> None:
     assert "X-Amz-X509 is missing" in refusal()
     assert "X-Amz-X509 is missing" in refusal(leaf=b"")
-    six = b",".join(map(encoded, [*OTHERS, issue("one more")]))
-    assert "5 certificates at most" in refusal(leaf=encoded(LEAF), chain=six)
+    six = b",".join(map(encoded, LEVELS[1:]))
+    below = encoded(LEVELS[-1].issue("web-1"))
+    assert "5 intermediate certificates" in refusal(leaf=below, chain=six)
     many = b",".join([encoded(LEAF)] * (PARTS_MAX + 1))
-    assert "5 certificates at most" in refusal(leaf=encoded(LEAF), chain=many)
+    assert "32 certificates at most" in refusal(leaf=encoded(LEAF), chain=many)
     assert "too long" in refusal(leaf=b"A" * 12_001)
     assert "too long" in refusal(leaf=encoded(LEAF), chain=b"A" * 12_001)
 
