@@ -121,3 +121,20 @@ class TokenScheme:
 def proved_by(identity: FederatedIdentity) -> ProofResult:
     """The caller that a federated identity becomes."""
     return ProofResult(caller=federated_caller(identity), identity=identity)
+
+
+def refused_person(
+    error: BrokerError, identity: FederatedIdentity, name: str = ""
+) -> ProofRefused:
+    """The refusal of a person whom a provider proved, as ``name`` was given.
+
+    It is recorded where the provider is.
+    """
+    return ProofRefused(
+        error,
+        account=identity.account,
+        arn=identity.provider_arn,
+        provider_id=identity.provider_id,
+        caller=federated_caller(identity),
+        details={"UserName": name or identity.session_name or identity.subject},
+    )

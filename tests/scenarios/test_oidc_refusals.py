@@ -1,5 +1,6 @@
 """A sign-in that a real OpenID Connect provider refuses is explained in the console."""
 
+import json
 from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
@@ -8,7 +9,7 @@ import pytest
 
 from tests.support.broker import ACCOUNT
 from tests.support.identity_providers import browsing
-from tests.support.oidc_world import SECRET, OidcWorld, oidc_world, sign_in
+from tests.support.oidc_world import SECRET, OidcWorld, oidc_world, role_arn, sign_in
 from tests.support.rows import cases
 
 
@@ -40,6 +41,32 @@ def test_a_wrong_client_secret_is_no_outage(world: OidcWorld) -> None:
         *("--limit", "1"),
     )
     assert "the token endpoint refused: invalid_client" in told
+
+
+def test_who_has_no_role_is_on_record_with_the_provider(world: OidcWorld) -> None:
+    groups = "GroupRoles={}"
+    mapped = {"staff": [role_arn("Staff")], "admins": [role_arn("Admin")]}
+    others = {"others": [role_arn("Staff")]}
+    world.broker.command(
+        "providers", "set", world.provider, groups.format(json.dumps(others))
+    )
+    try:
+        with browsing() as browser:
+            page = sign_in(world, browser, "bob")
+    finally:
+        world.broker.command(
+            "providers", "set", world.provider, groups.format(json.dumps(mapped))
+        )
+    assert "gives you no role here" in page
+    record = json.loads(
+        world.broker.command(
+            *("audit", "--json", "--action", "signin:ListRolesWithWebIdentity"),
+            *("--limit", "1"),
+        )
+    )
+    assert (record["account"], record["error_code"]) == (ACCOUNT, "AccessDenied")
+    assert record["resources"] == [world.provider]
+    assert record["parameters"]["UserName"] == "bob@example.com"
 
 
 @cases("answer, status, says")

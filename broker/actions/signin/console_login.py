@@ -18,7 +18,7 @@ from typing import Any, NotRequired, TypedDict
 from broker.actions.action import Action, Call, Handle, needs_nothing
 from broker.actions.sts.derived_mint import DerivedMinter, require_session
 from broker.actions.sts.roles import credentials_shape
-from broker.errors import AccessDenied, InvalidClientTokenId, InvalidIdentityToken
+from broker.errors import AccessDenied, InvalidClientTokenId
 from broker.kinds.accounts import require_account
 from broker.kinds.login_profiles import (
     PasswordState,
@@ -180,13 +180,6 @@ def console_login(
     )
 
 
-NO_ROLE = "The response names no role that its own provider may open."
-_NO_ROLE_DETAIL = (
-    "no value of the Role attribute pairs a role of the provider's account with the"
-    " provider, and no group of the subject is mapped to a role"
-)
-
-
 class ProvedRolesRequest(TypedDict):
     """The ARNs of the roles that the proof allows."""
 
@@ -198,7 +191,7 @@ def proof_check_actions() -> tuple[Action, ...]:
     return (
         _check("ListRolesWithSAML", _list_roles),
         _check("ListRolesWithWebIdentity", _list_roles),
-        _check("ListRolesWithLDAPIdentity", _note_roles),
+        _check("ListRolesWithLDAPIdentity", _list_roles),
         _check("CheckPassword", _confirm, "UserName"),
         _check("CheckMfa", _confirm, "MFAIdentifier"),
     )
@@ -211,14 +204,6 @@ def _check(name: str, handle: Handle, *audited: str) -> Action:
 
 
 async def _list_roles(params: ProvedRolesRequest, call: Call) -> Mapping[str, Any]:
-    for arn in params["RoleArns"]:
-        call.record.add_resource(arn)
-    if not params["RoleArns"]:
-        raise InvalidIdentityToken(NO_ROLE, detail=_NO_ROLE_DETAIL)
-    return {}
-
-
-async def _note_roles(params: ProvedRolesRequest, call: Call) -> Mapping[str, Any]:
     """For a page that has refused those without a role, unless others may give some."""
     for arn in params["RoleArns"]:
         call.record.add_resource(arn)

@@ -207,6 +207,7 @@ def assume_role_with_ldap_identity(fresh: FreshDirectory, minter: RoleMinter) ->
         params: AssumeRoleWithLDAPIdentityRequest, call: Call
     ) -> tuple[Need, ...]:
         identity = call.federated
+        call.record.add_resource(identity.provider_arn)
         arn = params.get("RoleArn") or _only_role(identity)
         return role_needs(
             f"sts:{_WITH_LDAP_IDENTITY}",

@@ -35,7 +35,7 @@ from broker.model.federated import FederatedIdentity
 from broker.model.principal import PrincipalType
 from broker.model.request import Door
 from broker.model.session import SessionKind, TemporaryCredentials
-from broker.proofs.federated_schemes import proved_by
+from broker.proofs.federated_schemes import proved_by, refused_person
 from broker.proofs.group_roles import offered_roles
 from broker.proofs.portal import PortalScheme
 from broker.proofs.scheme import DoorProof, ProofResult
@@ -215,9 +215,11 @@ class PortalSignIns:
                 proved_ones = await self._prove_assertion(pending, now, organisation)
             identities.extend(_bounded(_admitted(proved_ones, organisation)))
             if not identities:
-                raise errors.AccessDenied(
+                error = errors.AccessDenied(
                     "Your identity provider gives you no role in this organisation."
                 )
+                who = proved_ones[0].identity
+                raise refused_person(error, who, pending.session_name)
             proved = proved_by(identities[0].identity)
             return structs.replace(proved, one_time_use=pending.use(now))
 

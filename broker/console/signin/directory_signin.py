@@ -4,7 +4,6 @@ The password is tried once, when the form is sent. What is opened with it later 
 directory again, by the person's subject.
 """
 
-from collections.abc import Mapping
 from datetime import datetime
 
 from starlette.requests import Request
@@ -28,7 +27,7 @@ from broker.errors import (
 from broker.model.entities import LdapProvider
 from broker.model.request import Door
 from broker.model.secret import Secret
-from broker.proofs.federated_schemes import proved_by
+from broker.proofs.federated_schemes import proved_by, refused_person
 from broker.proofs.ldap.people import NAME_MAX, PASSWORD_MAX
 from broker.proofs.ldap.prover import LdapProof
 from broker.proofs.scheme import DoorProof, ProofResult
@@ -120,27 +119,27 @@ class DirectorySignIn:
         username = (form.find("username") or "").strip()
         password = Secret(form.find("password") or "")
 
+        # In an organisation, other members' providers may give some.
+        is_shared = self._places.organisation_of(destination) is not None
+
         async def prove(now: datetime) -> ProofResult:
             proof = await self._context.deps.directory_passwords.prove(
                 provider, username, password, address=source_address(request), now=now
             )
+            if not proof.roles and not is_shared:
+                error = AccessDenied(
+                    NO_ROLE, detail="GroupRoles maps none of the groups"
+                )
+                raise refused_person(error, proof.identity, username)
             proofs.append(proof)
             return proved_by(proof.identity)
-
-        # In an organisation, other members' providers may give some.
-        is_shared = self._places.organisation_of(destination) is not None
-
-        def roles() -> Mapping[str, object]:
-            if not proofs[0].roles and not is_shared:
-                raise AccessDenied(NO_ROLE, detail="GroupRoles maps none of the groups")
-            return {"RoleArns": proofs[0].roles}
 
         await self._context.perform(
             request,
             Door.SIGN_IN,
             ("signin", "ListRolesWithLDAPIdentity"),
             DoorProof(prove),
-            roles,
+            lambda: {"RoleArns": proofs[0].roles},
         )
         return proofs[0]
 

@@ -47,7 +47,7 @@ from broker.model.principal import Principal
 from broker.model.request import Door, Params
 from broker.model.secret import Confidential, Hidden
 from broker.model.session import Caller, TemporaryCredentials
-from broker.proofs.federated_schemes import proved_by
+from broker.proofs.federated_schemes import proved_by, refused_person
 from broker.proofs.scheme import DoorProof, ProofResult, Scheme
 from broker.runtime.entropy import new_handle
 from broker.stores.directory.kinds import USER
@@ -321,9 +321,10 @@ class LoginCompletion:
                 pending.provider_arn, pending.provider_id, pending.subject, now
             )
             if pending.role_arn not in proof.roles:
-                raise errors.AccessDenied(
+                error = errors.AccessDenied(
                     "Your groups in the directory no longer have this role."
                 )
+                raise refused_person(error, proof.identity)
             return proved_by(proof.identity)
 
         return _Mint(

@@ -38,7 +38,7 @@ from broker.model.federated import FederatedIdentity
 from broker.model.request import Door
 from broker.proofs.claimed_providers import ClaimedProvider
 from broker.proofs.code_flow import CodeFlowFailedError, CodeRefusedError, FlowTokens
-from broker.proofs.federated_schemes import proved_by
+from broker.proofs.federated_schemes import proved_by, refused_person
 from broker.proofs.group_roles import offered_roles
 from broker.proofs.provider_options import ProviderOptions
 from broker.proofs.scheme import DoorProof, ProofRefused, ProofResult
@@ -214,7 +214,8 @@ class OidcSignInPages:
         watched = await self._watch(provider, options, identity, tokens)
         # In an organisation, other members' providers may give some.
         if not roles and not self._places.organisation_of(login_state["destination"]):
-            raise AccessDenied(_NO_ROLE)
+            name = _session_name(claims, identity, options)
+            raise refused_person(AccessDenied(_NO_ROLE), identity, name)
         can_end = await deps.code_flow.can_end(provider)
         login = PendingLogin(
             door=LoginMethod.OIDC,

@@ -18,7 +18,6 @@ from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.actions.signin.console_login import NO_ROLE
 from broker.console.context import ConsoleContext
 from broker.console.forms import Form, read_form
 from broker.console.pending_login import LoginMethod, PendingLogin
@@ -47,7 +46,7 @@ from broker.model.arn import Arn
 from broker.model.federated import FederatedIdentity, RolePair
 from broker.model.request import Door
 from broker.proofs.claimed_providers import ClaimedProvider
-from broker.proofs.federated_schemes import proved_by
+from broker.proofs.federated_schemes import proved_by, refused_person
 from broker.proofs.saml import wire_error
 from broker.proofs.saml_key_budget import SamlKeyBudget
 from broker.proofs.scheme import DoorProof, ProofRefused, ProofResult
@@ -57,6 +56,11 @@ from broker.stores.directory.kinds import ACCOUNT
 from broker.stores.errors import StoreUnavailableError
 
 BODY_BYTES_MAX = 300_000
+NO_ROLE = "The response names no role that its own provider may open."
+_NO_ROLE_DETAIL = (
+    "no value of the Role attribute pairs a role of the provider's account with the"
+    " provider, and no group of the subject is mapped to a role"
+)
 
 
 class RoleChoice(Struct, frozen=True):
@@ -256,6 +260,10 @@ class SamlAcs:
             }.values()
         )[::-1]
         attempt.first = identities[0]
+        if not attempt.choices:
+            refusal = InvalidIdentityToken(NO_ROLE, detail=_NO_ROLE_DETAIL)
+            attempt.provider_arn = attempt.first.provider_arn
+            raise refused_person(refusal, attempt.first)
         first = attempt.choices[0].identity if attempt.choices else identities[0]
         attempt.provider_arn = first.provider_arn
         return proved_by(first)

@@ -11,7 +11,12 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from msgspec import Struct
 
-from broker.protocols.x509.chain import CHAIN_MAX, Anchors, find_named, require_sound_key
+from broker.protocols.x509.chain import (
+    CHAIN_MAX,
+    Anchors,
+    find_named,
+    require_sound_key,
+)
 from broker.protocols.x509.errors import UNREADABLE, CertificateRejected
 
 CERTIFICATE_HEADER = b"x-amz-x509"

@@ -129,9 +129,13 @@ async def test_states_are_told_to_operators_only(slapd: Slapd, tmp_path: Path) -
 
 async def test_without_a_group_there_is_no_role(slapd: Slapd, tmp_path: Path) -> None:
     async with directory_world(tmp_path, slapd, {"staff": ["Staff"]}) as world:
-        page = await send_password(world.browser(), "cid")
+        page = await send_password(world.browser(), " CID")
         assert page.status_code == 403
         assert "none of your groups" in text_of(page)
+        record = await world.recorded("signin:ListRolesWithLDAPIdentity")
+        assert (record.account, record.error_code) == (ACCOUNT, "AccessDenied")
+        assert record.resources == (PROVIDER,)
+        assert record.parameters["UserName"] == "CID"
 
 
 async def test_four_wrong_passwords_and_then_none(slapd: Slapd, tmp_path: Path) -> None:

@@ -333,6 +333,22 @@ async def test_an_operator_may_let_an_assertion_be_exchanged_twice(
     assert await exchange(late, "Reader") == 400
 
 
+async def test_who_has_no_role_is_on_record_where_the_provider_is(
+    world: SignInWorld,
+) -> None:
+    path = f"/saml/acs/SAMLSP{ACCOUNT}AAAA"
+    acs = f"{ORIGIN}{path}"
+    sent = world.response(
+        pair("Reader", OTHER), recipient=acs, response={"destination": acs}
+    )
+    page = await world.browser().post(path, data={"SAMLResponse": sent})
+    assert page.status_code == 400
+    record = await world.recorded("signin:ListRolesWithSAML")
+    assert (record.account, record.error_code) == (ACCOUNT, "InvalidIdentityToken")
+    assert record.resources == (provider_arn(),)
+    assert record.parameters["UserName"] == "alice@example.com"
+
+
 async def test_a_handle_works_once(world: SignInWorld) -> None:
     browser = world.browser()
     posted = await browser.post("/saml", data={"SAMLResponse": world.response()})
