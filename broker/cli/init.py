@@ -178,18 +178,26 @@ async def _make(
 
 
 async def begin(opened: "Installation") -> None:
-    """What ``broker serve --init`` does in an empty installation, at its first starts.
+    """What ``broker serve --init`` does: in a database that it made, make an account.
 
-    A link that is under way to an administrator of several accounts stays valid.
+    In any other it says how to get a link for an administrator without a password;
+    one that is under way to them stays valid.
     """
-    accounts = await list_accounts(opened.stores.directory)
-    waiting = await _find_waiting(opened, None, None, None, asks=True)
-    if len(accounts) > 1 or (accounts and waiting is None):
+    if opened.is_new:
+        number = AccountId(_new_number())
+        made, link, life, _ = await _make(
+            opened, number, None, "admin", access_key=False
+        )
+        say(_which(made), _OPEN.format(life // timedelta(hours=1)), link)
         return
-    account, user = waiting or (None, "admin")
-    number = account.account_id if account else AccountId(_new_number())
-    made, link, life, _ = await _make(opened, number, None, user, access_key=False)
-    say(_which(made), _OPEN.format(life // timedelta(hours=1)), link)
+    waiting = await _find_waiting(opened, None, None, None, asks=True)
+    if waiting is not None:
+        account, user = waiting
+        say(
+            f"{user} of account {account.account_id} has no password yet. For a new"
+            " sign-in link, run:",
+            f"broker init --account {account.account_id} --user {user}",
+        )
 
 
 def _which(made: "FirstAdministrator") -> str:

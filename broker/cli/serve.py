@@ -27,8 +27,8 @@ def serve(
         bool,
         typer.Option(
             "--init",
-            help="Create an account, as `broker init` does, if there is none, and print the"
-            " administrator's sign-in link until it is used.",
+            help="In a database that this makes, create an account, as `broker init` does, and"
+            " print the administrator's sign-in link.",
         ),
     ] = False,
     socket_path: Annotated[

@@ -79,7 +79,7 @@ def configure(
 ) -> uvicorn.Config:
     """A worker's server. The first announces how the broker runs.
 
-    ``init`` has it print a sign-in link, too, if one is needed.
+    ``init`` has it print a sign-in link, too, if the database is new.
 
     It refuses the demo's data, whose secrets are public, unless only this machine can
     reach it (``is_local``).

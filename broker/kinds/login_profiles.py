@@ -32,11 +32,19 @@ from broker.kinds.passwords import (
     is_hard_expiry,
     reuse_prevention,
 )
+from broker.kinds.sign_in_links import end_link, linked_users
 from broker.kinds.users import missing_user
 from broker.model.account import Account, AccountId
 from broker.model.entities import LoginProfile, User
 from broker.model.secret import Confidential, Hidden
-from broker.stores.directory.kinds import LOGIN_PROFILE, MFA_DEVICE, PASSKEY, USER
+from broker.stores.directory.accounts import update_account
+from broker.stores.directory.kinds import (
+    ACCOUNT,
+    LOGIN_PROFILE,
+    MFA_DEVICE,
+    PASSKEY,
+    USER,
+)
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 
 NO_ACCOUNT = AccountId("000000000000")
@@ -196,7 +204,7 @@ async def create_login_profile(
     reset_required: bool,
     now: datetime,
 ) -> LoginProfile:
-    """Give a user a first password.
+    """Give a user a first password, which ends their sign-in link for good.
 
     Raises:
         NoSuchEntity: the user was deleted while the password was hashed.
@@ -216,6 +224,9 @@ async def create_login_profile(
         reset_required=reset_required,
     )
     await change.insert(LOGIN_PROFILE, profile)
+    account = await change.find(ACCOUNT, user.account)
+    if account is not None and user.user_id in linked_users(account):
+        await update_account(change, end_link(account, user.user_id, now=now))
     return profile
 
 

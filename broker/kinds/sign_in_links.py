@@ -2,8 +2,8 @@
 
 The operator issues one with ``broker init``; it works once and for a day. The account
 keeps only the token's digest, as an option, beside the user's id. A link ends when it
-is used, when another one replaces it, when the user gets a password in another way,
-when the user or the account is deleted, and when its time is over.
+is used, when another one replaces it, for good when the user gets a password in another
+way, when the user or the account is deleted, and when its time is over.
 
 An account's first administrator, who signs in by a link.
 

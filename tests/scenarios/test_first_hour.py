@@ -54,15 +54,40 @@ def test_the_link_of_init_leads_in_once(
         assert (again.status_code, "has been used" in text_of(again)) == (403, True)
 
 
-def test_a_start_with_init_prints_the_link_until_it_is_used(tmp_path: Path) -> None:
+def test_a_start_with_init_prints_a_link_for_a_database_that_it_made(
+    tmp_path: Path,
+) -> None:
     with broker_on("embedded", tmp_path, options=("--init",)) as broker:
-        broker.stop()
-        broker.start()  # the container was restarted before anyone looked at its log
-        first, second = LINK.findall(broker.log)
-        assert first[0] == second[0]
-        assert choose(second[1]).status_code == 303
+        ((account, link),) = LINK.findall(broker.log)
         broker.stop()
         broker.start()
-        assert len(LINK.findall(broker.log)) == 2
+        assert len(LINK.findall(broker.log)) == 1
+        # It says how to get another, and the first one is still good.
+        (told,) = re.findall(r"^broker (init --account .*)$", broker.log, re.MULTILINE)
+        assert told == f"init --account {account} --user admin"
+        assert choose(link).status_code == 303
+        broker.stop()
+        broker.start()
+        assert len(re.findall("^broker init", broker.log, re.MULTILINE)) == 1
         only = json.loads(broker.command("accounts", "--json"))
-        assert (only["AccountId"], only["WaitingForPassword"]) == (first[0], [])
+        assert (only["AccountId"], only["WaitingForPassword"]) == (account, [])
+
+
+def test_a_start_with_init_makes_nothing_in_a_database_that_others_made(
+    tmp_path: Path,
+) -> None:
+    with broker_on("embedded", tmp_path) as broker:
+        broker.stop()
+    with broker_on("embedded", tmp_path, options=("--init",)) as broker:
+        assert not LINK.findall(broker.log)
+        assert not broker.command("accounts", "--json").strip()
+
+
+def test_another_link_replaces_the_one_that_a_start_printed(tmp_path: Path) -> None:
+    with broker_on("embedded", tmp_path, options=("--init",)) as broker:
+        ((account, link),) = LINK.findall(broker.log)
+        made = json.loads(
+            broker.command("init", "--account", account, "--user", "admin", "--json")
+        )
+        assert choose(link).status_code == 403
+        assert choose(made["SignInLink"]).status_code == 303

@@ -30,7 +30,7 @@ from broker.kinds.login_profiles import (
     prepare_password,
 )
 from broker.kinds.passwords import Passwords
-from broker.kinds.sign_in_links import end_link, require_linked_user
+from broker.kinds.sign_in_links import require_linked_user
 from broker.model.principal import PrincipalType
 from broker.model.request import Door, Params
 from broker.model.session import Session, SessionKind
@@ -42,7 +42,6 @@ from broker.sessions.issue import (
 )
 from broker.sessions.limits import session_duration
 from broker.sessions.lineage import lineage_from, new_mint_id
-from broker.stores.directory.accounts import update_account
 from broker.stores.directory.kinds import ACCOUNT, LOGIN_PROFILE, ROLE
 from broker.stores.directory.readings import FreshDirectory
 from broker.stores.ledger.port import Ledger
@@ -256,4 +255,3 @@ async def _set(params: FirstPasswordRequest, call: Call) -> None:
     await create_login_profile(
         call.change, prepared, reset_required=False, now=call.now
     )
-    await update_account(call.change, end_link(account, user.user_id, now=call.now))

@@ -6,7 +6,10 @@ import httpx2 as httpx
 import pytest
 
 from broker.errors import EntityAlreadyExists
+from broker.kinds.login_profiles import create_login_profile, prepare_password
+from broker.kinds.passwords import Passwords
 from broker.kinds.sign_in_links import LIFE, make_administrator
+from broker.stores.directory.kinds import ACCOUNT as ACCOUNT_KIND
 from broker.stores.directory.kinds import LOGIN_PROFILE, USER
 from tests.support.passwords import PASSWORD, SAME, send_password
 from tests.support.signin import ACCOUNT, SignInWorld, form_fields, text_of
@@ -103,6 +106,26 @@ async def test_the_link_ends_with_its_user(world: SignInWorld) -> None:
     again = await issue(world)
     assert is_refused(await choose(world.browser(), token))
     assert (await choose(world.browser(), again)).status_code == 303
+
+
+async def test_any_password_ends_the_link_for_good(world: SignInWorld) -> None:
+    """It is not good again when the login profile is deleted."""
+    token = await issue(world)
+    directory, services = world.services.stores.directory, world.services
+    account = await directory.find(ACCOUNT_KIND, ACCOUNT)
+    user = await directory.named(USER, ACCOUNT, "eve")
+    assert account is not None
+    assert user is not None
+    prepared = await prepare_password(
+        Passwords(services.vault), directory, account, user, PASSWORD
+    )
+    async with directory.change(ACCOUNT) as change:
+        profile = await create_login_profile(
+            change, prepared, reset_required=False, now=world.clock.now()
+        )
+    async with directory.change(ACCOUNT) as change:
+        await change.remove(LOGIN_PROFILE, profile)
+    assert is_refused(await choose(world.browser(), token))
 
 
 @pytest.mark.parametrize("token", ["", "wrong", "x" * 5000, "\N{SNOWMAN}"])
