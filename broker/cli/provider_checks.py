@@ -336,6 +336,11 @@ async def check_directories(settings: Settings, stores: Stores) -> list[Finding]
         for provider in providers
         if provider.directory not in directories
     ]
+    results += [
+        warning(f"directory {name}", *directory.warning.split(": run "))
+        for name, directory in directories.items()
+        if directory.warning
+    ]
     for findings in await asyncio.gather(
         *(
             _try_directory(name, LdapPeople(name, directory))

@@ -26,6 +26,7 @@ from msgspec.structs import replace
 from broker.errors import InvalidInput
 from broker.model.account import AccountId
 from broker.model.credentials import MFA_SEAL, MfaDevice, MfaState
+from broker.model.names import fold_name
 from broker.model.sealing import Opener
 from broker.model.secret import Confidential, Hidden
 from broker.protocols.totp import find_step, totp_step
@@ -326,11 +327,11 @@ def parse_tokens(text: str, encoding: SeedEncoding) -> list[Token]:
         except ValueError as error:
             # Without the cause: its text may hold the seed.
             raise InvalidInput(f"Line {number} is not a token: {error}.") from None
-        if token.serial.lower() in serials:
+        if fold_name(token.serial) in serials:
             raise InvalidInput(
                 f"Line {number} is not a token: the serial number comes twice."
             )
-        serials.add(token.serial.lower())
+        serials.add(fold_name(token.serial))
         tokens.append(token)
     return tokens
 

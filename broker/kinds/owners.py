@@ -17,6 +17,7 @@ from broker.kinds.managed_policies import SERVICE_ROLE_POLICIES, find_managed_po
 from broker.kinds.names import parse_policy_arn
 from broker.model.account import Account, AccountId
 from broker.model.entities import Group, InlinePolicy, Role, User
+from broker.model.names import fold_name
 from broker.policy import PolicyKind, policy_size
 from broker.stores.directory import policies
 from broker.stores.directory.kind import Kind
@@ -135,7 +136,7 @@ async def delete_inline_policy(
 
 def _named(there: Sequence[InlinePolicy], name: str) -> InlinePolicy | None:
     """The policy of a name, without regard to case; one in the same case comes first."""
-    same = [policy for policy in there if policy.name.lower() == name.lower()]
+    same = [policy for policy in there if fold_name(policy.name) == fold_name(name)]
     return next((p for p in same if p.name == name), same[0] if same else None)
 
 

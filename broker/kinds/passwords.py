@@ -23,6 +23,7 @@ from msgspec import Struct
 from broker.errors import NoSuchEntity, PasswordPolicyViolation, Throttling
 from broker.model.account import Account, AccountId
 from broker.model.entities import PASSWORD_SEAL, LoginProfile
+from broker.model.names import fold_name
 from broker.model.sealing import SealerOpener
 from broker.runtime.entropy import random_bytes
 
@@ -228,8 +229,9 @@ def check_password(account: Account, user_name: str, password: str) -> None:
         *most, last = missing
         listed = f"{', '.join(most)} and {last}" if most else last
         texts.append(f"Password should have {listed}")
-    own_names = {user_name.lower(), (account.alias or account.account_id).lower()}
-    if policy is None and password.lower() in own_names:
+    names = (user_name, account.alias or account.account_id)
+    own_names = set(map(fold_name, names))
+    if policy is None and fold_name(password) in own_names:
         texts.append("Password should not be the name of the account or user")
     if texts:
         raise PasswordPolicyViolation(". ".join(texts))

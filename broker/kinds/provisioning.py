@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from broker.errors import EntityAlreadyExists, NoSuchEntity, ValidationError
 from broker.kinds.limits import Quota, require_within
 from broker.model.account import Account, AccountId
+from broker.model.names import fold_name, folds_into_ascii
 from broker.model.provisioned import Membership, ProvisionedGroup, ProvisionedUser
 from broker.runtime.entropy import new_unique_id
 from broker.stores.directory.kinds import PROVISIONED_GROUP, PROVISIONED_USER
@@ -113,6 +114,7 @@ async def create_user(
         ValidationError: there is too much of it.
     """
     _check_document(fields)
+    _check_names(fields, "", "")
     counts = await provisioning_counts(change, of.account_id, of.provider_id)
     require_within(of.account, Quota.SCIM_USERS, counts.users + 1)
     before = await _require_subject(change, of, fields, "")
@@ -126,7 +128,7 @@ async def create_user(
         user_id=new_unique_id("SCMU"),
         user_name=fields.user_name,
         external_id=fields.external_id,
-        email=fields.email.lower(),
+        email=fold_name(fields.email),
         active=active,
         document=fields.document,
         created_at=now,
@@ -156,12 +158,13 @@ async def update_user(
         ValidationError: there is too much of it.
     """
     _check_document(fields)
+    _check_names(fields, before.user_name, before.email)
     active = before.active if fields.active is None else fields.active
     after = replace(
         before,
         user_name=fields.user_name,
         external_id=fields.external_id,
-        email=fields.email.lower(),
+        email=fold_name(fields.email),
         active=active,
         document=fields.document,
         not_before=before.not_before if active else not_before,
@@ -308,6 +311,23 @@ async def _require_subject(
     if any(user.departed_at is None and user.user_id != user_id for user in users):
         raise _taken(of.subject)
     return [user for user in users if user.departed_at is not None]
+
+
+def _check_names(fields: UserFields, user_name: str, email: str) -> None:
+    """Refuse names that are compared as those of others, unless they were there.
+
+    Raises:
+        ValidationError: such a character is in one of them.
+    """
+    for attribute, name, before in (
+        ("userName", fields.user_name, user_name),
+        ("emails", fields.email, email),
+    ):
+        if folds_into_ascii(name) and before not in {name, fold_name(name)}:
+            raise ValidationError(
+                f"{attribute}: {name[:200]} has a character that is compared as an ASCII"
+                " letter; provision the name with that letter."
+            )
 
 
 def _check_document(fields: UserFields) -> None:

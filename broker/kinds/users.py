@@ -12,6 +12,7 @@ from broker.kinds.owners import checked_boundary, require_no_policies
 from broker.kinds.user_credentials import require_no_credentials
 from broker.model.account import Account
 from broker.model.entities import Group, User
+from broker.model.names import fold_name
 from broker.model.page import PageRequest
 from broker.runtime.entropy import new_unique_id
 from broker.stores.directory.identities import (
@@ -53,7 +54,7 @@ async def _make(params: types.CreateUserRequest, work: Work) -> User:
 async def _change(user: User, params: types.UpdateUserRequest, work: Work) -> User:
     """With another name or path; its unique id and all it owns stay."""
     renamed: User = await renaming("NewUserName")(user, params, work)
-    if renamed.name.lower() != user.name.lower():
+    if fold_name(renamed.name) != fold_name(user.name):
         await _require_free(renamed, work)
     return renamed
 

@@ -24,6 +24,7 @@ from msgspec import Struct
 
 from broker.errors import AccessDenied, Throttling
 from broker.model.account import AccountId
+from broker.model.names import fold_name
 from broker.runtime.bounded import remembered
 from broker.runtime.clock import Clock
 from broker.stores.cache.port import Cache
@@ -109,7 +110,7 @@ def limit_of_unknown_user(place: str, name: str) -> Limit:
 
     ``place`` is the account as entered.
     """
-    return limit_of("user", place, f"user/{name.lower()}")
+    return limit_of("user", place, f"user/{fold_name(name)}")
 
 
 def limit_of_factors(account: AccountId, holder: str) -> Limit:

@@ -15,6 +15,7 @@ from broker.errors import (
     Throttling,
 )
 from broker.model.entities import LdapProvider
+from broker.model.names import fold_name
 from broker.model.request import Params, RequestContext
 from broker.model.secret import Secret
 from broker.proofs.attempts import Attempts, limit_of, limit_of_address
@@ -61,7 +62,7 @@ class DirectoryPasswords:
             of = (
                 ("directory-password", provider.directory, subject)
                 if subject
-                else ("directory-name", provider.directory, username.lower())
+                else ("directory-name", provider.directory, fold_name(username))
             )
             most = self._prover.people_of(provider).wrong_passwords_max
             limit = limit_of(*of, most=most)

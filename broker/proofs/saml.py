@@ -25,7 +25,7 @@ from broker.proofs.group_roles import GroupRoles, read_groups
 from broker.proofs.provider_options import ProviderOptions
 from broker.proofs.saml_claims import read_claims
 from broker.proofs.saml_context import SESSION_KEYS, saml_context, subject_type
-from broker.proofs.scim import value_of
+from broker.proofs.scim import is_unverified, value_of
 from broker.proofs.session_name import session_name
 from broker.protocols.saml.attributes import ROLE
 from broker.protocols.saml.conditions import AssertionExpectations
@@ -224,9 +224,11 @@ def prove_saml(
 
 
 def _directory_value(assertion: VerifiedAssertion, options: ProviderOptions) -> str:
-    scim = options.scim
-    said = assertion.attributes.get(scim.claim, ()) if scim is not None else ()
-    return value_of(scim, assertion.subject, said)
+    scim, attributes = options.scim, assertion.attributes
+    # SAML's providers seldom say it of an address, and assert it then.
+    if scim is None or is_unverified(scim.claim, attributes, absent=False):
+        return ""
+    return value_of(scim, assertion.subject, attributes.get(scim.claim, ()))
 
 
 def with_group_pairs(

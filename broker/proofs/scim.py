@@ -5,7 +5,7 @@ person whom the directory calls inactive is refused although the proof is good, 
 directory's groups count instead of the proof's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -13,12 +13,18 @@ from msgspec.structs import replace
 from broker.errors import IdpRejectedClaim
 from broker.model.entities import OidcProvider, SamlProvider
 from broker.model.federated import FederatedIdentity
+from broker.model.names import folds_into_ascii
 from broker.model.provisioned import Membership, ProvisionedUser
 from broker.proofs.option_types import VALUE_MAX
 from broker.proofs.provider_options import Provider, ScimOptions
 from broker.protocols.saml.errors import MetadataRejected
 from broker.protocols.saml.metadata import parse_metadata
 from broker.stores.directory.readings import FreshDirectory
+
+_EXACT = "externalId"
+"""The attribute that is compared as it is."""
+
+_EMAIL, _VERIFIED = "email", "email_verified"
 
 NOT_ADMITTED = "SCIM: "
 """How the detail of such a refusal begins."""
@@ -59,6 +65,22 @@ def value_of(options: ScimOptions | None, subject: str, said: object) -> str:
     return value if isinstance(value, str) and len(value) <= VALUE_MAX else ""
 
 
+def is_unverified(claim: str, claims: Mapping[str, object], *, absent: bool) -> bool:
+    """Whether it is an e-mail address that the provider does not call verified.
+
+    ``absent`` is what it counts as if the provider says nothing of it.
+
+    Source: OpenID Connect Core 1.0, 5.1.
+    """
+    if claim != _EMAIL:
+        return False
+    if _VERIFIED not in claims:
+        return absent
+    said = claims[_VERIFIED]
+    values = said if isinstance(said, list | tuple) else [said]
+    return any(value is not True and value != "true" for value in values)
+
+
 class NotAdmitted(IdpRejectedClaim):
     """A valid proof of somebody whom the provider's directory refuses.
 
@@ -87,6 +109,12 @@ class Admission:
         if options is None:
             return identity
         value = identity.directory_value
+        if options.subject != _EXACT and folds_into_ascii(value):
+            raise NotAdmitted(
+                _NOT_THERE,
+                f"{options.subject} {value!r:.200} has a character that is compared as an"
+                " ASCII letter: it may be another person's",
+            )
         people: Sequence[ProvisionedUser] = ()
         memberships: Sequence[Membership] = ()
         if value:

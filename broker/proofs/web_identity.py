@@ -29,7 +29,7 @@ from broker.policy import known_claims
 from broker.proofs.group_roles import GroupRoles, read_groups
 from broker.proofs.issuer_keys import IssuerKeys, IssuerUnreachableError
 from broker.proofs.provider_options import ProviderOptions, ScimOptions
-from broker.proofs.scim import Admission, value_of
+from broker.proofs.scim import Admission, is_unverified, value_of
 from broker.protocols.oidc.aws_claims import read_values
 from broker.protocols.oidc.logout import LogoutToken, peek_logout, verify_logout
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
@@ -267,13 +267,19 @@ class WebIdentityProver:
             groups=read_groups(group_roles, claims) if group_roles else (),
             sealed_lineage=_text(claims.get(_LINEAGE_CLAIM)),
             replay_id=replay_id,
-            directory_value=(
-                value_of(scim, token.subject, claims.get(scim.claim)) if scim else ""
-            ),
+            directory_value=_directory_value(scim, token.subject, claims),
             usable_until=(
                 datetime.fromtimestamp(token.good_until, UTC) if replay_id else None
             ),
         )
+
+
+def _directory_value(
+    scim: ScimOptions | None, subject: str, claims: Mapping[str, object]
+) -> str:
+    if scim is None or is_unverified(scim.claim, claims, absent=True):
+        return ""
+    return value_of(scim, subject, claims.get(scim.claim))
 
 
 def _text(value: object) -> str:

@@ -25,6 +25,7 @@ from broker.model.sealing import KeyKind, KeyState, SealingKey, SealingKeys
 from broker.runtime.clock import Clock
 from broker.runtime.entropy import random_bytes
 from broker.runtime.offload import in_background
+from broker.runtime.private_files import is_open_to_others
 from broker.sessions import keys as rules
 from broker.sessions.keys import KEY_BYTES, KeyListing, KeyringError, MasterKey, Wrapper
 from broker.stores.database import Database
@@ -437,7 +438,7 @@ def _require_private(path: Path, status: os.stat_result) -> None:
             f"the keyring {path} belongs to user id {status.st_uid}, and the broker"
             f" runs as {user}; run `chown {user} {path}`"
         )
-    if mode & (0o077 if status.st_uid == user else 0o037):
+    if is_open_to_others(status):
         raise KeyringError(
             f"the keyring {path} has mode {mode:04o}; run `chmod 600 {path}`, and"
             " replace the master key if others could read it (`broker keys rewrap`)"

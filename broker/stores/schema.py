@@ -1,7 +1,7 @@
 """Every table of directory, ledger and embedded cache, as SQLAlchemy metadata.
 
 Times are integers: microseconds since 1970 in UTC, so that both databases keep them
-exactly; the cache's are milliseconds. ``name_key`` is the lower-cased name that
+exactly; the cache's are milliseconds. ``name_key`` is the name, folded (`broker.model.names`), that
 uniqueness, look-up and order go by. Structured members (tags, options) are JSON text.
 """
 

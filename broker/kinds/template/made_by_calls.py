@@ -15,6 +15,7 @@ from broker.kinds.template.yaml_text import TemplateError, at_place
 from broker.kinds.user_credentials import SERVER_CERTIFICATES as CERTIFICATES
 from broker.kinds.user_credentials import parse_certificate, parse_chain
 from broker.model.credentials import MfaDevice, ServerCertificate
+from broker.model.names import fold_name
 from broker.stores.directory.kinds import USER
 from broker.stores.directory.port import DirectoryReader
 
@@ -74,7 +75,7 @@ VIRTUAL_MFA_DEVICES = Section(
     },
     further=_further_mfa,
     where={"is_virtual": 1},
-    keyed_by=lambda entry: "{Path}{VirtualMfaDeviceName}".format(**entry).lower(),
+    keyed_by=lambda entry: fold_name("{Path}{VirtualMfaDeviceName}".format(**entry)),
     require_calls=_require_calls_mfa,
 )
 

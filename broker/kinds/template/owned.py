@@ -19,6 +19,7 @@ from broker.kinds.template.properties import Properties, normal_document, read_d
 from broker.kinds.template.section import AccountWork, Described, Members, Section
 from broker.kinds.template.yaml_text import TemplateError, at_place
 from broker.model.entities import ManagedPolicy
+from broker.model.names import fold_name
 from broker.policy import PolicyKind
 from broker.stores.directory.policies import (
     insert_policy_version,
@@ -45,7 +46,7 @@ def read_policies(properties: Properties, name: str) -> dict[str, str]:
     policies: dict[str, str] = {}
     for item in properties.items(name):
         named = item.name("PolicyName")
-        if named.lower() in {other.lower() for other in policies}:
+        if fold_name(named) in map(fold_name, policies):
             raise TemplateError(item.place, f"{named} comes twice")
         policies[named] = read_document(item, "PolicyDocument", PolicyKind.IDENTITY)
         item.finish()
@@ -140,8 +141,8 @@ def adopt_names(before: Members, after: Members) -> Members:
 def as_present(names: Iterable[str]) -> Callable[[str], str]:
     """A function that writes a name as one of ``names`` that differs only in case."""
     exact = frozenset(names)
-    spelled = {name.lower(): name for name in sorted(exact)}
-    return lambda name: name if name in exact else spelled.get(name.lower(), name)
+    spelled = {fold_name(name): name for name in sorted(exact)}
+    return lambda name: name if name in exact else spelled.get(fold_name(name), name)
 
 
 def keep_owned(before: Members, after: Members) -> tuple[Members, tuple[str, ...]]:

@@ -28,6 +28,7 @@ from broker.kinds.template.properties import Properties
 from broker.kinds.template.yaml_text import TemplateError
 from broker.model.account import Account, AccountId
 from broker.model.arn import iam_arn
+from broker.model.names import fold_name
 from broker.model.page import read_pages
 from broker.model.sealing import Sealer
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
@@ -202,7 +203,9 @@ class Section(Struct, frozen=True, eq=False, kw_only=True):
         if self.keyed_by is not None:
             return self.keyed_by(spec.properties)
         said: str = spec.properties[self.name]
-        return f"{spec.properties['Region']}/{said}" if self.regional else said.lower()
+        return (
+            f"{spec.properties['Region']}/{said}" if self.regional else fold_name(said)
+        )
 
     def name_of(self, spec: Described) -> str:
         """The name of one in messages."""

@@ -41,6 +41,7 @@ from broker.kinds.user_credentials import (
 from broker.kinds.users import add_user, require_group
 from broker.model.credentials import CredentialKind, CredentialStatus, UserCredential
 from broker.model.entities import User
+from broker.model.names import fold_name
 from broker.stores.directory.identities import (
     list_credentials_of,
     list_memberships,
@@ -306,7 +307,7 @@ _GROUPS = "Groups"
 
 
 def _distinct(names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted({name.lower(): name for name in names}.values()))
+    return tuple(sorted({fold_name(name): name for name in names}.values()))
 
 
 async def _further(page: Sequence[User], directory: DirectoryReader) -> list[Members]:
@@ -348,8 +349,8 @@ def _keep(before: Members, after: Members) -> tuple[Members, tuple[str, ...]]:
     """Keep memberships, keys and certificates unless ``--prune`` is given."""
     kept, named = keep_owned(before, after)
     kept, held = keep_credentials(before, kept)
-    values = {name.lower() for name in after[_GROUPS]}
-    others = [name for name in before[_GROUPS] if name.lower() not in values]
+    values = set(map(fold_name, after[_GROUPS]))
+    others = [name for name in before[_GROUPS] if fold_name(name) not in values]
     groups = tuple(sorted({*after[_GROUPS], *others}))
     parts = tuple(f"membership in {name}" for name in others)
     return {**kept, _GROUPS: groups}, (*named, *held, *parts)

@@ -24,6 +24,7 @@ from pydantic import (
 from pydantic.alias_generators import to_pascal
 
 from broker.protocols.ldap.filters import is_attribute, require_filter
+from broker.runtime.private_files import is_open_to_others
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}", re.ASCII)
 _PROVIDER_ARN = re.compile(
@@ -242,6 +243,16 @@ class LdapDirectory(_Section):
         if not password:
             raise ValueError(f"{self.bind_password_file} is empty")
         return password
+
+    @property
+    def warning(self) -> str:
+        """What is wrong with the password's file and how to mend it; else empty."""
+        path = self.bind_password_file
+        try:
+            is_open = is_open_to_others(path.stat())
+        except OSError:
+            return ""  # is told when it is read
+        return f"others can read {path}: run chmod 600 {path}" if is_open else ""
 
 
 class DirectoriesFile(_Section):

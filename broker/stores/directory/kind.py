@@ -31,6 +31,7 @@ from sqlalchemy.sql import ColumnElement
 
 from broker.model.account import AccountId
 from broker.model.document import UNREAD
+from broker.model.names import fold_name
 from broker.runtime.bounded import leave_out
 from broker.stores.schema import DOCUMENT
 from broker.stores.times import from_micros, to_micros
@@ -84,9 +85,8 @@ def _find_format(hint: Any) -> ColumnFormat | None:  # noqa: ANN401  # any annot
     return _FORMATS.get(kind)
 
 
-def name_key(name: str) -> str:
-    """What names are compared by."""
-    return name.lower()
+name_key = fold_name
+"""What columns that names are looked up by hold."""
 
 
 def key_of_name(entity: Any) -> str:  # noqa: ANN401  # any entity with a name

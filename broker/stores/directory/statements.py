@@ -11,6 +11,7 @@ from sqlalchemy.sql import ColumnElement, Delete, Executable, Select, Update
 
 from broker.errors import ValidationError
 from broker.model.account import AccountId
+from broker.model.names import fold_name
 from broker.model.page import Page, PageRequest
 from broker.model.revocation import REVOCATION_LIFE, Revocation, Revocations
 from broker.runtime.clock import Clock
@@ -271,7 +272,7 @@ def batches(ids: Collection[str]) -> Iterator[list[str]]:
 
 def arn_key(arn: str) -> str:
     """The compared name at the end of a policy's ARN."""
-    return arn.rpartition("/")[2].lower()
+    return fold_name(arn.rpartition("/")[2])
 
 
 def under_path(column: ColumnElement[str], prefix: str) -> ColumnElement[bool]:

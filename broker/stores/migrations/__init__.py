@@ -7,9 +7,10 @@ would cost a start a quarter of a second.
 import asyncio
 import fcntl
 import logging
+import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,11 +26,12 @@ from broker.stores.urls import DatabaseLocation, PostgresqlLocation, SqliteLocat
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-HEAD = "0020"
+HEAD = "0021"
 """The newest revision; a test compares it with the folder."""
 
 _OLDEST = "0013"
 _LOCK_SUFFIX = "-migrate"
+_MODE = 0o600
 # Any number will do as long as every broker takes the same.
 _ADVISORY_LOCK = 0x62726F6B6572
 _MIGRATION_SECONDS = 600.0
@@ -120,7 +122,7 @@ def _migrate_sqlite(path: Path) -> None:
         if revision == HEAD:
             return
         # Private to the owner; SQLite gives its side files the same mode.
-        path.touch(mode=0o600)
+        path.touch(mode=_MODE)
         with closing(sqlite3.connect(path)) as plain:
             plain.execute(FOR_NEW_FILES)
             plain.execute(SQLITE_PRAGMAS[0])
@@ -142,7 +144,11 @@ def _hold_lock_file(path: Path) -> Iterator[None]:
     # A file of its own: closing any descriptor of the database file would drop
     # SQLite's own POSIX locks. The kernel frees this lock when its holder dies.
     try:
-        file = path.with_name(path.name + _LOCK_SUFFIX).open("ab")
+        lock = path.with_name(path.name + _LOCK_SUFFIX)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        file = os.fdopen(os.open(lock, flags, _MODE), "ab")
+        with suppress(PermissionError):  # another's: it only serves as a lock
+            os.fchmod(file.fileno(), _MODE)  # whatever the umask, and of older versions
     except OSError as error:
         raise StoreUnavailableError(f"cannot write beside {path}: {error}") from error
     with file:

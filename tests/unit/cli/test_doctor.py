@@ -206,6 +206,17 @@ def test_an_open_keyring_and_folder_are_told(cli: CommandLine) -> None:
     assert "other users can read" in " ".join(results["warning"])
 
 
+@pytest.mark.usefixtures("account")
+def test_a_directorys_password_that_others_can_read_is_told(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _describe_directory(cli.folder, monkeypatch)
+    for mode in (0o644, 0o600):
+        (cli.folder / "bind-password").chmod(mode)
+        told = " ".join(findings(cli, fails=True)["warning"])
+        assert ("others can read" in told) is (mode == 0o644)
+
+
 def test_every_wrong_setting_is_named(
     cli: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -97,6 +97,35 @@ async def test_a_user_from_creation_to_deletion(
     assert again.json()["id"] != view["id"]
 
 
+async def test_names_are_compared_by_their_normal_form(corp: InProcess) -> None:
+    await corp.user("Élodie")
+    decomposed = {**ALICE, "userName": "E\N{COMBINING ACUTE ACCENT}LODIE"}
+    assert (await corp.send("POST", "/Users", json=decomposed)).status_code == 409
+
+
+async def test_a_name_with_a_character_that_folds_into_ascii_is_refused(
+    world: SignInWorld, corp: InProcess
+) -> None:
+    kelvin = "\N{KELVIN SIGN}ate"
+    address = {"emails": [{"value": f"{kelvin}@example.com"}]}
+    for more in ({"userName": kelvin}, address):
+        refused = await corp.send("POST", "/Users", json={**ALICE, **more})
+        assert refused.status_code == 400, more
+        assert "compared as an ASCII letter" in refused.json()["detail"]
+    # One that an older version took can still be deactivated, and renamed.
+    user = await corp.user("kate")
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        (there,) = await change.all_of(kinds.PROVISIONED_USER, ACCOUNT)
+        await change.update(kinds.PROVISIONED_USER, replace(there, user_name=kelvin))
+    path = f"/Users/{user}"
+    off = {"op": "replace", "path": "active", "value": False}
+    assert (await corp.patch(path, off)).status_code < 300
+    renamed = {"op": "replace", "path": "userName", "value": f"{kelvin}2"}
+    assert (await corp.patch(path, renamed)).status_code == 400
+    renamed["value"] = "kate"
+    assert (await corp.patch(path, renamed)).status_code < 300
+
+
 async def test_changes_are_on_record_without_what_they_say_of_people(
     world: SignInWorld, corp: InProcess
 ) -> None:

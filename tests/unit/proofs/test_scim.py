@@ -15,7 +15,7 @@ from broker.model.provisioned import Membership, ProvisionedUser
 from broker.proofs.diagnosis import OIDC_STAGES, SAML_STAGES, State, diagnose
 from broker.proofs.provider_options import ScimOptions
 from broker.proofs.refusals import explain_refusal
-from broker.proofs.scim import Admission, issuers_of
+from broker.proofs.scim import Admission, is_unverified, issuers_of
 from tests.support import saml_idp
 from tests.support.provisioned import ACCOUNT, AT, PROVIDER, People, person
 
@@ -110,6 +110,38 @@ async def test_a_proof_without_a_name_belongs_to_no_person() -> None:
     with pytest.raises(IdpRejectedClaim):
         await admission.admit(identity(""), ON, AT)
     assert not people.asked
+
+
+@pytest.mark.parametrize("options", [ON, replace(ON, allows_unknown=True)])
+async def test_a_name_that_folds_into_ascii_is_nobodys(options: ScimOptions) -> None:
+    kate = person("SCMU2", "kate", active=False)
+    detail = await refusal(options, kate, value="\N{KELVIN SIGN}ate")
+    assert "compared as an ASCII letter" in detail
+    # What is compared as it is can have any characters.
+    exact = replace(options, subject="externalId", allows_unknown=True)
+    assert (await admit(exact, value="\N{KELVIN SIGN}1")).person == ""
+
+
+@pytest.mark.parametrize(
+    ("claims", "if_absent"),
+    [
+        ({"email_verified": True}, (False, False)),
+        ({"email_verified": "true"}, (False, False)),
+        ({"email_verified": ("true",)}, (False, False)),
+        ({"email_verified": False}, (True, True)),
+        ({"email_verified": "false"}, (True, True)),
+        ({"email_verified": ["true", "false"]}, (True, True)),
+        ({"email_verified": 1}, (True, True)),
+        ({"email_verified": None}, (True, True)),
+        ({}, (True, False)),
+    ],
+)
+def test_an_address_counts_if_the_provider_calls_it_verified(
+    claims: dict[str, object], if_absent: tuple[bool, bool]
+) -> None:
+    results = [is_unverified("email", claims, absent=a) for a in (True, False)]
+    assert tuple(results) == if_absent
+    assert not is_unverified("preferred_username", claims, absent=True)
 
 
 async def test_who_is_back_waits_until_the_end_is_known_everywhere() -> None:

@@ -40,9 +40,19 @@ async def test_the_files_are_their_owners_alone(location: SqliteLocation) -> Non
     await migrate(location)
     with closing(connect_sqlite(location.path, busy_seconds=1)) as connection:
         connection.execute("CREATE TABLE other (x)")
-        names = ("broker.db", "broker.db-wal", "broker.db-shm")
+        side_files = ("broker.db-wal", "broker.db-shm", "broker.db-migrate")
+        names = ("broker.db", *side_files)
         modes = [(location.path.parent / name).stat().st_mode for name in names]
-    assert [stat.S_IMODE(mode) for mode in modes] == [0o600] * 3
+    assert [stat.S_IMODE(mode) for mode in modes] == [0o600] * 4
+
+
+async def test_a_lock_file_of_an_older_version_is_closed_to_others(
+    location: SqliteLocation,
+) -> None:
+    lock = location.path.with_name("broker.db-migrate")
+    lock.touch(mode=0o644)
+    await migrate(location)
+    assert stat.S_IMODE(lock.stat().st_mode) == 0o600
 
 
 async def test_many_starters_migrate_once(location: SqliteLocation) -> None:

@@ -49,6 +49,18 @@ def test_the_defaults_follow_from_the_kind(folder: Path) -> None:
         assert directory.groups_below == "dc=example"
 
 
+@pytest.mark.parametrize(("mode", "is_open"), [(0o600, False), (0o644, True)])
+def test_a_password_that_others_can_read_is_told(
+    folder: Path, mode: int, is_open: bool
+) -> None:
+    path = folder / "password"
+    path.chmod(mode)
+    parsed = parse_directories({"Directories": {"corp": describe()}}, folder)
+    said = parsed.directories["corp"].warning
+    text = f"others can read {path}: run chmod 600 {path}"
+    assert said == (text if is_open else "")
+
+
 WRONG = of_file(__file__, "WRONG")
 
 
