@@ -1,6 +1,7 @@
 """``broker serve``: run the service."""
 
 import gc
+import logging
 import os
 import tempfile
 from contextlib import ExitStack, suppress
@@ -15,6 +16,8 @@ from broker.cli.listening import is_loopback, listen, private_socket
 from broker.cli.logs import configure_logs
 from broker.cli.workers import Configure, Workers
 from broker.settings import DEFAULT_PORT, load_settings
+
+_log = logging.getLogger(__name__)
 
 
 def serve(
@@ -43,6 +46,10 @@ def serve(
     """Migrate the database and run the broker."""
     settings = load_settings()
     configure_logs(settings.log_format)
+    if settings.directories_file is not None:
+        for name, directory in settings.directories.directories.items():
+            if directory.warning:
+                _log.warning("directory %s: %s", name, directory.warning)
     # Before anything is made: a second start by mistake must leave nothing behind.
     listeners = listen(host, port)
     settings.make_data_dir()

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import get_args
 
-import structlog
 from msgspec.structs import replace
 
 from broker.actions.action import Proof
@@ -126,8 +125,6 @@ PAGES = (
 """How the paths of pages begin; metrics know them by it."""
 
 _MIB = 1024 * 1024
-
-_log = structlog.get_logger(__name__)
 
 
 class Services(Installation, frozen=True, kw_only=True):
@@ -276,11 +273,6 @@ def _build(
         newer_metadata=metadata_refresher,
     )
     directories = settings.directories
-    for name, directory in directories.directories.items():
-        if directory.warning:
-            _log.warning(
-                "a secret is not private", directory=name, why=directory.warning
-            )
     sign_ins = LdapSignIns(stores.database)
     oidc_sign_ins = OidcSignIns(stores.database)
     watched = WatchedSignIns(oidc_sign_ins, vault, clock)

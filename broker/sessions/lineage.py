@@ -198,6 +198,12 @@ def trace(session: Session | SessionRecord) -> tuple[Trace, ...]:
     origin = session.lineage.origin
     if not session.lineage.ancestors and origin.account in {None, session.account}:
         return (_trace_of_first(session, origin),)
+    return _trace_of_any(session, origin)
+
+
+def _trace_of_any(
+    session: Session | SessionRecord, origin: Origin
+) -> tuple[Trace, ...]:
     own = Ancestor(
         account=session.account,
         mint_id=session.mint_id,
@@ -221,7 +227,7 @@ def trace(session: Session | SessionRecord) -> tuple[Trace, ...]:
 
 
 def _trace_of_first(session: Session | SessionRecord, origin: Origin) -> Trace:
-    """The trace of a first session; most are, so it has a faster path."""
+    """What `_trace_of_any` gives for a first session, faster; most are first."""
     issued_at_ms = session.issued_at_ms
     began_ms = origin.began_ms or issued_at_ms
     targets = (
@@ -303,7 +309,9 @@ def _traces(
     if lineage.folded:
         first_ms = min(group.first_ms for group in lineage.folded)
         chain = (lineage.ancestors[0].label, first_ms, lineage.folded_until_ms)
-    extra = {**dict.fromkeys(origin.targets, began_ms), **everywhere}
+    extra = dict.fromkeys(origin.targets, began_ms)
+    for target, at_ms in everywhere.items():
+        extra[target] = min(extra.get(target, at_ms), at_ms)
     return tuple(
         part.finish(each, extra=tuple(extra.items()), chain=chain)
         for each, part in parts.items()

@@ -2,7 +2,8 @@
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import product
 from typing import Any
 
 import pytest
@@ -11,10 +12,10 @@ from msgspec.structs import replace
 from broker.errors import ExpiredToken
 from broker.model.account import Account, AccountId, format_access_key_id
 from broker.model.federated import FederatedIdentity
-from broker.model.lineage import Lineage, subject_digest
+from broker.model.lineage import Lineage, Origin, Trace, subject_digest
 from broker.model.principal import Principal, PrincipalType
 from broker.model.session import Caller, Session, SessionKind
-from broker.sessions import contents, seal
+from broker.sessions import contents, lineage, seal
 from broker.sessions.issue import MintResult
 from broker.sessions.lineage import (
     KEPT,
@@ -24,6 +25,7 @@ from broker.sessions.lineage import (
     lineage_of_proof,
     source_identity_target,
     subject_target,
+    trace,
 )
 from broker.sessions.record import describe_session
 from broker.sessions.revoke import revoke_issued_before, revoke_key_id, revoke_session
@@ -36,6 +38,59 @@ OTHER = AccountId("210987654321")
 PROVIDER = f"arn:aws:iam::{OTHER}:saml-provider/Corp"
 OTHER_ROLE = replace(ROLE, account=OTHER, role_id="AROAOTHEROTHEROTHEROT")
 IN_OTHER = {"account": OTHER, "principal_id": OTHER_ROLE.role_id}
+
+
+FIRST = Session(
+    access_key_id="ASIARZPUZDIKAAAACAQE",
+    account=ACCOUNT,
+    kind=SessionKind.SAML,
+    principal_id="AROAABCDEFGHIJKLMNOPQ",
+    name="alice",
+    issued_at_ms=2_000,
+    expires_at=10,
+    mint_id="m",
+)
+FIRST_ORIGINS: dict[str, tuple[object, ...]] = {
+    "account": (None, ACCOUNT),
+    "access_key_id": ("", KEY.access_key_id),
+    "principal_id": ("", USER.user_id),
+    "subject": ("", "digest"),
+    "targets": ((), ("person/SCMU1", "source-identity/alice")),
+    "began_ms": (0, 1_000, 2_000),
+    "named_ms": (0, 1_500),
+}
+FIRST_SESSIONS: dict[str, tuple[object, ...]] = {
+    "mint_id": ("m", ""),
+    "principal_id": (FIRST.principal_id, ACCOUNT),
+    "source_identity": (None, "alice"),
+    "provider_arn": (None, f"arn:aws:iam::{ACCOUNT}:saml-provider/Corp"),
+    "provider_id": ("", "SAMLSP1"),
+}
+
+
+def every(values: Mapping[str, tuple[object, ...]]) -> Iterator[dict[str, Any]]:
+    """Each combination."""
+    for combination in product(*values.values()):
+        yield dict(zip(values, combination, strict=True))
+
+
+def compared(trace: Trace) -> dict[str, Any]:
+    """What a trace says; of a target's marks the earliest decides."""
+    marks: dict[str, int] = {}
+    for target, at_ms in trace.marks:
+        marks[target] = min(marks.get(target, at_ms), at_ms)
+    named = {name: getattr(trace, name) for name in trace.__struct_fields__}
+    return named | {"marks": marks}
+
+
+def test_the_fast_way_of_a_first_session_says_what_the_general_one_says() -> None:
+    for of_origin in every(FIRST_ORIGINS):
+        origin = Origin(**of_origin)
+        for of_session in every(FIRST_SESSIONS):
+            session = replace(FIRST, lineage=Lineage(origin=origin), **of_session)
+            (fast,) = trace(session)
+            (general,) = lineage._trace_of_any(session, origin)
+            assert compared(fast) == compared(general), (of_origin, of_session)
 
 
 @pytest.fixture

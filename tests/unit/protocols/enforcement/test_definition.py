@@ -155,3 +155,60 @@ def test_a_service_asks_about_its_own_alone() -> None:
     assert service.may_bring("aws:ResourceTag/team")
     assert not service.may_bring("aws:PrincipalTag/team")
     assert not service.may_bring("aws:SourceIp")
+
+
+PLACES = {
+    "Actions": {"Do": {"AccessLevel": "Write"}},
+    "Region": "eu-west-1",
+    "ResourceTypes": {
+        "order": "order/{id}",
+        "settings": "settings",
+        "pair": "pair/{one}/with/{other}/end",
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("resource", "kind"),
+    [
+        ("settings", "settings"),
+        ("settings/x", None),
+        ("setting", None),
+        ("order/7", "order"),
+        ("order/", None),
+        ("pair/a/with/b/end", "pair"),
+        ("pair/a/b/end", None),
+        ("pair/a/with/b", None),
+        ("pair//with/b/end", None),
+        ("pair/a/with//end", None),
+    ],
+)
+def test_a_resource_has_the_type_whose_pattern_it_fits(
+    resource: str, kind: str | None
+) -> None:
+    assert compiled(PLACES).find_type(f"{ARN}{resource}") == kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "resource"),
+    [
+        ("order", "7", "order/7"),
+        ("order", "7/8", None),
+        # Without a placeholder, and with two, a name says nothing.
+        ("settings", "settings", None),
+        ("settings", "7", None),
+        ("pair", "a", None),
+        ("unknown", "7", None),
+    ],
+)
+def test_a_name_stands_in_the_place_of_the_only_placeholder(
+    kind: str, name: str, resource: str | None
+) -> None:
+    expected = resource and f"{ARN}{resource}"
+    assert compiled(PLACES).find_resource(kind, name) == expected
+
+
+def test_a_resource_without_a_placeholder_is_named_by_its_arn() -> None:
+    service = compiled(PLACES)
+    assert service.find_resource("settings", f"{ARN}settings") == f"{ARN}settings"
+    assert service.find_resource("order", f"{ARN}settings") is None
