@@ -1,11 +1,14 @@
 """Decisions of a data plane: counted, and some of them kept.
 
 One in so many allowed decisions has a record, and so has the first of the day of a
-caller with an action, from one network and with one access key (in each worker), and
-every refusal up to a rate. The numbers of each service are recorded every minute.
+caller with an action and one access key (in each worker), and every refusal up to a
+rate. A call has one record, of all that is kept of it, and who asks has up to a number a
+minute: what they tell of requests is theirs to make up. The numbers of each service are
+recorded every minute.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
@@ -14,6 +17,7 @@ import structlog
 from msgspec import Struct
 
 from broker.audit.entry import AuditEntry
+from broker.audit.flood import RECORDS_PER_MINUTE, SOURCES_MAX
 from broker.audit.writer import Auditor
 from broker.errors import ServiceUnavailable
 from broker.model.audit import COUNT_DECISIONS, Outcome
@@ -24,6 +28,10 @@ from broker.runtime.entropy import new_request_id
 COUNT_SECONDS = 60.0
 FIRST_USES_MAX = 50_000
 """Callers with actions that a worker remembers; beyond them it forgets all."""
+
+_MINUTE_SECONDS = 60
+_OTHERS = ""
+"""Who asks, beyond those that are told apart."""
 
 FIRST_USE = "first use today"
 """Why a record is kept."""
@@ -49,6 +57,9 @@ class DecisionLog:
         self._tallies: dict[str, _Tally] = {}
         self._day = 0
         self._first_uses: set[tuple[str, str, str]] = set()
+        self._minute = 0
+        self._written: Counter[str] = Counter()
+        """Records of allowed decisions in this minute, by who asked."""
         self._since_sample: dict[str, int] = {}
         self._since_sample_before: dict[str, int] = {}
         """Those of the day before, for services that are not used yet today."""
@@ -65,6 +76,17 @@ class DecisionLog:
                 self._counting = asyncio.create_task(self._count_later())
         tally.outcomes[outcome] = tally.outcomes.get(outcome, 0) + 1
 
+    def has_room(self, asker: str) -> bool:
+        """Whether who asks may have one more record of what was allowed."""
+        minute = int(self._clock.monotonic()) // _MINUTE_SECONDS
+        if minute != self._minute:
+            self._minute, self._written = minute, Counter()
+        return self._written[self._place_of(asker)] < RECORDS_PER_MINUTE
+
+    def _place_of(self, asker: str) -> str:
+        is_known = asker in self._written or len(self._written) < SOURCES_MAX
+        return asker if is_known else _OTHERS
+
     def find_reason_to_keep(
         self,
         service: RegisteredService,
@@ -75,7 +97,8 @@ class DecisionLog:
     ) -> str:
         """Why an allowed decision has a record; empty when it needs none.
 
-        ``caller`` is all by which first uses are told apart.
+        ``caller`` is all by which first uses are told apart: nothing that the asking
+        service made up.
         """
         if self.is_first_use(service, caller, action, now):
             return FIRST_USE
@@ -109,13 +132,17 @@ class DecisionLog:
         self._first_uses.clear()
         self._since_sample_before, self._since_sample = self._since_sample, {}
 
-    async def keep(self, entry: AuditEntry) -> None:
+    async def keep(self, entry: AuditEntry, asker: str = "") -> None:
         """Write a record; of refusals a few a second for each caller.
+
+        One of what was allowed to ``asker`` counts for ``has_room``.
 
         Raises:
             ServiceUnavailable: it could not be taken.
         """
         entry.is_counted = bool(entry.error_code)
+        if asker and not entry.is_counted:
+            self._written[self._place_of(asker)] += 1
         try:
             await self._auditor.append(entry)
         except ServiceUnavailable:

@@ -8,7 +8,7 @@ kept (`broker.audit.decisions`).
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct, structs
@@ -50,7 +50,6 @@ from broker.permit.context import Context, call_context
 from broker.permit.guard import Guard, Judgement, reason
 from broker.permit.hypothetical import Hypotheses, is_named
 from broker.permit.need import Need
-from broker.proofs.attempts import network_of
 from broker.proofs.bearer_tokens import REGISTERED
 from broker.proofs.sigv4 import SignatureScheme, SignedFor
 from broker.protocols.enforcement import (
@@ -102,6 +101,12 @@ _SPLIT_PASSES = 2
 
 _LONG_RESOURCE = 256
 """Characters of an ARN from which on comparing it takes longer."""
+
+_ITEMS_CHARACTERS_MAX = 16_384
+"""Of what one record says of resources, and of several decisions."""
+
+_REASON_CHARACTERS = 256
+_MORE_RESOURCES = "MoreResources"
 
 _DECISION_UNITS = 50
 """What the smallest decision takes."""
@@ -242,6 +247,7 @@ class _Decisions:
         self._batch = batch
         self._subjects: dict[tuple[object, ...], _Subject] = {}
         self._judged: list[tuple[_Subject, list[ActionDecision]]] = []
+        self._refused: list[AuditEntry] = []
         self._turn = _FIRST_UNITS
         self._pauses = _PAUSES_MAX
 
@@ -484,8 +490,10 @@ class _Decisions:
         )
 
     async def _note(self) -> None:
-        """Count the decisions, and keep what must be kept; a batch by its actions."""
+        """Count the decisions, and keep what must be kept, all of it in one record."""
         by, ready, call = self._by, self._ready, self._call
+        asker = f"{call.caller.principal.arn} {call.caller.access_key_id}"
+        has_room = by.log.has_room(asker)
         kept: dict[tuple[str, str, bool], AuditEntry] = {}
         used: set[tuple[int, str]] = set()
         for subject, decisions in self._judged:
@@ -501,15 +509,15 @@ class _Decisions:
                 )
                 same = who.principal.arn, action, allowed
                 if kept and same in kept:
-                    kept[same].add_resource(decision.resource)
+                    _add_resource(kept[same], decision.resource)
                     continue
                 why = ""
                 if allowed:
-                    address = subject.request.source_ip
-                    network = network_of(address) if address else ""
+                    if not has_room:
+                        continue  # in the numbers
                     why = by.log.find_reason_to_keep(
                         ready.service,
-                        f"{who.principal.arn} {who.access_key_id} {network}",
+                        f"{who.principal.arn} {who.access_key_id}",
                         action,
                         call.now,
                         ready.compiled.definition.sample_every,
@@ -521,8 +529,45 @@ class _Decisions:
                 entry = self._entry(subject, action)
                 _describe(entry, decision, why)
                 kept[same] = entry
-        for entry in kept.values():
-            await by.log.keep(entry)
+        entries = [*self._refused, *kept.values()]
+        if entries:
+            await by.log.keep(self._joined(entries), asker)
+
+    def _joined(self, entries: Sequence[AuditEntry]) -> AuditEntry:
+        """The one record of what is kept: of several, with each as an item.
+
+        It is of whom they are all about, else of who asked.
+        """
+        if len(entries) == 1:
+            return entries[0]
+        worst = next((entry for entry in entries if entry.error_code), entries[0])
+        whole = self._entry(None, f"{SERVICE}:Authorize")
+        if len({(entry.caller_arn, entry.access_key_id) for entry in entries}) == 1:
+            whole.caller_arn, whole.principal_id = worst.caller_arn, worst.principal_id
+            whole.access_key_id = worst.access_key_id
+            whole.source_identity = worst.source_identity
+        else:
+            whole.caller_arn = self._call.caller.principal.arn
+        if len({entry.source_ip for entry in entries}) == 1:
+            whole.source_ip = worst.source_ip
+        whole.decision, whole.error_code = worst.decision, worst.error_code
+        whole.reason, whole.detail = worst.reason, worst.detail
+        whole.region = worst.region
+        items: list[dict[str, object]] = []
+        room = _ITEMS_CHARACTERS_MAX
+        for entry in entries:
+            item = _item(entry)
+            room -= len(str(item))
+            if items and room < 0:
+                break
+            items.append(item)
+            for resource in entry.resources:
+                if resource not in whole.resources:
+                    _add_resource(whole, resource)
+        whole.parameters = {**whole.parameters, "Decisions": items}
+        if len(items) < len(entries):
+            whole.parameters["MoreDecisions"] = len(entries) - len(items)
+        return whole
 
     async def _refuse(
         self,
@@ -530,7 +575,7 @@ class _Decisions:
         refusal: BrokerError,
         subject: _Subject | None = None,
     ) -> DecisionAnswer:
-        """The answer to a question that leads to no decision, which is kept."""
+        """The answer to a question that leads to no decision, to be kept."""
         self._by.log.count(self._ready.service, Outcome.REFUSED)
         entry = self._entry(subject, f"{SERVICE}:Authorize")
         if question.request is not None:
@@ -542,7 +587,7 @@ class _Decisions:
             entry.access_key_id = refusal.access_key_id or entry.access_key_id
         entry.error_code = refusal.code
         entry.detail = entry.reason = refusal.detail or refusal.words
-        await self._by.log.keep(entry)
+        self._refused.append(entry)
         caller = None if subject is None else subject.caller
         return DecisionAnswer(caller=caller, refusal=refusal)
 
@@ -560,6 +605,30 @@ class _Decisions:
             entry.region = subject.region
         entry.account = self._ready.service.account
         return entry
+
+
+def _add_resource(entry: AuditEntry, resource: str) -> None:
+    """Name one more resource in a record, or count it if they are long."""
+    if sum(map(len, entry.resources)) + len(resource) <= _ITEMS_CHARACTERS_MAX:
+        entry.add_resource(resource)
+        return
+    more = int(str(entry.parameters.get(_MORE_RESOURCES, 0)))
+    entry.parameters = {**entry.parameters, _MORE_RESOURCES: more + 1}
+
+
+def _item(entry: AuditEntry) -> dict[str, object]:
+    """What is kept of one of several, in their one record."""
+    shown = {
+        "Principal": entry.caller_arn,
+        "AccessKeyId": entry.access_key_id,
+        "Action": entry.action,
+        "Resources": list(entry.resources),
+        "SourceIp": entry.source_ip,
+        "Decision": str(entry.decision),
+        "Reason": entry.reason[:_REASON_CHARACTERS],
+        **entry.parameters,
+    }
+    return {name: value for name, value in shown.items() if value}
 
 
 def _describe(entry: AuditEntry, decision: ActionDecision, why_kept: str) -> None:
