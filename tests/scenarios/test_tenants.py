@@ -41,6 +41,7 @@ def saml_arn(account: str) -> str:
 class Tenants:
     broker: RunningBroker
     issuers: dict[str, OidcIssuer]
+    iam: dict[str, Any]
 
     @property
     def acs(self) -> str:
@@ -84,8 +85,10 @@ def tenants(tmp_path: Path) -> Iterator[Tenants]:
     issuers = {account: OidcIssuer(ISSUER) for account in (OURS, THEIRS)}
     issuers[THEIRS].add_key("key-1", number=1)  # the very same kid
     with running_broker(tmp_path) as broker:
+        clients = {}
         for account in (OURS, THEIRS):
             iam = broker.client("iam", broker.create_account(account))
+            clients[account] = iam
             iam.create_saml_provider(
                 Name="Corp",
                 SAMLMetadataDocument=metadata_xml(key_pair(f"tenant-{account}")),
@@ -113,7 +116,38 @@ def tenants(tmp_path: Path) -> Iterator[Tenants]:
             iam.create_role(
                 RoleName="Reader", AssumeRolePolicyDocument=json.dumps(trust)
             )
-        yield Tenants(broker, issuers)
+        yield Tenants(broker, issuers, clients)
+
+
+def test_a_role_that_trusts_the_others_providers_opens_to_nobody(
+    tenants: Tenants,
+) -> None:
+    """Its trust policy can be written, as in AWS; role and provider must share an account."""
+    theirs = saml_arn(THEIRS), f"arn:aws:iam::{THEIRS}:oidc-provider/idp.invalid/shared"
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": {
+            "Effect": "Allow",
+            "Principal": {"Federated": theirs},
+            "Action": ["sts:AssumeRoleWithSAML", "sts:AssumeRoleWithWebIdentity"],
+        },
+    }
+    tenants.iam[OURS].update_assume_role_policy(
+        RoleName="Reader", PolicyDocument=json.dumps(trust)
+    )
+    codes = {"AccessDenied", "InvalidIdentityToken"}
+    with_saml = tenants.broker.client("sts").assume_role_with_saml
+    for signer in (OURS, THEIRS):
+        for account in (OURS, THEIRS):
+            params = {
+                "RoleArn": role_arn(OURS),
+                "PrincipalArn": saml_arn(account),
+                "SAMLAssertion": tenants.assertion(signer, OURS),
+            }
+            assert refused(with_saml, **params).code in codes
+        assert refused(tenants.with_token, signer, OURS).code in codes
+    # What was ours goes on in its own account.
+    assert tenants.with_token(THEIRS, THEIRS)["Credentials"]
 
 
 @pytest.mark.parametrize("warm", [True, False], ids=["warm", "cold"])

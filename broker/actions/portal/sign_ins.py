@@ -143,12 +143,12 @@ def create_token(ledger: Ledger) -> tuple[Action, ...]:
     token whose first use was just now.
     """
 
-    async def spend(given: TokenRequest, call: Call) -> Mapping[str, Any]:
+    async def spend(params: TokenRequest, call: Call) -> Mapping[str, Any]:
         record = call.record.complete()
         try:
             await commit_once(ledger, record, call.mark)
         except ProofUsed as error:
-            if given["GrantType"] != REFRESH_TOKEN:
+            if params["GrantType"] != REFRESH_TOKEN:
                 raise
             first_use = await ledger.find(error.used_by)
             if first_use is None or call.now - first_use.at > RENEWED_AT_ONCE:
