@@ -1,6 +1,8 @@
 """AWS's own credential helper, by the configuration of the page on Roles Anywhere."""
 
 import configparser
+import json
+import os
 import re
 import shlex
 import subprocess
@@ -118,3 +120,82 @@ def test_it_shows_why_a_certificate_is_refused(world: World, tmp_path: Path) -> 
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "AccessDeniedException: Untrusted certificate" in done.stderr
+
+
+PIN = "a-pin-of-the-test"
+LIBRARY = Path("/usr/lib/softhsm/libsofthsm2.so")
+
+
+def fill_token(folder: Path, machine: Issued, *others: Issued) -> dict[str, str]:
+    """A PKCS #11 token with the machine's key and all the certificates; its settings."""
+    if not LIBRARY.exists():
+        assert os.environ.get("CI") != "true", f"{LIBRARY} is missing"
+        pytest.skip("SoftHSM is not installed: .ci/setup long")
+    (folder / "tokens").mkdir()
+    settings = folder / "softhsm2.conf"
+    settings.write_text(f"directories.tokendir = {folder / 'tokens'}\n")
+    environment = {"PATH": os.environ["PATH"], "SOFTHSM2_CONF": str(settings)}
+
+    def run(*words: str) -> None:
+        subprocess.run(words, env=environment, check=True, capture_output=True)
+
+    token = ("--token", "machines", "--pin", PIN)
+    run(
+        *("softhsm2-util", "--init-token", "--free", "--label", "machines"),
+        *("--pin", PIN, "--so-pin", PIN),
+    )
+    (folder / "key.pem").write_text(machine.key_pem)
+    run(
+        *("softhsm2-util", "--import", str(folder / "key.pem"), *token),
+        *("--label", "machine", "--id", "01"),
+    )
+    for number, issued in enumerate((*others, machine)):
+        path = folder / f"{number}.pem"
+        path.write_text(issued.pem)
+        label, number_of_key = (
+            ("machine", "01")
+            if issued is machine
+            else (
+                f"other-{number}",
+                f"{number + 2:02}",
+            )
+        )
+        run(
+            *("p11tool", f"--provider={LIBRARY}", "--login", f"--set-pin={PIN}"),
+            *("--write", f"--load-certificate={path}", f"--label={label}"),
+            *(f"--id={number_of_key}", "--no-mark-private", "pkcs11:token=machines"),
+        )
+    return environment
+
+
+def test_a_token_may_hold_certificates_of_several_machines(
+    world: World, tmp_path: Path
+) -> None:
+    """The helper sends all of them: others', an expired one, and the one before.
+
+    Not an intermediate that issued all of the others: it looks for issuers, and takes
+    what does not verify.
+    """
+    key = rsa_key()
+    issuer = world.root
+    machine = issuer.issue("web-1", key=key)
+    others = [issuer.issue(f"web-{number}") for number in range(2, 8)]
+    old = issuer.issue("web-1", key=rsa_key(3072), starts=-9, days=-1)
+    before = issuer.issue("web-1", key=key, starts=-20, days=1)
+    environment = fill_token(tmp_path, machine, *others, old, before, issuer)
+    words = shlex.split(command(world, tmp_path, machine, [issuer]))
+    for flag in ("--certificate", "--private-key", "--intermediates"):
+        at = words.index(flag)
+        del words[at : at + 2]
+    uri = f"pkcs11:token=machines;object=machine?pin-value={PIN}"
+    words += ["--certificate", uri, "--private-key", uri, "--pkcs11-lib", str(LIBRARY)]
+    done = subprocess.run(
+        words, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    name = world.broker.client(
+        "sts",
+        Key(told["AccessKeyId"], told["SecretAccessKey"], told["SessionToken"]),
+    ).get_caller_identity()["Arn"]
+    assert name.startswith(ROLE)
