@@ -49,9 +49,10 @@ def slapd() -> Iterator[Slapd]:
         person("ann"),
         person("bob"),
         person("cid"),
+        person("dan"),
         person("old", shadowExpire="1"),
         group("staff", dn_of("ann"), dn_of("bob"), dn_of("old")),
-        group("admins", dn_of("bob")),
+        group("admins", dn_of("bob"), dn_of("dan")),
         group("all", f"cn=staff,{GROUPS}"),
     ) as server:
         yield server
@@ -280,6 +281,22 @@ async def organised(slapd: Slapd, folder: Path) -> AsyncIterator[SignInWorld]:
     ) as world:
         await trust_directory(world, OTHER, {"admins": ["Boss"]})
         yield world
+
+
+async def test_a_role_of_any_member_lets_a_person_in(
+    slapd: Slapd, tmp_path: Path
+) -> None:
+    """Who has none is on record with the provider that the password was for."""
+    async with organised(slapd, tmp_path) as world:
+        for name, status in (("dan", 303), ("cid", 403)):
+            browser = world.browser()
+            sent = await send_password(browser, name, destination="/portal/acme")
+            assert sent.status_code == 303, text_of(sent)
+            entered = await browser.get(sent.headers["location"])
+            assert entered.status_code == status, text_of(entered)
+        record = await world.recorded("sso:Authenticate")
+        assert (record.account, record.resources) == (ACCOUNT, (PROVIDER,))
+        assert record.parameters["UserName"] == "cid"
 
 
 async def test_a_member_without_its_provider_ends_no_sign_in(

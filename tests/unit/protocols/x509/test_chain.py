@@ -108,16 +108,22 @@ def test_the_path_goes_through_the_issuer_that_is_valid() -> None:
     old = ROOT.authority("Corp Machines", key=MACHINES.key, starts=-9, days=-1)
     renewed = ROOT.authority("Corp Machines", key=MACHINES.key, days=90)
     rekeyed = ROOT.authority("Corp Machines", days=200)
+    next_one = ROOT.authority("Corp Machines", key=MACHINES.key, starts=1, days=300)
     leaf = MACHINES.issue("web-1")
     anchors = parse_anchors(ROOT.pem)
     for sent in (
         (old, renewed, rekeyed),
-        (rekeyed, renewed, old),
+        (rekeyed, renewed, old, next_one),
         (renewed, MACHINES, old),
+        (MACHINES, next_one, renewed),
     ):
         path = verify_chain(*present(leaf, *sent), anchors, now)
         expected = max(
-            (each for each in sent if each.key == MACHINES.key and each != old),
+            (
+                each
+                for each in sent
+                if each.key == MACHINES.key and each not in (old, next_one)
+            ),
             key=lambda each: each.certificate.not_valid_after_utc,
         )
         assert path.certificates == certificates(leaf, expected, ROOT)
@@ -133,6 +139,15 @@ def test_an_anchor_that_issued_the_certificate_needs_nothing_between() -> None:
     leaf = ROOT.issue("web-1")
     path = verify_chain(*present(leaf, crossed), anchors, datetime.now(UTC))
     assert path.certificates == certificates(leaf, ROOT)
+
+
+def test_an_anchor_that_is_over_is_replaced_by_what_another_issued() -> None:
+    over = issue("Old Root", is_authority=True, starts=-9, days=-1)
+    crossed = ROOT.authority("Old Root", key=over.key)
+    anchors = parse_anchors(over.pem + ROOT.pem)
+    leaf = over.issue("web-1")
+    path = verify_chain(*present(leaf, crossed), anchors, datetime.now(UTC))
+    assert path.certificates == certificates(leaf, crossed, ROOT)
 
 
 def test_the_time_is_the_one_that_is_given() -> None:
