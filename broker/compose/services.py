@@ -426,7 +426,12 @@ def _build(
         issuer=issuer,
         resolver=resolver,
         portal_sessions=PortalSessions(
-            handles, vault, resolver, fresh, renew=Renewal(ldap, watched).renew
+            handles,
+            vault,
+            resolver,
+            fresh,
+            renew=Renewal(ldap, watched).renew,
+            watched=watched,
         ),
         portal_logins=portal_logins(stores.cache, handles, vault),
         organisations=organisations,

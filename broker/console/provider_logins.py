@@ -245,7 +245,7 @@ class ProviderLogins:
         for slot in value["slots"]:
             await self._named.drop(slot)
         if WATCHED in value:
-            await self._watched.leave(value[WATCHED])
+            await self._watched.leave(sign_in_id=value[WATCHED])
         return ProviderLogin(**value["login"])
 
     async def find_one(self, handle: str) -> ProviderLogin | None:

@@ -6,6 +6,7 @@ said, and what is made from it carries it in its lineage. So ending the sign-in 
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from broker.errors import ServiceUnavailable
 from broker.model.account import AccountId, find_account_of_key_id
 from broker.model.federated import FederatedIdentity
 from broker.model.principal import Principal, PrincipalType
@@ -23,6 +25,7 @@ from broker.sessions.ends import SessionHandles
 from broker.sessions.handles import SealedTexts
 from broker.sessions.resolve import ResolvedSession, Resolver
 from broker.sessions.vault import Vault
+from broker.sessions.watched import WatchedSignIns
 from broker.stores.cache.port import HandleStore
 from broker.stores.directory.port import Finder
 
@@ -200,8 +203,10 @@ class PortalSessions:
         directory: Finder,
         *,
         renew: Renew = _as_before,
+        watched: WatchedSignIns | None = None,
     ) -> None:
         self._renew = renew
+        self._watched = watched
         self._handles = SessionHandles(handles, vault, "portal", resolver, directory)
         self._tokens = SealedTexts(vault, "portal-token")
         self._remembered = BoundedCache[str, _Kept]()
@@ -270,7 +275,14 @@ class PortalSessions:
         return kept
 
     async def forget(self, handle: str) -> None:
-        """Drop what is kept: the sign-in was ended already."""
+        """Drop what is kept: the sign-in was ended already.
+
+        If its provider is asked about the person, the token for that is revoked there.
+        """
+        with suppress(ServiceUnavailable):
+            kept = await self._find_kept(handle) if self._watched else None
+            if self._watched and kept is not None and kept[0].get("watched"):
+                await self._watched.leave(access_key_id=kept[0]["watched"])
         self._remembered.discard(SHARED, handle)
         await self._handles.forget(handle)
 

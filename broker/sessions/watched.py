@@ -104,10 +104,15 @@ class WatchedSignIns:
         with store_at_hand():
             await self._sign_ins.attach(sign_in, self._clock.now() + every)
 
-    async def leave(self, sign_in_id: str) -> None:
-        """The person signed out: revoke the token at the provider, and forget it."""
+    async def leave(self, *, sign_in_id: str = "", access_key_id: str = "") -> None:
+        """The person signed out: revoke the token at the provider, and forget it.
+
+        The sign-in is named by its own id, or by that of the session that it opened.
+        """
         with store_at_hand():
-            await self._sign_ins.leave(sign_in_id, self._clock.now())
+            await self._sign_ins.leave(
+                self._clock.now(), sign_in_id=sign_in_id, access_key_id=access_key_id
+            )
 
     async def find_roles(self, access_key_id: str) -> RolesByAccount | None:
         """The roles that a session's sign-in has now; None if nobody asks about it."""

@@ -121,13 +121,16 @@ class OidcSignIns:
             )
         )
 
-    async def leave(self, sign_in_id: str, now: datetime) -> None:
+    async def leave(
+        self, now: datetime, *, sign_in_id: str = "", access_key_id: str = ""
+    ) -> None:
         """The person signed out: the token is to be revoked at the provider."""
         at = to_micros(now)
+        which = _C.access_key_id == access_key_id
+        if sign_in_id:
+            which = _C.sign_in_id == sign_in_id
         await self._database.write(
-            update(OIDC_SIGN_INS)
-            .where(_C.sign_in_id == sign_in_id)
-            .values(until=at, due_at=at)
+            update(OIDC_SIGN_INS).where(which).values(until=at, due_at=at)
         )
 
     async def find(self, sign_in_id: str) -> OidcSignIn | None:
@@ -213,8 +216,8 @@ class OidcSignIns:
             subjects.append(row.subject)
         if not subjects:
             return ()
-        # Those without token or session are nothing to ask about.
-        asked = (_C.sealed != b"") & (_C.access_key_id != "")
+        # Those without token or session, or that are over, are nothing to ask about.
+        asked = (_C.sealed != b"") & (_C.access_key_id != "") & (_C.until > at)
         claimed = await self._database.write(
             update(OIDC_SIGN_INS)
             .where(*free, _C.subject.in_(subjects), asked | (_C.due_at <= at))
@@ -273,19 +276,29 @@ class OidcSignIns:
         )
 
     async def has_others(
-        self, provider_id: str, subject: str, besides: Collection[str]
+        self, provider_id: str, subject: str, now: datetime, *, besides: Collection[str]
     ) -> bool:
-        """Whether the person has further sign-ins."""
+        """Whether the person has further sign-ins with tokens that are not over."""
         rows = await self._database.rows(
             select(_C.sign_in_id)
             .where(
                 _C.provider_id == provider_id,
                 _C.subject == subject,
                 _C.sign_in_id.not_in(besides),
+                _C.sealed != b"",
+                _C.until > to_micros(now),
             )
             .limit(1)
         )
         return bool(rows)
+
+    async def doubt(self, provider_id: str, subject: str) -> None:
+        """The person's tokens may have been revoked with another of theirs."""
+        await self._database.write(
+            update(OIDC_SIGN_INS)
+            .where(_C.provider_id == provider_id, _C.subject == subject)
+            .values(doubts=_C.doubts + 1)
+        )
 
     async def forget(self, sign_ins: Collection[OidcSignIn]) -> None:
         """Delete them, unless another claimed them meanwhile."""

@@ -290,11 +290,6 @@ def test_whoever_leaves_keycloak_is_out_within_the_interval(world: World) -> Non
             assert not late, dead
             time.sleep(0.1)
         assert all(has(people["stays"], world) for has in places.values())
-    (world.here.folder / "leavers.json").write_text(
-        json.dumps(
-            {f"{way}, {place}": round(at, 1) for (way, place), at in dead.items()}
-        )
-    )
 
 
 def tell_of_logouts(world: World) -> None:

@@ -110,7 +110,12 @@ class Provider:
         return 400, {"error": "invalid_grant", "error_description": "Not active"}, {}
 
     def revoke(self, handler: BaseHTTPRequestHandler, form: dict[str, str]) -> None:
+        """As Keycloak and Google: all of the person's go with one."""
         self.revoked.append(form["token"])
+        for grant in self.grants:
+            if grant.token == form["token"]:
+                for other in self.grants:
+                    other.is_over |= other.subject == grant.subject
         self._send(handler, (200, {}, {}))
 
     def _tokens(self, subject: str, **claims: str) -> dict[str, Any]:

@@ -74,6 +74,9 @@ _AFTER_OUTAGE = timedelta(seconds=30)
 _REVOKING = timedelta(minutes=15)
 """How long it is tried to revoke a token after a sign-in's end."""
 
+_WAITING, _WAITING_MAX = timedelta(minutes=5), timedelta(days=1)
+"""How long a token waits to be revoked while its person has other sign-ins."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -267,16 +270,28 @@ class TokenWatch:
         sign_in: OidcSignIn,
         kept: KeptToken,
     ) -> None:
-        """Revoke the token at the provider, as well as that can be done, and forget it."""
-        now = self._clock.now()
+        """Revoke the token at the provider, once the person has no other, and forget it."""
+        now, provider_id = self._clock.now(), provider.unique_id
+        until = min(sign_in.until, now)
+        if await self._sign_ins.has_others(
+            provider_id, sign_in.subject, now, besides=[sign_in.sign_in_id]
+        ):
+            # Keycloak and Google end all of a person's tokens with one of them.
+            if now > sign_in.until + _WAITING_MAX:
+                await self._sign_ins.forget([sign_in])
+            else:
+                await self._sign_ins.end(sign_in, until, now + _WAITING)
+            return
         try:
             was_revoked = await self._flow.revoke(provider, options, kept.token)
         except SealBrokenError:
             was_revoked = False
         if was_revoked or now > sign_in.until + _REVOKING:
+            # Whoever signed in at that very moment may have lost that token, too.
+            await self._sign_ins.doubt(provider_id, sign_in.subject)
             await self._sign_ins.forget([sign_in])
-            return
-        await self._sign_ins.end(sign_in, min(sign_in.until, now), now + _AFTER_OUTAGE)
+        else:
+            await self._sign_ins.end(sign_in, until, now + _AFTER_OUTAGE)
 
     async def _settle(
         self, asked: _Asked, claimed_at: datetime, every: timedelta
@@ -353,7 +368,8 @@ class TokenWatch:
             is_person = subject not in doubtful and not await self._sign_ins.has_others(
                 provider.unique_id,
                 subject,
-                [sign_in.sign_in_id for sign_in in sign_ins],
+                self._clock.now(),
+                besides=[sign_in.sign_in_id for sign_in in sign_ins],
             )
             await self._end(provider, subject, sign_ins, is_person=is_person)
             await self._sign_ins.forget(sign_ins)

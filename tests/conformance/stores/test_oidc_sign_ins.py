@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -161,13 +162,21 @@ async def test_who_signs_out_while_claimed_is_due_at_once(
 ) -> None:
     await keep(sign_ins, sign_in("a"))
     (claim,) = await sign_ins.claim(PROVIDER, LATER)
-    await sign_ins.leave("a", LATER)
+    await sign_ins.leave(LATER, sign_in_id="a")
     assert await sign_ins.keep(claim, b"new", LATER + EVERY)
     (left,) = await sign_ins.claim(PROVIDER, LATER)
     assert left.until == LATER
     assert await sign_ins.end(left, LATER, LATER + EVERY)
     assert await claimed(sign_ins, LATER) == []
     assert await claimed(sign_ins, LATER + EVERY) == ["a"]
+
+
+async def test_who_signs_out_is_known_by_the_session_too(
+    sign_ins: OidcSignIns,
+) -> None:
+    await keep(sign_ins, sign_in("a"), sign_in("b", "bob"))
+    await sign_ins.leave(AT, access_key_id="ASIAa")
+    assert await claimed(sign_ins, AT) == ["a"]
 
 
 async def test_roles_are_kept_beside_the_newest_token_only(
@@ -224,7 +233,20 @@ async def test_it_is_known_since_when_a_provider_gives_no_answer(
 
 
 async def test_whether_a_person_has_others(sign_ins: OidcSignIns) -> None:
-    await keep(sign_ins, sign_in("a"), sign_in("b"))
-    assert await sign_ins.has_others(PROVIDER, "ann", ["a"])
-    assert not await sign_ins.has_others(PROVIDER, "ann", ["a", "b"])
-    assert not await sign_ins.has_others("OIDCP2", "ann", [])
+    await keep(sign_ins, sign_in("a"), sign_in("b"), sign_in("bare", sealed=b""))
+    others = partial(sign_ins.has_others, PROVIDER, "ann", AT)
+    assert await others(besides=["a"])
+    assert not await others(besides=["a", "b"])
+    assert not await sign_ins.has_others("OIDCP2", "ann", AT, besides=[])
+    await sign_ins.leave(AT, sign_in_id="b")
+    assert not await others(besides=["a"])
+
+
+async def test_what_a_person_has_may_be_doubted(sign_ins: OidcSignIns) -> None:
+    await keep(sign_ins, sign_in("a"), sign_in("b", "bob"))
+    await sign_ins.doubt(PROVIDER, "ann")
+    results = await sign_ins.claim(PROVIDER, LATER)
+    assert {each.subject: each.is_doubtful for each in results} == {
+        "ann": True,
+        "bob": False,
+    }

@@ -1,6 +1,7 @@
 """The options of providers, and what documents say of them."""
 
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,8 @@ def test_a_wrong_value_names_its_key(key: str, value: object) -> None:
         ({**URL, "MetadataCertificate": "x", "MetadataTrustTls": True}, "exclude"),
         (HTTP, "with http needs MetadataCertificate"),
         ({**HTTP, "MetadataTrustTls": True}, "with http needs MetadataCertificate"),
+        ({"Watch": "RefreshToken"}, "set ClientId, too"),
+        ({"WatchSeconds": 30, "ClientId": "a"}, "nothing without Watch"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(
@@ -100,6 +103,15 @@ def test_options_of_published_metadata_that_do() -> None:
     check_options(URL)
     check_options({**URL, "MetadataCertificate": 2 * certificate})
     check_options({**URL, "MetadataTrustTls": True})
+
+
+def test_a_provider_is_asked_as_often_as_its_options_say() -> None:
+    options: dict[str, object] = {"ClientId": "a", "Watch": "RefreshToken"}
+    check_options(options)
+    assert ProviderOptions.parse(options).watch_interval == timedelta(minutes=5)
+    often = ProviderOptions.parse({**options, "WatchSeconds": 30})
+    assert often.watch_interval == timedelta(seconds=30)
+    assert ProviderOptions.parse({"ClientId": "a"}).watch_interval is None
 
 
 @pytest.mark.parametrize("truth", [True, "true", "True"])

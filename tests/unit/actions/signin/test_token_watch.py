@@ -1,6 +1,7 @@
 """People who leave a provider that tells nobody lose what they opened."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ from typing import Any
 
 import httpx2 as httpx
 import pytest
+from lxml import etree, html
 from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import select, text
@@ -17,11 +19,22 @@ from sqlalchemy import select, text
 from broker.compose import app as composition
 from broker.errors import ExpiredToken
 from broker.proofs.addresses import parse_internal_issuers
+from broker.proofs.code_flow import CodeFlow
+from broker.proofs.provider_health import watch_findings
+from broker.proofs.provider_options import ProviderOptions
+from broker.sessions.revoke import revoke_issued_before, revoke_person, revoke_session
 from broker.stores.directory.kinds import OIDC_PROVIDER
 from broker.stores.schema import OIDC_SIGN_INS
 from tests.support.portal import Person, Terminal
-from tests.support.signin import ACCOUNT, SignInWorld, form_fields, open_world
+from tests.support.signin import (
+    ACCOUNT,
+    SignInWorld,
+    form_fields,
+    open_world,
+    role_arn,
+)
 from tests.support.token_endpoint import (
+    CLIENT,
     PROVIDER_ID,
     Provider,
     serving_people,
@@ -411,28 +424,155 @@ async def test_the_token_is_revoked_at_sign_out(tmp_path: Path) -> None:
     async with opened(tmp_path, ann=["staff"]) as scene:
         console = await scene.console("ann")
         await scene.ask()
-        fields = form_fields(await console.get("/console/"), "/console/sign-out")
-        out = await console.post(
-            "/console/sign-out",
-            data=fields,
-            headers={"sec-fetch-site": "same-origin"},
-        )
-        assert out.status_code == 303
+        await sign_out(console)
         await scene.ask(0)
         assert scene.provider.revoked == [scene.provider.grants[0].token]
         assert await scene.rows() == []
 
 
-async def test_the_token_of_a_portal_sign_in_is_revoked_once_that_is_over(
+async def test_the_token_of_a_portal_sign_in_is_revoked_at_sign_out(
     tmp_path: Path,
 ) -> None:
     async with opened(tmp_path, ann=["staff"]) as scene:
         portal = await to_portal(scene, "ann")
         out = await portal.terminal.ask("logout", portal.tokens["accessToken"])
         assert out.status_code == 200
+        await scene.ask(0)
+        assert scene.provider.revoked == [scene.provider.grants[0].token]
+        assert await scene.rows() == []
+
+
+async def test_who_signs_out_in_one_browser_stays_in_the_other(tmp_path: Path) -> None:
+    """Some providers revoke all of a person's tokens with one."""
+    async with opened(tmp_path, ann=["staff"]) as scene:
+        first, second = await scene.console("ann"), await scene.console("ann")
+        await sign_out(first)
+        await scene.ask(0)
+        await scene.ask()
+        assert scene.provider.revoked == []
+        assert await is_open(second)
+        await sign_out(second)
+        await scene.ask(0)
+        assert scene.provider.revoked == [scene.provider.grants[1].token]
+        await scene.ask(5 * 60)
+        assert len(scene.provider.revoked) == 2
+        assert await scene.rows() == []
+
+
+async def test_who_signs_in_while_a_token_is_revoked_is_not_taken_for_a_leaver(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path, ann=["staff"]) as scene:
+        await sign_out(await scene.console("ann"))
+        again: list[httpx.AsyncClient] = []
+        flow, revoke = scene.world.services.code_flow, CodeFlow.revoke
+
+        async def revoke_late(*about: Any) -> bool:
+            again.append(await scene.console("ann"))
+            return await revoke(flow, *about)
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(flow, "revoke", revoke_late)
+            await scene.ask(0)
+        await scene.ask()
+        assert await is_open(again[0])
+
+
+async def sign_out(browser: httpx.AsyncClient) -> None:
+    fields = form_fields(await browser.get("/console/"), "/console/sign-out")
+    out = await browser.post(
+        "/console/sign-out", data=fields, headers={"sec-fetch-site": "same-origin"}
+    )
+    assert out.status_code == 303
+
+
+@pytest.mark.parametrize("target", ["person", "provider", "session"])
+async def test_a_token_is_revoked_once_the_sign_in_was_ended_in_any_other_way(
+    tmp_path: Path, target: str
+) -> None:
+    async with opened(tmp_path, ann=["staff"]) as scene:
+        console = await scene.console("ann")
+        ((sign_in,),) = [await scene.rows()]
+        await end(scene, target, sign_in.access_key_id)
+        assert not await is_open(console)
         await scene.ask()
         assert scene.provider.refreshed == []
         assert scene.provider.revoked == [scene.provider.grants[0].token]
+
+
+async def end(scene: Scene, target: str, access_key_id: str) -> None:
+    """As ``broker sessions revoke`` does."""
+    now, issuer = scene.world.clock.now(), scene.provider.server.issuer.url
+    async with scene.world.services.stores.directory.change(ACCOUNT) as change:
+        if target == "person":
+            await revoke_person(
+                change, account=ACCOUNT, issuers=(issuer,), subject="ann", now=now
+            )
+        elif target == "provider":
+            arn = f"arn:aws:iam::{ACCOUNT}:oidc-provider/{scene.provider.server.host_and_path}"
+            await revoke_issued_before(change, account=ACCOUNT, target=arn, now=now)
+        else:
+            record = await scene.world.services.stores.cache.find_session(access_key_id)
+            assert record is not None
+            await revoke_session(change, record, now=now)
+
+
+async def test_keys_copied_from_the_console_end_too(tmp_path: Path) -> None:
+    async with opened(tmp_path, ann=["staff"]) as scene:
+        console = await scene.console("ann")
+        home = await console.get("/console/")
+        shown = await console.post(
+            "/console/credentials",
+            data=form_fields(home, "/console/credentials"),
+            headers={"sec-fetch-site": "same-origin"},
+        )
+        (bash,) = html.fromstring(shown.text).xpath("//pre[@id='bash']")
+        keys = dict(re.findall(r"export (\w+)=(\S+)", bash.text_content()))
+        copied = keys["AWS_ACCESS_KEY_ID"], keys["AWS_SESSION_TOKEN"]
+        resolve = scene.world.services.resolver.resolve
+        await resolve(*copied, scene.world.clock.now())
+        del scene.provider.groups["ann"]
+        await scene.ask()
+        with pytest.raises(ExpiredToken):
+            await resolve(*copied, scene.world.clock.now())
+
+
+async def test_an_exchanged_tokens_session_ends_with_the_person(
+    tmp_path: Path,
+) -> None:
+    """It came from no sign-in, but all sign-ins of the person say that they left."""
+    async with opened(tmp_path, ann=["staff"]) as scene:
+        await scene.console("ann")
+        exchanged = await exchange(scene, "ann")
+        resolve = scene.world.services.resolver.resolve
+        await resolve(*exchanged, scene.world.clock.now())
+        del scene.provider.groups["ann"]
+        await scene.ask()
+        with pytest.raises(ExpiredToken):
+            await resolve(*exchanged, scene.world.clock.now())
+
+
+async def exchange(scene: Scene, subject: str) -> tuple[str, str]:
+    """The session that a program gets for an ID token."""
+    at = int(scene.world.clock.now().timestamp())
+    token = scene.provider.server.issuer.token(
+        sub=subject, aud=CLIENT, iat=at, exp=at + 300, groups=["staff"]
+    )
+    answer = await scene.world.browser().post(
+        "/",
+        data={
+            "Action": "AssumeRoleWithWebIdentity",
+            "Version": "2011-06-15",
+            "RoleArn": role_arn("Staff"),
+            "RoleSessionName": "job",
+            "WebIdentityToken": token,
+        },
+    )
+    assert answer.status_code == 200, answer.text
+    parsed = etree.fromstring(answer.content)
+    return tuple(  # type: ignore[return-value]
+        parsed.findtext(f".//{{*}}{name}") for name in ("AccessKeyId", "SessionToken")
+    )
 
 
 async def test_a_sign_in_that_opens_nothing_leaves_nothing_there(
@@ -549,3 +689,34 @@ async def change_options(scene: Scene, **options: object) -> None:
         assert provider is not None
         changed = replace(provider, options={**provider.options, **options})
         await change.update(OIDC_PROVIDER, changed)
+
+
+async def test_the_pages_say_what_cannot_be_asked(tmp_path: Path) -> None:
+    async with opened(tmp_path, ann=["staff"]) as scene:
+        assert await findings(scene) == []
+        await scene.console("ann")
+        scene.provider.gives_tokens = False
+        await scene.console("ann")
+        (said,) = await findings(scene)
+        assert "gave no refresh token for 1 of 2 sign-ins" in said
+        scene.provider.fails = lambda _token: (401, {"error": "invalid_client"}, {})
+        await scene.ask()
+        failing, _ = await findings(scene)
+        since = (await scene.state()).failing_since
+        assert f"cannot be asked who has left since {since:%Y-%m-%d %H:%M}" in failing
+        assert "401 invalid_client" in failing
+        unasked = await scene.world.services.token_watch.find_unasked()
+        assert unasked.keys() == {PROVIDER_ID}
+        await change_options(scene, Watch="", WatchSeconds=300)
+        (off,) = await findings(scene)
+        assert "Who leaves it is noticed only if it tells" in off
+
+
+async def findings(scene: Scene) -> list[str]:
+    """What the provider's health says of leavers."""
+    provider = await scene.world.services.stores.directory.named(
+        OIDC_PROVIDER, ACCOUNT, scene.provider.server.host_and_path
+    )
+    assert provider is not None
+    options = ProviderOptions.parse(provider.options)
+    return [each.text for each in watch_findings(options, await scene.state())]
