@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from itertools import groupby
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from msgspec import Struct, to_builtins
 
+from broker.cli.ended import EndedByRevocation, list_live_sessions
 from broker.cli.operator import (
     AccountArgument,
     JsonOption,
@@ -39,25 +40,37 @@ from broker.model.account import (
 )
 from broker.model.audit import AuditFilter, AuditRecord
 from broker.model.page import PageRequest
+from broker.model.revocation import PROOFS_LIFE, REVOCATION_LIFE, Bar
 from broker.model.upstream import UpstreamOrigin
 from broker.proofs.provider_options import find_provider
+from broker.proofs.scim import issuers_of
 from broker.sessions.lineage import (
-    LineageSnapshot,
     find_end,
     source_identity_target,
     trace,
 )
 from broker.sessions.record import read_audited, show_lineage
 from broker.sessions.revoke import (
+    bar_person,
     forget_session,
+    lift_bar,
     revoke_issued_before,
-    revoke_key_id,
     revoke_person,
     revoke_session,
 )
 from broker.stores.cache.port import SessionRecord
-from broker.stores.directory.kinds import ACCOUNT, ROLE, TRUST_ANCHOR, USER
-from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.identities import find_access_key
+from broker.stores.directory.kind import Kind
+from broker.stores.directory.kinds import (
+    ACCOUNT,
+    LDAP_PROVIDER,
+    OIDC_PROVIDER,
+    ROLE,
+    SAML_PROVIDER,
+    TRUST_ANCHOR,
+    USER,
+)
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
 from broker.stores.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -107,7 +120,6 @@ def end_older_sessions(
 
 app = typer.Typer(help="Live sessions.", no_args_is_help=True)
 
-_PAGE = 500
 _HEADINGS = (
     *("Access key", "Principal", "Kind", "Issued", "Left", "Provider"),
     "Source identity",
@@ -143,6 +155,7 @@ class _SessionFilter(Struct, frozen=True, kw_only=True):
 @app.command("list")
 def list_sessions(
     account_id: AccountArgument,
+    *,
     principal: Annotated[
         str, typer.Option(help="Only this principal's ARN; * and ? are wildcards.")
     ] = "*",
@@ -152,10 +165,16 @@ def list_sessions(
     source_identity: Annotated[
         str, typer.Option(help="Only this source identity; * and ? are wildcards.")
     ] = "*",
+    barred: Annotated[
+        bool, typer.Option("--barred", help="The people who are barred, instead.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """List an account's live sessions, as far as they are in the cache."""
     account = AccountId(account_id)
+    if barred:
+        _list_barred(account, as_json=as_json)
+        return
     filters = _SessionFilter(
         principal=principal, provider=provider, source_identity=source_identity
     )
@@ -163,7 +182,9 @@ def list_sessions(
     async def work(
         installation: "Installation",
     ) -> tuple[list[SessionRecord], bool, datetime]:
-        live, is_whole = await _live_sessions(installation, account)
+        live, is_whole = await list_live_sessions(
+            installation.stores.cache, installation.stores.directory, account
+        )
         return list(filter(filters.matches, live)), is_whole, installation.clock.now()
 
     records, is_whole, now = with_installation(work)
@@ -194,6 +215,21 @@ def _print_table(records: list[SessionRecord], now: datetime) -> None:
             for record in records
         ),
     )
+
+
+def _list_barred(account: AccountId, *, as_json: bool) -> None:
+    async def work(installation: "Installation") -> tuple[Bar, ...]:
+        directory = installation.stores.directory
+        await require_known(directory, account)
+        return await directory.list_bars(account)
+
+    bars = with_installation(work)
+    if as_json:
+        for bar in bars:
+            say_json(to_builtins(bar))
+        return
+    headings = ("Issuer", "Subject", "Reason")
+    say_table(headings, ((bar.issuer, bar.subject, bar.reason) for bar in bars))
 
 
 @app.command()
@@ -247,6 +283,14 @@ def revoke(
         str,
         typer.Option(help="Only this subject (NameID or sub), in the account TARGET."),
     ] = "",
+    bar: Annotated[
+        bool,
+        typer.Option("--bar", help="With --subject: also refuse new sign-ins."),
+    ] = False,
+    lift: Annotated[
+        bool,
+        typer.Option("--lift", help="With --subject: no longer refuse new sign-ins."),
+    ] = False,
     reason: Annotated[str, typer.Option(help="A reason for the audit record.")] = "",
     upstream: Annotated[
         bool,
@@ -259,72 +303,218 @@ def revoke(
 ) -> None:
     """Revoke one session, or all that were issued so far.
 
-    Sessions that were made from them end too, in every account.
+    Sessions that were made from them end too, in every account. What a person's identity
+    provider issued before opens nothing more; a new sign-in does, unless they are barred.
     """
-    if bool(target) == bool(provider):
-        raise typer.BadParameter("pass either TARGET or --provider")
-    # The key ids that upstreams issue have any form, and do not say whose they are.
-    is_key = bool(target) and ":" not in target and not target.isdecimal()
-    account = None if is_key else _account_of(provider or target)
-    about = {"SourceIdentity": source_identity, "Issuer": issuer, "Subject": subject}
-    if any(about.values()) and target != account:
-        raise typer.BadParameter(
-            "--source-identity, --issuer and --subject need an account number as TARGET"
-        )
-    _check_combined(
-        provider, source_identity=source_identity, issuer=issuer, subject=subject
+    order = _Order(
+        target=target,
+        provider=provider,
+        source_identity=source_identity,
+        issuer=issuer,
+        subject=subject,
+        reason=reason,
+        bars=bar,
+        lifts=lift,
     )
-    mark = source_identity_target(source_identity) if source_identity else provider
+    order.check()
+    done = with_installation(lambda installation: _revoke(installation, order))
+    if lift:
+        say(f"No longer barred: {subject}. What was issued before now opens nothing.")
+        return
+    say(f"Revoked: {order.whose}", *done.ended)
+    if bar:
+        say(f"{subject} is barred, until you say the same with --lift.")
+    elif subject or source_identity:
+        say("What identity providers issued before now opens nothing more.")
+    _go_on(done.account, done.upstream, done.roles, done.at, ends=upstream)
 
-    async def work(
-        installation: "Installation",
-    ) -> tuple[
-        AccountId, UpstreamOrigin | None, tuple[UpstreamRoleName, ...], datetime
-    ]:
-        directory = installation.stores.directory
-        now = installation.clock.now()
-        session = await _find_session(installation, target) if is_key else None
-        item = session is not None or target.startswith(TEMPORARY_KEY_PREFIX)
-        owner = account or (session[0].account if session else _account_of(target))
-        before = mark
-        if not (item or subject or mark):
-            before = await _mark_of(directory, owner, target)
-        async with directory.change(owner) as change:
-            if session is not None:
-                await revoke_session(change, session[0], now=now, reason=reason)
-            elif item:
-                await revoke_key_id(
-                    change, account=owner, access_key_id=target, now=now, reason=reason
-                )
-            elif subject:
-                await revoke_person(
-                    change,
-                    account=owner,
-                    issuers=(issuer,),
-                    subject=subject,
-                    now=now,
-                    reason=reason,
-                )
-            else:
-                await revoke_issued_before(
-                    change, account=owner, target=before, now=now, reason=reason
-                )
-            await record_change(
-                *(change, "RevokeSessions", owner),
-                Target=target or provider,
-                Reason=reason,
-                **{name: value for name, value in about.items() if value},
+
+class _Order(Struct, frozen=True, kw_only=True):
+    """What a revocation was asked to end."""
+
+    target: str
+    provider: str
+    source_identity: str
+    issuer: str
+    subject: str
+    reason: str
+    bars: bool
+    lifts: bool
+
+    @property
+    def is_key(self) -> bool:
+        """Whether the target is a key id; those that upstreams issue have any form."""
+        return (
+            bool(self.target) and ":" not in self.target and not self.target.isdecimal()
+        )
+
+    @property
+    def account(self) -> AccountId | None:
+        """The account that was named; key ids do not say whose they are."""
+        return None if self.is_key else _account_of(self.provider or self.target)
+
+    @property
+    def about(self) -> dict[str, str]:
+        """What narrows it down, as the audit record has it."""
+        about = {
+            "SourceIdentity": self.source_identity,
+            "Issuer": self.issuer,
+            "Subject": self.subject,
+        }
+        return {name: value for name, value in about.items() if value}
+
+    @property
+    def whose(self) -> str:
+        """What it ends, for the operator."""
+        texts = (self.source_identity, self.subject, self.target, self.provider)
+        return next(filter(None, texts))
+
+    @property
+    def action(self) -> str:
+        """What the audit record calls it."""
+        if self.lifts:
+            return "LiftBar"
+        return "BarPerson" if self.bars else "RevokeSessions"
+
+    def check(self) -> None:
+        """Check what was named together.
+
+        Raises:
+            typer.BadParameter: It makes no sense.
+        """
+        if bool(self.target) == bool(self.provider):
+            raise typer.BadParameter("pass either TARGET or --provider")
+        if self.about and self.target != self.account:
+            raise typer.BadParameter(
+                "--source-identity, --issuer and --subject need an account number as"
+                " TARGET"
             )
-        if item:
-            await forget_session(installation.stores.cache, target)
-        role_id = session[0].principal_id if session else before
-        roles = await upstream_roles(directory, owner, role_id)
-        return owner, session[0].upstream if session else None, roles, now
+        if self.provider and not _PROVIDER_ARN.fullmatch(self.provider):
+            raise typer.BadParameter(f"{self.provider!r} is not a provider's ARN")
+        if bool(self.issuer) != bool(self.subject):
+            raise typer.BadParameter("--issuer and --subject go together")
+        if self.source_identity and self.subject:
+            raise typer.BadParameter("pass either --source-identity or --subject")
+        if (self.bars or self.lifts) and not self.subject:
+            raise typer.BadParameter("--bar and --lift need --issuer and --subject")
+        if self.bars and self.lifts:
+            raise typer.BadParameter("pass either --bar or --lift")
 
-    owner, origin, roles, now = with_installation(work)
-    whose = next(filter(None, (source_identity, subject, target, provider)))
-    say(f"Revoked: {whose}")
-    _go_on(owner, origin, roles, now, ends=upstream)
+
+class _Done(Struct, frozen=True, kw_only=True):
+    """What a revocation did, and what it leaves open at upstreams."""
+
+    account: AccountId
+    at: datetime
+    ended: tuple[str, ...]
+    upstream: UpstreamOrigin | None
+    roles: tuple[UpstreamRoleName, ...]
+
+
+async def _revoke(installation: "Installation", order: _Order) -> _Done:
+    """Revoke.
+
+    Raises:
+        NoSuchEntity: What was named does not exist here; nothing is written.
+    """
+    directory = installation.stores.directory
+    now = installation.clock.now()
+    session = None
+    if order.is_key:
+        found = await _find_session(installation, order.target)
+        session = found[0] if found else None
+    account = order.account or (
+        session.account if session else _account_of(order.target)
+    )
+    await require_known(directory, account)
+    mark = ""
+    if session is None:
+        mark = await _find_mark(installation, account, order)
+    ended = EndedByRevocation(installation, account)
+    await ended.look()
+    async with directory.change(account) as change:
+        if session is not None:
+            await revoke_session(change, session, now=now, reason=order.reason)
+        elif order.subject:
+            await _end_person(change, account, order, now)
+        else:
+            await revoke_issued_before(
+                change,
+                account=account,
+                target=mark,
+                now=now,
+                life=PROOFS_LIFE if order.source_identity else REVOCATION_LIFE,
+                reason=order.reason,
+            )
+        await record_change(
+            *(change, order.action, account),
+            Target=order.target or order.provider,
+            Reason=order.reason,
+            **order.about,
+        )
+    lines = await ended.describe()
+    if session is not None:
+        await forget_session(installation.stores.cache, order.target)
+    role_id = session.principal_id if session else mark
+    return _Done(
+        account=account,
+        at=now,
+        ended=lines,
+        upstream=session.upstream if session else None,
+        roles=await upstream_roles(directory, account, role_id),
+    )
+
+
+async def _end_person(
+    change: DirectoryChange, account: AccountId, order: _Order, now: datetime
+) -> None:
+    """End, bar or admit a provider's person.
+
+    Raises:
+        NoSuchEntity: They are to be admitted, and are not barred.
+    """
+    issuer, subject = order.issuer, order.subject
+    if order.lifts:
+        if not await lift_bar(
+            change, account=account, issuer=issuer, subject=subject, now=now
+        ):
+            raise NoSuchEntity(f"{subject} of {issuer} is not barred.")
+    elif order.bars:
+        await bar_person(
+            change,
+            account=account,
+            issuer=issuer,
+            subject=subject,
+            now=now,
+            reason=order.reason,
+        )
+    else:
+        await revoke_person(
+            change,
+            account=account,
+            issuers=(issuer,),
+            subject=subject,
+            now=now,
+            reason=order.reason,
+        )
+
+
+async def _find_mark(
+    installation: "Installation", account: AccountId, order: _Order
+) -> str:
+    """The target of the not-before mark; empty for a person, who has several.
+
+    Raises:
+        NoSuchEntity: What was named does not exist here.
+    """
+    if order.target.startswith(TEMPORARY_KEY_PREFIX):
+        raise NoSuchEntity(f"There is no record of a session {order.target}.")
+    if order.subject:
+        await _require_issuer(installation.stores.directory, account, order.issuer)
+        return ""
+    if order.source_identity:
+        return source_identity_target(order.source_identity)
+    return order.provider or await _mark_of(installation, account, order.target)
 
 
 def _go_on(
@@ -349,18 +539,6 @@ def _go_on(
     end_older_sessions(account, roles, now)
 
 
-def _check_combined(
-    provider: str, *, source_identity: str, issuer: str, subject: str
-) -> None:
-    """Check what says whose sessions end."""
-    if provider and not _PROVIDER_ARN.fullmatch(provider):
-        raise typer.BadParameter(f"{provider!r} is not a provider's ARN")
-    if bool(issuer) != bool(subject):
-        raise typer.BadParameter("--issuer and --subject go together")
-    if source_identity and subject:
-        raise typer.BadParameter("pass either --source-identity or --subject")
-
-
 async def _find_session(
     installation: "Installation", key: str
 ) -> tuple[SessionRecord, AuditRecord | None] | None:
@@ -376,33 +554,6 @@ async def _find_session(
     except StoreUnavailableError:
         record = None
     return None if record is None else (record, None)
-
-
-async def _live_sessions(
-    installation: "Installation", account: AccountId
-) -> tuple[list[SessionRecord], bool]:
-    """List the cache's live sessions, and whether the list is complete.
-
-    Revoked sessions are left out, since a late write can put them back in the cache.
-    """
-    directory = LineageSnapshot(installation.stores.directory)
-    records: list[SessionRecord] = []
-    marker: str | None = None
-    while True:
-        try:
-            page = await installation.stores.cache.list_sessions(
-                account, PageRequest(marker, _PAGE)
-            )
-        except StoreUnavailableError:
-            return records, False
-        records += [
-            record
-            for record in page.items
-            if not await find_end(trace(record), directory)
-        ]
-        marker = page.marker
-        if marker is None:
-            return records, True
 
 
 def _described(record: SessionRecord) -> dict[str, object]:
@@ -429,9 +580,45 @@ async def _state(
     return "revoked" if await find_end(trace(record), directory) else "live"
 
 
-async def _mark_of(directory: DirectoryReader, account: AccountId, target: str) -> str:
-    """The not-before mark for a target."""
-    if target == account or find_account_of_key_id(target) is not None:
+async def _require_issuer(
+    directory: DirectoryReader, account: AccountId, issuer: str
+) -> None:
+    """Find the issuer among those of the account's providers and trust anchors.
+
+    Raises:
+        NoSuchEntity: It is none.
+    """
+    kinds: tuple[Kind[Any], ...] = (OIDC_PROVIDER, SAML_PROVIDER, LDAP_PROVIDER)
+    for kind in kinds:
+        listed = await directory.all_of(kind, account)
+        async for provider in directory.with_documents(kind, listed):
+            if issuer in issuers_of(provider):
+                return
+    # Certificates name their own issuer, and any authority below an anchor may be that.
+    if await directory.count(TRUST_ANCHOR, account):
+        return
+    raise NoSuchEntity(f"No provider of the account {account} has the issuer {issuer}.")
+
+
+async def _mark_of(
+    installation: "Installation", account: AccountId, target: str
+) -> str:
+    """The not-before mark for a target.
+
+    Raises:
+        NoSuchEntity: There is no such target, and none was used.
+    """
+    directory = installation.stores.directory
+    if target == account:
+        return target
+    if find_account_of_key_id(target) is not None:
+        if await find_access_key(directory, target) is None:
+            # What was made with a key outlives it.
+            used = await installation.stores.ledger.search(
+                AuditFilter(access_key_id=target), PageRequest(limit=1)
+            )
+            if not used.items:
+                raise NoSuchEntity(f"There is no access key {target}.")
         return target
     kind, _, path = target.split(":", _ARN_FIELDS - 1)[-1].partition("/")
     name = path.rpartition("/")[2]

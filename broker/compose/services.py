@@ -61,6 +61,7 @@ from broker.permit.hypothetical import Hypotheses
 from broker.permit.rates import RateLimits
 from broker.pipeline import Pipeline
 from broker.proofs.addresses import AddressRules
+from broker.proofs.admission import Admission
 from broker.proofs.ambient import AmbientCredentials
 from broker.proofs.attempts import Attempts
 from broker.proofs.bearer_tokens import JoinTokenScheme, ServiceScheme
@@ -83,7 +84,6 @@ from broker.proofs.proof_dry_run import ProofDryRun
 from broker.proofs.renewal import Renewal
 from broker.proofs.saml_request_key import RequestKeys
 from broker.proofs.scheme import Scheme
-from broker.proofs.scim import Admission
 from broker.proofs.sigv4 import SignatureScheme, SignedFor, SignedForScheme
 from broker.proofs.upstream_client import UPSTREAM_SECONDS, UpstreamClient
 from broker.proofs.web_identity import WebIdentityProver

@@ -23,10 +23,12 @@ from broker.console.deps import ConsoleDeps
 from broker.errors import AccessDenied, ServiceUnavailable, Throttling
 from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import Arn
+from broker.model.lineage import subject_digest
 from broker.model.secret import Confidential, Hidden
 from broker.runtime.entropy import new_handle
 from broker.sessions.ends import end_mark, has_ended
 from broker.sessions.handles import Handles, store_at_hand
+from broker.sessions.lineage import provider_session_target, subject_target
 from broker.sessions.watched import RolesByAccount
 
 LOGINS_MAX = 16
@@ -89,10 +91,12 @@ class Logout(Struct, frozen=True, kw_only=True):
 
     ``names`` are pairs of session id and subject whose logins it ends; of a provider
     that has ``reused`` session ids, those that began before. ``use_id`` is the
-    request's own id, accepted until ``good_until``. Times are in seconds since 1970.
+    request's own id, accepted until ``good_until``. Times are in seconds since 1970, by
+    the clock of the ``issuer``, as those of its proofs.
     """
 
     provider_id: str
+    issuer: str
     client_id: str
     names: Sequence[tuple[str | None, str | None]]
     issued_at: float
@@ -208,13 +212,20 @@ class ProviderLogins:
         return False
 
     def end_marks(self, logout: Logout) -> list[dict[str, object]]:
-        """The revocation marks of a logout, so that sign-ins under way end with it."""
+        """The revocation marks of a logout.
+
+        Sign-ins under way end with it, and whatever else a proof opened or would open
+        that the provider issued before: at STS, in the portal, as a machine.
+        """
         return [
-            {
-                "Mark": f"oidc-logout/{_name_in(logout, *name)}",
-                "Until": self._until(logout, name[0]),
-            }
-            for name in logout.names
+            {"Mark": mark, "Until": self._until(logout, session_id)}
+            for session_id, subject in logout.names
+            for mark in (
+                f"oidc-logout/{_name_in(logout, session_id, subject)}",
+                subject_target(subject_digest(logout.issuer, subject or ""))
+                if session_id is None
+                else provider_session_target(logout.issuer, session_id),
+            )
         ]
 
     def _until(self, logout: Logout, session_id: str | None) -> float:

@@ -24,8 +24,8 @@ class FederatedIdentity(Struct, frozen=True, kw_only=True):
     ``audience`` is what the answer's ``Audience`` shows. ``role_pairs`` are the pairs
     of a SAML assertion; ``allowed_roles`` the ARNs of a token's roles claim, None
     when the claim is absent. ``session_ends_at`` caps any session made from the
-    proof. ``session_index`` is what a SAML provider calls its own session, empty if
-    absent; ``issued_at`` is when it issued the assertion. ``context`` holds every
+    proof. ``issued_at`` is when it issued the proof. ``provider_session`` is what its
+    logouts call that session, empty if they do not. ``context`` holds every
     condition key of the proof (lower-case names) for the trust policy,
     ``session_context`` those that live on in the session. ``replay_id`` identifies the
     proof for the replay rule, None when it may be exchanged again; ``usable_until`` is
@@ -58,8 +58,8 @@ class FederatedIdentity(Struct, frozen=True, kw_only=True):
     source_identity: str | None = None
     session_duration_seconds: int | None = None
     session_ends_at: datetime | None = None
-    session_index: str = ""
     issued_at: datetime | None = None
+    provider_session: str = ""
     context: Mapping[str, tuple[str, ...]] = {}
     session_context: Mapping[str, tuple[str, ...]] = {}
     replay_id: tuple[str, ...] | None = None

@@ -54,11 +54,14 @@ class Origin(Struct, frozen=True, kw_only=True):
     ``account`` is empty where it is the session's own. ``principal_id`` is the unique
     id of the user (the account's number for root) whose ``access_key_id`` or password
     it was; ``subject`` the digest of the issuer and subject that a provider asserted.
-    ``began_ms`` is the issue of the first session, 0 in that session itself.
+    ``began_ms`` is the issue of the first session, 0 in that session itself; where
+    a provider's proof says when it was issued, it is that: a revocation of its subject
+    reaches what was proved before.
     ``mfa_shown`` says that this principal's second factor was shown on the way.
-    ``named_ms`` is the issue of the session that set the source identity, 0 in itself.
-    ``targets`` are further targets of not-before marks, of what a token of the broker's
-    own was made with: a web identity token, or one that admits a machine.
+    ``named_ms`` is the issue of the session that set the source identity, 0 in itself,
+    or of the proof that did.
+    ``targets`` are further targets of not-before marks: the person in a SCIM directory,
+    the provider's own session, and of what a token of the broker's own was made with.
     """
 
     account: AccountId | None = None
@@ -130,7 +133,6 @@ def lineage_row(lineage: Lineage) -> list[object]:
         lineage.ancestors
         or lineage.folded
         or lineage.folded_until_ms
-        or origin.began_ms
         or origin.mfa_shown
         or origin.named_ms
         or origin.targets
@@ -142,7 +144,9 @@ def lineage_row(lineage: Lineage) -> list[object]:
             origin.principal_id or 0,
             origin.subject or 0,
         ]
-        return short if origin.subject else _trimmed(short)
+        if origin.began_ms:
+            short.append(origin.began_ms)
+        return short if origin.subject or origin.began_ms else _trimmed(short)
     row: list[object] = [
         origin.account or 0,
         origin.access_key_id or 0,

@@ -1,6 +1,7 @@
 """What no longer counts although it has not expired."""
 
 import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Self
@@ -17,8 +18,18 @@ Nothing is made from what is revoked, so all that came from it has ended by then
 session lasts longer than 36 hours.
 """
 
+PROOFS_LIFE = timedelta(days=400)
+"""How long a person's revocation is kept: their provider's proofs may last for a year."""
+
+BARRED_MS = 253_370_764_800_000
+"""The not-before mark of people who are barred, in milliseconds: the year 9999."""
+
 OLDER_SESSIONS = "AWSRevokeOlderSessions"
 """The inline policy that AWS's console adds to revoke a role's active sessions."""
+
+_BAR = "bar/"
+BARS = f"{_BAR}%"
+"""A pattern of the targets that say who is barred."""
 
 _SEPARATOR = "/"
 _SESSION_PARTS = 4
@@ -43,6 +54,30 @@ def deny_older_sessions(until: datetime) -> str:
         },
     }
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]}, indent=2)
+
+
+class Bar(Struct, frozen=True, kw_only=True):
+    """A person who may not come in: the subject of a provider's issuer."""
+
+    issuer: str
+    subject: str
+    reason: str = ""
+
+
+def bar_target(issuer: str, subject: str) -> str:
+    """The target under which it is kept who is barred."""
+    text = json.dumps([issuer, subject]).encode("ascii")
+    return _BAR + urlsafe_b64encode(text).decode("ascii")
+
+
+def read_bar(target: str, reason: str) -> Bar:
+    """The inverse.
+
+    Raises:
+        ValueError: it is the target of something else.
+    """
+    issuer, subject = json.loads(urlsafe_b64decode(target.removeprefix(_BAR)))
+    return Bar(issuer=issuer, subject=subject, reason=reason)
 
 
 class Revocation(Struct, frozen=True, kw_only=True):

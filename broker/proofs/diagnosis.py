@@ -11,6 +11,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from broker.errors import BrokerError
+from broker.proofs.admission import REVOKED
 from broker.proofs.issuer_keys import IssuerUnreachableError
 from broker.proofs.scim import NotAdmitted
 from broker.protocols.oidc.rejection import IssuerRejected, OidcReason, OidcRejected
@@ -354,6 +355,11 @@ ADMITTED_ADVICE = (
     "Activate the person in the identity provider's directory, or have it provision"
     " them; the provider's SCIM page shows whom it reported."
 )
+NOT_REVOKED = "The person was not revoked since it was issued"
+NOT_REVOKED_ADVICE = (
+    "Sign in again, for a newer one. A person who is barred stays so until an operator"
+    " says broker sessions revoke ACCOUNT --issuer ISSUER --subject SUBJECT --lift."
+)
 REGISTERED = "The provider is registered, and its keys can be fetched"
 REACH_ADVICE = (
     "Register the issuer exactly as the token spells it. Check its name, the network"
@@ -373,8 +379,13 @@ def diagnose(
     if isinstance(cause, SamlRejected | OidcRejected):
         return tuple(_until(stages, cause))
     words = refusal.words + (f" ({refusal.detail})" if refusal.detail else "")
+    advice: tuple[str, str] | None = None
     if isinstance(refusal, NotAdmitted):
-        failed = Check(ADMITTED, State.FAILED, words, ADMITTED_ADVICE)
+        advice = ADMITTED, ADMITTED_ADVICE
+    elif refusal.detail.startswith(REVOKED):
+        advice = NOT_REVOKED, NOT_REVOKED_ADVICE
+    if advice is not None:
+        failed = Check(advice[0], State.FAILED, words, advice[1])
         return (*_all(stages, State.HELD), Check(CLAIMS, State.HELD), failed)
     if stages is OIDC_STAGES or isinstance(cause, IssuerUnreachableError):
         failed = Check(REGISTERED, State.FAILED, words, REACH_ADVICE)

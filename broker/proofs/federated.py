@@ -21,10 +21,10 @@ from broker.model.entities import SamlPrivateKey, SamlProvider
 from broker.model.federated import FederatedIdentity
 from broker.model.sealing import Opener
 from broker.model.session import Caller
+from broker.proofs.admission import Admission
 from broker.proofs.provider_options import ProviderOptions
 from broker.proofs.saml import prove_saml, wire_error, with_group_pairs
 from broker.proofs.saml_key_budget import SamlKeyBudget
-from broker.proofs.scim import Admission
 from broker.protocols.saml.errors import MetadataRejected, SamlReason, SamlRejected
 from broker.protocols.saml.keys import (
     DecryptionKey,

@@ -8,11 +8,14 @@ import re
 from enum import StrEnum
 
 from broker.model.audit import COUNT_FAILURES, AuditRecord
+from broker.proofs.admission import REVOKED
 from broker.proofs.diagnosis import (
     ADMITTED,
     ADMITTED_ADVICE,
     CLAIMS,
     CLAIMS_ADVICE,
+    NOT_REVOKED,
+    NOT_REVOKED_ADVICE,
     OIDC_STAGES,
     REACH_ADVICE,
     REGISTERED,
@@ -83,6 +86,7 @@ _BY_CODE = {
     "ValidationError": (_REQUEST, _REQUEST_ADVICE),
 }
 _BY_WORD = (
+    (REVOKED, (NOT_REVOKED, NOT_REVOKED_ADVICE)),
     (NOT_ADMITTED, (ADMITTED, ADMITTED_ADVICE)),
     ("replay:", (_REPLAY, _REPLAY_ADVICE)),
     ("has no provider for", (REGISTERED, REACH_ADVICE)),

@@ -4,6 +4,7 @@ The protocol's own checks are `broker.protocols.saml`; the role's trust policy d
 whether it may be assumed, and the ledger whether the assertion was used before.
 """
 
+import json
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
@@ -201,7 +202,9 @@ def prove_saml(
         source_identity=claims.source_identity,
         session_duration_seconds=claims.session_duration_seconds,
         session_ends_at=assertion.session_not_on_or_after,
-        session_index=assertion.session_index or "",
+        provider_session=provider_session(
+            assertion.subject, assertion.session_index or ""
+        ),
         issued_at=assertion.issue_instant,
         context=context,
         session_context={key: context[key] for key in SESSION_KEYS},
@@ -221,6 +224,16 @@ def prove_saml(
         directory_value=_directory_value(assertion, options),
         groups=groups,
     )
+
+
+def provider_session(name_id: str, session_index: str) -> str:
+    """What a provider's session is known by; empty if the provider does not name it.
+
+    NameID and index, since several users may share an index.
+
+    Source: SAML 2.0 Core 2.7.2, which recommends small, reused indexes.
+    """
+    return json.dumps([name_id, session_index]) if session_index else ""
 
 
 def _directory_value(assertion: VerifiedAssertion, options: ProviderOptions) -> str:

@@ -91,60 +91,53 @@ class NotAdmitted(IdpRejectedClaim):
         super().__init__(message, detail=f"{NOT_ADMITTED}{why}", advice=advice)
 
 
-class Admission:
-    """Decides whether the person of a proof may sign in: asks what the provider's directory provisioned."""
+async def find_person(
+    people: FreshDirectory,
+    identity: FederatedIdentity,
+    options: ScimOptions,
+    now: datetime,
+) -> FederatedIdentity:
+    """The identity, with what the provider's directory knows of the person.
 
-    def __init__(self, people: FreshDirectory) -> None:
-        self._people = people
-
-    async def admit(
-        self, identity: FederatedIdentity, options: ScimOptions | None, now: datetime
-    ) -> FederatedIdentity:
-        """The identity, with what the directory knows of the person.
-
-        Raises:
-            NotAdmitted: the directory says that they may not.
-            StoreUnavailableError: the directory of the broker is away.
-        """
-        if options is None:
-            return identity
-        value = identity.directory_value
-        if options.subject != _EXACT and folds_into_ascii(value):
-            raise NotAdmitted(
-                _NOT_THERE,
-                f"{options.subject} {value!r:.200} has a character that is compared as an"
-                " ASCII letter: it may be another person's",
-            )
-        people: Sequence[ProvisionedUser] = ()
-        memberships: Sequence[Membership] = ()
-        if value:
-            people, memberships = await self._people.provisioned_person(
-                identity.account, identity.provider_id, options.subject, value
-            )
-        living = [user for user in people if user.departed_at is None]
-        if not living:
-            return _unknown(identity, options, has_left=bool(people))
-        if len(living) > 1:
-            raise NotAdmitted(
-                _NOT_THERE,
-                f"{options.subject} {value!r:.200} is that of several people in the"
-                " directory",
-            )
-        (person,) = living
-        if not person.active:
-            raise NotAdmitted(
-                _INACTIVE, f"{person.user_id} is inactive in the directory"
-            )
-        _require_settled(person, now)
-        groups = identity.groups
-        if options.gives_groups:
-            by_id = options.groups == "externalId"
-            names = (
-                membership.group_external_id if by_id else membership.group_name
-                for membership in memberships
-            )
-            groups = tuple(filter(None, names))
-        return replace(identity, person=person.user_id, groups=groups)
+    Raises:
+        NotAdmitted: the directory says that they may not.
+        StoreUnavailableError: the directory of the broker is away.
+    """
+    value = identity.directory_value
+    if options.subject != _EXACT and folds_into_ascii(value):
+        raise NotAdmitted(
+            _NOT_THERE,
+            f"{options.subject} {value!r:.200} has a character that is compared as an"
+            " ASCII letter: it may be another person's",
+        )
+    known: Sequence[ProvisionedUser] = ()
+    memberships: Sequence[Membership] = ()
+    if value:
+        known, memberships = await people.provisioned_person(
+            identity.account, identity.provider_id, options.subject, value
+        )
+    living = [user for user in known if user.departed_at is None]
+    if not living:
+        return _unknown(identity, options, has_left=bool(known))
+    if len(living) > 1:
+        raise NotAdmitted(
+            _NOT_THERE,
+            f"{options.subject} {value!r:.200} is that of several people in the"
+            " directory",
+        )
+    (person,) = living
+    if not person.active:
+        raise NotAdmitted(_INACTIVE, f"{person.user_id} is inactive in the directory")
+    _require_settled(person, now)
+    groups = identity.groups
+    if options.gives_groups:
+        by_id = options.groups == "externalId"
+        names = (
+            membership.group_external_id if by_id else membership.group_name
+            for membership in memberships
+        )
+        groups = tuple(filter(None, names))
+    return replace(identity, person=person.user_id, groups=groups)
 
 
 def _unknown(

@@ -26,12 +26,18 @@ from broker.model.entities import OidcProvider
 from broker.model.federated import FederatedIdentity
 from broker.model.principal import Principal, PrincipalType
 from broker.policy import known_claims
+from broker.proofs.admission import Admission
 from broker.proofs.group_roles import GroupRoles, read_groups
 from broker.proofs.issuer_keys import IssuerKeys, IssuerUnreachableError
 from broker.proofs.provider_options import ProviderOptions, ScimOptions
-from broker.proofs.scim import Admission, is_unverified, value_of
+from broker.proofs.scim import is_unverified, value_of
 from broker.protocols.oidc.aws_claims import read_values
-from broker.protocols.oidc.logout import LogoutToken, peek_logout, verify_logout
+from broker.protocols.oidc.logout import (
+    SESSION_ID_CHARACTERS_MAX,
+    LogoutToken,
+    peek_logout,
+    verify_logout,
+)
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
 from broker.protocols.oidc.token import parse_token
 from broker.protocols.oidc.verify import (
@@ -136,7 +142,8 @@ class WebIdentityProver:
         Raises:
             InvalidIdentityToken, ExpiredFederationToken: the token is not valid here.
             IdpCommunicationError: the issuer's keys cannot be fetched; try again.
-            IdpRejectedClaim: the provider's directory says that the person may not.
+            IdpRejectedClaim: the provider's directory says that the person may not, or
+                they are barred.
             IdpRejectedClaim, AccessDenied: AWS's answers to a legacy ``ProviderId``.
         """
         if provider_id is not None:
@@ -162,8 +169,7 @@ class WebIdentityProver:
             raise translate(rejected) from rejected
         except IssuerUnreachableError as error:
             raise IdpCommunicationError(_UNREACHABLE, detail=str(error)) from error
-        if trusted.scim is not None:
-            identity = await self._admission.admit(identity, trusted.scim, now)
+        identity = await self._admission.admit(identity, trusted.scim, now)
         if trusted.group_roles is not None:
             identity = trusted.group_roles.apply(identity)
         if role_arn is not None:
@@ -264,6 +270,8 @@ class WebIdentityProver:
             session_context=lasting,
             claims=claims,
             token_id=token.token_id or "",
+            issued_at=datetime.fromtimestamp(token.issued_at, UTC),
+            provider_session=_provider_session(claims),
             groups=read_groups(group_roles, claims) if group_roles else (),
             sealed_lineage=_text(claims.get(_LINEAGE_CLAIM)),
             replay_id=replay_id,
@@ -284,6 +292,12 @@ def _directory_value(
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _provider_session(claims: Mapping[str, object]) -> str:
+    """The provider's own session, if a logout token can name it."""
+    session_id = _text(claims.get("sid"))
+    return session_id if len(session_id) <= SESSION_ID_CHARACTERS_MAX else ""
 
 
 def translate(rejected: OidcRejected) -> BrokerError:

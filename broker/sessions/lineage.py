@@ -11,7 +11,8 @@ something issued at that very time: all that came from it, and at most some that
 from the same beginning.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -19,7 +20,6 @@ from msgspec.structs import replace
 
 from broker.model.account import (
     TEMPORARY_KEY_PREFIX,
-    Account,
     AccountId,
     find_account_of_key_id,
 )
@@ -45,6 +45,7 @@ KEPT = 7
 """Ancestors named besides the first."""
 
 _MINT_BYTES = 16
+_OF_PEOPLE = ("subject/", "person/", "provider-session/", "source-identity/")
 _ARN_FIELDS = 5
 _OWNERS = frozenset({PrincipalType.USER, PrincipalType.ACCOUNT})
 
@@ -83,6 +84,11 @@ def person_target(person: str) -> str:
     return f"person/{person}"
 
 
+def provider_session_target(issuer: str, session: str) -> str:
+    """What a not-before mark of an identity provider's own session is kept under."""
+    return f"provider-session/{subject_digest(issuer, session)}"
+
+
 def lineage_from(caller: Caller) -> Lineage:
     """The lineage of a session that the caller makes."""
     if caller.session is not None:
@@ -117,15 +123,56 @@ def lineage_of_token(caller: Caller) -> Lineage:
     return replace(lineage, origin=replace(lineage.origin, targets=known))
 
 
-def lineage_of_proof(identity: FederatedIdentity) -> Lineage:
-    """The lineage of a session that an assertion or a token opens."""
+def lineage_of_proof(identity: FederatedIdentity, now: datetime) -> Lineage:
+    """The lineage of a session that an assertion or a token opens.
+
+    It begins when the proof was issued, so that what revokes its subject afterwards ends
+    the session, too, though the worker that opened it had not heard of that. A provider's
+    clock may be ahead; nothing was issued later than now.
+    """
+    issuer, issued_at = identity.issuer, identity.issued_at
+    targets: tuple[str, ...] = ()
+    if identity.person:
+        targets = (person_target(identity.person),)
+    if identity.provider_session:
+        target = provider_session_target(issuer, identity.provider_session)
+        targets = (*targets, target)
+    began_ms = 0 if issued_at is None else _milliseconds(min(issued_at, now))
     return Lineage(
         origin=Origin(
             account=identity.account,
-            subject=subject_digest(identity.issuer, identity.subject),
-            targets=(person_target(identity.person),) if identity.person else (),
+            subject=subject_digest(issuer, identity.subject),
+            began_ms=began_ms,
+            named_ms=began_ms if identity.source_identity is not None else 0,
+            targets=targets,
         )
     )
+
+
+async def find_proof_end(
+    identity: FederatedIdentity, now: datetime, directory: LineageDirectory
+) -> tuple[str, int]:
+    """What ended a verified proof, and the not-before mark of that; empty if nothing did.
+
+    It opens nothing if its subject, person or source identity, or the provider's own
+    session, was revoked after it was issued. Providers state whole seconds as a rule, and
+    then all of the second of the revocation counts as before it.
+
+    Raises:
+        StoreUnavailableError: the directory is away.
+    """
+    marks = (await directory.revocations(identity.account)).not_before_ms
+    if not marks:
+        return "", 0
+    origin = lineage_of_proof(identity, now).origin
+    targets = (subject_target(origin.subject), *origin.targets)
+    if identity.source_identity is not None:
+        targets += (source_identity_target(identity.source_identity),)
+    began_ms = origin.began_ms or _milliseconds(now)
+    for target in targets:
+        if began_ms < (mark := marks.get(target, 0)):
+            return target, mark
+    return "", 0
 
 
 def descend(session: Session) -> Lineage:
@@ -230,15 +277,16 @@ def _trace_of_first(session: Session | SessionRecord, origin: Origin) -> Trace:
     """What `_trace_of_any` gives for a first session, faster; most are first."""
     issued_at_ms = session.issued_at_ms
     began_ms = origin.began_ms or issued_at_ms
+    first_ms = issued_at_ms if origin.subject else began_ms
     targets = (
         session.account,
         origin.access_key_id,
         origin.principal_id,
         session.provider_id,
         session.provider_arn,
-        *origin.targets,
     )
-    marks = [(target, began_ms) for target in targets if target]
+    marks = [(target, first_ms) for target in targets if target]
+    marks += _further(origin, began_ms, first_ms)
     marks.append((session.principal_id, issued_at_ms))
     if origin.subject:
         marks.append((subject_target(origin.subject), began_ms))
@@ -248,7 +296,7 @@ def _trace_of_first(session: Session | SessionRecord, origin: Origin) -> Trace:
     keys = frozenset((session.access_key_id,))
     return Trace(
         account=session.account,
-        since_ms=began_ms,
+        since_ms=first_ms,
         mint_ids=frozenset((session.mint_id,)) if session.mint_id else frozenset(),
         key_ids=keys,
         old_key_ids=frozenset() if session.mint_id else keys,
@@ -286,7 +334,11 @@ def _traces(
     everywhere: Mapping[str, int] = MappingProxyType({}),
 ) -> tuple[Trace, ...]:
     origin = lineage.origin
-    began_ms = origin.began_ms or issued_at_ms
+    began_ms = first_ms = origin.began_ms or issued_at_ms
+    if origin.subject:
+        # What began with a proof began before there was a session, or an account.
+        first = lineage.ancestors[:1]
+        first_ms = first[0].issued_at_ms if first else issued_at_ms
     parts: dict[AccountId, _Part] = {account: _Part()}
 
     def part(of: AccountId | None) -> _Part:
@@ -297,25 +349,31 @@ def _traces(
     for group in lineage.folded:
         part(group.account).mark(group.principal_id, group.first_ms)
     root = part(origin.account)
-    root.mark(origin.access_key_id, began_ms)
-    root.mark(origin.principal_id, began_ms)
-    if origin.subject:
-        root.mark(subject_target(origin.subject), began_ms)
+    root.mark(origin.access_key_id, first_ms)
+    root.mark(origin.principal_id, first_ms)
     for target in providers:
         # A token presented here may have been issued by another account than the one
         # its lineage began in.
-        part(_account_of_arn(target) or origin.account).mark(target, began_ms)
+        part(_account_of_arn(target) or origin.account).mark(target, first_ms)
+    if origin.subject:
+        root.marks[subject_target(origin.subject)] = began_ms
     chain = None
     if lineage.folded:
         first_ms = min(group.first_ms for group in lineage.folded)
         chain = (lineage.ancestors[0].label, first_ms, lineage.folded_until_ms)
-    extra = dict.fromkeys(origin.targets, began_ms)
+    extra = dict(_further(origin, began_ms, first_ms))
     for target, at_ms in everywhere.items():
         extra[target] = min(extra.get(target, at_ms), at_ms)
     return tuple(
         part.finish(each, extra=tuple(extra.items()), chain=chain)
         for each, part in parts.items()
     )
+
+
+def _further(origin: Origin, began_ms: int, first_ms: int) -> Iterator[tuple[str, int]]:
+    """The origin's further targets: people's begin with the proof, others with the session."""
+    for target in origin.targets:
+        yield target, began_ms if target.startswith(_OF_PEOPLE) else first_ms
 
 
 async def find_end(traces: tuple[Trace, ...], directory: LineageDirectory) -> str:
@@ -330,7 +388,7 @@ async def find_end(traces: tuple[Trace, ...], directory: LineageDirectory) -> st
     for entry in traces:
         if entry is not own:
             account = await directory.find(ACCOUNT, entry.account)
-            if account is None or entry.since_ms < _milliseconds(account):
+            if account is None or entry.since_ms < _milliseconds(account.created_at):
                 return f"account {entry.account}, which it came from, no longer exists"
         revocations = await directory.revocations(entry.account)
         if revocations and revocations.cover(entry):
@@ -462,5 +520,5 @@ def _own_principal(session: Session) -> str:
     return session.principal_id
 
 
-def _milliseconds(account: Account) -> int:
-    return int(account.created_at.timestamp() * 1000)
+def _milliseconds(instant: datetime) -> int:
+    return int(instant.timestamp() * 1000)

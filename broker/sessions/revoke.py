@@ -11,8 +11,11 @@ from datetime import datetime, timedelta
 from broker.model.account import AccountId
 from broker.model.lineage import Ancestor, subject_digest
 from broker.model.revocation import (
+    BARRED_MS,
+    PROOFS_LIFE,
     REVOCATION_LIFE,
     Revocation,
+    bar_target,
     lost_role_target,
     session_target,
 )
@@ -20,6 +23,8 @@ from broker.sessions.lineage import person_target, subject_target
 from broker.stores.cache.port import Cache, SessionRecord
 from broker.stores.directory.port import DirectoryChange
 from broker.stores.errors import StoreUnavailableError
+
+_FOR_GOOD = timedelta(days=36_500)
 
 SETTLING = timedelta(seconds=2)
 """How long after a person's end another worker may still admit them.
@@ -67,24 +72,26 @@ async def revoke_issued_before(
     target: str,
     now: datetime,
     settling: timedelta = timedelta(0),
+    life: timedelta = REVOCATION_LIFE,
     reason: str = "",
-) -> None:
-    """End every session of a target that was issued up to now.
+) -> int:
+    """End every session of a target that was issued up to now; kept for ``life``.
 
     Sessions that are issued while the end is ``settling`` are ended, too.
 
     ``target`` is the unique id of a user or role, the id of a long-term key, a
     provider's ARN, the account's number, or what ``broker.sessions.lineage`` has for a subject or source identity.
-    What came from those sessions ends with them.
+    What came from those sessions ends with them; returns how many machines did.
     """
     # The millisecond of the revocation itself counts as before it.
     now_ms = int((now + settling).timestamp() * 1000) + 1
-    await _revoke(
+    return await _revoke(
         change,
         account=account,
         target=target,
         not_before_ms=now_ms,
         now=now,
+        life=life,
         reason=reason,
     )
 
@@ -123,14 +130,15 @@ async def revoke_person(
     person: str = "",
     settling: timedelta = timedelta(0),
     reason: str = "",
-) -> None:
+) -> int:
     """End everything of a person whom a provider of the account authenticated.
 
     That is every session of the ``subject`` (NameID, ``sub`` or directory id) from one
     of the provider's ``issuers``, all those that a SCIM directory's ``person`` opened
     under whatever subject, and what came from them: console sessions, sign-ins to the
-    portal, refresh tokens, credentials of roles, in every account. Sessions that are
-    issued while the end is ``settling`` are ended, too.
+    portal, refresh tokens, credentials of roles, in every account. What the provider
+    issued before opens nothing more. Sessions that are issued while the end is
+    ``settling`` are ended, too. Returns how many machines ended.
     """
     targets = []
     if subject:
@@ -141,15 +149,70 @@ async def revoke_person(
         targets.append(person_target(person))
     # The millisecond of the revocation itself counts as before it.
     not_before_ms = int((now + settling).timestamp() * 1000) + 1
+    machines = 0
     for target in targets:
-        await _revoke(
+        machines += await _revoke(
             change,
             account=account,
             target=target,
             not_before_ms=not_before_ms,
             now=now,
+            life=PROOFS_LIFE if subject else REVOCATION_LIFE,
             reason=reason,
         )
+    return machines
+
+
+async def bar_person(
+    change: DirectoryChange,
+    *,
+    account: AccountId,
+    issuer: str,
+    subject: str,
+    now: datetime,
+    reason: str = "",
+) -> int:
+    """End everything of a person, as `revoke_person` does, and refuse them from now on."""
+    machines = 0
+    for target, not_before_ms in (
+        (bar_target(issuer, subject), None),
+        (subject_target(subject_digest(issuer, subject)), BARRED_MS),
+    ):
+        machines += await _revoke(
+            change,
+            account=account,
+            target=target,
+            not_before_ms=not_before_ms,
+            now=now,
+            life=_FOR_GOOD,
+            reason=reason,
+        )
+    return machines
+
+
+async def lift_bar(
+    change: DirectoryChange,
+    *,
+    account: AccountId,
+    issuer: str,
+    subject: str,
+    now: datetime,
+) -> bool:
+    """Admit a person again who was barred; whether they were.
+
+    What was issued to them until now opens nothing: only a new sign-in does.
+    """
+    if not await change.forget_revocation(account, bar_target(issuer, subject)):
+        return False
+    await change.narrow(
+        Revocation(
+            account=account,
+            target=subject_target(subject_digest(issuer, subject)),
+            not_before_ms=int(now.timestamp() * 1000) + 1,
+            expires_at=now + PROOFS_LIFE,
+        )
+    )
+    return True
 
 
 async def revoke_lost_role(
@@ -187,14 +250,15 @@ async def _revoke(
     target: str,
     now: datetime,
     not_before_ms: int | None = None,
+    life: timedelta = REVOCATION_LIFE,
     reason: str,
-) -> None:
-    await change.revoke(
+) -> int:
+    return await change.revoke(
         Revocation(
             account=account,
             target=target,
             not_before_ms=not_before_ms,
-            expires_at=now + REVOCATION_LIFE,
+            expires_at=now + life,
             reason=reason,
         )
     )

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from broker.actions.scim import groups
 from broker.errors import ExpiredToken
+from broker.model.revocation import Revocations
 from broker.sessions.revoke import SETTLING
 from broker.stores.directory.kinds import SAML_PROVIDER, SCIM_TOKEN
 from broker.stores.directory.provisioning import find_provisioned_user
@@ -186,7 +187,7 @@ async def test_a_sign_in_that_another_worker_lets_in_is_ended(
     user = await corp.user("alice")
     await corp.deactivate(user)
     admission = world.services.federated._admission
-    known = admission._people.provisioned_person
+    known = admission._fresh.provisioned_person
 
     async def stale(*asked: Any) -> Any:
         people, groups = await known(*asked)
@@ -195,13 +196,16 @@ async def test_a_sign_in_that_another_worker_lets_in_is_ended(
     class Stale:
         provisioned_person = staticmethod(stale)
 
-    admission._people = Stale()
+        async def revocations(self, _account: Any) -> Revocations:
+            return Revocations()
+
+    admission._fresh = Stale()
     try:
         world.clock.move(0.9)
         browser = world.browser()
         await world.sign_in(browser)
     finally:
-        admission._people = world.services.fresh
+        admission._fresh = world.services.fresh
     assert (await browser.get("/console/")).status_code != 200
 
 
@@ -426,7 +430,7 @@ async def test_what_another_worker_gives_by_the_old_groups_is_ended(
     browser = await enter(world, **knobs)
     assert browser is not None
     admission = world.services.federated._admission
-    stale = await admission._people.provisioned_person(
+    stale = await admission._fresh.provisioned_person(
         ACCOUNT, f"SAMLSP{ACCOUNT}AAAA", "externalId", "o-7"
     )
     assert (await change(corp, admins, user)).status_code in {200, 204}
@@ -435,7 +439,10 @@ async def test_what_another_worker_gives_by_the_old_groups_is_ended(
         async def provisioned_person(self, *_asked: Any) -> Any:
             return stale
 
-    admission._people = Stale()
+        async def revocations(self, _account: Any) -> Revocations:
+            return Revocations()
+
+    admission._fresh = Stale()
     try:
         world.clock.move(0.9)
         late = world.browser()
@@ -443,7 +450,7 @@ async def test_what_another_worker_gives_by_the_old_groups_is_ended(
         assert posted.status_code == 303, text_of(posted)
         await late.get(posted.headers["location"])
     finally:
-        admission._people = world.services.fresh
+        admission._fresh = world.services.fresh
     assert (await late.get("/console/")).status_code != 200
     assert (await browser.get("/console/")).status_code != 200
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from broker.model.account import AccountId
 from broker.model.provisioned import Membership, ProvisionedGroup, ProvisionedUser
-from broker.proofs.scim import Admission
+from broker.model.revocation import Revocations
+from broker.proofs.admission import Admission
 
 ACCOUNT = AccountId("123456789012")
 PROVIDER = "SAMLSPAAAAAAAAAAAAAAAA"
@@ -45,6 +46,10 @@ class People:
     people: Sequence[ProvisionedUser] = ()
     memberships: Sequence[Membership] = ()
     asked: list[tuple[str, str]] = field(default_factory=list)
+    revoked: Revocations = field(default_factory=Revocations)
+
+    async def revocations(self, _account: AccountId) -> Revocations:
+        return self.revoked
 
     async def provisioned_person(
         self, _account: AccountId, _provider_id: str, attribute: str, value: str

@@ -144,7 +144,7 @@ class Machines:
             raise AccessDenied(detail="the instance profile was deleted just now")
         if end := await find_end(_trace_identity(identity, call), call.change):
             raise AccessDenied(detail=end)
-        origin = lineage_of_proof(identity).origin
+        origin = lineage_of_proof(identity, call.now).origin
         subject = " ".join((subject_target(origin.subject), *origin.targets))
         public_key = _read_key(params["PublicKey"])
         instance = await find_instance_by_key(call.change, call.account, public_key)
@@ -280,7 +280,7 @@ def _refuse_tokens_that_end(identity: FederatedIdentity) -> None:
 def _trace_identity(identity: FederatedIdentity, call: Call) -> tuple[Trace, ...]:
     """What revocations may name of a machine that a provider admits now."""
     return trace_token(
-        lineage_of_proof(identity),
+        lineage_of_proof(identity, call.now),
         call.account,
         int(call.now.timestamp() * 1000),
         providers=(identity.provider_id,),

@@ -101,7 +101,7 @@ def _of_provider(identities: tuple[FederatedIdentity, ...], call: Call) -> Sessi
         source_identity=first.source_identity,
         provider_arn=first.provider_arn,
         provider_id=first.provider_id,
-        lineage=lineage_of_proof(first),
+        lineage=lineage_of_proof(first, call.now),
     )
 
 

@@ -78,7 +78,7 @@ def create_session(fresh: FreshDirectory, minter: RoleMinter) -> Action:
                 tags=identity_tags(identity),
                 source_identity=identity.source_identity,
                 identity=identity,
-                lineage=lineage_of_proof(identity),
+                lineage=lineage_of_proof(identity, call.now),
             ),
         )
         user, credentials = answer["AssumedRoleUser"], answer["Credentials"]

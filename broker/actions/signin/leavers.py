@@ -26,6 +26,7 @@ from broker.actions.signin.lost_roles import background_record, end_lost_roles
 from broker.errors import IdpCommunicationError
 from broker.model.account import AccountId
 from broker.model.entities import LdapProvider
+from broker.model.revocation import REVOCATION_LIFE
 from broker.proofs.ldap.connection import LdapUnavailableError
 from broker.proofs.ldap.people import PersonRefusedError
 from broker.proofs.ldap.prover import LdapProver, proof_of
@@ -211,19 +212,15 @@ class Leavers:
         return False
 
 
-_SIGN_IN_MAX = timedelta(minutes=30)
-"""Longer than a proof takes from its issue to opening a console session."""
-
-
 class EndMark(TypedDict):
-    """Refuses sign-ins still under way; ``Until`` is in seconds since 1970."""
+    """Ends what was issued before; ``Until`` is in seconds since 1970."""
 
     Mark: str
     Until: float
 
 
 class EndConsoleSessionsRequest(TypedDict):
-    """The sessions that a logout ends, and a mark for those still being opened."""
+    """The sessions that a logout ends, and marks for all else that its proofs open."""
 
     AccessKeyIds: Sequence[str]
     EndMarks: Sequence[EndMark]
@@ -257,7 +254,7 @@ async def _end(params: EndConsoleSessionsRequest, call: Call) -> None:
             call.account,
             mark["Mark"],
             upto=mark["Until"],
-            until=call.now + _SIGN_IN_MAX,
+            until=call.now + REVOCATION_LIFE,
         )
     prepared = call.prepared
     if not isinstance(prepared, dict):

@@ -66,7 +66,7 @@ async def mint_federated(
             tags=identity_tags(identity),
             source_identity=identity.source_identity,
             identity=identity,
-            lineage=lineage or lineage_of_proof(identity),
+            lineage=lineage or lineage_of_proof(identity, call.now),
         ),
     )
     return answer | {

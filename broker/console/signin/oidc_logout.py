@@ -192,6 +192,7 @@ class OidcLogout:
             )
             return Logout(
                 provider_id=provider.unique_id,
+                issuer=provider.url,
                 client_id=ProviderOptions.parse(provider.options).client_id,
                 names=[(token.session_id, token.subject)],
                 issued_at=token.issued_at,

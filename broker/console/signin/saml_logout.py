@@ -7,7 +7,6 @@ provider's registered metadata, and does not reveal whether there was a session.
 Source: SAML 2.0 Profiles 4.4.
 """
 
-import json
 from datetime import datetime
 from urllib.parse import urlsplit
 
@@ -29,6 +28,7 @@ from broker.errors import (
 from broker.model.entities import SamlProvider
 from broker.model.federated import FederatedIdentity
 from broker.proofs.provider_options import ProviderOptions
+from broker.proofs.saml import provider_session
 from broker.protocols.saml.authn_request import redirect_url
 from broker.protocols.saml.errors import SamlRejected
 from broker.protocols.saml.logout import (
@@ -85,6 +85,7 @@ class SamlLogout:
             messages.append(message)
             return Logout(
                 provider_id=provider.uuid,
+                issuer=message.issuer,
                 client_id=message.issuer,
                 names=_names(message),
                 issued_at=message.issued_at.timestamp(),
@@ -171,17 +172,9 @@ def _names(request: LogoutRequest) -> list[tuple[str | None, str | None]]:
     if not request.session_indexes:
         return [(None, request.name_id)]
     return [
-        (session_name(request.name_id, index), None)
+        (provider_session(request.name_id, index), None)
         for index in request.session_indexes
     ]
-
-
-def session_name(name_id: str, session_index: str) -> str:
-    """The session id: NameID and index, since several users may share an index.
-
-    Source: SAML 2.0 Core 2.7.2, which recommends small, reused indexes.
-    """
-    return json.dumps([name_id, session_index])
 
 
 async def find_login(
@@ -199,13 +192,12 @@ async def find_login(
     descriptor = metadata.find_descriptor(identity.issuer)
     if descriptor is None or not descriptor.slo_endpoints:
         return {}
-    index = identity.session_index
     return {
         "provider_arn": identity.provider_arn,
         "provider_id": identity.provider_id,
         "client_id": identity.issuer,
         "subject": identity.subject,
-        "session_id": session_name(identity.subject, index) if index else "",
+        "session_id": identity.provider_session,
         "issued_at": identity.issued_at.timestamp(),
         "can_end": False,
     }

@@ -14,6 +14,7 @@ from broker.model.federated import FederatedIdentity
 from broker.model.principal import Principal, PrincipalType
 from broker.model.secret import Secret
 from broker.model.session import Session
+from broker.proofs.admission import Admission
 from broker.proofs.ldap.connection import LdapUnavailableError
 from broker.proofs.ldap.people import Attempt, LdapPeople, Person, PersonRefusedError
 from broker.proofs.provider_options import ProviderOptions
@@ -51,6 +52,7 @@ class LdapProver:
         sign_ins: LdapSignIns,
     ) -> None:
         self._fresh = fresh
+        self._admission = Admission(fresh)
         self._directories = directories
         self._sign_ins = sign_ins
 
@@ -172,6 +174,7 @@ class LdapProver:
         They are asked about from now on.
 
         Raises:
+            IdpRejectedClaim: they are barred.
             StoreUnavailableError: that cannot be noted.
         """
         proof = proof_of(provider, person)
@@ -185,6 +188,7 @@ class LdapProver:
             ),
             now,
         )
+        await self._admission.admit(proof.identity, None, now)
         return proof
 
     async def close(self) -> None:

@@ -13,7 +13,14 @@ from broker.errors import ValidationError
 from broker.model.account import AccountId
 from broker.model.names import fold_name
 from broker.model.page import Page, PageRequest
-from broker.model.revocation import REVOCATION_LIFE, Revocation, Revocations
+from broker.model.revocation import (
+    BARS,
+    REVOCATION_LIFE,
+    Bar,
+    Revocation,
+    Revocations,
+    read_bar,
+)
 from broker.runtime.clock import Clock
 from broker.stores.directory.kind import AnyRow, Entity, EntityTable, Kind
 from broker.stores.errors import AlreadyExistsError
@@ -314,12 +321,22 @@ class RevocationReads(Reads, Protocol):
         )
         return Revocations.read((row.target, row.not_before_ms) for row in rows)
 
+    async def list_bars(self, account: AccountId) -> tuple[Bar, ...]:
+        """Who is barred, by issuer and subject."""
+        rows = await self.rows(
+            select(REVOCATIONS.c.target, REVOCATIONS.c.reason).where(
+                REVOCATIONS.c.account == account, REVOCATIONS.c.target.like(BARS)
+            )
+        )
+        bars = (read_bar(row.target, row.reason) for row in rows)
+        return tuple(sorted(bars, key=lambda bar: (bar.issuer, bar.subject)))
+
 
 class RevocationWrites(RevocationReads, Writes, Protocol):
     """Revoking."""
 
-    async def revoke(self, revocation: Revocation) -> None:
-        """Durable; never undone by a cache's loss."""
+    async def revoke(self, revocation: Revocation) -> int:
+        """Durable; never undone by a cache's loss. How many machines it ended."""
         where = (
             REVOCATIONS.c.account == revocation.account,
             REVOCATIONS.c.target == revocation.target,
@@ -349,19 +366,29 @@ class RevocationWrites(RevocationReads, Writes, Protocol):
             )
         )
 
-        if not_before is not None:
-            await self._delete_instances(
-                revocation.account, revocation.target, not_before
-            )
+        if not_before is None:
+            return 0
+        return await self._delete_instances(
+            revocation.account, revocation.target, not_before
+        )
+
+    async def narrow(self, revocation: Revocation) -> None:
+        """Put this in place of a revocation of the same target that reaches further."""
+        await self.forget_revocation(revocation.account, revocation.target)
+        await self.revoke(revocation)
+
+    async def forget_revocation(self, account: AccountId, target: str) -> int:
+        """Take one back; how many there were."""
+        return await self.delete_by(REVOCATIONS, account=account, target=target)
 
     async def _delete_instances(
         self, account: AccountId, target: str, not_before_ms: int
-    ) -> None:
+    ) -> int:
         """End the machines that a provider admitted, for this subject or person.
 
         Those that were admitted before the mark: their keys would outlive it.
         """
-        await self.run(
+        return await self.run(
             delete(INSTANCES).where(
                 INSTANCES.c.account == account,
                 INSTANCES.c.registered_at < not_before_ms * _MICROSECONDS,

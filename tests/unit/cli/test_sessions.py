@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from broker.compose.services import open_services
 from broker.errors import NoSuchEntity
@@ -15,6 +16,7 @@ from broker.runtime.entropy import new_request_id
 from broker.settings import load_settings
 from broker.stores.cache.port import SessionRecord
 from broker.stores.directory import kinds
+from broker.stores.schema import REVOCATIONS
 from tests.support.rows import cases
 from tests.support.servers import find_free_port
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
@@ -73,14 +75,17 @@ def minted(
 
 
 def cached(
-    key: str, principal_id: str, source_identity: str | None = None
+    key: str,
+    principal_id: str,
+    source_identity: str | None = None,
+    kind: str = "AssumeRoleWithSAML",
 ) -> SessionRecord:
     """A record as a mint writes it, or a worker later that missed a revocation."""
     now = time.time()
     record = SessionRecord(
         access_key_id=key,
         account=AccountId(ACCOUNT),
-        kind="AssumeRoleWithSAML",
+        kind=kind,
         principal_arn=f"arn:aws:sts::{ACCOUNT}:assumed-role/Deploy/{key}",
         principal_id=principal_id,
         issued_at_ms=int(now * 1000) - 60_000,
@@ -195,8 +200,89 @@ def test_anyone_who_is_not_there_has_no_sessions_to_end(
     cli: CommandLine, target: str
 ) -> None:
     with pytest.raises(NoSuchEntity):
-        cli("sessions", "revoke", target)
-    assert cli.audit("broker:RevokeSessions") == []
+        cli("sessions", "revoke", *target.split())
+    for action in ("RevokeSessions", "BarPerson", "LiftBar"):
+        assert cli.audit(f"broker:{action}") == []
+    assert revocations() == []
+
+
+def revocations() -> list[str]:
+    """The targets of all that is revoked."""
+
+    async def read() -> list[str]:
+        async with open_services(load_settings()) as services:
+            rows = await services.stores.directory.rows(select(REVOCATIONS.c.target))
+            return [row.target for row in rows]
+
+    return asyncio.run(read())
+
+
+def test_what_ended_is_told_by_kind(cli: CommandLine) -> None:
+    role = role_id()
+    for key, kind in (
+        (KEY, "AssumeRoleWithSAML"),
+        (OTHER_KEY, "AssumeRoleWithSAML"),
+        ("ASIARZPUZDIKAAAAAAA2", "Authenticate"),
+        ("ASIARZPUZDIKAAAAAAA3", "ConsoleLogin"),
+    ):
+        cached(key, role, kind=kind)
+    cached("ASIARZPUZDIKAAAAAAA4", "AROAANOTHER")
+    told = cli("sessions", "revoke", ROLE)
+    assert told.splitlines() == [
+        f"Revoked: {ROLE}",
+        "Ended: 2 AssumeRoleWithSAML sessions, 1 console sign-in, 1 portal sign-in.",
+    ]
+    assert "There was nothing to end." in cli("sessions", "revoke", ROLE)
+
+
+def test_who_has_no_session_gets_a_mark(cli: CommandLine) -> None:
+    who = ("--issuer", "https://idp.example.com/metadata", "--subject", "ana")
+    told = cli("sessions", "revoke", ACCOUNT, *who)
+    assert told.splitlines() == [
+        "Revoked: ana",
+        "There was nothing to end.",
+        "What identity providers issued before now opens nothing more.",
+    ]
+    assert len(revocations()) == 1
+
+
+def test_a_deleted_key_ends_what_was_made_with_it(cli: CommandLine) -> None:
+    """Roles that were assumed with it outlive it."""
+    made = "AKIARZPUZDIKONH2TRVP"
+    record = AuditRecord(
+        event_id=new_request_id(),
+        at=datetime.now(UTC),
+        account=AccountId(ACCOUNT),
+        door="api",
+        action="sts:AssumeRole",
+        decision="allowed",
+        access_key_id=made,
+    )
+
+    async def append() -> None:
+        async with open_services(load_settings()) as services:
+            await services.stores.ledger.append(record)
+
+    asyncio.run(append())
+    assert f"Revoked: {made}" in cli("sessions", "revoke", made)
+    assert revocations() == [made]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--bar",
+        "--lift",
+        "--issuer x --subject y --bar --lift",
+        "--subject y",
+        "--issuer x --subject y --source-identity z",
+        "--provider arn:aws:iam::123456789012:saml-provider/Corp",
+    ],
+)
+def test_what_makes_no_sense_together_is_refused(cli: CommandLine, words: str) -> None:
+    cli("sessions", "revoke", ACCOUNT, *words.split(), fails=True)
+    assert "Usage: " in cli.stderr
+    assert revocations() == []
 
 
 def test_an_unknown_session_is_told(cli: CommandLine) -> None:

@@ -12,10 +12,11 @@ from broker.model.entities import LdapProvider, OidcProvider, SamlProvider
 from broker.model.federated import FederatedIdentity
 from broker.model.principal import Principal, PrincipalType
 from broker.model.provisioned import Membership, ProvisionedUser
+from broker.proofs.admission import Admission
 from broker.proofs.diagnosis import OIDC_STAGES, SAML_STAGES, State, diagnose
 from broker.proofs.provider_options import ScimOptions
 from broker.proofs.refusals import explain_refusal
-from broker.proofs.scim import Admission, is_unverified, issuers_of
+from broker.proofs.scim import is_unverified, issuers_of
 from tests.support import saml_idp
 from tests.support.provisioned import ACCOUNT, AT, PROVIDER, People, person
 

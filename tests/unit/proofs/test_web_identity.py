@@ -17,10 +17,10 @@ from broker.model.entities import OidcProvider
 from broker.model.principal import PrincipalType
 from broker.model.provisioned import Membership
 from broker.proofs.addresses import AddressRules, parse_internal_issuers
+from broker.proofs.admission import Admission
 from broker.proofs.group_roles import offered_roles
 from broker.proofs.issuer_keys import IssuerKeys
 from broker.proofs.outbound import OutboundClient
-from broker.proofs.scim import Admission
 from broker.proofs.web_identity import WIRE_ERRORS, WebIdentityProver, translate
 from broker.protocols.oidc.aws_claims import ROLES_CLAIM, TAGS_CLAIM
 from broker.protocols.oidc.claims import AWS_SKEW

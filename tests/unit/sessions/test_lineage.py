@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any
 
@@ -23,6 +24,8 @@ from broker.sessions.lineage import (
     has_shown_mfa,
     lineage_from,
     lineage_of_proof,
+    person_target,
+    provider_session_target,
     source_identity_target,
     subject_target,
     trace,
@@ -35,6 +38,7 @@ from tests.support.deleted_meanwhile import delete_account
 from tests.unit.sessions.conftest import ACCOUNT, KEY, ROLE, SALT, USER, World
 
 OTHER = AccountId("210987654321")
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PROVIDER = f"arn:aws:iam::{OTHER}:saml-provider/Corp"
 OTHER_ROLE = replace(ROLE, account=OTHER, role_id="AROAOTHEROTHEROTHEROT")
 IN_OTHER = {"account": OTHER, "principal_id": OTHER_ROLE.role_id}
@@ -134,7 +138,13 @@ def by_key() -> Lineage:
     return lineage_from(Caller(principal=owner, access_key_id=KEY.access_key_id))
 
 
-def by_provider(subject: str = "alice", issuer: str = "https://idp/") -> Lineage:
+def by_provider(
+    subject: str = "alice",
+    issuer: str = "https://idp/",
+    *,
+    now: datetime = NOW,
+    **more: Any,
+) -> Lineage:
     return lineage_of_proof(
         FederatedIdentity(
             principal=Principal.from_provider(
@@ -145,7 +155,9 @@ def by_provider(subject: str = "alice", issuer: str = "https://idp/") -> Lineage
             provider_id="SAMLSPX",
             issuer=issuer,
             subject=subject,
-        )
+            **more,
+        ),
+        now,
     )
 
 
@@ -260,6 +272,71 @@ async def test_a_mark_reaches_what_came_from_its_target_in_any_account(
     assert await is_live(two, stranger)
     two.clock.move(0.01)
     assert await is_live(two, await child_of(two, await two.mint(**order), **kept))
+
+
+SUBJECT = subject_target(subject_digest("https://idp/", "alice"))
+
+
+@pytest.mark.parametrize(
+    ("target", "more", "order"),
+    [
+        (SUBJECT, {}, {}),
+        (person_target("SCMU1"), {"person": "SCMU1"}, {}),
+        (
+            provider_session_target("https://idp/", "s-1"),
+            {"provider_session": "s-1"},
+            {},
+        ),
+        (
+            source_identity_target("ana"),
+            {"source_identity": "ana"},
+            {"source_identity": "ana"},
+        ),
+    ],
+)
+async def test_what_an_older_proof_opens_after_the_revocation_is_over(
+    two: World, target: str, more: dict[str, str], order: dict[str, str]
+) -> None:
+    """By a worker that had not heard of it."""
+    proved_at = two.clock.now()
+    two.clock.move(5)
+    async with two.stores.directory.change(OTHER) as change:
+        await revoke_issued_before(
+            change, account=OTHER, target=target, now=two.clock.now()
+        )
+    two.clock.move(1)
+    for issued_at, lives in ((proved_at, False), (two.clock.now(), True)):
+        lineage = by_provider(now=two.clock.now(), issued_at=issued_at, **more)
+        made = await two.mint(**IN_OTHER, lineage=lineage, **order)
+        derived = await child_of(two, made, **order)
+        assert (await is_live(two, made), await is_live(two, derived)) == (lives, lives)
+
+
+async def test_a_proof_may_be_older_than_what_it_opens(two: World) -> None:
+    """An account made since, or a provider registered anew, is not left out."""
+    issued_at = two.clock.now() - timedelta(days=1)
+    async with two.stores.directory.change(OTHER) as change:
+        await revoke_issued_before(
+            change, account=OTHER, target=PROVIDER, now=two.clock.now()
+        )
+    two.clock.move(1)
+    lineage = by_provider(now=two.clock.now(), issued_at=issued_at)
+    made = await two.mint(**IN_OTHER, lineage=lineage, provider_arn=PROVIDER)
+    assert await is_live(two, made)
+    assert await is_live(two, await child_of(two, made))
+
+
+async def test_no_proof_was_issued_later_than_it_came(two: World) -> None:
+    """A provider's clock may be ahead, and its sessions are revoked all the same."""
+    ahead = two.clock.now() + timedelta(seconds=30)
+    lineage = by_provider(now=two.clock.now(), issued_at=ahead)
+    made = await two.mint(**IN_OTHER, lineage=lineage)
+    two.clock.move(10)
+    async with two.stores.directory.change(OTHER) as change:
+        await revoke_issued_before(
+            change, account=OTHER, target=SUBJECT, now=two.clock.now()
+        )
+    assert not await is_live(two, made)
 
 
 async def test_a_source_identity_counts_from_where_it_was_set(two: World) -> None:

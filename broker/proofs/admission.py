@@ -1,0 +1,77 @@
+"""Decides whether the person of a verified proof may use it here.
+
+What a person's identity provider issued before they were revoked opens nothing more; a
+person who is barred is refused whatever was issued; and a provider's directory may say
+that the person has left (`broker.proofs.scim`). Every scheme asks here, last of all.
+"""
+
+from datetime import UTC, datetime
+
+from broker.errors import ExpiredFederationToken, IdpRejectedClaim
+from broker.model.federated import FederatedIdentity
+from broker.model.principal import PrincipalType
+from broker.model.revocation import BARRED_MS
+from broker.proofs.provider_options import ScimOptions
+from broker.proofs.scim import find_person
+from broker.sessions.lineage import find_proof_end
+from broker.stores.directory.readings import FreshDirectory
+
+REVOKED = "revoked: "
+"""How the detail of a refusal begins because of a revocation."""
+
+_BARRED = "You are barred from signing in here."
+_ISSUED_BEFORE = "Response has expired"
+_OVER = (
+    "The web identity token that was passed is expired or is not valid. Get a new"
+    " identity token from the identity provider and then retry the request."
+)
+_AGAIN = (
+    "Your sign-in was ended after your identity provider had issued this. Sign in there"
+    " again; if that was just now, try again in a second."
+)
+
+
+class Admission:
+    """Asks what is revoked, and whom a provider's directory provisioned."""
+
+    def __init__(self, fresh: FreshDirectory) -> None:
+        self._fresh = fresh
+
+    async def admit(
+        self, identity: FederatedIdentity, options: ScimOptions | None, now: datetime
+    ) -> FederatedIdentity:
+        """The identity, with what the directory knows of the person.
+
+        Raises:
+            IdpRejectedClaim: the directory says that they may not, or they are barred.
+            ExpiredFederationToken: the proof was issued before its person was revoked.
+            StoreUnavailableError: the directory of the broker is away.
+        """
+        if options is not None:
+            identity = await find_person(self._fresh, identity, options, now)
+        target, mark_ms = await find_proof_end(identity, now, self._fresh)
+        if mark_ms >= BARRED_MS:
+            raise IdpRejectedClaim(
+                _BARRED,
+                detail=f"{REVOKED}{identity.subject!r:.200} of {identity.issuer:.200} is"
+                " barred",
+                advice="Ask the operator, who can lift it.",
+            )
+        # What a person proves without a proof of another's, such as a password, is new.
+        if mark_ms and identity.issued_at is not None:
+            raise _issued_before(identity, identity.issued_at, target, mark_ms)
+        return identity
+
+
+def _issued_before(
+    identity: FederatedIdentity, issued_at: datetime, target: str, mark_ms: int
+) -> ExpiredFederationToken:
+    is_assertion = identity.principal.type is PrincipalType.SAML
+    until = datetime.fromtimestamp(mark_ms / 1000, UTC)
+    what = target.partition("/")[0]
+    return ExpiredFederationToken(
+        _ISSUED_BEFORE if is_assertion else _OVER,
+        detail=f"{REVOKED}it was issued at {issued_at.isoformat()}, and what was issued to"
+        f" this {what} before {until.isoformat()} opens nothing any more",
+        advice=_AGAIN,
+    )
