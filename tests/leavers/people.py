@@ -7,12 +7,16 @@ a machine gets for its certificate or its key.
 
 import json
 import re
+import subprocess
+import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urljoin, urlsplit
@@ -22,10 +26,11 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from lxml import html
 
-from tests.leavers import provider as oidc
+from tests.leavers import keycloak
+from tests.leavers.command_line import CommandLine
 from tests.leavers.world import ADMINISTRATOR, Account, World
 from tests.support import roles_anywhere, saml_idp
-from tests.support.broker import Key
+from tests.support.broker import REGION, Key
 from tests.support.certificates import Issued, issue
 from tests.support.machines import public_text
 from tests.support.signin import BROWSER
@@ -34,6 +39,10 @@ PASSWORD = "Correct-horse-7"
 _SAME = {"sec-fetch-site": "same-origin"}
 _VERSION = "2026-11-27"
 """Of the broker's own service."""
+
+_SECRETS: dict[str, str] = {}
+_BEGINS = threading.Lock()
+"""Of clients of Keycloak, by account; and who is the first of two people."""
 
 _NAMES = iter(range(1, 1 << 16))
 
@@ -45,9 +54,12 @@ class Browser:
         number = next(_NAMES)
         address = f"127.{1 + (number >> 16)}.{number >> 8 & 255}.{number & 255}"
         self.world = world
+        # Browsers take the loopback for a secure context: secure cookies go there.
+        policy = DefaultCookiePolicy(secure_protocols=("https", "http"))
         self.http = httpx.Client(
             base_url=world.url,
             follow_redirects=True,
+            cookies=CookieJar(policy),
             headers=BROWSER,
             timeout=60,
             transport=httpx.HTTPTransport(
@@ -57,6 +69,10 @@ class Browser:
 
     def get(self, url: str) -> httpx.Response:
         return self.http.get(url)
+
+    def allow(self, address: str) -> httpx.Response:
+        """Open what a terminal shows, and allow it."""
+        return self.submit(self.get(address), answer="allow")
 
     def submit(
         self,
@@ -102,6 +118,9 @@ class Person:
     tokens: dict[str, str] = field(default_factory=dict)
     """The ids of tokens that an administrator may delete."""
 
+    uses_cli: bool = False
+    """Whether it has the AWS CLI, where there is a folder for homes."""
+
     def __post_init__(self) -> None:
         """Make whatever proves who it is."""
 
@@ -141,8 +160,20 @@ class Person:
         return self.sign_in(self.portal_path)
 
     @property
+    def portal_role(self) -> str:
+        """The one that the portal offers."""
+        return "Person"
+
+    @property
     def portal_path(self) -> str:
         return f"/portal/{self.account.number}"
+
+    @cached_property
+    def command_line(self) -> CommandLine | None:
+        homes = self.world.homes
+        if homes is None or not self.has_pages or not self.uses_cli:
+            return None
+        return CommandLine(homes, self.world.url, self.account.number, self.portal_role)
 
     def sign_in(self, path: str) -> Browser:
         """A new browser that signed in to a page."""
@@ -201,6 +232,10 @@ class User(Person):
     @cached_property
     def base(self) -> Key:
         return self.key
+
+    @property
+    def portal_role(self) -> str:
+        return "First"
 
     def open(self, browser: Browser, path: str) -> httpx.Response:
         start = path if "portal" in path else f"/signin/{self.account.number}"
@@ -272,8 +307,6 @@ class SamlPerson(Person):
 class OidcPerson(Person):
     """Somebody whom an OpenID Connect provider vouches for."""
 
-    subject = oidc.SUBJECT
-
     def open(self, browser: Browser, path: str) -> httpx.Response:
         return browser.get(
             f"{self._start(browser)}?Destination={path}"
@@ -322,8 +355,80 @@ def with_provider(page: httpx.Response) -> str:
     return str(found[0])
 
 
+class KeycloakPerson(OidcPerson):
+    """Somebody whom Keycloak vouches for."""
+
+    def __post_init__(self) -> None:
+        assert self.world.keycloak is not None
+        self.keycloak = self.world.keycloak
+        self.id = self.keycloak.add_person(self.name)
+        with _BEGINS:
+            self.secret = _SECRETS.get(self.account.number) or self._register()
+            _SECRETS[self.account.number] = self.secret
+
+    def _register(self) -> str:
+        """The account as a client of the realm."""
+        client = self.account.client_id
+        secret = self.keycloak.add_client(client, self.world.url, self.logout_address)
+        with tempfile.NamedTemporaryFile("w") as file:
+            file.write(secret)
+            file.flush()
+            self.world.broker.command(
+                *("providers", "set", self.account.provider),
+                f"ClientSecret=@{file.name}",
+            )
+        self.world.settle()
+        return secret
+
+    def open(self, browser: Browser, path: str) -> httpx.Response:
+        page = super().open(browser, path)
+        if "password" not in page.text:
+            return page
+        return browser.submit(page, username=self.name, password=keycloak.PASSWORD)
+
+    def prove(self) -> str:
+        """An ID token, as a program of the client's gets one by a code."""
+        back = keycloak.TOKENS_AT
+        query = {
+            "client_id": self.account.client_id,
+            "response_type": "code",
+            "scope": "openid",
+            "redirect_uri": back,
+        }
+        browser = Browser(self.world)
+        address = f"{self.keycloak.realm}/protocol/openid-connect"
+        page = browser.get(f"{address}/auth?{httpx.QueryParams(query)}")
+        code = code_in(
+            browser.submit(
+                page, goes_on=False, username=self.name, password=keycloak.PASSWORD
+            )
+        )
+        answer = httpx.post(
+            f"{address}/token",
+            data={
+                "grant_type": "authorization_code",
+                "code": code,
+                "redirect_uri": back,
+            },
+            auth=(self.account.client_id, self.secret),
+            trust_env=False,
+        )
+        return str(answer.json()["id_token"])
+
+
 class LdapPerson(Person):
     """Somebody who has a directory's password."""
+
+    password = PASSWORD
+
+    def __post_init__(self) -> None:
+        assert self.world.directories is not None
+        self.directories = self.world.directories
+        self.add()
+
+    def add(self) -> None:
+        """To the directory, and to the group with the role."""
+        self.directories.add_person(self.name)
 
     def open(self, browser: Browser, path: str) -> httpx.Response:
         start = path if "portal" in path else f"/signin/{self.account.number}"
@@ -348,6 +453,13 @@ class LdapPerson(Person):
                 RoleSessionName=self.name,
             )
         )
+
+
+class AdPerson(LdapPerson):
+    """Somebody with an account in Active Directory."""
+
+    def add(self) -> None:
+        self.directories.add_account(self.name)
 
 
 class Certified(Person):
@@ -381,10 +493,31 @@ class Certified(Person):
 
     @cached_property
     def base(self) -> Key:
+        if self.world.helper is not None:
+            return self._ask_with(self.world.helper)
         answer = self._ask()
         assert answer.status_code == 201, answer.text
         made = answer.json()["credentialSet"][0]["credentials"]
         return Key(made["accessKeyId"], made["secretAccessKey"], made["sessionToken"])
+
+    def _ask_with(self, helper: Path) -> Key:
+        """By AWS's program, as a profile's ``credential_process`` runs it."""
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            (folder / "machine.pem").write_text(self.certificate.pem)
+            (folder / "machine.key").write_text(self.certificate.key_pem)
+            command = [
+                *(str(helper), "credential-process", "--endpoint", self.world.url),
+                *("--region", REGION),
+                *("--certificate", str(folder / "machine.pem")),
+                *("--private-key", str(folder / "machine.key")),
+                *("--trust-anchor-arn", self.members["trustAnchorArn"]),
+                *("--profile-arn", self.members["profileArn"]),
+                *("--role-arn", self.members["roleArn"]),
+            ]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return Key.of(json.loads(done.stdout))
 
     def _ask(self, node: int = 0) -> httpx.Response:
         url = f"{self.world.url}/sessions"
@@ -481,9 +614,3 @@ def code_in(answer: httpx.Response) -> str:
     """Of an address that a page leads to."""
     (code,) = parse_qs(urlsplit(answer.headers["location"]).query)["code"]
     return code
-
-
-def secret_file(folder: Path, text: str) -> Path:
-    path = folder / uuid.uuid4().hex
-    path.write_text(text)
-    return path

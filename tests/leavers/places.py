@@ -32,7 +32,8 @@ IsAlive = Callable[[int], bool]
 
 SIGNED_IN, TERMINALS = "Sign-ins", "Terminals"
 KEYS, ELSEWHERE = "Keys and roles", "Machines, services and other engines"
-TABLES = (SIGNED_IN, TERMINALS, KEYS, ELSEWHERE)
+CLI = "The AWS CLI 2"
+TABLES = (SIGNED_IN, TERMINALS, CLI, KEYS, ELSEWHERE)
 """The page's tables."""
 
 TRIES = 4
@@ -247,6 +248,27 @@ def portal_credentials(person: Person) -> IsAlive | None:
         return None
     role = "First" if isinstance(person, User) else "Person"
     return credentials(person, terminals.sso_log_in(person).credentials(role))
+
+
+@place(CLI, "after `aws login`", is_spent=True, mints=True)
+def cli_login(person: Person) -> IsAlive | None:
+    """Alive while the program's next command works, as often as it is tried."""
+    command_line = person.command_line
+    if command_line is None:
+        return None
+    command_line.log_in(person.console, "login", "--profile", "work")
+    assert command_line.knows_itself("work")
+    return lambda _node: command_line.knows_itself("work")
+
+
+@place(CLI, "after `aws sso login`", is_spent=True, mints=True)
+def cli_sso_login(person: Person) -> IsAlive | None:
+    command_line = person.command_line
+    if command_line is None:
+        return None
+    command_line.log_in(person.portal, "sso", "login", "--profile", "dev")
+    assert command_line.knows_itself("dev")
+    return lambda _node: command_line.knows_itself("dev")
 
 
 @place(SIGNED_IN, "sign-in token", is_spent=True, mints=True)

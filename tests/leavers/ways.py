@@ -14,8 +14,10 @@ import httpx2 as httpx
 
 from tests.leavers import provider as oidc
 from tests.leavers.people import (
+    AdPerson,
     Certified,
     Instance,
+    KeycloakPerson,
     LdapPerson,
     OidcPerson,
     Person,
@@ -30,7 +32,9 @@ KINDS: Mapping[str, type[Person]] = {
     "user": User,
     "SAML": SamlPerson,
     "OIDC": OidcPerson,
+    "Keycloak": KeycloakPerson,
     "LDAP": LdapPerson,
+    "AD": AdPerson,
     "certificate": Certified,
     "instance": Instance,
     "token": TokenHolder,
@@ -45,7 +49,10 @@ Leave = Callable[[Sequence[Any]], object]
 
 @dataclass(frozen=True)
 class Way:
-    """A row. ``options`` are those of the provider, ``needs`` a program that runs."""
+    """A row. ``options`` are those of the provider, ``needs`` a program that runs.
+
+    ``arrive`` is done before anything is held; ``uses_cli`` where the AWS CLI runs too.
+    """
 
     name: str
     heading: str
@@ -55,6 +62,7 @@ class Way:
     arrive: Leave = lambda _people: None  # most need nothing
     asked_seconds: float = 0
     needs: str = ""
+    uses_cli: bool = False
 
     @property
     def promise_seconds(self) -> float:
@@ -62,9 +70,12 @@ class Way:
 
     def people(self, account: Account) -> list[Person]:
         kind = KINDS[self.origin]
-        if not self.asked_seconds:
-            return [kind(account)]
-        return [kind(account, f"{account.number}{name}") for name in ("quiet", "busy")]
+        names = ["leaver"]
+        if self.needs:
+            names = [f"r{account.number}"]
+        if self.asked_seconds:
+            names = [f"q{account.number}", f"b{account.number}"]
+        return [kind(account, name, uses_cli=self.uses_cli) for name in names]
 
 
 WAYS: dict[str, Way] = {}
@@ -94,7 +105,7 @@ def revoke(person: Person, *words: str) -> None:
     person.world.broker.command("sessions", "revoke", *words, "--upstream")
 
 
-@way("user deleted", "user")
+@way("user deleted", "user", uses_cli=True)
 def user_deleted(people: Sequence[User]) -> None:
     (user,) = people
     name = {"UserName": user.name}
@@ -154,7 +165,7 @@ def session_revoked(people: Sequence[Person]) -> None:
     revoke(person, person.copied.access_key_id)
 
 
-@way("`sessions revoke` by issuer and subject", "SAML")
+@way("`sessions revoke` by issuer and subject", "SAML", uses_cli=True)
 def subject_revoked(people: Sequence[Person]) -> None:
     (person,) = people
     issuer = ("--issuer", person.account.entity_id, "--subject", person.name)
@@ -235,7 +246,13 @@ def scim(person: Person, about: str, **operation: Any) -> None:
 SCIM = {"ScimSubject": "userName"}
 
 
-@way("SCIM: person deactivated", "SAML", options=SCIM, arrive=provision)
+@way(
+    "SCIM: person deactivated",
+    "SAML",
+    options=SCIM,
+    arrive=provision,
+    uses_cli=True,
+)
 def scim_deactivated(people: Sequence[Person]) -> None:
     (person,) = people
     about = f"/Users/{person.tokens['user']}"
@@ -261,7 +278,7 @@ def back_channel(person: OidcPerson, **about: str) -> None:
     assert answer.status_code == 200, answer.text
 
 
-@way("OIDC back-channel logout by `sid`", "OIDC")
+@way("OIDC back-channel logout by `sid`", "OIDC", uses_cli=True)
 def logged_out_by_sid(people: Sequence[OidcPerson]) -> None:
     (person,) = people
     back_channel(person, sid=oidc.SID, sub=oidc.SUBJECT)
@@ -363,7 +380,7 @@ def service_token_deleted(people: Sequence[Person]) -> None:
     )
 
 
-@way("console sign-out", "SAML")
+@way("console sign-out", "SAML", uses_cli=True)
 def console_signed_out(people: Sequence[Person]) -> None:
     (person,) = people
     page = person.console.get("/console/")
@@ -371,9 +388,95 @@ def console_signed_out(people: Sequence[Person]) -> None:
     assert answer.status_code == 200, answer.text
 
 
-@way("access portal sign-out", "SAML")
+@way("access portal sign-out", "SAML", uses_cli=True)
 def portal_signed_out(people: Sequence[Person]) -> None:
     (person,) = people
     page = person.portal.get(person.portal_path)
     answer = person.portal.submit(page, f"{person.portal_path}/sign-out")
     assert answer.status_code == 200, answer.text
+
+
+@way("`aws logout`", "SAML", needs="AWS CLI", uses_cli=True)
+def cli_logged_out(people: Sequence[Person]) -> None:
+    (person,) = people
+    run_cli(person, "logout", "--profile", "work")
+
+
+@way("`aws sso logout`", "SAML", needs="AWS CLI", uses_cli=True)
+def cli_sso_logged_out(people: Sequence[Person]) -> None:
+    (person,) = people
+    run_cli(person, "sso", "logout", "--profile", "dev")
+
+
+def run_cli(person: Person, *words: str) -> None:
+    assert person.command_line is not None
+    done = person.command_line.run(*words)
+    assert done.returncode == 0, done.stderr
+
+
+DIRECTORY_SECONDS = 45
+"""How often a directory is asked about a person: 40 seconds, and a turn of 5."""
+
+WATCH_SECONDS = 30
+WATCH: Mapping[str, Any] = {"Watch": "RefreshToken", "WatchSeconds": WATCH_SECONDS}
+_DIRECTORY: Mapping[str, Any] = {"needs": "slapd", "asked_seconds": DIRECTORY_SECONDS}
+_SAMBA: Mapping[str, Any] = {"needs": "Samba", "asked_seconds": DIRECTORY_SECONDS}
+_KEYCLOAK: Mapping[str, Any] = {
+    "needs": "Keycloak",
+    "options": WATCH,
+    "asked_seconds": WATCH_SECONDS,
+}
+
+
+@way("slapd: entry deleted", "LDAP", **_DIRECTORY)
+def ldap_deleted(people: Sequence[LdapPerson]) -> None:
+    for person in people:
+        person.directories.delete(person.name)
+
+
+@way("slapd: no longer matches `Filter`", "LDAP", **_DIRECTORY)
+def ldap_unmatched(people: Sequence[LdapPerson]) -> None:
+    for person in people:
+        person.directories.stop_matching(person.name)
+
+
+@way("slapd: removed from the mapped group", "LDAP", **_DIRECTORY)
+def ldap_removed(people: Sequence[LdapPerson]) -> None:
+    for person in people:
+        person.directories.remove_from_group(person.name)
+
+
+@way("Samba: account disabled", "AD", **_SAMBA)
+def ad_disabled(people: Sequence[AdPerson]) -> None:
+    for person in people:
+        person.directories.disable_account(person.name)
+
+
+@way("Samba: removed from the mapped group", "AD", **_SAMBA)
+def ad_removed(people: Sequence[AdPerson]) -> None:
+    for person in people:
+        person.directories.remove_account_from_group(person.name)
+
+
+@way("Keycloak: user disabled", "Keycloak", **_KEYCLOAK)
+def keycloak_disabled(people: Sequence[KeycloakPerson]) -> None:
+    for person in people:
+        person.keycloak.disable(person.id)
+
+
+@way("Keycloak: user deleted", "Keycloak", **_KEYCLOAK)
+def keycloak_deleted(people: Sequence[KeycloakPerson]) -> None:
+    for person in people:
+        person.keycloak.delete(person.id)
+
+
+@way("Keycloak: user removed from the group", "Keycloak", **_KEYCLOAK)
+def keycloak_removed(people: Sequence[KeycloakPerson]) -> None:
+    for person in people:
+        person.keycloak.remove_from_group(person.id)
+
+
+@way("Keycloak: sessions ended by an administrator", "Keycloak", needs="Keycloak")
+def keycloak_ended(people: Sequence[KeycloakPerson]) -> None:
+    for person in people:
+        person.keycloak.end_sessions(person.id)

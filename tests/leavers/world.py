@@ -8,8 +8,13 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    contextmanager,
+    nullcontext,
+)
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +27,8 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 
 from tests.leavers import provider as oidc
+from tests.leavers.directories import Directories
+from tests.leavers.keycloak import Keycloak
 from tests.support import saml_idp
 from tests.support.broker import REGION, Key, RunningBroker, running_broker
 from tests.support.scim import MODELS
@@ -37,6 +44,9 @@ FEDERATED = (
     "sts:AssumeRoleWithWebIdentity",
     "sts:AssumeRoleWithLDAPIdentity",
 )
+DIRECTORIES = {"LDAP": "corp", "AD": "ad"}
+"""By origin, the directory's name in the operator's file."""
+
 _TAGGED = ["sts:TagSession", "sts:SetSourceIdentity"]
 _SETTLED_SECONDS = 1.5
 """Within one, every worker knows of a change."""
@@ -45,6 +55,15 @@ _OF_TOKENS = {"token": {"ScimSubject": "userName"}}
 """A provider that is there for its directory's token."""
 
 _NO_RETRIES = Config(retries={"total_max_attempts": 1})
+
+
+def number_of(row: int) -> str:
+    """The account of a row."""
+    return f"1{row:011d}"
+
+
+def ldap_provider(number: str) -> str:
+    return f"arn:aws:iam::{number}:ldap-provider/corp"
 
 
 def trust(principal: object, *actions: str) -> dict[str, Any]:
@@ -77,6 +96,9 @@ class Account:
     host: str = ""
     """Of the S3 gateway, where one runs."""
 
+    services: list[dict[str, Any]] = field(default_factory=list)
+    """More that are registered."""
+
     def arn(self, name: str) -> str:
         """Of something in IAM, such as ``role/Person``."""
         return f"arn:aws:iam::{self.number}:{name}"
@@ -88,8 +110,9 @@ class Account:
     @property
     def issuer(self) -> str:
         """Whose tokens the person has."""
-        if self.world.keycloak:
-            return self.world.keycloak
+        if self.origin == "Keycloak":
+            assert self.world.keycloak is not None
+            return self.world.keycloak.realm
         return f"http://{self.world.provider.host}/{self.number}"
 
     @property
@@ -100,11 +123,11 @@ class Account:
     @property
     def provider(self) -> str:
         """The ARN of the one that vouches for the row's person; empty if none does."""
-        return {
-            "SAML": self.arn("saml-provider/Corp"),
-            "OIDC": self.arn(f"oidc-provider/{self.issuer.removeprefix('http://')}"),
-            "LDAP": self.arn("ldap-provider/corp"),
-        }.get(self.origin, "")
+        if self.origin in {"OIDC", "Keycloak"}:
+            return self.arn(f"oidc-provider/{self.issuer.removeprefix('http://')}")
+        if self.origin in DIRECTORIES:
+            return ldap_provider(self.number)
+        return self.arn("saml-provider/Corp") if self.origin == "SAML" else ""
 
     def client(self, service: str, key: Key | None = None) -> Any:
         return self.world.client(service, key or self.key)
@@ -126,7 +149,7 @@ class Account:
                     "Broker": {**groups, **_OF_TOKENS.get(self.origin, {})},
                 }
             ]
-        elif self.origin == "OIDC":
+        elif self.origin in {"OIDC", "Keycloak"}:
             named = {"ClientId": self.client_id, "NameClaims": ["preferred_username"]}
             oidc_providers.append(
                 {
@@ -135,11 +158,11 @@ class Account:
                     "Broker": {**named, **groups},
                 }
             )
-        elif self.origin == "LDAP":
+        elif self.origin in DIRECTORIES:
             sections["LDAPProviders"] = [
                 {
                     "Name": "corp",
-                    "Directory": self.world.directory,
+                    "Directory": DIRECTORIES[self.origin],
                     "Broker": {"SignIn": True, **groups},
                 }
             ]
@@ -172,6 +195,7 @@ class Account:
             ],
             "Services": [
                 {"ServiceName": "orders", "Definition": {"Hosts": [ORDERS]}},
+                *self.services,
             ],
             "Upstreams": [{"UpstreamName": "there", "Definition": there}],
             "Broker": {"OutboundWebIdentityFederation": True},
@@ -180,7 +204,7 @@ class Account:
     @property
     def client_id(self) -> str:
         """At the OpenID Connect provider."""
-        return f"row-{self.number}" if self.world.keycloak else oidc.CLIENT
+        return f"row-{self.number}" if self.origin == "Keycloak" else oidc.CLIENT
 
 
 class World:
@@ -199,10 +223,19 @@ class World:
         self.upstream = upstream
         self.provider = provider
         self.redis: RedisServer | None = None
-        self.keycloak = ""
-        """The realm's address, where Keycloak runs."""
+        self.keycloak: Keycloak | None = None
+        self.directories: Directories | None = None
+        self.helper: Path | None = None
+        """AWS's signing helper, if machines get their sessions by it."""
 
-        self.directory = ""
+        self.homes: Path | None = None
+        """Where people have home folders, if they use the AWS CLI."""
+
+        self.beside: Callable[[Account], AbstractContextManager[object]] = (
+            lambda _account: nullcontext()
+        )
+        """What runs for a row's account while the row is filled."""
+
         self.accounts: dict[str, Account] = {}
         self.closing = ExitStack()
         self._clients = threading.Lock()
@@ -281,10 +314,18 @@ class World:
         assert self.redis is not None
         self.redis.command("FLUSHALL")
 
-    def lay_out(self, rows: Mapping[str, tuple[str, Mapping[str, Any]]]) -> None:
-        """Make an account for each row, of an origin and with its provider's options."""
+    def lay_out(
+        self,
+        rows: Mapping[str, tuple[str, Mapping[str, Any]]],
+        prepare: Callable[[Mapping[str, Account]], object] = lambda _accounts: None,
+    ) -> None:
+        """Make an account for each row, of an origin and with its provider's options.
+
+        ``prepare`` sees the accounts before they are made.
+        """
         for count, (name, (origin, _)) in enumerate(rows.items()):
-            self.accounts[name] = Account(f"1{count:011d}", self, origin)
+            self.accounts[name] = Account(number_of(count), self, origin)
+        prepare(self.accounts)
         apply(
             self.broker,
             {
@@ -378,8 +419,18 @@ def _credentials(key: Key) -> Credentials:
 
 
 @contextmanager
-def running(folder: Path, *, nodes: int = 1, **settings: str) -> Iterator[World]:
-    """A broker of two workers on its own file, or several nodes on servers."""
+def running(
+    folder: Path,
+    *,
+    nodes: int = 1,
+    options: tuple[str, ...] = (),
+    reached: Sequence[str] = (),
+    **settings: str,
+) -> Iterator[World]:
+    """A broker of two workers on its own file, or several nodes on servers.
+
+    ``options`` are those of `broker serve`; what is ``reached`` may be private.
+    """
     with ExitStack() as stack:
         for name in ("one", "other", "there"):
             (folder / name).mkdir()
@@ -390,7 +441,9 @@ def running(folder: Path, *, nodes: int = 1, **settings: str) -> Iterator[World]
             settings["redis_url"] = redis.url
             settings["database_url"] = stack.enter_context(own_database())
         first = stack.enter_context(
-            running_broker(folder / "one", workers=2, start=False, **settings)
+            running_broker(
+                folder / "one", workers=2, start=False, options=options, **settings
+            )
         )
         upstream = stack.enter_context(
             running_broker(
@@ -399,10 +452,9 @@ def running(folder: Path, *, nodes: int = 1, **settings: str) -> Iterator[World]
                 internal_issuers=f"127.0.0.1:{first.port}",
             )
         )
-        reached = [provider.host, f"127.0.0.1:{first.port}"]
-        reached.append(f"127.0.0.1:{upstream.port}")
-        reached += filter(None, [first.environment.get("BROKER_INTERNAL_ISSUERS")])
-        first.environment["BROKER_INTERNAL_ISSUERS"] = ",".join(reached)
+        own = [f"127.0.0.1:{each.port}" for each in (first, upstream)]
+        internal = ",".join([provider.host, *own, *reached])
+        first.environment["BROKER_INTERNAL_ISSUERS"] = internal
         brokers = [first]
         first.start()
         upstream.start()

@@ -219,7 +219,11 @@ class World:
 
 @contextmanager
 def running(
-    command: list[str], folder: Path, is_ready: Callable[[], bool]
+    command: list[str],
+    folder: Path,
+    is_ready: Callable[[], bool],
+    *,
+    seconds: float = _SECONDS,
 ) -> Iterator[None]:
     if not Path(command[0]).exists():
         assert os.environ.get("CI") != "true", f"{command[0]} is missing"
@@ -230,7 +234,7 @@ def running(
         subprocess.Popen(command, stdout=output, stderr=output, cwd=folder) as process,
     ):
         try:
-            deadline = time.monotonic() + _SECONDS
+            deadline = time.monotonic() + seconds
             while not is_ready():
                 assert process.poll() is None, log.read_text()
                 assert time.monotonic() < deadline, log.read_text()
