@@ -44,7 +44,8 @@ TRIES = 4
 class Place:
     """A column, in one of the page's tables.
 
-    ``is_spent``: it is good once. ``mints``: to use it asks whoever vouches for the person.
+    ``is_spent``: it is good once, or too slow to ask often, as a program is
+    (``is_program``). ``mints``: to use it asks whoever vouches for the person.
     """
 
     name: str
@@ -53,6 +54,10 @@ class Place:
     hold: Callable[[Person], IsAlive | None]
     is_spent: bool = False
     mints: bool = False
+
+    @property
+    def is_program(self) -> bool:
+        return self.table == CLI
 
 
 PLACES: dict[str, Place] = {}

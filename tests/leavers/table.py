@@ -113,8 +113,10 @@ class Row:
             self._see(held)
 
     def _see(self, held: Held) -> None:
+        began = self._seconds
         if not held.is_alive_anywhere(self.world):
-            held.refused_seconds = self._seconds
+            # A program takes a while to start.
+            held.refused_seconds = began if held.place.is_program else self._seconds
 
     def find_returned(self) -> list[str]:
         """Of what was dead, what is alive again."""
