@@ -101,12 +101,10 @@ class Row:
             list(threads.map(self._see, [self._held[name] for name in lasting]))
 
     def _ask(self, held: Held) -> None:
-        # What is good once: before the end of the promise, at its end, and long after.
         promise = self.way.promise_seconds
-        soon = (
-            PROMISE_SECONDS / 2 if held.place.mints else promise - PROMISE_SECONDS / 2
-        )
-        times = (soon, promise, 0.9 * self._bound_seconds)
+        times = (PROMISE_SECONDS / 2, promise, 0.9 * self._bound_seconds)
+        if self.way.asked_seconds:
+            times = (PROMISE_SECONDS / 2, promise / 2, promise - PROMISE_SECONDS / 2)
         if not held.place.is_spent or (
             held.tried < len(times) and self._seconds >= times[held.tried]
         ):
