@@ -87,8 +87,12 @@ def _read_key(jwk: object) -> tuple[ec.EllipticCurvePublicKey, str]:
         ).public_key()
     except ValueError as error:
         raise DpopRejected(f"the key cannot be used: {error}") from error
-    if any(len(part) != _COORDINATE_BYTES for part in coordinates):
-        raise DpopRejected("a coordinate is not 32 bytes long")
+    # AWS's CLI leaves leading zeros out, against RFC 7518 6.2.1.2.
+    if any(len(part) > _COORDINATE_BYTES for part in coordinates):
+        raise DpopRejected("a coordinate is longer than 32 bytes")
+    x, y = (
+        base64url.encode(part.rjust(_COORDINATE_BYTES, b"\0")) for part in coordinates
+    )
     canonical = json.dumps(
         {"crv": "P-256", "kty": "EC", "x": x, "y": y}, separators=(",", ":")
     )

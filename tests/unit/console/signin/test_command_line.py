@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import hashlib
+import itertools
 import json
 import sqlite3
 import uuid
@@ -28,6 +29,8 @@ SAME = "arn:aws:signin:::devtools/same-device"
 CROSS = "arn:aws:signin:::devtools/cross-device"
 CALLBACK = "http://127.0.0.1:7777/oauth/callback"
 VERIFIER = "v" * 64
+_WHOLE_CHARACTERS = 43
+"""Of a coordinate, 32 bytes in base64url."""
 
 
 def challenge_of(verifier: str) -> str:
@@ -303,6 +306,46 @@ async def test_a_proof_with_another_keys_signature_is_refused(
     head, claims, _ = mine.split(".")
     signature = Terminal(terminal.world, terminal.http).proof().rpartition(".")[2]
     answer = await terminal.ask(f"{head}.{claims}.{signature}")
+    assert "DPoP" in answer.json()["message"]
+
+
+def short_key(private: Any) -> dict[str, str]:
+    """Its public key as AWS's CLI writes it: without leading zeros (awscrt)."""
+    numbers = private.public_key().public_numbers()
+    parts = (
+        value.to_bytes((value.bit_length() + 7) // 8, "big")
+        for value in (numbers.x, numbers.y)
+    )
+    x, y = (base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
+    return {"kty": "EC", "crv": "P-256", "x": x, "y": y}
+
+
+async def test_a_keys_leading_zeros_may_be_left_out(terminal: Terminal) -> None:
+    """One key in 128 has some, and AWS's CLI could not log in with it."""
+    login = await log_in(terminal)
+    keys = (ec.derive_private_key(n, ec.SECP256R1()) for n in itertools.count(1))
+    terminal.key = next(k for k in keys if len(short_key(k)["x"]) < _WHOLE_CHARACTERS)
+    code = await get_code(terminal)
+    headers = {"jwk": short_key(terminal.key)}
+    body = {
+        "grantType": "authorization_code",
+        "code": code,
+        "codeVerifier": VERIFIER,
+        "redirectUri": CALLBACK,
+    }
+    answer = await terminal.ask(terminal.proof(headers), **body)
+    assert answer.status_code == 200, answer.text
+    # It is the same key, however it is written.
+    assert (await terminal.renew(answer.json()["refreshToken"])).status_code == 200
+    assert refused(await terminal.renew(login["refreshToken"]), "TOKEN_EXPIRED")
+
+
+async def test_a_coordinate_is_not_longer_than_32_bytes(terminal: Terminal) -> None:
+    y = terminal.key.public_key().public_numbers().y
+    written = base64.urlsafe_b64encode(y.to_bytes(33, "big")).decode()
+    jwk = {**short_key(terminal.key), "y": written}
+    answer = await terminal.ask(terminal.proof({"jwk": jwk}), grantType="refresh_token")
+    assert refused(answer, "INVALID_REQUEST", 400)
     assert "DPoP" in answer.json()["message"]
 
 
