@@ -36,6 +36,8 @@ CLI = "The AWS CLI 2"
 TABLES = (SIGNED_IN, TERMINALS, CLI, KEYS, ELSEWHERE)
 """The page's tables."""
 
+_ACCEPTED, _FAILED = 200, 500
+
 TRIES = 4
 """How many of a thing that is good once somebody has."""
 
@@ -140,7 +142,8 @@ def console(person: Person) -> IsAlive | None:
 def portal(person: Person) -> IsAlive | None:
     if not person.has_pages:
         return None
-    return page(person.portal, person.portal_path, "Your accounts and roles")
+    role = person.account.arn(f"role/{person.portal_role}")
+    return page(person.portal, person.portal_path, f'value="{role}"')
 
 
 @place(SIGNED_IN, "copied credentials")
@@ -229,9 +232,9 @@ def login_code(person: Person) -> IsAlive | None:
     return each_once(logins, lambda login, node: login.redeem(node))
 
 
-@place(TERMINALS, "`aws sso login`: access token")
+@place(TERMINALS, "`aws sso login`: access token", mints=True)
 def sso_access_token(person: Person) -> IsAlive | None:
-    return terminals.sso_log_in(person).lists_accounts if person.has_pages else None
+    return terminals.sso_log_in(person).gives_role if person.has_pages else None
 
 
 @place(TERMINALS, "its refresh token", mints=True)
@@ -251,8 +254,9 @@ def sso_device_code(person: Person) -> IsAlive | None:
 def portal_credentials(person: Person) -> IsAlive | None:
     if not person.has_pages:
         return None
-    role = "First" if isinstance(person, User) else "Person"
-    return credentials(person, terminals.sso_log_in(person).credentials(role))
+    key = terminals.sso_log_in(person).credentials()
+    assert key is not None
+    return credentials(person, key)
 
 
 @place(CLI, "after `aws login`", is_spent=True, mints=True)
@@ -381,9 +385,10 @@ def s3(person: Person) -> IsAlive | None:
 
     def is_alive(_node: int) -> bool:
         headers = signed("GET", url, person.base, "s3", region="us-east-1")
-        answer = httpx.get(url, headers=headers, trust_env=False)
-        assert answer.status_code < 500, answer.text
-        return answer.status_code == 200
+        answer = httpx.get(url, headers=headers, trust_env=False, timeout=60)
+        if answer.status_code >= _FAILED:
+            raise AssertionError(answer.text + person.world.broker.log[-4000:])
+        return answer.status_code == _ACCEPTED
 
     return is_alive
 

@@ -11,7 +11,6 @@ import time
 import uuid
 from urllib.parse import urlencode
 
-import httpx2 as httpx
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
@@ -106,6 +105,7 @@ class Device:
 
     def __init__(self, person: Person) -> None:
         self.world, self._account = person.world, person.account.number
+        self._role = person.portal_role
         registered = self._begin(
             "client/register",
             clientName="terminal",
@@ -151,21 +151,21 @@ class Device:
         made = answer.json()
         self._access_token = made["accessToken"]
         self._refresh_token = made["refreshToken"]
-        return True
+        return self.gives_role(node)
 
-    def lists_accounts(self, node: int = 0) -> bool:
-        return self._portal("assignment/accounts", node).status_code == 200
+    def gives_role(self, node: int = 0) -> bool:
+        return self.credentials(node) is not None
 
-    def credentials(self, role: str) -> Key:
-        query = urlencode({"role_name": role, "account_id": self._account})
-        answer = self._portal(f"federation/credentials?{query}")
-        assert answer.status_code == 200, answer.text
+    def credentials(self, node: int = 0) -> Key | None:
+        """New ones of the role that the portal offers; None if it is refused."""
+        params = {"role_name": self._role, "account_id": self._account}
+        path = f"/sso/federation/credentials?{urlencode(params)}"
+        headers = {"x-amz-sso_bearer_token": self._access_token}
+        answer = self.world.ask("GET", path, node, headers=headers)
+        if answer.status_code != 200:
+            return None
         made = answer.json()["roleCredentials"]
         return Key(made["accessKeyId"], made["secretAccessKey"], made["sessionToken"])
-
-    def _portal(self, path: str, node: int = 0) -> httpx.Response:
-        headers = {"x-amz-sso_bearer_token": self._access_token}
-        return self.world.ask("GET", f"/sso/{path}", node, headers=headers)
 
 
 def sso_log_in(person: Person) -> Device:
