@@ -6,14 +6,15 @@ The first is anchored at the beginning, the last at the end, and each of the oth
 matches at its first occurrence after the previous one (the leftmost match is always
 sufficient).
 
-A match takes at most as many steps as the pattern has characters, each of them over
-as many machine words as the text has groups of 64 characters (`work` counts them).
+A literal chunk is found in time linear in chunk and text (`find_literally`). One with
+``?`` takes a step for each of its characters, over as many machine words as the text
+has groups of 64 characters: 64 for the longest text there is.
 """
 
 import re
 from collections.abc import Callable, Iterable
 from enum import Enum
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from msgspec import Struct
 
@@ -24,6 +25,18 @@ _COMPARED = 16
 
 _OCCURRENCES = 1024
 """The number of cached bit sets: many patterns are matched against one text."""
+
+_PRODUCT_MAX = 32_768
+"""Comparisons that `str.find` may make at worst, for which nothing else is worth it."""
+
+_LINEAR_CHARACTERS = 30_000
+"""From this length of the text on, `str.find` takes linear time.
+
+Source: CPython, Objects/stringlib/fastsearch.h: the two-way algorithm.
+"""
+
+_PADDED = 8
+"""The number of cached texts of that length: a request has few values so long."""
 
 
 class Wild(Enum):
@@ -98,6 +111,7 @@ def _compile_literals(literals: list[str]) -> TextTest:
     first, *middle, last = literals
     between = tuple(literal for literal in middle if literal)
     shortest = sum(map(len, literals))
+    longest = max(map(len, between), default=0)
 
     def matches(text: str) -> bool:
         if len(text) < shortest:
@@ -105,14 +119,36 @@ def _compile_literals(literals: list[str]) -> TextTest:
         if not (text.startswith(first) and text.endswith(last)):
             return False
         position, end = len(first), len(text) - len(last)
+        find = text.find
+        if longest * end > _PRODUCT_MAX:
+            find = partial(find_literally, text)
         for literal in between:
-            position = text.find(literal, position, end)
+            position = find(literal, position, end)
             if position < 0:
                 return False
             position += len(literal)
         return True
 
     return matches
+
+
+def find_literally(text: str, literal: str, start: int, end: int) -> int:
+    """What ``text.find`` returns, in time linear in both.
+
+    `str.find` compares every character of a short literal at every position of a text
+    that is not very long, if the two are made for that.
+    """
+    if len(literal) * (end - start) <= _PRODUCT_MAX:
+        return text.find(literal, start, end)
+    # A match that ends beyond what may be searched is the first: there is none within.
+    position = _pad(text).find(literal, start)
+    return position if position + len(literal) <= end else -1
+
+
+@lru_cache(_PADDED)
+def _pad(text: str) -> str:
+    """The text, long enough to be searched in linear time from wherever it begins."""
+    return text + "\0" * _LINEAR_CHARACTERS
 
 
 class _Chunk(Struct, frozen=True):
@@ -152,7 +188,7 @@ class _Chunk(Struct, frozen=True):
         stop = end - (self.length - offset - len(literal))
         low = start + offset
         for _ in range(1 + _COMPARED // len(self.pieces)):
-            match = text.find(literal, low, stop)
+            match = find_literally(text, literal, low, stop)
             if match < 0:
                 return -1
             if self.stands_at(text, match - offset):

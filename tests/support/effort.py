@@ -1,7 +1,7 @@
 """How much the tests do: what decides whether work lands, or with ``--long`` more."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 TIMES_AS_MANY = 50
@@ -22,3 +22,20 @@ def cpu_at_most(seconds: float) -> Iterator[None]:
     began = time.thread_time()
     yield
     assert time.thread_time() - began < seconds
+
+
+def times_as_long(
+    work: Callable[[], object], reference: Callable[[], object], tries: int = 7
+) -> float:
+    """How often the reference could be computed in the time that the work takes.
+
+    Both in turns, by this thread's own time, and the least of each: what else the
+    machine does makes either longer, never shorter.
+    """
+    least = {work: float("inf"), reference: float("inf")}
+    for _ in range(tries):
+        for compute in least:
+            began = time.thread_time()
+            compute()
+            least[compute] = min(least[compute], time.thread_time() - began)
+    return least[work] / least[reference]

@@ -6,8 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.policy.wildcard import compile_wildcard, find_literal, find_prefix, tokenize
-from tests.support.effort import cpu_at_most
+from broker.policy import wildcard
+from broker.policy.wildcard import (
+    compile_wildcard,
+    find_literal,
+    find_literally,
+    find_prefix,
+    tokenize,
+)
+from tests.support.effort import cpu_at_most, times_as_long
 from tests.support.rows import rows
 
 
@@ -96,6 +103,40 @@ def test_no_pattern_makes_matching_slow(pattern: str, text: str) -> None:
     matches = compile_wildcard(tokenize(pattern))
     with cpu_at_most(2):
         matches(text)
+
+
+@given(
+    st.text("ab\0", min_size=1, max_size=6),
+    st.text("ab\0", max_size=40),
+    st.integers(0, 40),
+    st.integers(0, 40),
+)
+def test_the_linear_search_finds_what_the_direct_one_does(
+    literal: str, text: str, start: int, size: int
+) -> None:
+    start = min(start, len(text))
+    end = min(start + size, len(text))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wildcard, "_PRODUCT_MAX", -1)
+        assert find_literally(text, literal, start, end) == text.find(
+            literal, start, end
+        )
+        pattern = f"a*{literal}*b*{literal}*a"
+        matches = compile_wildcard(tokenize(pattern))
+        assert matches(f"a{text}a") is by_definition(pattern, f"a{text}a")
+
+
+@pytest.mark.parametrize("mark", ["bXY", "X", "b"])
+@pytest.mark.parametrize("size", [12, 40, 60, 97, 99, 150, 700, 2000])
+def test_no_literal_makes_a_search_more_than_linear(size: int, mark: str) -> None:
+    """A search of eight characters for nothing is the reference: linear anyhow."""
+    text, letters = "a" * 4096, "a" * size
+    for place in (0, size // 3, size // 2, size):
+        literal = letters[:place] + mark + letters[place:]
+        for shape in ("*{}*", "*?a{}*"):
+            matches = compile_wildcard(tokenize(shape.format(literal)))
+            least = times_as_long(lambda: matches(text), lambda: "aaaabaaa" in text)  # noqa: B023  # called here
+            assert least < 6, (shape, place)
 
 
 @rows("pattern, literal, prefix")
