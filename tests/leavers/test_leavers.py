@@ -29,7 +29,7 @@ def test_who_leaves_is_out_everywhere(tmp_path: Path) -> None:
 
 def test_the_page_has_these_rows_and_says_the_same() -> None:
     known, printed = expected(), page.read()
-    assert set(printed) == set(WAYS)
+    assert {way.name for way in WAYS.values() if not way.needs} <= set(printed)
     for way, cells in printed.items():
         for place, is_dead in cells.items():
             assert is_dead is not known.lives(way, place), (way, place)
