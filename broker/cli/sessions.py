@@ -421,8 +421,8 @@ async def _revoke(installation: "Installation", order: _Order) -> _Done:
     now = installation.clock.now()
     session = None
     if order.is_key:
-        found = await _find_session(installation, order.target)
-        session = found[0] if found else None
+        match = await _find_session(installation, order.target)
+        session = match[0] if match else None
     account = order.account or (
         session.account if session else _account_of(order.target)
     )

@@ -14,7 +14,12 @@ from broker.compose.storage import Stores, open_stores
 from broker.errors import OperatorError
 from broker.model.sealing import SealingKeys
 from broker.runtime.clock import Clock, SystemClock
-from broker.sessions.keyring import Keyring, begin_keys, settle_keyring
+from broker.sessions.keyring import (
+    Keyring,
+    begin_keys,
+    read_masters,
+    settle_keyring,
+)
 from broker.sessions.vault import Vault
 from broker.settings import Settings
 from broker.stores.errors import StoreUnavailableError
@@ -105,11 +110,13 @@ async def _require_installation(settings: Settings) -> None:
 
     Raises:
         NoInstallationError: the database is empty, or the data folder is needed and absent.
+        KeyringError: so is the keyring in it.
     """
     revision = await find_revision(parse_database_url(settings.database))
     if revision is None:
         raise _none_at(settings)
     if not settings.redis_url and not settings.data_dir.exists():
+        read_masters(settings.keyring)  # where it is absent, that says what to copy
         raise NoInstallationError(
             f"There is no folder {settings.data_dir}: {_WHERE_IT_RUNS}."
         )

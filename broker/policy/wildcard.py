@@ -6,7 +6,7 @@ The first is anchored at the beginning, the last at the end, and each of the oth
 matches at its first occurrence after the previous one (the leftmost match is always
 sufficient).
 
-A literal chunk is found in time linear in chunk and text (`find_literally`). One with
+A literal chunk is found in time linear in chunk and text (`literal_index`). One with
 ``?`` takes a step for each of its characters, over as many machine words as the text
 has groups of 64 characters: 64 for the longest text there is.
 """
@@ -121,7 +121,7 @@ def _compile_literals(literals: list[str]) -> TextTest:
         position, end = len(first), len(text) - len(last)
         find = text.find
         if longest * end > _PRODUCT_MAX:
-            find = partial(find_literally, text)
+            find = partial(literal_index, text)
         for literal in between:
             position = find(literal, position, end)
             if position < 0:
@@ -132,7 +132,7 @@ def _compile_literals(literals: list[str]) -> TextTest:
     return matches
 
 
-def find_literally(text: str, literal: str, start: int, end: int) -> int:
+def literal_index(text: str, literal: str, start: int, end: int) -> int:
     """What ``text.find`` returns, in time linear in both.
 
     `str.find` compares every character of a short literal at every position of a text
@@ -188,7 +188,7 @@ class _Chunk(Struct, frozen=True):
         stop = end - (self.length - offset - len(literal))
         low = start + offset
         for _ in range(1 + _COMPARED // len(self.pieces)):
-            match = find_literally(text, literal, low, stop)
+            match = literal_index(text, literal, low, stop)
             if match < 0:
                 return -1
             if self.stands_at(text, match - offset):

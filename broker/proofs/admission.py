@@ -12,7 +12,7 @@ from broker.model.federated import FederatedIdentity
 from broker.model.principal import PrincipalType
 from broker.model.revocation import BARRED_MS
 from broker.proofs.provider_options import ScimOptions
-from broker.proofs.scim import find_person
+from broker.proofs.scim import admit_person
 from broker.sessions.lineage import find_proof_end
 from broker.stores.directory.readings import FreshDirectory
 
@@ -48,8 +48,11 @@ class Admission:
             StoreUnavailableError: the directory of the broker is away.
         """
         if options is not None:
-            identity = await find_person(self._fresh, identity, options, now)
-        target, mark_ms = await find_proof_end(identity, now, self._fresh)
+            identity = await admit_person(self._fresh, identity, options, now)
+        end = await find_proof_end(identity, now, self._fresh)
+        if end is None:
+            return identity
+        target, mark_ms = end
         if mark_ms >= BARRED_MS:
             raise IdpRejectedClaim(
                 _BARRED,
@@ -58,7 +61,7 @@ class Admission:
                 advice="Ask the operator, who can lift it.",
             )
         # What a person proves without a proof of another's, such as a password, is new.
-        if mark_ms and identity.issued_at is not None:
+        if identity.issued_at is not None:
             raise _issued_before(identity, identity.issued_at, target, mark_ms)
         return identity
 

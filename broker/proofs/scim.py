@@ -91,7 +91,7 @@ class NotAdmitted(IdpRejectedClaim):
         super().__init__(message, detail=f"{NOT_ADMITTED}{why}", advice=advice)
 
 
-async def find_person(
+async def admit_person(
     people: FreshDirectory,
     identity: FederatedIdentity,
     options: ScimOptions,

@@ -151,8 +151,8 @@ def lineage_of_proof(identity: FederatedIdentity, now: datetime) -> Lineage:
 
 async def find_proof_end(
     identity: FederatedIdentity, now: datetime, directory: LineageDirectory
-) -> tuple[str, int]:
-    """What ended a verified proof, and the not-before mark of that; empty if nothing did.
+) -> tuple[str, int] | None:
+    """What ended a verified proof, and the not-before mark of that; None if nothing did.
 
     It opens nothing if its subject, person or source identity, or the provider's own
     session, was revoked after it was issued. Providers state whole seconds as a rule, and
@@ -163,7 +163,7 @@ async def find_proof_end(
     """
     marks = (await directory.revocations(identity.account)).not_before_ms
     if not marks:
-        return "", 0
+        return None
     origin = lineage_of_proof(identity, now).origin
     targets = (subject_target(origin.subject), *origin.targets)
     if identity.source_identity is not None:
@@ -172,7 +172,7 @@ async def find_proof_end(
     for target in targets:
         if began_ms < (mark := marks.get(target, 0)):
             return target, mark
-    return "", 0
+    return None
 
 
 def descend(session: Session) -> Lineage:

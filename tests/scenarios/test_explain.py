@@ -392,7 +392,8 @@ def test_apply_tells_of_actions_that_no_service_has(broker: RunningBroker) -> No
     )
     done = CliRunner(env=dict(broker.environment)).invoke(app, ["apply", str(file)])
     assert done.exit_code == 0, done.output
-    *warnings, last = done.stderr.splitlines()
+    written, *warnings, last = done.stderr.splitlines()
+    assert written.startswith("Written to sqlite:///")
     assert last.startswith("Done: 5 changes (")
     assert warnings == [
         (

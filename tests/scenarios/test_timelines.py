@@ -92,7 +92,8 @@ def test_what_is_taken_away_after_a_failover_that_lost_changes_is_dead(
         for node in nodes.all():
             assert "lacks changes that it had" in readiness(node)["notes"][0]
             assert "lacks changes that it had" in node.log
-            assert counted_timelines(node) == 1
+            # Again if the other node's announcement reaches it later.
+            assert counted_timelines(node) >= 1
         findings = findings_of(nodes.one)
         assert "lacked changes that it had" in findings["database"]
         assert "replication is asynchronous" in findings["replication"]

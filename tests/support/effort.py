@@ -34,8 +34,8 @@ def times_as_long(
     """
     least = {work: float("inf"), reference: float("inf")}
     for _ in range(tries):
-        for compute in least:
+        for compute, shortest in least.items():
             began = time.thread_time()
             compute()
-            least[compute] = min(least[compute], time.thread_time() - began)
+            least[compute] = min(shortest, time.thread_time() - began)
     return least[work] / least[reference]

@@ -618,7 +618,7 @@ def _add_resource(entry: AuditEntry, resource: str) -> None:
 
 def _item(entry: AuditEntry) -> dict[str, object]:
     """What is kept of one of several, in their one record."""
-    shown = {
+    members = {
         "Principal": entry.caller_arn,
         "AccessKeyId": entry.access_key_id,
         "Action": entry.action,
@@ -628,7 +628,7 @@ def _item(entry: AuditEntry) -> dict[str, object]:
         "Reason": entry.reason[:_REASON_CHARACTERS],
         **entry.parameters,
     }
-    return {name: value for name, value in shown.items() if value}
+    return {name: value for name, value in members.items() if value}
 
 
 def _describe(entry: AuditEntry, decision: ActionDecision, why_kept: str) -> None:

@@ -23,6 +23,7 @@ SEALED = (
     schema.USER_CREDENTIALS.c.sealed,
     schema.SERVER_CERTIFICATES.c.sealed_key,
     schema.UPSTREAMS.c.sealed_secret,
+    schema.OIDC_SIGN_INS.c.sealed,
 )
 _REPORTS_KEPT = timedelta(days=1)
 

@@ -10,8 +10,8 @@ from broker.policy import wildcard
 from broker.policy.wildcard import (
     compile_wildcard,
     find_literal,
-    find_literally,
     find_prefix,
+    literal_index,
     tokenize,
 )
 from tests.support.effort import cpu_at_most, times_as_long
@@ -118,7 +118,7 @@ def test_the_linear_search_finds_what_the_direct_one_does(
     end = min(start + size, len(text))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wildcard, "_PRODUCT_MAX", -1)
-        assert find_literally(text, literal, start, end) == text.find(
+        assert literal_index(text, literal, start, end) == text.find(
             literal, start, end
         )
         pattern = f"a*{literal}*b*{literal}*a"
