@@ -517,7 +517,7 @@ class _Decisions:
                         continue  # in the numbers
                     why = by.log.find_reason_to_keep(
                         ready.service,
-                        f"{who.principal.arn} {who.access_key_id}",
+                        f"{who.principal.arn} {who.access_key_id} {subject.is_proved}",
                         action,
                         call.now,
                         ready.compiled.definition.sample_every,
