@@ -52,16 +52,18 @@ WAYS: Mapping[str, Callable[[Any, str, Key], None]] = {
 class Holders:
     """Users who may list users, and a session of one."""
 
-    def __init__(self, broker: RunningBroker, root: Key) -> None:
+    def __init__(self, broker: RunningBroker, root: Key, suffix: str = "") -> None:
         self.root = root
+        self._suffix = suffix
         iam = broker.client("iam", root)
         self.keys: dict[str, Key] = {}
         for name in (*WAYS, "revoked", "kept"):
-            iam.create_user(UserName=name)
+            user = f"{name}{suffix}"
+            iam.create_user(UserName=user)
             iam.put_user_policy(
-                UserName=name, PolicyName="Listing", PolicyDocument=_policy("Allow")
+                UserName=user, PolicyName="Listing", PolicyDocument=_policy("Allow")
             )
-            key = Key.of(iam.create_access_key(UserName=name)["AccessKey"])
+            key = Key.of(iam.create_access_key(UserName=user)["AccessKey"])
             self.keys[name] = key
         sts = broker.client("sts", self.keys["revoked"])
         self.keys["revoked"] = Key.of(sts.get_session_token()["Credentials"])
@@ -84,7 +86,8 @@ class Holders:
         if name == "revoked":
             broker.command("sessions", "revoke", self.keys[name].access_key_id)
         else:
-            WAYS[name](broker.client("iam", self.root), name, self.keys[name])
+            iam = broker.client("iam", self.root)
+            WAYS[name](iam, f"{name}{self._suffix}", self.keys[name])
 
     def require_each_to_end(
         self, at: RunningBroker, brokers: Iterable[RunningBroker]
