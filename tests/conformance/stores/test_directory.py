@@ -67,8 +67,10 @@ from broker.stores.directory.policies import (
     put_inline_policy,
 )
 from broker.stores.directory.sql import SqlDirectory
+from broker.stores.directory.timeline import NEVER, ChangeId
 from broker.stores.errors import (
     AlreadyExistsError,
+    StoreUnavailableError,
     UnstorableTextError,
     refusal_of,
 )
@@ -471,6 +473,33 @@ async def test_an_account_made_again_goes_on_counting_and_owns_nothing(
         await insert_account(change, make_account())
     assert (await directory.last_changes())[ACCOUNT].generation == 3
     assert await directory.named(USER, ACCOUNT, "Ann") is None
+
+
+async def test_nothing_is_written_where_a_known_change_is_missing(
+    directory: SqlDirectory,
+) -> None:
+    seen: list[ChangeId] = []
+    directory.on_commit(lambda _, change, __: seen.append(change))
+
+    async def change(known: ChangeId) -> None:
+        directory.require(lambda _: known)
+        async with directory.change(ACCOUNT) as opened:
+            await opened.insert(USER, make_user(f"user{len(seen)}"))
+
+    await change(NEVER)
+    await change(seen[0])
+    for known in (
+        ChangeId(1, seen[0].mark + 1),
+        ChangeId(2, seen[0].mark),
+        ChangeId(3, seen[1].mark),
+        ChangeId(9, seen[1].mark),
+    ):
+        with pytest.raises(StoreUnavailableError):
+            await change(known)
+    assert await directory.count(USER, ACCOUNT) == 2
+    assert await directory.last_changes() == {ACCOUNT: seen[1]}
+    for known in seen[:2]:
+        await change(known)
 
 
 async def test_changes_of_one_account_run_one_after_the_other(

@@ -730,6 +730,17 @@ async def test_what_was_seen_is_not_lost(fresh: Freshness, world: World) -> None
     assert await fresh.read(ACCOUNT, USER, "k") == "second"
 
 
+async def test_a_change_that_should_be_listed_and_is_not_was_lost(
+    fresh: Freshness, world: World
+) -> None:
+    await learn(fresh, world)
+    for _ in range(CHANGES_KEPT - 1):
+        world.change("second")
+    del world.rows[3]
+    await fresh.check()
+    assert fresh.timeline_since is not None
+
+
 async def test_a_change_of_an_earlier_version_has_no_mark(
     fresh: Freshness, world: World
 ) -> None:
@@ -777,9 +788,12 @@ async def test_what_is_being_read_as_the_database_goes_back_is_not_remembered(
     await until(lambda: world.loads == 3)
     world.go_back(1, "second")
     await fresh.check()
+    later = asyncio.create_task(fresh.read(ACCOUNT, USER, "late"))
+    await until(lambda: world.loads == 4)  # it does not wait for the one before
     world.gate.set()
     assert await reading == "first"
-    assert await recall(fresh, "late") is NOTHING
+    assert await later == "second"
+    assert await recall(fresh, "late") == "second"
 
 
 async def test_a_change_of_timeline_is_announced_once_the_database_answers(
