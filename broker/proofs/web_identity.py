@@ -32,12 +32,7 @@ from broker.proofs.issuer_keys import IssuerKeys, IssuerUnreachableError
 from broker.proofs.provider_options import ProviderOptions, ScimOptions
 from broker.proofs.scim import is_unverified, value_of
 from broker.protocols.oidc.aws_claims import read_values
-from broker.protocols.oidc.logout import (
-    SESSION_ID_CHARACTERS_MAX,
-    LogoutToken,
-    peek_logout,
-    verify_logout,
-)
+from broker.protocols.oidc.logout import LogoutToken, peek_logout, verify_logout
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
 from broker.protocols.oidc.token import parse_token
 from broker.protocols.oidc.verify import (
@@ -271,7 +266,7 @@ class WebIdentityProver:
             claims=claims,
             token_id=token.token_id or "",
             issued_at=datetime.fromtimestamp(token.issued_at, UTC),
-            provider_session=_provider_session(claims),
+            provider_session=_text(claims.get("sid")),
             groups=read_groups(group_roles, claims) if group_roles else (),
             sealed_lineage=_text(claims.get(_LINEAGE_CLAIM)),
             replay_id=replay_id,
@@ -292,12 +287,6 @@ def _directory_value(
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _provider_session(claims: Mapping[str, object]) -> str:
-    """The provider's own session, if a logout token can name it."""
-    session_id = _text(claims.get("sid"))
-    return session_id if len(session_id) <= SESSION_ID_CHARACTERS_MAX else ""
 
 
 def translate(rejected: OidcRejected) -> BrokerError:

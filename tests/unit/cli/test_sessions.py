@@ -246,9 +246,8 @@ def test_who_has_no_session_gets_a_mark(cli: CommandLine) -> None:
     assert len(revocations()) == 1
 
 
-def test_a_deleted_key_ends_what_was_made_with_it(cli: CommandLine) -> None:
-    """Roles that were assumed with it outlive it."""
-    made = "AKIARZPUZDIKONH2TRVP"
+def used(key: str) -> None:
+    """An audit record of a call that the key signed."""
     record = AuditRecord(
         event_id=new_request_id(),
         at=datetime.now(UTC),
@@ -256,7 +255,7 @@ def test_a_deleted_key_ends_what_was_made_with_it(cli: CommandLine) -> None:
         door="api",
         action="sts:AssumeRole",
         decision="allowed",
-        access_key_id=made,
+        access_key_id=key,
     )
 
     async def append() -> None:
@@ -264,8 +263,24 @@ def test_a_deleted_key_ends_what_was_made_with_it(cli: CommandLine) -> None:
             await services.stores.ledger.append(record)
 
     asyncio.run(append())
-    assert f"Revoked: {made}" in cli("sessions", "revoke", made)
-    assert revocations() == [made]
+
+
+def test_a_deleted_key_ends_what_was_made_with_it(cli: CommandLine) -> None:
+    """Roles that were assumed with it outlive it."""
+    key = "AKIARZPUZDIKONH2TRVP"
+    used(key)
+    assert f"Revoked: {key}" in cli("sessions", "revoke", key)
+    assert revocations() == [key]
+
+
+def test_a_session_of_which_only_its_use_is_known_cannot_be_ended(
+    cli: CommandLine,
+) -> None:
+    """Its end would need what the record of its mint says."""
+    used(KEY)
+    with pytest.raises(NoSuchEntity):
+        cli("sessions", "revoke", KEY)
+    assert revocations() == []
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -43,6 +44,16 @@ CRYPTOGRAPHIC = {
 }
 
 
+def test_a_provider_need_not_name_its_session() -> None:
+    unnamed = (
+        f'<saml:AuthnStatement AuthnInstant="{saml_time(NOW)}"><saml:AuthnContext>'
+        "<saml:AuthnContextClassRef>urn:oasis:names:tc:SAML:2.0:ac:classes:Password"
+        "</saml:AuthnContextClassRef></saml:AuthnContext></saml:AuthnStatement>"
+    )
+    identity = prove(build_response(authn_statement=unnamed))
+    assert identity.provider_session == ""
+
+
 def test_a_proof_says_everything_in_aws_terms() -> None:
     identity = prove(
         build_response(
@@ -60,6 +71,7 @@ def test_a_proof_says_everything_in_aws_terms() -> None:
     qualified = f"{ENTITY_ID}{ACCOUNT}/Corp".encode()
     qualifier = base64.b64encode(hashlib.sha1(qualified).digest()).decode()
     assert identity.principal.type is PrincipalType.SAML
+    assert json.loads(identity.provider_session) == [identity.subject, "_s1"]
     assert identity.principal.userid == PROVIDER_ARN
     assert identity.provider_arn == PROVIDER_ARN
     assert identity.provider_id == UUID

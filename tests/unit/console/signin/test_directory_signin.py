@@ -9,8 +9,11 @@ import pytest
 import yaml
 from msgspec.structs import replace
 
+from broker.model.revocation import BARRED_MS, PROOFS_LIFE, Revocation
 from broker.proofs.ldap.prover import WRONG
 from broker.proofs.refusals import explain_refusal
+from broker.sessions.lineage import subject_target
+from broker.sessions.record import read_audited
 from broker.stores.directory.kinds import LDAP_PROVIDER
 from tests.support.directory_world import (
     PROVIDER,
@@ -126,6 +129,28 @@ async def test_states_are_told_to_operators_only(slapd: Slapd, tmp_path: Path) -
         assert check is not None
         assert check.title == "The directory accepts the person"
         assert "expired" in check.found
+
+
+async def test_who_is_barred_is_refused_with_the_right_password(
+    slapd: Slapd, tmp_path: Path
+) -> None:
+    async with directory_world(tmp_path, slapd, {"staff": ["Staff"]}) as world:
+        assert "Staff" in await sign_in(world.browser(), "ann")
+        record = await world.recorded("sts:AssumeRoleWithLDAPIdentity")
+        subject = read_audited(record.session).lineage.origin.subject
+        now = world.clock.now()
+        async with world.services.stores.directory.change(ACCOUNT) as change:
+            await change.revoke(
+                Revocation(
+                    account=ACCOUNT,
+                    target=subject_target(subject),
+                    not_before_ms=BARRED_MS,
+                    expires_at=now + PROOFS_LIFE,
+                )
+            )
+        page = await send_password(world.browser(), "ann")
+        assert page.status_code == 403
+        assert "You are barred" in text_of(page)
 
 
 async def test_without_a_group_there_is_no_role(slapd: Slapd, tmp_path: Path) -> None:
