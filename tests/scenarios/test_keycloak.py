@@ -375,7 +375,8 @@ def with_saml(world: World) -> str:
         }
     )
     world.apply(applied)
-    key = json.loads(world.here.run(f"broker account root-key {ACCOUNT} --new"))
+    printed = world.here.run(f"broker account root-key {ACCOUNT} --new")
+    key = json.loads(printed.splitlines()[-1])
     pem = world.here.run("openssl genpkey -algorithm RSA")
     store("iam", world.broker, Key.of(key)).update_saml_provider(
         SAMLProviderArn=SAML, AddPrivateKey=pem
