@@ -43,7 +43,6 @@ from broker.model.page import PageRequest
 from broker.model.revocation import PROOFS_LIFE, REVOCATION_LIFE, Bar
 from broker.model.upstream import UpstreamOrigin
 from broker.proofs.provider_options import find_provider
-from broker.proofs.scim import issuers_of
 from broker.sessions.lineage import (
     find_end,
     source_identity_target,
@@ -588,6 +587,9 @@ async def _require_issuer(
     Raises:
         NoSuchEntity: It is none.
     """
+    # Imported here: it brings all that reads metadata.
+    from broker.proofs.scim import issuers_of  # noqa: PLC0415
+
     kinds: tuple[Kind[Any], ...] = (OIDC_PROVIDER, SAML_PROVIDER, LDAP_PROVIDER)
     for kind in kinds:
         listed = await directory.all_of(kind, account)
