@@ -175,7 +175,7 @@ def _owned(browser: Browser, value: Mapping[str, object]) -> Mapping[str, object
 
 
 def _split(value: dict[str, Any]) -> tuple[dict[str, Any], Browser]:
-    # What an earlier version parked may belong to nobody, and is given to nobody.
+    # What an earlier version parked names no browser, so no browser may have it.
     return value, Browser(value.pop(_OWNER, ""))
 
 

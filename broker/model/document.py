@@ -1,7 +1,7 @@
 """What stands in an entity where a document was not read.
 
 Documents are the long texts of an entity: metadata, a definition, certificates, a
-policy. Lists leave them out; whoever needs one finds its entity by itself.
+policy. Lists leave them out; code that needs one reads that entity alone.
 """
 
 from typing import Any, Final, NoReturn

@@ -296,7 +296,7 @@ class ProviderOptions(Confidential, frozen=True, kw_only=True):
 
     @property
     def watch_interval(self) -> timedelta | None:
-        """How often each sign-in is asked about; None where nobody asks."""
+        """How often each sign-in is asked about; None if the provider is not asked."""
         return timedelta(seconds=self.watch_seconds) if self.watch else None
 
     @property

@@ -185,7 +185,7 @@ class Person:
 
     def open(self, browser: Browser, path: str) -> httpx.Response:
         """Sign in with a browser, and follow it to a page."""
-        raise NotImplementedError
+        raise AssertionError(f"{type(self).__name__} opens no {path} with {browser}")
 
     def exchange(self) -> Key | None:
         """Credentials that the provider's proof gives without a page."""
@@ -197,7 +197,8 @@ class Person:
 
     def accepts(self, proof: Any, node: int = 0) -> bool:
         """Whether the proof opens a session."""
-        raise NotImplementedError
+        kind = type(self).__name__
+        raise AssertionError(f"{kind} has no proof for node {node}: {proof}")
 
     def call(self, service: str, operation: str, **params: Any) -> dict[str, Any]:
         """What boto3 gets with the base's credentials."""

@@ -287,7 +287,7 @@ class TokenWatch:
         except SealBrokenError:
             was_revoked = False
         if was_revoked or now > sign_in.until + _REVOKING:
-            # Whoever signed in at that very moment may have lost that token, too.
+            # Someone who signed in at that very moment may have lost that token, too.
             await self._sign_ins.doubt(provider_id, sign_in.subject)
             await self._sign_ins.forget([sign_in])
         else:
