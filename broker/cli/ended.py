@@ -27,11 +27,10 @@ _SIGN_INS = {
 
 
 class EndedByRevocation:
-    """Counts what an account's revocations end that are made while this is open."""
+    """Counts what revocations end that are made while this is open."""
 
-    def __init__(self, installation: "Installation", account: AccountId) -> None:
+    def __init__(self, installation: "Installation") -> None:
         self._stores = installation.stores
-        self._account = account
         self._live: list[SessionRecord] = []
         self._machines = 0
         self._is_whole = True
@@ -45,7 +44,7 @@ class EndedByRevocation:
             )
             self._live += live
             self._is_whole = self._is_whole and is_whole
-        self._machines = await directory.count(INSTANCE, self._account)
+        self._machines = await self._count_machines()
 
     async def describe(self) -> tuple[str, ...]:
         """Lines that say what has ended since."""
@@ -54,10 +53,7 @@ class EndedByRevocation:
         for record in self._live:
             if await find_end(trace(record), directory):
                 ended[_SIGN_INS.get(record.kind, f"{record.kind} session")] += 1
-        machines = self._machines - await self._stores.directory.count(
-            INSTANCE, self._account
-        )
-        if machines:
+        if machines := self._machines - await self._count_machines():
             ended["machine"] = machines
         lines = [_summary(ended)]
         if not self._is_whole:
@@ -65,6 +61,15 @@ class EndedByRevocation:
                 "The cache is unavailable: sessions have ended that are not counted."
             )
         return tuple(lines)
+
+    async def _count_machines(self) -> int:
+        """Of every account: what a session made is often in another."""
+        directory = self._stores.directory
+        accounts = await list_accounts(directory)
+        numbers = [
+            await directory.count(INSTANCE, account.account_id) for account in accounts
+        ]
+        return sum(numbers)
 
 
 def _summary(ended: Counter[str]) -> str:

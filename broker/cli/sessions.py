@@ -429,7 +429,7 @@ async def _revoke(installation: "Installation", order: _Order) -> _Done:
     mark = ""
     if session is None:
         mark = await _find_mark(installation, account, order)
-    ended = EndedByRevocation(installation, account)
+    ended = EndedByRevocation(installation)
     await ended.look()
     async with directory.change(account) as change:
         if session is not None:

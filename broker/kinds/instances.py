@@ -135,14 +135,15 @@ async def register_with_token(
     *,
     region: str,
     now: datetime,
+    lineage: tuple[object, ...],
     provider_id: str = "",
     subject: str = "",
 ) -> Instance:
     """Admit a machine by a join token as this change reads it, which is used up here.
 
     A machine that did not get the answer may ask again with the same key, and where a
-    certificate made the token, with the next token of the same subject. See
-    `register_instance` for ``provider_id`` and ``subject``.
+    certificate made the token, with the next token of the same subject: it comes from
+    what that token does then. See `register_instance` for the other arguments.
 
     Raises:
         AccessDenied: another machine used the token, or its profile is gone.
@@ -176,9 +177,13 @@ async def register_with_token(
             registered_by=token.arn,
             region=region,
             now=now,
+            lineage=lineage,
             provider_id=provider_id,
             subject=subject,
         )
+    else:
+        instance = replace(instance, lineage=lineage)
+        await change.update(INSTANCE, instance)
     await change.update(JOIN_TOKEN, replace(token, instance_id=instance.instance_id))
     return instance
 
@@ -192,13 +197,14 @@ async def register_instance(
     registered_by: str,
     region: str,
     now: datetime,
+    lineage: tuple[object, ...],
     provider_id: str = "",
     subject: str = "",
 ) -> Instance:
     """Register a machine, however it was authenticated.
 
-    ``subject`` has the targets of not-before marks that end it, as ``provider_id`` and
-    ``registered_by`` are if a provider admitted it.
+    ``lineage`` is the row of what it comes from, and ends with; by ``provider_id`` and
+    ``subject`` it is known again.
 
     Raises:
         InvalidPublicKey: another machine has this key.
@@ -217,6 +223,7 @@ async def register_instance(
         profile_id=profile_id,
         provider_id=provider_id,
         subject=subject,
+        lineage=lineage,
     )
     await change.insert(INSTANCE, instance)
     return instance

@@ -37,6 +37,7 @@ class FederatedIdentity(Struct, frozen=True, kw_only=True):
     that the provider's group mapping may name: in the proof, or in that directory.
     ``group_roles`` are the roles that the mapping gives to them, and ``closed_roles``
     those that it gives to other groups only: no trust policy opens these.
+    ``certificate`` is the target of a lineage that names the certificate which proved it.
     """
 
     __repr__ = object.__repr__
@@ -74,3 +75,4 @@ class FederatedIdentity(Struct, frozen=True, kw_only=True):
     groups: tuple[str, ...] = ()
     group_roles: tuple[str, ...] = ()
     closed_roles: frozenset[str] = frozenset()
+    certificate: str = ""

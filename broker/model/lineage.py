@@ -6,7 +6,7 @@ whatever account, because each session carries this.
 
 import hashlib
 from binascii import b2a_base64
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -109,6 +109,26 @@ class Trace(Struct, frozen=True, kw_only=True):
     old_key_ids: frozenset[str]
     marks: tuple[tuple[str, int], ...]
     chain: tuple[str, int, int] | None = None
+
+    def labels(self) -> Iterator[tuple[str, int, int]]:
+        """What a revocation may name, as one looks it up: with the times it was issued in."""
+        for target, at_ms in self.marks:
+            yield target, at_ms, at_ms
+        for name in self.mint_ids | self.key_ids:
+            yield name, 0, 0
+        if self.chain is not None:
+            first, since_ms, until_ms = self.chain
+            yield chain_label(first), since_ms, until_ms
+
+
+def chain_label(first: str) -> str:
+    """The label of all that was folded after a first session."""
+    return f"chain/{first}"
+
+
+def admitted_target(principal_id: str) -> str:
+    """What a mark is kept under that ends the machines which a user or a role admitted."""
+    return f"admitted-by/{principal_id}"
 
 
 def subject_digest(issuer: str, subject: str) -> str:

@@ -43,7 +43,7 @@ class Instance(Struct, frozen=True, kw_only=True):
     If a provider or a trust anchor admitted it, ``provider_id`` names that (an
     anchor by its ARN), and ``subject`` for whom: the targets of their not-before marks,
     separated by spaces, which are a digest as sessions carry it and a SCIM directory's
-    person.
+    person. ``lineage`` is the row of what the machine comes from: it ends with that.
     """
 
     account: AccountId
@@ -55,6 +55,7 @@ class Instance(Struct, frozen=True, kw_only=True):
     profile_id: str | None = None
     provider_id: str = ""
     subject: str = ""
+    lineage: tuple[object, ...] = ()
 
     @property
     def arn(self) -> str:

@@ -7,24 +7,31 @@ that the person has left (`broker.proofs.scim`). Every scheme asks here, last of
 
 from datetime import UTC, datetime
 
+from msgspec.structs import replace
+
 from broker.errors import ExpiredFederationToken, IdpRejectedClaim
 from broker.model.federated import FederatedIdentity
+from broker.model.lineage import subject_digest
 from broker.model.principal import PrincipalType
 from broker.model.revocation import BARRED_MS
 from broker.proofs.provider_options import ScimOptions
 from broker.proofs.scim import admit_person
-from broker.sessions.lineage import find_proof_end
+from broker.sessions.lineage import find_proof_end, subject_target
+from broker.stores.directory.kinds import ROLE
 from broker.stores.directory.readings import FreshDirectory
 
 REVOKED = "revoked: "
 """How the detail of a refusal begins because of a revocation."""
 
 _BARRED = "You are barred from signing in here."
-_ISSUED_BEFORE = "Response has expired"
 _OVER = (
     "The web identity token that was passed is expired or is not valid. Get a new"
     " identity token from the identity provider and then retry the request."
 )
+_EXPIRED = {
+    PrincipalType.SAML: "Response has expired",
+    PrincipalType.SERVICE: "Certificate revoked.",
+}
 _AGAIN = (
     "Your sign-in was ended after your identity provider had issued this. Sign in there"
     " again; if that was just now, try again in a second."
@@ -65,15 +72,41 @@ class Admission:
             raise _issued_before(identity, identity.issued_at, target, mark_ms)
         return identity
 
+    async def without_lost_roles(
+        self, identity: FederatedIdentity
+    ) -> FederatedIdentity:
+        """The identity without the roles that its person lost after the proof was issued.
+
+        Raises:
+            StoreUnavailableError: the directory of the broker is away.
+        """
+        account, issued_at = identity.account, identity.issued_at
+        lost = (await self._fresh.revocations(account)).roles
+        if not lost or issued_at is None:
+            return identity
+        person = subject_target(subject_digest(identity.issuer, identity.subject))
+        issued_ms = int(issued_at.timestamp() * 1000)
+        roles = [
+            await self._fresh.find(ROLE, account, role_id)
+            for role_id, until_ms in lost.get(person, {}).items()
+            if issued_ms < until_ms
+        ]
+        arns = {role.arn for role in roles if role is not None}
+        return replace(
+            identity,
+            group_roles=tuple(arn for arn in identity.group_roles if arn not in arns),
+            closed_roles=identity.closed_roles | arns,
+        )
+
 
 def _issued_before(
     identity: FederatedIdentity, issued_at: datetime, target: str, mark_ms: int
 ) -> ExpiredFederationToken:
-    is_assertion = identity.principal.type is PrincipalType.SAML
+    text = _EXPIRED.get(identity.principal.type, _OVER)
     until = datetime.fromtimestamp(mark_ms / 1000, UTC)
     what = target.partition("/")[0]
     return ExpiredFederationToken(
-        _ISSUED_BEFORE if is_assertion else _OVER,
+        text,
         detail=f"{REVOKED}it was issued at {issued_at.isoformat()}, and what was issued to"
         f" this {what} before {until.isoformat()} opens nothing any more",
         advice=_AGAIN,

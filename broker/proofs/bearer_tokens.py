@@ -20,10 +20,12 @@ from broker.kinds.bearer_tokens import (
     token_digest,
 )
 from broker.model.account import AccountId
+from broker.model.lineage import read_lineage
 from broker.model.principal import EC2, Principal
 from broker.model.registered import service_arn
 from broker.model.request import Params, RequestContext
 from broker.model.session import Caller
+from broker.proofs.certified import find_certificate_end
 from broker.proofs.provider_options import find_provider
 from broker.proofs.scheme import ProofRefused, ProofResult, Read, Scheme
 from broker.runtime.bounded import remembered
@@ -161,6 +163,9 @@ class JoinTokenScheme:
         fault = JOIN_TOKENS.find_fault(
             token, request.raw.source_ip, request.now
         ) or await find_join_token_end(token, self._fresh)
+        fault = fault or await find_certificate_end(
+            read_lineage(token.lineage), self._fresh, request.now
+        )
         if fault:
             raise ProofRefused(
                 InvalidClientTokenId(detail=fault), account=token.account, arn=token.arn

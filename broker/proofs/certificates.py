@@ -24,12 +24,13 @@ from broker.model.federated import FederatedIdentity
 from broker.model.principal import Principal
 from broker.model.request import Params, RequestContext
 from broker.model.roles_anywhere import (
-    CertificateList,
     CertificateProfile,
     TrustAnchor,
     rolesanywhere_arn,
 )
 from broker.model.tag_text import is_tag_value
+from broker.proofs.admission import Admission
+from broker.proofs.certified import certificate_target, list_revocations
 from broker.proofs.endpoints import Endpoints
 from broker.proofs.federated import federated_caller
 from broker.proofs.scheme import ProofRefused, ProofResult, Read
@@ -64,15 +65,11 @@ from broker.protocols.x509.presented import (
     PresentedCertificates,
     parse_presented,
 )
-from broker.protocols.x509.revocation import (
-    RevocationList,
-    parse_revocation_lists,
-    verify_not_revoked,
-)
+from broker.protocols.x509.revocation import issuer_digest, verify_not_revoked
 from broker.runtime.bounded import BoundedCache, remembered
-from broker.runtime.offload import offload, offload_long
+from broker.runtime.offload import offload
 from broker.stores.directory.kinds import CERTIFICATE_PROFILE, TRUST_ANCHOR
-from broker.stores.directory.readings import LISTS_OF_ANCHOR, FreshDirectory
+from broker.stores.directory.readings import FreshDirectory
 
 PROFILE = "Profile"
 """The member of the input that holds the `CertificateProfile`."""
@@ -135,6 +132,7 @@ class CertificateScheme:
     def __init__(self, fresh: FreshDirectory, endpoints: Endpoints) -> None:
         self._fresh = fresh
         self._endpoints = endpoints
+        self._admission = Admission(fresh)
         self._paths = ValidatedPaths()
 
     async def prove(
@@ -148,6 +146,7 @@ class CertificateScheme:
             ValidationError: an ARN is malformed.
             ProofRefused: the certificate is not a proof for this trust anchor.
             AccessDenied: the profile is not there or disabled.
+            ProofRefused: the subject is barred, or was revoked after it was issued.
             StoreUnavailableError: the directory is away.
         """
         params = await read()
@@ -168,7 +167,11 @@ class CertificateScheme:
             path = await self._verify(request, anchor, signed, text, details)
             profile = await self._require_profile(params["profileArn"], anchor)
             identity = _identify(path, anchor, profile, params["roleArn"])
+            await self._admission.admit(identity, None, request.now)
         except CertificateRejected as error:
+            refusal = errors.InvalidIdentityToken(error.message, detail=error.detail)
+            raise _refused(refusal, anchor, details) from error
+        except (errors.ExpiredFederationToken, errors.IdpRejectedClaim) as error:
             refusal = errors.InvalidIdentityToken(error.message, detail=error.detail)
             raise _refused(refusal, anchor, details) from error
         except errors.AccessDenied as error:
@@ -231,7 +234,8 @@ class CertificateScheme:
                 presented=presented, anchors=anchors, chain=chain, described=described
             )
             self._paths.add(anchor.account, digest, path)
-        verify_not_revoked(path.chain, await self._lists(anchor), request.now)
+        lists = await list_revocations(self._fresh, anchor.account, anchor.anchor_id)
+        verify_not_revoked(path.chain, lists, request.now)
         return path
 
     async def _anchors(self, anchor: TrustAnchor) -> Anchors:
@@ -242,25 +246,6 @@ class CertificateScheme:
         return await self._fresh.memo.keep(
             anchor.account, key, anchor.certificates, load
         )
-
-    async def _lists(self, anchor: TrustAnchor) -> Sequence[RevocationList]:
-        lists = await self._fresh.read(
-            anchor.account, LISTS_OF_ANCHOR, anchor.anchor_id
-        )
-        return [
-            revocation_list
-            for listed in lists
-            if listed.enabled
-            for revocation_list in await self._parsed(listed)
-        ]
-
-    async def _parsed(self, listed: CertificateList) -> tuple[RevocationList, ...]:
-        async def load() -> tuple[RevocationList, ...]:
-            data = listed.data
-            return await offload_long(len(data), lambda: parse_revocation_lists(data))
-
-        key = "revocation-lists", listed.list_id
-        return await self._fresh.memo.keep(listed.account, key, listed.data, load)
 
     async def _require_profile(
         self, arn: str, anchor: TrustAnchor
@@ -328,6 +313,13 @@ def _identity_of(
         tags=read_attributes(leaf, profile.attribute_mappings),
         source_identity=common_name,
         session_ends_at=chain.ends_at,
+        issued_at=leaf.not_valid_before_utc,
+        certificate=certificate_target(
+            anchor.anchor_id,
+            profile.profile_id,
+            leaf.serial_number,
+            issuer_digest(leaf.issuer),
+        ),
         context={
             "aws:sourcearn": (anchor.arn,),
             "aws:sourceaccount": (anchor.account,),

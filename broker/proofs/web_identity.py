@@ -167,6 +167,7 @@ class WebIdentityProver:
         identity = await self._admission.admit(identity, trusted.scim, now)
         if trusted.group_roles is not None:
             identity = trusted.group_roles.apply(identity)
+        identity = await self._admission.without_lost_roles(identity)
         if role_arn is not None:
             require_allowed_role(identity, role_arn)
         return identity

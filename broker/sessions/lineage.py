@@ -30,9 +30,12 @@ from broker.model.lineage import (
     Lineage,
     Origin,
     Trace,
+    admitted_target,
     as_text,
+    read_lineage,
     subject_digest,
 )
+from broker.model.machines import Instance
 from broker.model.principal import PrincipalType
 from broker.model.revocation import Revocations
 from broker.model.session import Caller, Session, SessionKind
@@ -137,6 +140,8 @@ def lineage_of_proof(identity: FederatedIdentity, now: datetime) -> Lineage:
     if identity.provider_session:
         target = provider_session_target(issuer, identity.provider_session)
         targets = (*targets, target)
+    if identity.certificate:
+        targets = (*targets, identity.certificate)
     began_ms = 0 if issued_at is None else _milliseconds(min(issued_at, now))
     return Lineage(
         origin=Origin(
@@ -175,30 +180,85 @@ async def find_proof_end(
     return None
 
 
-def descend(session: Session) -> Lineage:
-    """The lineage of what is made from a session."""
-    lineage = session.lineage
-    origin = lineage.origin
-    ancestors = (
-        *lineage.ancestors,
-        Ancestor(
-            account=session.account,
-            mint_id=session.mint_id,
-            access_key_id=session.access_key_id,
-            principal_id=session.principal_id,
-            issued_at_ms=session.issued_at_ms,
+def lineage_of_admission(made_from: Lineage, account: AccountId, at_ms: int) -> Lineage:
+    """What a machine comes from: what its join token, or the proof that admitted it, did.
+
+    ``at_ms`` is when that was made. The machine ends with the users and roles it came
+    from, too: it does not expire.
+    """
+    origin = made_from.origin
+    principals = (
+        origin.principal_id,
+        *(ancestor.principal_id for ancestor in made_from.ancestors),
+        *(ancestors.principal_id for ancestors in made_from.folded),
+    )
+    admitted = (admitted_target(each) for each in principals if each)
+    return replace(
+        made_from,
+        origin=replace(
+            origin,
+            account=origin.account or account,
+            began_ms=origin.began_ms or at_ms,
+            mfa_shown=False,
+            targets=tuple(dict.fromkeys((*origin.targets, *admitted))),
         ),
     )
-    folded, until = lineage.folded, lineage.folded_until_ms
-    if len(ancestors) > KEPT + 1:
-        first, gone, *rest = ancestors
-        ancestors = (first, *rest)
-        folded = _fold(folded, gone)
-        until = max(until, gone.issued_at_ms)
+
+
+def trace_machine(instance: Instance) -> tuple[Trace, ...]:
+    """What revocations may name of a machine."""
+    registered_ms = _milliseconds(instance.registered_at)
+    return trace_token(read_lineage(instance.lineage), instance.account, registered_ms)
+
+
+def list_origins(instance: Instance) -> list[tuple[AccountId, str, int, int]]:
+    """What a machine is found by that comes from others: `Trace.labels`, by account."""
+    if not instance.lineage:
+        return []
+    traces = trace_machine(instance)
+    return [(entry.account, *label) for entry in traces for label in entry.labels()]
+
+
+def lineage_of_machine(instance: Instance) -> Lineage:
+    """The lineage of a session that a machine gets for its key.
+
+    The key is what its sessions begin with, as a user's access key is, if an operator
+    admitted it; else the machine is an ancestor of them, known by its id.
+    """
+    made_from = read_lineage(instance.lineage)
+    origin = made_from.origin
+    if not made_from.ancestors and not origin.access_key_id and not origin.principal_id:
+        account = origin.account or instance.account
+        key = instance.instance_id
+        return replace(
+            made_from, origin=replace(origin, account=account, access_key_id=key)
+        )
+    machine = Ancestor(
+        account=instance.account,
+        mint_id="",
+        access_key_id=instance.instance_id,
+        principal_id=instance.instance_id,
+        issued_at_ms=_milliseconds(instance.registered_at),
+    )
+    return _with_ancestor(made_from, machine)
+
+
+def descend(session: Session) -> Lineage:
+    """The lineage of what is made from a session."""
+    ancestor = Ancestor(
+        account=session.account,
+        mint_id=session.mint_id,
+        access_key_id=session.access_key_id,
+        principal_id=session.principal_id,
+        issued_at_ms=session.issued_at_ms,
+    )
+    lineage = _with_ancestor(session.lineage, ancestor)
+    origin = lineage.origin
     named_ms = origin.named_ms
     if session.source_identity is not None and not named_ms:
         named_ms = session.issued_at_ms
-    return Lineage(
+    return replace(
+        lineage,
         origin=replace(
             origin,
             account=origin.account or session.account,
@@ -206,6 +266,20 @@ def descend(session: Session) -> Lineage:
             mfa_shown=origin.mfa_shown or session.mfa_at is not None,
             named_ms=named_ms,
         ),
+    )
+
+
+def _with_ancestor(lineage: Lineage, ancestor: Ancestor) -> Lineage:
+    """The same, one generation later."""
+    ancestors = (*lineage.ancestors, ancestor)
+    folded, until = lineage.folded, lineage.folded_until_ms
+    if len(ancestors) > KEPT + 1:
+        first, gone, *rest = ancestors
+        ancestors = (first, *rest)
+        folded = _fold(folded, gone)
+        until = max(until, gone.issued_at_ms)
+    return Lineage(
+        origin=lineage.origin,
         ancestors=ancestors,
         folded=folded,
         folded_until_ms=until,

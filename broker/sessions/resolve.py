@@ -8,6 +8,7 @@ checked elsewhere with the secret that is returned.
 import hashlib
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import Any
 from weakref import ref
 
 from msgspec import Struct
@@ -26,6 +27,7 @@ from broker.sessions.record import SessionIndex, describe_session
 from broker.sessions.seal import OpenedSession, SessionSealer
 from broker.sessions.tags import principal_tags
 from broker.stores.directory import identities
+from broker.stores.directory.kind import Remembered
 from broker.stores.directory.kinds import ACCOUNT, LOGIN_PROFILE, ROLE, USER
 from broker.stores.directory.port import Finder
 from broker.stores.errors import StoreUnavailableError
@@ -38,6 +40,9 @@ _ENDS_WITH_ITS_PASSWORD = frozenset({SessionKind.CONSOLE, SessionKind.PORTAL})
 
 _ROLE_ID = "AROA"
 """How the unique ids of roles begin."""
+
+_PRINCIPALS: Mapping[str, Remembered[Any]] = {"AIDA": USER, _ROLE_ID: ROLE}
+_PREFIX_CHARACTERS = 4
 
 
 class ResolvedSession(Struct, frozen=True):
@@ -88,7 +93,23 @@ async def find_join_token_end(token: JoinToken, directory: Finder) -> str:
         return ""
     created_ms = int(token.created_at.timestamp() * 1000)
     lineage = read_lineage(token.lineage)
-    return await find_token_end(lineage, token.account, created_ms, directory)
+    end = await find_token_end(lineage, token.account, created_ms, directory)
+    return end or await _find_principals_end(lineage, token.account, directory)
+
+
+async def _find_principals_end(
+    lineage: Lineage, account: AccountId, directory: Finder
+) -> str:
+    """Which user or role that it came from is deleted; what it admits has no end itself."""
+    origin = lineage.origin
+    principals = [(origin.account or account, origin.principal_id)]
+    principals += [(each.account, each.principal_id) for each in lineage.ancestors]
+    principals += [(each.account, each.principal_id) for each in lineage.folded]
+    for home, principal_id in dict.fromkeys(principals):
+        kind = _PRINCIPALS.get(principal_id[:_PREFIX_CHARACTERS])
+        if kind is not None and await directory.find(kind, home, principal_id) is None:
+            return f"{principal_id}, which it came from, is deleted"
+    return ""
 
 
 async def _find_key_end(access_key_id: str, directory: Finder) -> str:

@@ -377,10 +377,20 @@ INSTANCES = _table(
     "instances",
     """
     account!, instance_id!, region text, public_key blob, registered_at bigint,
-    registered_by, profile_id?, provider_id, subject
+    registered_by, profile_id?, provider_id, subject, lineage []
     """,
     UniqueConstraint("account", "public_key", name="instances_key"),
     Index("instances_profile", "account", "profile_id"),
+)
+
+# What each comes from, of which account that is, and when it was issued: by it those
+# are found that a revocation ends.
+INSTANCE_ORIGINS = _table(
+    "instance_origins",
+    """
+    account!, instance_id!, of_account!, label!, since_ms bigint, until_ms bigint
+    """,
+    Index("instance_origins_label", "of_account", "label"),
 )
 
 JOIN_TOKENS = _table(

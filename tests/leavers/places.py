@@ -365,15 +365,20 @@ def join_tokens(person: Person) -> IsAlive | None:
     )
 
 
-@place(ELSEWHERE, "machine that it admitted")
-def admitted_machine(person: Person) -> IsAlive | None:
-    """Alive while its credentials are, or it gets new ones."""
+@place(ELSEWHERE, "credentials of the machine that it admitted")
+def admitted_credentials(person: Person) -> IsAlive | None:
     machine = Machine(person.world)
     assert machine.join(join_token(person))
     key = machine.credentials()
     assert key is not None
-    has = credentials(person, key)
-    return lambda node: has(node) or machine.credentials(node) is not None
+    return credentials(person, key)
+
+
+@place(ELSEWHERE, "its next credentials")
+def admitted_machine(person: Person) -> IsAlive | None:
+    machine = Machine(person.world)
+    assert machine.join(join_token(person))
+    return lambda node: machine.credentials(node) is not None
 
 
 @place(ELSEWHERE, "S3 by versitygw")

@@ -679,6 +679,35 @@ def test_a_revoked_certificate_opens_nothing(world: World) -> None:
     world.api.delete_crl(crlId=above["crlId"])
 
 
+def revoke_subject(world: World, leaf: Issued, *words: str) -> None:
+    named = (
+        *("--issuer", leaf.certificate.issuer.rfc4514_string()),
+        *("--subject", leaf.certificate.subject.rfc4514_string()),
+    )
+    world.broker.command("sessions", "revoke", ACCOUNT, *named, *words)
+
+
+def test_a_revoked_subjects_certificate_opens_nothing_and_a_renewed_one_does(
+    world: World,
+) -> None:
+    """As what any provider issued before: a certificate's time is its ``notBefore``."""
+    leaf, other = (world.root.issue(name) for name in ("web-left", "web-stays"))
+    held = credentials_of(world.ask(leaf))["credentials"]
+    revoke_subject(world, leaf)
+    until(lambda: world.ask(leaf).status_code == 403)
+    assert refusal_of(world.ask(leaf))[2] == "Certificate revoked."
+    with pytest.raises(ClientError, match="ExpiredToken"):
+        sts_of(world, held).get_caller_identity()
+    assert world.ask(other).status_code == 201
+    until(lambda: world.ask(world.root.issue("web-left", starts=0)).status_code == 201)
+    revoke_subject(world, leaf, "--bar")
+    barred = world.root.issue("web-left", starts=0)
+    until(lambda: world.ask(barred).status_code == 403)
+    assert "barred" in refusal_of(world.ask(barred))[2]
+    revoke_subject(world, leaf, "--lift")
+    until(lambda: world.ask(world.root.issue("web-left", starts=0)).status_code == 201)
+
+
 def test_a_list_is_for_one_trust_anchor(world: World) -> None:
     second = world.api.create_trust_anchor(
         name="same authority", enabled=True, source=world.anchor["source"]

@@ -1,11 +1,12 @@
 """People and groups of directories, in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from broker.model.account import AccountId
+from broker.model.entities import Role
 from broker.model.provisioned import Membership, ProvisionedGroup, ProvisionedUser
 from broker.model.revocation import Revocations
 from broker.proofs.admission import Admission
@@ -47,6 +48,10 @@ class People:
     memberships: Sequence[Membership] = ()
     asked: list[tuple[str, str]] = field(default_factory=list)
     revoked: Revocations = field(default_factory=Revocations)
+    roles: Mapping[str, Role] = field(default_factory=dict)
+
+    async def find(self, _kind: object, _account: AccountId, key: str) -> Role | None:
+        return self.roles.get(key)
 
     async def revocations(self, _account: AccountId) -> Revocations:
         return self.revoked

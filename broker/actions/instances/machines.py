@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from broker.actions.action import Action, Call, Proof, needs_nothing
 from broker.actions.sts.role_mint import RoleMinter, RoleRequest
@@ -26,17 +28,21 @@ from broker.kinds.bearer_tokens import token_digest
 from broker.model.account import AccountId
 from broker.model.entities import Role
 from broker.model.federated import FederatedIdentity
-from broker.model.lineage import Lineage, Origin, Trace, read_lineage
+from broker.model.lineage import Lineage, Trace, lineage_row, read_lineage
 from broker.model.machines import Instance, InstanceProfile
-from broker.model.registered import JoinToken
 from broker.model.session import SessionKind
 from broker.permit.need import Need, Trust
+from broker.proofs.certified import find_certificate_end
 from broker.proofs.web_identity import require_allowed_role
 from broker.protocols.oidc.jwks import is_small_order
 from broker.sessions.lineage import (
     find_end,
+    lineage_of_admission,
+    lineage_of_machine,
     lineage_of_proof,
+    list_origins,
     subject_target,
+    trace_machine,
     trace_token,
 )
 from broker.sessions.resolve import find_join_token_end
@@ -121,7 +127,10 @@ class Machines:
         # Asked again, in the change itself: a machine stays longer than what admits it.
         if end := await find_join_token_end(token, call.change):
             raise AccessDenied(detail=end)
-        provider_id, subject = _certified(token)
+        made_from = read_lineage(token.lineage)
+        if end := await find_certificate_end(made_from, self._fresh, call.now):
+            raise AccessDenied(detail=end)
+        provider_id, subject = _certified(made_from)
         instance = await rules.register_with_token(
             call.change,
             await require_account(call.change, call.account),
@@ -129,9 +138,13 @@ class Machines:
             _read_key(params["PublicKey"]),
             region=params.get("Region", call.region),
             now=call.now,
+            lineage=_admission_row(made_from, token.account, token.created_at)
+            if token.lineage
+            else (),
             provider_id=provider_id,
             subject=subject,
         )
+        await _write_origins(instance, call)
         return {"InstanceAssociation": await self._admitted(instance, call)}
 
     async def _register_with_identity(
@@ -144,8 +157,11 @@ class Machines:
             raise AccessDenied(detail="the instance profile was deleted just now")
         if end := await find_end(_trace_identity(identity, call), call.change):
             raise AccessDenied(detail=end)
-        origin = lineage_of_proof(identity, call.now).origin
+        made_from = lineage_of_proof(identity, call.now)
+        origin = made_from.origin
         subject = " ".join((subject_target(origin.subject), *origin.targets))
+        targets = (*origin.targets, identity.provider_arn, identity.provider_id)
+        made_from = replace(made_from, origin=replace(origin, targets=targets))
         public_key = _read_key(params["PublicKey"])
         instance = await find_instance_by_key(call.change, call.account, public_key)
         if instance is None or instance.subject != subject:
@@ -157,9 +173,11 @@ class Machines:
                 registered_by=identity.provider_arn,
                 region=params.get("Region", call.region),
                 now=call.now,
+                lineage=_admission_row(made_from, call.account, call.now),
                 provider_id=identity.provider_id,
                 subject=subject,
             )
+            await _write_origins(instance, call)
         return {"InstanceAssociation": await self._admitted(instance, call)}
 
     async def _needs_trust(
@@ -210,13 +228,25 @@ class Machines:
     ) -> types.GetInstanceCredentialsResponse:
         association = await self._find(call)
         instance = association.instance
+        # A change of another account may have ended it, of which no memory here tells.
+        if len(trace_machine(instance)) > 1 and not await call.directory.count(
+            INSTANCE, instance.account, instance_id=instance.instance_id
+        ):
+            raise InvalidClientTokenId(detail="the instance was ended")
+        made_from = read_lineage(instance.lineage)
+        if end := await find_certificate_end(made_from, self._fresh, call.now):
+            raise AccessDenied(
+                "The certificate that this instance was registered with opens nothing"
+                " any more.",
+                detail=end,
+            )
         order = RoleRequest(
             kind=SessionKind.ASSUME_ROLE,
             role=call.trusted_role,
             session_name=instance.instance_id,
             tags=NO_TAGS,
             source_identity=None,
-            lineage=_lineage(instance),
+            lineage=lineage_of_machine(instance),
             seconds=params.get("DurationSeconds", CREDENTIAL_SECONDS),
             context={
                 "ec2:sourceinstancearn": (instance.arn,),
@@ -240,6 +270,8 @@ class Machines:
         )
         if instance is None:
             raise InvalidClientTokenId(detail="the instance was ended just now")
+        if end := await find_end(trace_machine(instance), self._fresh):
+            raise InvalidClientTokenId(detail=end)
         return await self._associations.find(instance)
 
     async def _admitted(
@@ -287,29 +319,29 @@ def _trace_identity(identity: FederatedIdentity, call: Call) -> tuple[Trace, ...
     )
 
 
-def _certified(token: JoinToken) -> tuple[str, str]:
-    """The trust anchor and the subject of the certificate that the token comes from.
+def _certified(made_from: Lineage) -> tuple[str, str]:
+    """The trust anchor and the subject of the certificate that a token comes from.
 
-    Revocations can name both. Both are empty if the token was not made with a
-    certificate: a machine that an administrator admits outlives their session.
+    Both are empty if the token was not made with a certificate.
     """
-    origin = read_lineage(token.lineage).origin
+    origin = made_from.origin
     anchors = (target for target in origin.targets if target.startswith(_ANCHORS))
     anchor = next(anchors, "")
     return anchor, subject_target(origin.subject) if anchor else ""
 
 
-def _lineage(instance: Instance) -> Lineage:
-    """A machine's key is what its sessions begin with, as a user's access key is."""
-    subject = instance.subject.split()
-    vouched = (*subject, instance.provider_id, instance.registered_by)
-    return Lineage(
-        origin=Origin(
-            account=instance.account,
-            access_key_id=instance.instance_id,
-            targets=vouched if instance.provider_id else (),
-        )
-    )
+def _admission_row(
+    made_from: Lineage, account: AccountId, made_at: datetime
+) -> tuple[object, ...]:
+    """What a machine comes from, as it is stored."""
+    made_ms = int(made_at.timestamp() * 1000)
+    return tuple(lineage_row(lineage_of_admission(made_from, account, made_ms)))
+
+
+async def _write_origins(instance: Instance, call: Call) -> None:
+    """What it comes from, so that revocations find the machine."""
+    origins = list_origins(instance)
+    await call.change.write_origins(instance.account, instance.instance_id, origins)
 
 
 def _read_key(text: str) -> bytes:

@@ -3,6 +3,7 @@
 Source: RFC 5280, 5 and 6.3.
 """
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -21,6 +22,9 @@ LISTS_MAX = 16
 
 SIGNERS_MAX = 8
 """Certificates of one issuer that are remembered for a list: it renews them seldom."""
+
+_DIGITS = 16
+"""Of an issuer's digest."""
 
 _BEGIN, _END = b"-----BEGIN X509 CRL-----", b"-----END X509 CRL-----"
 _BLOCK = re.compile(_BEGIN + b".*?" + _END, re.DOTALL)
@@ -166,6 +170,27 @@ def verify_not_revoked(
                 " signed by it.",
                 f"issuer {issuer.subject.rfc4514_string()}",
             )
+
+
+def issuer_digest(issuer: x509.Name) -> str:
+    """By which an issuer of certificates is known where its name would be too long."""
+    return hashlib.sha256(issuer.public_bytes()).hexdigest()[:_DIGITS]
+
+
+def find_revocation(
+    serial: int, issued_by: str, lists: Iterable[RevocationList], now: datetime
+) -> str:
+    """Why a certificate that was valid before is not now; empty if it still is.
+
+    ``issued_by`` is its issuer's digest. Signatures of lists are not asked about: of a
+    list that the issuer did not sign, `verify_not_revoked` lets nothing pass.
+    """
+    named = [each for each in lists if issuer_digest(each.issuer) == issued_by]
+    if any(serial in each.serials for each in named):
+        return f"the certificate with serial number {serial} is revoked"
+    if named and not any(_is_current(each, now) for each in named):
+        return "the revocation list of the certificate's issuer is out of date"
+    return ""
 
 
 def _is_current(revocation_list: RevocationList, now: datetime) -> bool:

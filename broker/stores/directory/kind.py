@@ -234,7 +234,8 @@ class Kind(Struct, Generic[Entity], frozen=True, eq=False, kw_only=True, dict=Tr
     which is unique in an account. Lists are in ``order``, else in that of names, or of
     ids. ``kept`` are columns that an update leaves alone. ``owns`` are columns of other
     tables with this kind's ids: rows that are removed with it. A kind ``vouches`` if
-    sessions that began with one end when it is removed.
+    sessions that began with one end when it is removed; it ``admits`` if machines that
+    came from one do.
     """
 
     stored: EntityTable[Entity]
@@ -245,6 +246,7 @@ class Kind(Struct, Generic[Entity], frozen=True, eq=False, kw_only=True, dict=Tr
     kept: tuple[str, ...] = ()
     owns: tuple[Column[Any], ...] = ()
     vouches: bool = False
+    admits: bool = False
 
     @property
     def table(self) -> Table:

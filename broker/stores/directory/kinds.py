@@ -158,6 +158,7 @@ USER = Remembered(
     key="user_id",
     name="name_key",
     label="user",
+    admits=True,
 )
 LOGIN_PROFILE = Remembered(
     stored=EntityTable(schema.LOGIN_PROFILES, entities.LoginProfile),
@@ -181,6 +182,7 @@ ROLE = Remembered(
     key="role_id",
     name="name_key",
     label="role",
+    admits=True,
 )
 MANAGED_POLICY = Kind(
     stored=EntityTable(
@@ -282,7 +284,10 @@ INSTANCE_PROFILE = Remembered(
     label="instance profile",
 )
 INSTANCE = Remembered(
-    stored=EntityTable(schema.INSTANCES, Instance), key="instance_id", label="instance"
+    stored=EntityTable(schema.INSTANCES, Instance),
+    key="instance_id",
+    label="instance",
+    owns=(schema.INSTANCE_ORIGINS.c.instance_id,),
 )
 JOIN_TOKEN = _tokens(schema.JOIN_TOKENS, JoinToken, "profile_id", "join token")
 DELETION_TASK = Kind(
@@ -365,6 +370,7 @@ ACCOUNT = Remembered(
             *(kind.table for kind in _OF_ACCOUNTS),
             schema.ATTACHMENTS,
             schema.GROUP_MEMBERS,
+            schema.INSTANCE_ORIGINS,
             schema.INLINE_POLICIES,
             schema.POLICY_VERSIONS,
             schema.PROVISIONED_MEMBERS,

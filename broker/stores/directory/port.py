@@ -237,6 +237,8 @@ class DirectoryChange(DirectoryReader, RevocationWrites, Protocol):
         if kind.vouches:
             arn: str = entity.arn  # type: ignore[attr-defined]  # as all that vouch
             await self._end_vouched_for(account, arn, str(key))
+        if kind.admits:
+            await self._end_admitted(account, str(key))
 
 
 class Directory(DirectoryReader, Protocol):

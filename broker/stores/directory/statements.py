@@ -6,11 +6,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from functools import cache
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Table, bindparam, delete, func, or_, select, update
+from sqlalchemy import Table, bindparam, delete, func, or_, select, tuple_, update
 from sqlalchemy.sql import ColumnElement, Delete, Executable, Select, Update
 
 from broker.errors import ValidationError
 from broker.model.account import AccountId
+from broker.model.lineage import admitted_target, chain_label
 from broker.model.names import fold_name
 from broker.model.page import Page, PageRequest
 from broker.model.revocation import (
@@ -24,7 +25,7 @@ from broker.model.revocation import (
 from broker.runtime.clock import Clock
 from broker.stores.directory.kind import AnyRow, Entity, EntityTable, Kind
 from broker.stores.errors import AlreadyExistsError
-from broker.stores.schema import INSTANCES, REVOCATIONS
+from broker.stores.schema import INSTANCE_ORIGINS, INSTANCES, REVOCATIONS
 from broker.stores.times import to_micros
 
 Item = TypeVar("Item")
@@ -302,10 +303,6 @@ def _read_marker(marker: str) -> str:
     return key
 
 
-_MICROSECONDS = 1000
-"""In a millisecond."""
-
-
 class RevocationReads(Reads, Protocol):
     """What is revoked."""
 
@@ -366,10 +363,9 @@ class RevocationWrites(RevocationReads, Writes, Protocol):
             )
         )
 
-        if not_before is None:
-            return 0
         return await self._delete_instances(
-            revocation.account, revocation.target, not_before
+            revocation.account,
+            Revocations.read([(revocation.target, not_before)]),
         )
 
     async def narrow(self, revocation: Revocation) -> None:
@@ -381,25 +377,83 @@ class RevocationWrites(RevocationReads, Writes, Protocol):
         """Take one back; how many there were."""
         return await self.delete_by(REVOCATIONS, account=account, target=target)
 
-    async def _delete_instances(
-        self, account: AccountId, target: str, not_before_ms: int
-    ) -> int:
-        """End the machines that a provider admitted, for this subject or person.
+    async def write_origins(
+        self,
+        account: AccountId,
+        instance_id: str,
+        origins: Iterable[tuple[AccountId, str, int, int]],
+    ) -> None:
+        """What a machine comes from, in place of what is written: see `Trace.labels`.
 
-        Those that were admitted before the mark: their keys would outlive it.
+        Each has the account in which a revocation may name it.
         """
-        return await self.run(
-            delete(INSTANCES).where(
-                INSTANCES.c.account == account,
-                INSTANCES.c.registered_at < not_before_ms * _MICROSECONDS,
-                INSTANCES.c.provider_id != "",
-                or_(
-                    INSTANCES.c.registered_by == target,
-                    INSTANCES.c.provider_id == target,
-                    (" " + INSTANCES.c.subject + " ").contains(
-                        f" {target} ", autoescape=True
-                    ),
-                ),
+        row_key = {"account": account, "instance_id": instance_id}
+        await self.delete_by(INSTANCE_ORIGINS, **row_key)
+        known = {(of, label): times for of, label, *times in origins}
+        for (of, label), (since_ms, until_ms) in known.items():
+            times = {"since_ms": since_ms, "until_ms": until_ms}
+            await self.run(
+                INSTANCE_ORIGINS.insert(),
+                {**row_key, "of_account": of, "label": label, **times},
+            )
+
+    async def _delete_instances(self, account: AccountId, revoked: Revocations) -> int:
+        """End the machines, of any account, that come from what is revoked in this one.
+
+        Their keys would outlive the revocation.
+        """
+        columns = INSTANCE_ORIGINS.c
+
+        def issued_before(label: str, until_ms: int) -> ColumnElement[bool]:
+            return (columns.label == label) & (columns.since_ms < until_ms)
+
+        names = {*revoked.access_key_ids, *revoked.mint_ids}
+        named: list[ColumnElement[bool]] = [columns.label.in_(names)]
+        named += [issued_before(*mark) for mark in revoked.not_before_ms.items()]
+        for first, times in revoked.chains.items():
+            named += [
+                (columns.label == chain_label(first))
+                & (columns.since_ms <= at_ms)
+                & (columns.until_ms >= at_ms)
+                for at_ms in times
+            ]
+        other = INSTANCE_ORIGINS.alias("other").c
+        for subject, roles in revoked.roles.items():
+            of_subject = select(other.account, other.instance_id).where(
+                other.of_account == account, other.label == subject
+            )
+            instance = tuple_(columns.account, columns.instance_id)
+            named += [
+                issued_before(*role) & instance.in_(of_subject)
+                for role in roles.items()
+            ]
+        ended = select(columns.account, columns.instance_id).where(
+            columns.of_account == account, or_(*named)
+        )
+        rows = await self.rows(ended.distinct())
+        for row in rows:
+            row_key = {"account": row.account, "instance_id": row.instance_id}
+            await self.delete_by(INSTANCES, **row_key)
+            await self.delete_by(INSTANCE_ORIGINS, **row_key)
+        return len(rows)
+
+    async def _end_admitted(self, account: AccountId, principal_id: str) -> None:
+        """End the machines that a deleted user or role admitted, if there are any."""
+        target = admitted_target(principal_id)
+        columns = INSTANCE_ORIGINS.c
+        admitted = select(columns.instance_id).where(
+            columns.of_account == account, columns.label == target
+        )
+        if await self.find_row(admitted.limit(1)) is None:
+            return
+        expires_at = self._clock.now() + REVOCATION_LIFE
+        await self.revoke(
+            Revocation(
+                account=account,
+                target=target,
+                not_before_ms=int(expires_at.timestamp() * 1000),
+                expires_at=expires_at,
+                reason="the user or role that admitted them was deleted",
             )
         )
 

@@ -26,7 +26,7 @@ from broker.stores.urls import DatabaseLocation, PostgresqlLocation, SqliteLocat
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-HEAD = "0021"
+HEAD = "0022"
 """The newest revision; a test compares it with the folder."""
 
 _OLDEST = "0013"

@@ -107,7 +107,7 @@ LISTED = {
         "user_credentials": ("status", "fingerprint", "details"),
         "server_certificates": ("name", "tags"),
         "instance_profiles": ("name", "tags"),
-        "instances": ("region", "public_key"),
+        "instances": ("region", "public_key", "lineage"),
         "join_tokens": ("created_by", "addresses", "lineage"),
         "deletion_tasks": ("status", "reason"),
         "service_tokens": ("addresses",),

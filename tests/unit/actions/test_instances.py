@@ -152,7 +152,73 @@ async def test_a_join_token_ends_with_the_session_that_made_it(fleet: Fleet) -> 
             },
             told(early.caller()),
         )
-    assert await early.credentials(), "a machine that is in is not a session's"
+    for action in ("GetInstanceCredentials", "GetInstanceAssociation"):
+        assert (await early.ask(action)).code == "InvalidClientTokenId", action
+
+
+OTHER = "210987654321"
+
+
+async def test_a_machine_ends_with_who_admitted_it_though_in_another_account(
+    fleet: Fleet,
+) -> None:
+    """For good: the mark is forgotten in time, and the machine does not expire."""
+    broker = fleet.broker
+    other = await broker.create_account(OTHER)
+    await broker.ask("iam", "CreateUser", other, UserName="ann")
+    made = await broker.ask("iam", "CreateAccessKey", other, UserName="ann")
+    ann = Key.of(made["AccessKey"])
+    everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": everything})
+    await broker.ask(
+        *("iam", "PutUserPolicy", other),
+        UserName="ann",
+        PolicyName="p",
+        PolicyDocument=policy,
+    )
+    trust = json.loads(TRUST)
+    trust["Statement"]["Principal"] = {"AWS": OTHER}
+    await fleet.iam(
+        "CreateRole", RoleName="joining", AssumeRolePolicyDocument=json.dumps(trust)
+    )
+    await fleet.iam(
+        "PutRolePolicy", RoleName="joining", PolicyName="p", PolicyDocument=policy
+    )
+    machines = [await admitted_by(fleet, ann) for _ in "12"]
+    keys = [await machine.credentials() for machine in machines]
+    used = await fleet.manage("ListInstances")
+    assert len(used["Instances"]) == 2
+    await broker.ask("iam", "DeleteUserPolicy", other, UserName="ann", PolicyName="p")
+    access_key = {"UserName": "ann", "AccessKeyId": ann.access_key_id}
+    await broker.ask("iam", "DeleteAccessKey", other, **access_key)
+    for machine, key in zip(machines, keys, strict=True):
+        assert await machine.credentials(), "keys are rotated"
+        assert await fleet.who(key)
+    await broker.ask("iam", "DeleteUser", other, UserName="ann")
+    assert (await fleet.manage("ListInstances"))["Instances"] == []
+    for hours in (0, 38):
+        broker.clock.move(hours * 3600)
+        for machine in machines:
+            reply = await machine.ask("GetInstanceCredentials")
+            assert reply.code == "InvalidClientTokenId", hours
+
+
+async def admitted_by(fleet: Fleet, key: Key) -> Machine:
+    """A machine, by a join token that a role's session made."""
+    assumed = await fleet.broker.ask(
+        *("sts", "AssumeRole", key),
+        RoleArn=f"arn:aws:iam::{ACCOUNT}:role/joining",
+        RoleSessionName="ann",
+    )
+    made = await fleet.broker.ask(
+        "broker",
+        "CreateJoinToken",
+        Key.of(assumed["Credentials"]),
+        InstanceProfileName="web",
+    )
+    machine = Machine(fleet.broker)
+    assert (await machine.join(made["Token"])).status == 200
+    return machine
 
 
 async def test_a_join_token_that_does_not_count(fleet: Fleet) -> None:

@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from broker.errors import ExpiredFederationToken, IdpRejectedClaim
+from broker.model.entities import Role
 from broker.model.federated import FederatedIdentity
 from broker.model.lineage import subject_digest
 from broker.model.principal import Principal, PrincipalType
@@ -108,6 +109,46 @@ async def test_who_is_barred_is_refused_whatever_they_bring(issued_at: Any) -> N
     with pytest.raises(IdpRejectedClaim) as refused:
         await admit({SUBJECT: BARRED_MS}, replace(ALICE, issued_at=issued_at))
     assert refused.value.detail == f"revoked: 'alice' of {ISSUER} is barred"
+
+
+async def test_a_certificate_has_its_own_words() -> None:
+    arn = f"arn:aws:rolesanywhere:eu-west-3:{ACCOUNT}:subject/s"
+    principal = Principal.aws_service(
+        ACCOUNT, service="rolesanywhere.amazonaws.com", arn=arn, name="CN=alice"
+    )
+    with pytest.raises(ExpiredFederationToken, match=r"Certificate revoked\."):
+        await admit({SUBJECT: milliseconds(LATER)}, replace(ALICE, principal=principal))
+
+
+@pytest.mark.parametrize(
+    ("subject", "after_ms", "opens"),
+    [("alice", 1, ["web"]), ("alice", 0, ["boss", "web"]), ("bob", 1, ["boss", "web"])],
+)
+async def test_a_token_from_before_a_role_was_lost_does_not_open_it(
+    subject: str, after_ms: int, opens: list[str]
+) -> None:
+    roles = {
+        name: Role(
+            account=ACCOUNT,
+            role_id=f"AROA-{name}",
+            name=name,
+            path="/",
+            trust_policy="{}",
+            created_at=AT,
+        )
+        for name in ("boss", "web")
+    }
+    arns = tuple(role.arn for role in roles.values())
+    person = subject_target(subject_digest(ISSUER, subject))
+    lost = {person: {"AROA-boss": milliseconds(AT) + after_ms, "AROA-deleted": 9**15}}
+    people = People(
+        revoked=Revocations(roles=lost),
+        roles={role.role_id: role for role in roles.values()},
+    )
+    identity = replace(ALICE, group_roles=arns, closed_roles=frozenset({"other"}))
+    left = await Admission(people).without_lost_roles(identity)  # type: ignore[arg-type]
+    assert [arn.rpartition("/")[2] for arn in left.group_roles] == opens
+    assert left.closed_roles == {"other", *arns} - set(left.group_roles)
 
 
 async def test_a_password_that_is_right_now_is_no_older_proof() -> None:

@@ -552,13 +552,43 @@ async def test_an_exchanged_tokens_session_ends_with_the_person(
             await resolve(*exchanged, scene.world.clock.now())
 
 
-async def exchange(scene: Scene, subject: str) -> tuple[str, str]:
-    """The session that a program gets for an ID token."""
+async def test_an_id_token_from_before_a_role_was_lost_opens_it_no_more(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path, ann=["staff"], bob=["staff"]) as scene:
+        for person in ("ann", "bob"):
+            await scene.console(person)
+        old = {person: id_token(scene, person) for person in ("ann", "bob")}
+        scene.provider.groups["ann"] = []
+        await scene.ask()
+        assert (await present(scene, old["ann"])).status_code == 403
+        assert (await present(scene, old["bob"])).status_code == 200
+        scene.world.clock.move(5)
+        assert (await present(scene, id_token(scene, "ann"))).status_code == 200
+
+
+def id_token(scene: Scene, subject: str) -> str:
+    """One that says the person is in the group."""
     at = int(scene.world.clock.now().timestamp())
-    token = scene.provider.server.issuer.token(
+    token: str = scene.provider.server.issuer.token(
         sub=subject, aud=CLIENT, iat=at, exp=at + 300, groups=["staff"]
     )
-    answer = await scene.world.browser().post(
+    return token
+
+
+async def exchange(scene: Scene, subject: str) -> tuple[str, str]:
+    """The session that a program gets for an ID token."""
+    answer = await present(scene, id_token(scene, subject))
+    assert answer.status_code == 200, answer.text
+    parsed = etree.fromstring(answer.content)
+    return tuple(  # type: ignore[return-value]
+        parsed.findtext(f".//{{*}}{name}") for name in ("AccessKeyId", "SessionToken")
+    )
+
+
+async def present(scene: Scene, token: str) -> httpx.Response:
+    """An ID token, at STS."""
+    return await scene.world.browser().post(
         "/",
         data={
             "Action": "AssumeRoleWithWebIdentity",
@@ -567,11 +597,6 @@ async def exchange(scene: Scene, subject: str) -> tuple[str, str]:
             "RoleSessionName": "job",
             "WebIdentityToken": token,
         },
-    )
-    assert answer.status_code == 200, answer.text
-    parsed = etree.fromstring(answer.content)
-    return tuple(  # type: ignore[return-value]
-        parsed.findtext(f".//{{*}}{name}") for name in ("AccessKeyId", "SessionToken")
     )
 
 
