@@ -16,7 +16,11 @@ from msgspec.structs import asdict, replace
 from broker.console.pending_login import LoginMethod
 from broker.console.provider_logins import ProviderLogins, login_end_mark
 from broker.errors import ExpiredToken, InvalidClientTokenId
-from broker.model.account import find_account_of_key_id, parse_account_id
+from broker.model.account import (
+    AccountId,
+    find_account_of_key_id,
+    parse_account_id,
+)
 from broker.model.principal import Principal
 from broker.model.secret import Confidential, Hidden
 from broker.model.session import Caller, Session
@@ -79,6 +83,11 @@ class ConsoleSession(Confidential, frozen=True, kw_only=True):
         """The caller in whose name the pages act."""
         return self.resolved.caller
 
+    @property
+    def sign_out_marks(self) -> tuple[tuple[AccountId, str], ...]:
+        """Those that end it, each with its account: its own, and of those before it."""
+        return _marks(self.origin)
+
 
 class EndedSession(Struct, frozen=True):
     """A session that has expired or was revoked."""
@@ -136,12 +145,8 @@ class ConsoleSessions:
         if record is None:
             return None
         origin = _origin(record)
-        marks = [
-            (parse_account_id(text.partition(_SEPARATOR)[0]), _end_mark(text))
-            for text in origin.ids
-        ]
         try:
-            resolved = await self._handles.resolve(record, now, *marks)
+            resolved = await self._handles.resolve(record, now, *_marks(origin))
         except (ExpiredToken, InvalidClientTokenId):
             return EndedSession(origin)
         if origin.login and not await self._logins.is_open(origin.login):
@@ -206,6 +211,13 @@ def _origin(record: dict[str, Any]) -> SessionOrigin:
         login=record.get("login", ""),
         ids=tuple(record.get("ids", ())),
         offered=tuple(record.get("offered", ())),
+    )
+
+
+def _marks(origin: SessionOrigin) -> tuple[tuple[AccountId, str], ...]:
+    return tuple(
+        (parse_account_id(text.partition(_SEPARATOR)[0]), _end_mark(text))
+        for text in origin.ids
     )
 
 

@@ -47,6 +47,11 @@ from broker.stores.directory.kinds import ACCOUNT
 KEPT = 7
 """Ancestors named besides the first."""
 
+_END_MARKS = ("console-end/", "oidc-login-end/", "login-end/")
+"""How the marks of `broker.sessions.ends` begin for console sessions, for the sign-ins at a
+provider behind them, and for terminals' logins. What carries one ends with it, as by a
+key id."""
+
 _MINT_BYTES = 16
 _OF_PEOPLE = ("subject/", "person/", "provider-session/", "source-identity/")
 _ARN_FIELDS = 5
@@ -286,6 +291,18 @@ def _with_ancestor(lineage: Lineage, ancestor: Ancestor) -> Lineage:
     )
 
 
+def ending_with(lineage: Lineage, end_marks: tuple[str, ...]) -> Lineage:
+    """The same of something that ends with marks of `broker.sessions.ends`, too.
+
+    They are those of sign-ins, and looked up in each account that it came from.
+    """
+    if not end_marks:
+        return lineage
+    origin = lineage.origin
+    targets = tuple(dict.fromkeys((*origin.targets, *end_marks)))
+    return replace(lineage, origin=replace(origin, targets=targets))
+
+
 def descend_as(session: Session, identity: FederatedIdentity) -> Lineage:
     """The same for what is made of a sign-in that several providers vouched for.
 
@@ -438,6 +455,9 @@ def _traces(
     extra = dict(_further(origin, began_ms, first_ms))
     for target, at_ms in everywhere.items():
         extra[target] = min(extra.get(target, at_ms), at_ms)
+    end_marks = [target for target in origin.targets if target.startswith(_END_MARKS)]
+    for each in parts.values():
+        each.key_ids += end_marks
     return tuple(
         part.finish(each, extra=tuple(extra.items()), chain=chain)
         for each, part in parts.items()

@@ -15,14 +15,13 @@ _FILE = Path(__file__).with_name("kept.yaml")
 
 @dataclass(frozen=True)
 class Expected:
-    """``reasons`` by their keys; ``on_purpose`` and ``not_yet`` by way and place."""
+    """``reasons`` by their keys; ``on_purpose`` by way and place."""
 
     reasons: dict[str, str]
     on_purpose: dict[tuple[str, str], str]
-    not_yet: frozenset[tuple[str, str]]
 
     def lives(self, way: str, place: str) -> bool:
-        return (way, place) in self.on_purpose or (way, place) in self.not_yet
+        return (way, place) in self.on_purpose
 
 
 @cache
@@ -34,10 +33,7 @@ def expected() -> Expected:
         for cell in _cells(entry):
             assert cell not in on_purpose, f"{cell} has two reasons"
             on_purpose[cell] = entry["why"]
-    not_yet = frozenset(cell for entry in data["not_yet"] for cell in _cells(entry))
-    both = not_yet & on_purpose.keys()
-    assert not both, f"{both} is on purpose, and should be dead"
-    return Expected(data["reasons"], on_purpose, not_yet)
+    return Expected(data["reasons"], on_purpose)
 
 
 def _cells(entry: dict[str, Any]) -> list[tuple[str, str]]:
@@ -56,10 +52,9 @@ def find_faults(results: dict[str, dict[str, float | None]]) -> list[str]:
             if seconds is not None and cell in known.on_purpose:
                 why = known.on_purpose[cell]
                 faults.append(f"{way}: {place} is dead, but lives on purpose: {why}")
-    listed = {*known.on_purpose, *known.not_yet}
     faults += [
         f"{way}: nobody holds {place}, which is listed as alive"
-        for way, place in sorted(listed)
+        for way, place in sorted(known.on_purpose)
         if way in results and place not in results[way] and place not in BY_PROGRAMS
     ]
     return faults

@@ -13,7 +13,6 @@ from tests.leavers.ways import WAYS
 PAGE = Path(__file__).parents[2] / "docs" / "operating" / "leavers.md"
 _BEGIN, _END = "<!-- figures: leavers -->", "<!-- end -->"
 _NOBODY = "-"
-_ALIVE = "**alive**"
 
 
 def write(rows: Mapping[str, Cells], notes: list[str]) -> None:
@@ -51,9 +50,7 @@ def _cell(way: str, place: str, cells: Cells, letters: dict[str, str]) -> str:
     seconds = cells[place]
     if seconds is not None:
         return f"{seconds:.1f}"
-    why = expected().on_purpose.get((way, place))
-    if why is None:
-        return _ALIVE
+    why = expected().on_purpose[way, place]
     return letters.setdefault(why, chr(ord("a") + len(letters)))
 
 

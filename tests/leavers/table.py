@@ -30,6 +30,9 @@ class Held:
     place: Place
     is_alive: IsAlive
     refused_seconds: float | None = None
+    accepted_seconds: float = 0
+    """When the last use began that was accepted."""
+
     tried: int = 0
 
     def is_alive_anywhere(self, world: World) -> bool:
@@ -48,12 +51,14 @@ class Held:
 class Row:
     """One way, and what its people hold.
 
-    ``bound`` is how many times the promise is waited for.
+    ``bound`` is how many times the promise is waited for; a use that begins after
+    ``slack`` times the promise must not be accepted.
     """
 
-    def __init__(self, world: World, way: Way, bound: float) -> None:
+    def __init__(self, world: World, way: Way, bound: float, slack: float) -> None:
         self.world, self.way = world, way
         self._bound_seconds = bound * way.promise_seconds
+        self._promised_seconds = slack * way.promise_seconds
         self._held: dict[str, Held] = {}
         self._began = 0.0
 
@@ -104,7 +109,7 @@ class Row:
         promise = self.way.promise_seconds
         times = (PROMISE_SECONDS / 2, promise, 0.9 * self._bound_seconds)
         if self.way.asked_seconds:
-            times = (PROMISE_SECONDS / 2, promise / 2, promise - PROMISE_SECONDS / 2)
+            times = (PROMISE_SECONDS / 2, promise / 2, *times[1:])
         if not held.place.is_spent or (
             held.tried < len(times) and self._seconds >= times[held.tried]
         ):
@@ -112,9 +117,22 @@ class Row:
 
     def _see(self, held: Held) -> None:
         began = self._seconds
-        if not held.is_alive_anywhere(self.world):
+        if held.is_alive_anywhere(self.world):
+            held.accepted_seconds = began
+        else:
             # A program takes a while to start.
             held.refused_seconds = began if held.place.is_program else self._seconds
+
+    def find_late(self) -> list[str]:
+        """In words: what was accepted although the promise's time was over."""
+        known = expected()
+        return [
+            f"{self.way.name}: {name} was accepted after"
+            f" {held.accepted_seconds:.1f} seconds, of {self._promised_seconds:.0f}"
+            for name, held in self._held.items()
+            if held.accepted_seconds > self._promised_seconds
+            and not known.lives(self.way.name, name)
+        ]
 
     def find_returned(self) -> list[str]:
         """Of what was dead, what is alive again."""
@@ -145,19 +163,25 @@ class Filled:
 
 
 def fill(
-    world: World, ways: Sequence[Way], bound: float, *, at_once: int = ROWS_AT_ONCE
+    world: World,
+    ways: Sequence[Way],
+    bound: float,
+    *,
+    slack: float = 1,
+    at_once: int = ROWS_AT_ONCE,
 ) -> Filled:
-    """Fill these rows, some at a time."""
+    """Fill these rows, some at a time. See `Row` for ``bound`` and ``slack``."""
     filled = Filled([], {}, [])
 
     def run(way: Way) -> None:
-        row = Row(world, way, bound)
+        row = Row(world, way, bound, slack)
         try:
             filled.cells[way.name] = row.fill()
         except Exception as error:  # noqa: BLE001  # the other rows go on
             filled.failures.append(f"{way.name}: {type(error).__name__}: {error}")
         else:
             filled.rows.append(row)
+            filled.failures += row.find_late()
 
     with ThreadPoolExecutor(at_once) as threads:
         list(threads.map(run, ways))

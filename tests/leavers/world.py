@@ -223,6 +223,7 @@ class World:
         self.upstream = upstream
         self.provider = provider
         self.redis: RedisServer | None = None
+        self.has_lost_cache = False
         self.keycloak: Keycloak | None = None
         self.directories: Directories | None = None
         self.helper: Path | None = None
@@ -279,14 +280,17 @@ class World:
     def ask(
         self, method: str, path: str, node: int = 0, **request: Any
     ) -> httpx.Response:
-        """One request to a node, under the public name."""
+        """One request to a node, under the public name.
+
+        While the cache is lost, an answer may be that it is unavailable.
+        """
         asked = {
             name.lower(): value for name, value in request.pop("headers", {}).items()
         }
         headers = {**asked, "host": self.url.removeprefix("http://")}
         url = f"{self.nodes[node].url}{path}"
         answer = self._http[node].request(method, url, headers=headers, **request)
-        assert answer.status_code < 500, answer.text
+        assert answer.status_code < 500 or self.has_lost_cache, answer.text
         return answer
 
     def query(
@@ -313,6 +317,18 @@ class World:
     def empty_cache(self) -> None:
         assert self.redis is not None
         self.redis.command("FLUSHALL")
+
+    @contextmanager
+    def lost_cache(self) -> Iterator[None]:
+        """While the block runs, Redis does not; nor has it what it had, afterwards."""
+        assert self.redis is not None
+        self.redis.stop()
+        self.has_lost_cache = True
+        try:
+            yield
+        finally:
+            self.redis.start()
+            self.has_lost_cache = False
 
     def lay_out(
         self,

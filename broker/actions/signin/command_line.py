@@ -12,6 +12,7 @@ from msgspec.structs import asdict
 from broker.actions.action import Action, Call, needs_nothing
 from broker.actions.sts.derived_mint import DerivedMinter, require_session
 from broker.actions.sts.roles import credentials_shape
+from broker.model.account import AccountId
 from broker.model.request import Params
 from broker.model.secret import Confidential, Hidden, Secret
 from broker.sessions.grants import Code, Grants
@@ -22,10 +23,15 @@ from broker.stores.cache.port import HandleStore
 
 
 class LentSession(Confidential, frozen=True, kw_only=True):
-    """The console session that a terminal was allowed to use."""
+    """The console session that a terminal was allowed to use.
+
+    ``end_marks`` are those that its sign-out sets, each with its account before it: the
+    login ends with any of them, and so does what it gave.
+    """
 
     access_key_id: str
     session_token: Hidden[str]
+    end_marks: tuple[tuple[AccountId, str], ...] = ()
 
 
 class CommandLineGrants(Grants):
@@ -42,7 +48,10 @@ class CommandLineGrants(Grants):
     async def find_session(self, handle: str) -> LentSession | None:
         """The session, if its time is not over and it was not taken back."""
         value = await self._sessions.find(handle)
-        return LentSession(**value) if value else None
+        if not value:
+            return None
+        marks = tuple((account, mark) for account, mark in value.pop("end_marks", ()))
+        return LentSession(**value, end_marks=marks)
 
     async def take_back(self, handle: str) -> None:
         """No token of the login is good any more: its end is marked."""
@@ -54,12 +63,13 @@ TOKEN_SECONDS = 900
 
 
 class AuthorizeOAuth2AccessRequest(TypedDict):
-    """What a user agrees to, and the session to lend."""
+    """What a user agrees to, and the session to lend, with the marks that end it."""
 
     ClientId: str
     RedirectUri: str
     CodeChallenge: str
     SessionToken: Secret
+    EndMarks: tuple[tuple[AccountId, str], ...]
 
 
 def authorize_o_auth2_access(grants: CommandLineGrants) -> Action:
@@ -72,6 +82,7 @@ def authorize_o_auth2_access(grants: CommandLineGrants) -> Action:
         lent = LentSession(
             access_key_id=session.access_key_id,
             session_token=params["SessionToken"].reveal(),
+            end_marks=params["EndMarks"],
         )
         ends_at = datetime.fromtimestamp(session.expires_at, UTC)
         code = await grants.create_code(
@@ -94,16 +105,26 @@ def authorize_o_auth2_access(grants: CommandLineGrants) -> Action:
     )
 
 
+class CreateOAuth2TokenRequest(TypedDict):
+    """``EndMarks`` are the login's own, and those of its console session."""
+
+    ClientId: str
+    GrantType: str
+    EndMarks: tuple[str, ...]
+
+
 def create_o_auth2_token(minter: DerivedMinter) -> Action:
     """The action, given what it works with."""
 
-    async def handle(_given: Params, call: Call) -> Mapping[str, Any]:
+    async def handle(params: CreateOAuth2TokenRequest, call: Call) -> Mapping[str, Any]:
         # Marked as chained, like credentials that the console shows: they must not open
         # a longer console session.
         ends_at = min(
             require_session(call).expires_at, int(call.now.timestamp()) + TOKEN_SECONDS
         )
-        minted = await minter.mint(call, ends_at=ends_at, counts_as_chained=True)
+        minted = await minter.mint(
+            call, ends_at=ends_at, counts_as_chained=True, end_marks=params["EndMarks"]
+        )
         return {"Credentials": credentials_shape(minted.credentials)}
 
     return Action(

@@ -288,7 +288,10 @@ async def _end_for_good(params: EndingRequest, call: Call) -> None:
         call.change,
         call.account,
         params["Marks"],
-        until=datetime.fromtimestamp(params["ExpiresAt"], UTC),
+        # What came from it may last longer: a machine's credentials, or a role's.
+        until=max(
+            datetime.fromtimestamp(params["ExpiresAt"], UTC), call.now + REVOCATION_LIFE
+        ),
         reason=f"ended by {call.caller.principal.arn}",
     )
 

@@ -14,7 +14,7 @@ from broker.sessions.issue import (
     SessionIssuer,
     new_access_key_id,
 )
-from broker.sessions.lineage import descend, new_mint_id
+from broker.sessions.lineage import descend, ending_with, new_mint_id
 from broker.stores.directory.kinds import ACCOUNT
 from broker.stores.directory.readings import FreshDirectory
 
@@ -60,8 +60,11 @@ class DerivedMinter:
         ends_at: int,
         counts_as_chained: bool = False,
         narrowing: Narrowing | None = None,
+        end_marks: tuple[str, ...] = (),
     ) -> MintResult:
         """The new session, which ends at ``ends_at`` (seconds since 1970).
+
+        It ends with any of the ``end_marks``, too, of `broker.sessions.ends`.
 
         Raises:
             ExpiredToken: that is past, or the person left the directory.
@@ -106,7 +109,7 @@ class DerivedMinter:
                 chain_depth=session.chain_depth + int(counts_as_chained),
                 ends_by=session.ends_by,
                 scope_count=narrowing.scope_count if narrowing else session.scope_count,
-                lineage=descend(session),
+                lineage=ending_with(descend(session), end_marks),
             ),
             account_salt=account.session_salt,
             principal_arn=caller.principal.arn,

@@ -17,6 +17,7 @@ from broker.console.context import HOME, LOGIN, SIGN_IN, ConsoleContext
 from broker.console.csrf import csrf_token
 from broker.console.forms import read_form
 from broker.console.login_requests import LoginRequest, read_login_request
+from broker.console.provider_logins import account_of_provider, login_end_mark
 from broker.console.rendering import allow_redirect, see_other
 from broker.console.request_info import refuse_prefetch, source_address
 from broker.model.request import Door
@@ -91,6 +92,11 @@ class CommandLine:
         self, request: Request, who: ConsoleSession, login_request: LoginRequest
     ) -> str:
         token = await self._context.sessions.find_token(who.cookie)
+        end_marks = who.sign_out_marks
+        login = who.origin.login
+        if known := await self._context.logins.find_one(login) if login else None:
+            home = account_of_provider(known.provider_arn)
+            end_marks += ((home, login_end_mark(login)),)
         result = await self._context.perform(
             request,
             Door.CONSOLE,
@@ -101,6 +107,7 @@ class CommandLine:
                 "RedirectUri": login_request.redirect_uri,
                 "CodeChallenge": login_request.challenge,
                 "SessionToken": Secret(token),
+                "EndMarks": end_marks,
             },
         )
         return str(result["Code"])

@@ -63,10 +63,14 @@ class LoginRefused(errors.AccessDenied):
 
 
 class _TerminalLogin(Confidential, frozen=True):
-    """A redeemed code or refresh token: its caller, its family, and the token to keep."""
+    """A redeemed code or refresh token: its caller, its family, and the token to keep.
+
+    It ends with ``end_marks``: its own, and those of the console session.
+    """
 
     caller: Caller
     family: Family
+    end_marks: tuple[str, ...]
     use: OneTimeUse | None
     token: Hidden[str]
 
@@ -130,7 +134,11 @@ class TokenEndpoint:
                 Door.SIGN_IN,
                 ("signin", "CreateOAuth2Token"),
                 prove,
-                lambda: {"ClientId": client_id, "GrantType": grant_type},
+                lambda: {
+                    "ClientId": client_id,
+                    "GrantType": grant_type,
+                    "EndMarks": logins[0].end_marks,
+                },
                 one_time_use=lambda: logins[0].use,
             )
         except errors.ProofUsed as error:
@@ -233,6 +241,9 @@ class TokenEndpoint:
         mark = self._grants.end_mark(redeemed.session)
         if account is None or await has_ended(self._context.deps.fresh, account, mark):
             raise GrantRefusedError("the login was ended")
+        for home, end in lent.end_marks:
+            if await has_ended(self._context.deps.fresh, home, end):
+                raise GrantRefusedError("its console session was signed out of")
         await self._use_up(proof, now)
         resolved = await self._context.deps.resolver.resolve(
             lent.access_key_id, lent.session_token, now
@@ -244,7 +255,8 @@ class TokenEndpoint:
             thumbprint=proof.thumbprint,
         )
         token = redeemed.token or self._grants.create_token(family)
-        return _TerminalLogin(resolved.caller, family, redeemed.use, token)
+        marks = (mark, *(end for _, end in lent.end_marks))
+        return _TerminalLogin(resolved.caller, family, marks, redeemed.use, token)
 
 
 def _code_refused(detail: str) -> LoginRefused:

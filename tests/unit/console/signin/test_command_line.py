@@ -18,9 +18,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 from lxml import html
 from msgspec import Struct, field
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from broker.console import login_requests
+from broker.errors import ExpiredToken
+from broker.model.session import SessionKind
+from broker.sessions.lineage import descend
 from broker.stores.directory.kinds import ROLE
 from tests.support.rows import cases
 from tests.support.signin import ACCOUNT, SignInWorld, form_fields, text_of
@@ -177,6 +180,88 @@ async def test_a_login_is_renewed_until_its_session_ends(
     assert refused(await terminal.renew(params["refreshToken"]), "TOKEN_EXPIRED")
 
 
+async def is_live(world: SignInWorld, login: dict[str, Any]) -> bool:
+    """Whether the credentials that a login gave are."""
+    token = login["accessToken"]
+    try:
+        await world.services.resolver.resolve(
+            token["accessKeyId"], token["sessionToken"], world.clock.now()
+        )
+    except ExpiredToken:
+        return False
+    return True
+
+
+async def test_a_login_ends_when_its_console_session_is_signed_out_of(
+    world: SignInWorld, terminal: Terminal
+) -> None:
+    """Credentials, refresh token and codes; not those of another browser's session."""
+    browser, other = world.browser(), Terminal(world, world.browser())
+    await world.sign_in(browser)
+    answers = [await allow(terminal, browser) for _ in "123"]
+    codes = [
+        parse_qs(urlsplit(answer.headers["location"]).query)["code"][0]
+        for answer in answers
+    ]
+    logins = [(await terminal.redeem(code)).json() for code in codes[:2]]
+    of_other = await log_in(other)
+    await sign_out(world, browser)
+    for login in logins:
+        assert not await is_live(world, login)
+        assert refused(await terminal.renew(login["refreshToken"]), "TOKEN_EXPIRED")
+    assert refused(await terminal.redeem(codes[2]), "AUTHCODE_EXPIRED")
+    assert await is_live(world, of_other)
+    assert (await other.renew(of_other["refreshToken"])).status_code == 200
+
+
+async def test_a_role_that_a_login_assumed_ends_with_the_sign_out_and_copies_do_not(
+    world: SignInWorld, terminal: Terminal
+) -> None:
+    browser = world.browser()
+    await world.sign_in(browser)
+    answer = await allow(terminal, browser)
+    (code,) = parse_qs(urlsplit(answer.headers["location"]).query)["code"]
+    login = (await terminal.redeem(code)).json()["accessToken"]
+    resolve = world.services.resolver.resolve
+    first = await resolve(
+        login["accessKeyId"], login["sessionToken"], world.clock.now()
+    )
+    from_login = descend(first.session)
+    console = first.session.lineage.ancestors[-1]
+    copied = replace(
+        first.session.lineage, origin=replace(first.session.lineage.origin, targets=())
+    )
+    assert copied.ancestors[-1] == console
+    minted = [
+        await world.mint(SessionKind.ASSUME_ROLE, lineage=lineage)
+        for lineage in (from_login, copied)
+    ]
+    await sign_out(world, browser)
+    live = [
+        await is_live(
+            world,
+            {
+                "accessToken": {
+                    "accessKeyId": each.credentials.access_key_id,
+                    "sessionToken": each.credentials.session_token.reveal(),
+                }
+            },
+        )
+        for each in minted
+    ]
+    assert live == [False, True]
+
+
+async def sign_out(world: SignInWorld, browser: httpx.AsyncClient) -> None:
+    fields = form_fields(await browser.get("/console/"), "/console/sign-out")
+    answer = await browser.post(
+        "/console/sign-out",
+        data=fields,
+        headers={"origin": world.services.settings.public_origin},
+    )
+    assert answer.status_code == 303, answer.text
+
+
 async def test_the_id_token_names_the_session_as_the_aws_cli_reads_it(
     terminal: Terminal,
 ) -> None:
@@ -267,8 +352,11 @@ async def test_a_code_is_good_once_and_one_that_comes_back_ends_its_login(
     # One that knows the verifier, too, ends what the code gave (RFC 6749 4.1.2).
     code = await get_code(terminal)
     tokens = [(await terminal.redeem(code)).json()["refreshToken"]]
-    tokens.append((await terminal.renew(tokens[0])).json()["refreshToken"])
+    renewed = (await terminal.renew(tokens[0])).json()
+    tokens.append(renewed["refreshToken"])
+    assert await is_live(world, renewed)
     assert refused(await thief.redeem(code), "AUTHCODE_EXPIRED")
+    assert not await is_live(world, renewed)
     for holder in (terminal, thief):
         assert refused(await holder.renew(tokens[1]), "TOKEN_EXPIRED")
     assert (await terminal.renew(following)).status_code == 200

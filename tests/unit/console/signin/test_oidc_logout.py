@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from msgspec import Struct
@@ -35,6 +36,7 @@ from tests.support.signin import (
     form_fields,
     text_of,
 )
+from tests.unit.console.signin.test_command_line import Terminal, allow, is_live
 
 CLIENT = "broker"
 ISSUER = OidcIssuer("https://idp.example/tenant", audience=CLIENT)
@@ -401,6 +403,24 @@ async def test_a_role_that_was_switched_to_ends_with_the_sign_in(scene: Scene) -
     query = {"iss": provider.url, "sid": login.session_id}
     await scene.world.browser().get(channel(provider, "front"), params=query)
     assert not await is_in(switched)
+
+
+async def test_a_terminals_login_ends_with_a_logout_in_the_same_browser(
+    scene: Scene,
+) -> None:
+    provider = await scene.register()
+    login = scene.login(provider)
+    browser, _ = await scene.sign_in(login)
+    terminal = Terminal(scene.world, scene.world.browser())
+    answer = await allow(terminal, browser)
+    (code,) = parse_qs(urlsplit(answer.headers["location"]).query)["code"]
+    gave = (await terminal.redeem(code)).json()
+    assert await is_live(scene.world, gave)
+    query = {"iss": provider.url, "sid": login.session_id}
+    await browser.get(channel(provider, "front"), params=query)
+    assert not await is_in(browser)
+    assert not await is_live(scene.world, gave)
+    assert (await terminal.renew(gave["refreshToken"])).status_code == 401
 
 
 async def let_switch(scene: Scene) -> None:
