@@ -118,9 +118,6 @@ class Person:
     tokens: dict[str, str] = field(default_factory=dict)
     """The ids of tokens that an administrator may delete."""
 
-    uses_cli: bool = False
-    """Whether it has the AWS CLI, where there is a folder for homes."""
-
     def __post_init__(self) -> None:
         """Make whatever proves who it is."""
 
@@ -171,7 +168,7 @@ class Person:
     @cached_property
     def command_line(self) -> CommandLine | None:
         homes = self.world.homes
-        if homes is None or not self.has_pages or not self.uses_cli:
+        if homes is None or not self.has_pages:
             return None
         return CommandLine(homes, self.world.url, self.account.number, self.portal_role)
 

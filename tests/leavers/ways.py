@@ -51,7 +51,7 @@ Leave = Callable[[Sequence[Any]], object]
 class Way:
     """A row. ``options`` are those of the provider, ``needs`` a program that runs.
 
-    ``arrive`` is done before anything is held; ``uses_cli`` where the AWS CLI runs too.
+    ``arrive`` is done before anything is held.
     """
 
     name: str
@@ -62,7 +62,6 @@ class Way:
     arrive: Leave = lambda _people: None  # most need nothing
     asked_seconds: float = 0
     needs: str = ""
-    uses_cli: bool = False
 
     @property
     def promise_seconds(self) -> float:
@@ -75,7 +74,7 @@ class Way:
             names = [f"r{account.number}"]
         if self.asked_seconds:
             names = [f"q{account.number}", f"b{account.number}"]
-        return [kind(account, name, uses_cli=self.uses_cli) for name in names]
+        return [kind(account, name) for name in names]
 
 
 WAYS: dict[str, Way] = {}
@@ -105,7 +104,7 @@ def revoke(person: Person, *words: str) -> None:
     person.world.broker.command("sessions", "revoke", *words, "--upstream")
 
 
-@way("user deleted", "user", uses_cli=True)
+@way("user deleted", "user")
 def user_deleted(people: Sequence[User]) -> None:
     (user,) = people
     name = {"UserName": user.name}
@@ -165,7 +164,7 @@ def session_revoked(people: Sequence[Person]) -> None:
     revoke(person, person.copied.access_key_id)
 
 
-@way("`sessions revoke` by issuer and subject", "SAML", uses_cli=True)
+@way("`sessions revoke` by issuer and subject", "SAML")
 def subject_revoked(people: Sequence[Person]) -> None:
     (person,) = people
     issuer = ("--issuer", person.account.entity_id, "--subject", person.name)
@@ -246,13 +245,7 @@ def scim(person: Person, about: str, **operation: Any) -> None:
 SCIM = {"ScimSubject": "userName"}
 
 
-@way(
-    "SCIM: person deactivated",
-    "SAML",
-    options=SCIM,
-    arrive=provision,
-    uses_cli=True,
-)
+@way("SCIM: person deactivated", "SAML", options=SCIM, arrive=provision)
 def scim_deactivated(people: Sequence[Person]) -> None:
     (person,) = people
     about = f"/Users/{person.tokens['user']}"
@@ -278,7 +271,7 @@ def back_channel(person: OidcPerson, **about: str) -> None:
     assert answer.status_code == 200, answer.text
 
 
-@way("OIDC back-channel logout by `sid`", "OIDC", uses_cli=True)
+@way("OIDC back-channel logout by `sid`", "OIDC")
 def logged_out_by_sid(people: Sequence[OidcPerson]) -> None:
     (person,) = people
     back_channel(person, sid=oidc.SID, sub=oidc.SUBJECT)
@@ -380,7 +373,7 @@ def service_token_deleted(people: Sequence[Person]) -> None:
     )
 
 
-@way("console sign-out", "SAML", uses_cli=True)
+@way("console sign-out", "SAML")
 def console_signed_out(people: Sequence[Person]) -> None:
     (person,) = people
     page = person.console.get("/console/")
@@ -388,7 +381,7 @@ def console_signed_out(people: Sequence[Person]) -> None:
     assert answer.status_code == 200, answer.text
 
 
-@way("access portal sign-out", "SAML", uses_cli=True)
+@way("access portal sign-out", "SAML")
 def portal_signed_out(people: Sequence[Person]) -> None:
     (person,) = people
     page = person.portal.get(person.portal_path)
@@ -396,13 +389,13 @@ def portal_signed_out(people: Sequence[Person]) -> None:
     assert answer.status_code == 200, answer.text
 
 
-@way("`aws logout`", "SAML", needs="AWS CLI", uses_cli=True)
+@way("`aws logout`", "SAML", needs="AWS CLI")
 def cli_logged_out(people: Sequence[Person]) -> None:
     (person,) = people
     run_cli(person, "logout", "--profile", "work")
 
 
-@way("`aws sso logout`", "SAML", needs="AWS CLI", uses_cli=True)
+@way("`aws sso logout`", "SAML", needs="AWS CLI")
 def cli_sso_logged_out(people: Sequence[Person]) -> None:
     (person,) = people
     run_cli(person, "sso", "logout", "--profile", "dev")
@@ -478,5 +471,12 @@ def keycloak_removed(people: Sequence[KeycloakPerson]) -> None:
 
 @way("Keycloak: sessions ended by an administrator", "Keycloak", needs="Keycloak")
 def keycloak_ended(people: Sequence[KeycloakPerson]) -> None:
+    for person in people:
+        person.keycloak.end_sessions(person.id)
+
+
+@way("the same, with `Watch`", "Keycloak", **_KEYCLOAK)
+def keycloak_ended_watched(people: Sequence[KeycloakPerson]) -> None:
+    oidc.wait_for_the_next_second()  # what Keycloak issued in this one stays good
     for person in people:
         person.keycloak.end_sessions(person.id)
