@@ -39,6 +39,7 @@ from broker.runtime.entropy import random_bits
 from broker.runtime.offload import in_background
 from broker.sessions.keys import SESSION_MAX, KeyUse
 from broker.sessions.vault import NUMBERED_BYTES, SealBrokenError, Vault, key_number
+from broker.sessions.watched import WatchedSignIns
 from broker.stores.directory import kinds, reports
 from broker.stores.directory.accounts import list_accounts, update_account
 from broker.stores.directory.kind import Kind
@@ -50,6 +51,7 @@ from broker.stores.directory.kinds import (
 )
 from broker.stores.directory.port import Directory, DirectoryChange, DirectoryReader
 from broker.stores.errors import StoreFailedError
+from broker.stores.oidc_sign_ins import OidcSignIns
 
 SETTLED_AFTER = timedelta(minutes=2)
 """How long after a new key took over nothing is sealed with the old one any more."""
@@ -203,6 +205,10 @@ class Resealer:
         keys = RequestKeys(opened.stores.database, opened.vault, opened.clock)
         with suppress(SealBrokenError):  # `broker doctor` tells of it
             result.changed += await keys.reseal()
+        watched = WatchedSignIns(
+            OidcSignIns(opened.stores.database), opened.vault, opened.clock
+        )
+        result.changed += await watched.reseal()
         if result.changed:
             _log.info("stored secrets were sealed again", changed=result.changed)
             return result  # other workers may still use what they read before

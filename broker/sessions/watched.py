@@ -28,6 +28,7 @@ _CHAINED_MAX = timedelta(hours=1)
 """How much longer a role lasts that was assumed at a session's end."""
 
 _PURPOSE, _COLUMN = "oidc-leavers", "token"
+_BATCH = 100
 TOKEN_CHARACTERS_MAX = 16_384
 
 RolesByAccount = Mapping[AccountId, tuple[str, ...]]
@@ -122,6 +123,27 @@ class WatchedSignIns:
             return None
         kept = self.find_opened(sign_in)
         return None if kept is None else kept.roles
+
+    async def reseal(self) -> int:
+        """Seal kept tokens with the newest storage key; how many were not.
+
+        Those that do not open are left: nobody can be asked with them.
+        """
+        changed, after = 0, ""
+        while True:
+            with store_at_hand():
+                sign_ins = await self._sign_ins.list_with_tokens(after, _BATCH)
+            if not sign_ins:
+                return changed
+            after = sign_ins[-1].sign_in_id
+            for sign_in in sign_ins:
+                if not self._vault.needs_resealing(sign_in.sealed):
+                    continue
+                if (kept := self.find_opened(sign_in)) is None:
+                    continue
+                sealed = self.seal(sign_in.account, sign_in.sign_in_id, kept)
+                with store_at_hand():
+                    changed += await self._sign_ins.replace_sealed(sign_in, sealed)
 
     def seal(self, account: AccountId, sign_in_id: str, kept: KeptToken) -> bytes:
         """What is kept of a sign-in; it opens for this one only.

@@ -252,6 +252,27 @@ class OidcSignIns:
             update(OIDC_SIGN_INS).where(*_claim_of(sign_in)).values(sealed=sealed)
         )
 
+    async def list_with_tokens(self, after: str, limit: int) -> tuple[OidcSignIn, ...]:
+        """Some of those with tokens, in the order of their ids, from behind one on."""
+        rows = await self._database.rows(
+            select(OIDC_SIGN_INS)
+            .where(_C.sealed != b"", _C.sign_in_id > after)
+            .order_by(_C.sign_in_id)
+            .limit(limit)
+        )
+        return tuple(map(_read, rows))
+
+    async def replace_sealed(self, sign_in: OidcSignIn, sealed: bytes) -> bool:
+        """Keep the same token, sealed anew; False if another one is kept meanwhile."""
+        replaced = await self._database.write(
+            update(OIDC_SIGN_INS)
+            .where(
+                _C.sign_in_id == sign_in.sign_in_id, _C.sealed == bytes(sign_in.sealed)
+            )
+            .values(sealed=sealed)
+        )
+        return replaced.rowcount == 1
+
     async def _settle(
         self, sign_in: OidcSignIn, due_at: datetime, **values: object
     ) -> bool:

@@ -86,7 +86,8 @@ async def count_sealed(
     for column in SEALED:
         head = func.substr(column, 1, head_bytes, type_=LargeBinary)
         counted = select(head.label("head"), func.count().label("number"))
-        shared = counted.where(column.is_not(None)).group_by(head)
+        # A sign-in without a refresh token has nothing sealed.
+        shared = counted.where(column.is_not(None), column != b"").group_by(head)
         for row in await directory.rows(shared):
             counter[bytes(row.head)] += row.number
     return counter

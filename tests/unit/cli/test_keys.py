@@ -2,7 +2,7 @@ import asyncio
 import json
 import sqlite3
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ from broker.compose.resealing import Resealer, ResealingResult
 from broker.compose.services import Services
 from broker.kinds.outbound import Outbound, first_keys, with_outbound
 from broker.model.account import AccountId
+from broker.model.entities import OidcProvider
 from broker.sessions.keys import SESSION_MAX, KeyringError
 from broker.sessions.vault import key_number
+from broker.sessions.watched import KeptToken
 from broker.settings import load_settings
 from broker.stores.directory import kinds
 from broker.stores.directory.accounts import update_account
@@ -49,6 +51,24 @@ def uses(cli: CommandLine) -> dict[int, tuple[str, str]]:
         key["number"]: (key["kind"], key["use"])
         for key in cli.lines("keys", "list", "--json")
     }
+
+
+def keep_refresh_token() -> None:
+    """Of a sign-in whose provider is asked about the person."""
+    provider = OidcProvider(
+        account=AccountId(ACCOUNT),
+        unique_id="OIDCP1",
+        url="https://idp.example.com",
+        client_ids=("client",),
+        thumbprints=(),
+        created_at=datetime.now(UTC),
+    )
+
+    async def work(services: Services) -> None:
+        token = KeptToken(token="refresh", roles={})
+        await services.watched.begin(provider, "client", "ann", token)
+
+    with_services(work)
 
 
 @pytest.mark.usefixtures("account")
@@ -87,9 +107,10 @@ def test_nothing_is_sealed_again_before_every_node_has_the_new_key(
 def test_stored_secrets_are_sealed_again_and_the_old_key_is_dropped(
     cli: CommandLine, account: Any
 ) -> None:
+    keep_refresh_token()
     cli("keys", "rotate", "--kind", "storage")
     let_pass(cli)
-    assert reseal().changed == 1
+    assert reseal().changed == 2
     assert uses(cli)[2] == ("storage", "opens")
     assert reseal().changed == 0
     let_pass(cli, SESSION_MAX)

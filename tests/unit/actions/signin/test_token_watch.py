@@ -17,14 +17,20 @@ from msgspec.structs import replace
 from sqlalchemy import select, text
 
 from broker.compose import app as composition
+from broker.compose.resealing import count_sealed
 from broker.errors import ExpiredToken
+from broker.model.sealing import KeyKind
 from broker.proofs.addresses import parse_internal_issuers
 from broker.proofs.code_flow import CodeFlow
 from broker.proofs.provider_health import watch_findings
 from broker.proofs.provider_options import ProviderOptions
 from broker.sessions.revoke import revoke_issued_before, revoke_person, revoke_session
+from broker.sessions.vault import key_number
+from broker.sessions.watched import WatchedSignIns
 from broker.stores.directory.kinds import OIDC_PROVIDER
+from broker.stores.oidc_sign_ins import OidcSignIns
 from broker.stores.schema import OIDC_SIGN_INS
+from tests.support.iam import rotate_keys
 from tests.support.portal import Person, Terminal
 from tests.support.signin import (
     ACCOUNT,
@@ -634,6 +640,7 @@ async def test_without_a_refresh_token_it_is_said_that_nobody_is_asked(
         scene.provider.gives_tokens = False
         console = await scene.console("ann")
         assert (await scene.state()).unasked == 1
+        assert not await count_sealed(scene.world.services.stores.directory)
         del scene.provider.groups["ann"]
         await scene.ask()
         assert scene.provider.refreshed == []
@@ -714,6 +721,42 @@ async def change_options(scene: Scene, **options: object) -> None:
         assert provider is not None
         changed = replace(provider, options={**provider.options, **options})
         await change.update(OIDC_PROVIDER, changed)
+
+
+async def test_a_token_is_sealed_again_after_a_rotation_and_still_opens(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path, ann=["staff"], bob=["staff"]) as scene:
+        for name in ("ann", "bob"):
+            await scene.console(name)
+        services = scene.world.services
+        before = await scene.rows()
+        old = {key_number(row.sealed) for row in before}
+        watched = WatchedSignIns(
+            OidcSignIns(services.stores.database), services.vault, services.clock
+        )
+        assert await watched.reseal() == 0
+        await services.stores.database.write(
+            OIDC_SIGN_INS.update()
+            .where(OIDC_SIGN_INS.c.sign_in_id == before[0].sign_in_id)
+            .values(sealed=before[1].sealed)
+        )
+        rotate_keys(services.vault._keyring, services.clock, KeyKind.STORAGE)
+        scene.world.clock.move(120)
+        # One row has another's, which does not open there: it is left as it is.
+        assert await watched.reseal() == 1
+        assert await watched.reseal() == 0
+        mixed, again = await scene.rows()
+        assert key_number(mixed.sealed) in old
+        assert key_number(again.sealed) not in old
+        await services.stores.database.write(
+            OIDC_SIGN_INS.update()
+            .where(OIDC_SIGN_INS.c.sign_in_id == before[0].sign_in_id)
+            .values(sealed=before[0].sealed)
+        )
+        assert await watched.reseal() == 1
+        await scene.ask()
+        assert len(scene.provider.refreshed) == 2
 
 
 async def test_the_pages_say_what_cannot_be_asked(tmp_path: Path) -> None:
