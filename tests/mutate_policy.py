@@ -29,6 +29,8 @@ MODULES = [
     *("shared_issuers", "new_policy", "could_be_allowed"),
     *("conditions/compiler", "conditions/string"),
     *("conditions/values", "conditions/ip_address"),
+    *("proofs/texts", "proofs/points", "proofs/boxes", "proofs/question"),
+    *("proofs/principals", "proofs/checks", "proofs/work"),
 ]
 TESTS = [
     f"tests/unit/policy/test_{name}.py"
@@ -36,7 +38,7 @@ TESTS = [
         *("conditions", "variables", "wildcard", "principal", "shared_issuers"),
         *("compiled", "grammar", "explain", "could_be_allowed"),
     )
-] + ["tests/unit/kinds/test_documents.py"]
+] + ["tests/unit/kinds/test_documents.py", "tests/unit/policy/proofs"]
 SECONDS = 20
 MEMORY_BYTES = 2 << 30
 COMPARISONS: dict[type[ast.cmpop], list[type[ast.cmpop]]] = {

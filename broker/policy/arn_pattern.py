@@ -10,6 +10,8 @@ Source: IAM User Guide, "Resource" and "ARN condition operators"; checklist POL-
 
 from collections.abc import Callable, Iterable
 
+from msgspec import Struct
+
 from broker.policy.variables import (
     Context,
     Template,
@@ -52,39 +54,75 @@ def split_pattern(text: str, *, variables: bool) -> list[Template]:
     return [tuple(part) for part in parts]
 
 
+class ArnPattern(Struct, frozen=True):
+    """A pattern as it is read: compared part by part, or as one text."""
+
+    parts: tuple[Template, ...]
+    by_part: bool
+
+    @property
+    def joined(self) -> Template:
+        """The parts with colons between them."""
+        return _joined(self.parts)
+
+
+def read_arn_patterns(
+    patterns: Iterable[str], *, variables: bool
+) -> tuple[ArnPattern, ...]:
+    """How an ARN operator reads its values.
+
+    A pattern with fewer parts than an ARN has matches nothing.
+    """
+    splits = [split_pattern(pattern, variables=variables) for pattern in patterns]
+    return tuple(
+        ArnPattern(tuple(parts), by_part=True)
+        for parts in splits
+        if len(parts) == _PARTS
+    )
+
+
+def read_resource_patterns(
+    patterns: Iterable[str], *, variables: bool
+) -> tuple[ArnPattern, ...]:
+    """How a Resource element reads its patterns.
+
+    A part with a wildcard inside of it, or with a variable, is compared on its own: a
+    value must not reach into the part behind the colon.
+    """
+    results: list[ArnPattern] = []
+    for pattern in patterns:
+        parts = split_pattern(pattern, variables=variables)
+        missing = _PARTS - len(parts)
+        complete: list[Template] = [*parts, *[(Wild.STAR,)] * missing]
+        by_part = any(_is_closed(part) for part in complete[:-1])
+        results.append(ArnPattern(tuple(complete), by_part))
+        if missing and not by_part:
+            results.append(ArnPattern(tuple(parts), by_part=False))
+    return tuple(results)
+
+
 def compile_arn_patterns(patterns: Iterable[str], *, variables: bool) -> ContextTest:
     """A function deciding whether an ARN matches one of an ARN operator's values.
 
-    A variable without a value makes its pattern match nothing, and so does a pattern
-    with fewer parts than an ARN has.
+    A variable without a value makes its pattern match nothing.
     """
-    tests = _Tests()
-    for pattern in patterns:
-        parts = split_pattern(pattern, variables=variables)
-        if len(parts) == _PARTS:
-            tests.add_by_part(parts)
-    return tests.any_of()
+    return _compile(read_arn_patterns(patterns, variables=variables))
 
 
 def compile_resource_patterns(
     patterns: Iterable[str], *, variables: bool
 ) -> ContextTest:
-    """A function deciding whether an ARN matches one of a Resource's patterns.
+    """A function deciding whether an ARN matches one of a Resource's patterns."""
+    return _compile(read_resource_patterns(patterns, variables=variables))
 
-    A part with a wildcard inside of it, or with a variable, is compared on its own: a
-    value must not reach into the part behind the colon.
-    """
+
+def _compile(patterns: Iterable[ArnPattern]) -> ContextTest:
     tests = _Tests()
     for pattern in patterns:
-        parts = split_pattern(pattern, variables=variables)
-        missing = _PARTS - len(parts)
-        complete: list[Template] = [*parts, *[(Wild.STAR,)] * missing]
-        if any(_is_closed(part) for part in complete[:-1]):
-            tests.add_by_part(complete)
-            continue
-        tests.add_whole(_joined(complete))
-        if missing:
-            tests.add_whole(_joined(parts))
+        if pattern.by_part:
+            tests.add_by_part(pattern.parts)
+        else:
+            tests.add_whole(pattern.joined)
     return tests.any_of()
 
 
@@ -95,7 +133,7 @@ def _is_closed(part: Template) -> bool:
     )
 
 
-def _joined(parts: list[Template]) -> Template:
+def _joined(parts: Iterable[Template]) -> Template:
     tokens: list[Token | Variable] = []
     for index, part in enumerate(parts):
         if index:
@@ -121,7 +159,7 @@ class _Tests:
             test = compile_wildcard(tokens)
             self._others.append(lambda arn, _: test(arn))
 
-    def add_by_part(self, parts: list[Template]) -> None:
+    def add_by_part(self, parts: tuple[Template, ...]) -> None:
         """A pattern for each of the six parts."""
         tokens = find_static(_joined(parts))
         if tokens is None or not self._add_simple(tokens):
@@ -166,7 +204,7 @@ def _dynamic(template: Template) -> ContextTest:
     return matches
 
 
-def _by_part(parts: list[Template]) -> ContextTest:
+def _by_part(parts: tuple[Template, ...]) -> ContextTest:
     static: list[tuple[int, TextTest]] = []
     dynamic: list[tuple[int, Template]] = []
     for index, part in enumerate(parts):

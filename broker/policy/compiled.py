@@ -129,7 +129,7 @@ class PolicySet(Charged):
 
     def _index(self, number: int, statement: Statement) -> None:
         if statement.not_action:
-            excluded = [_action_test(a.lower()) for a in statement.actions]
+            excluded = [action_test(a.lower()) for a in statement.actions]
             self._everywhere.append((number, _none_of(excluded)))
             self._excluded += len(excluded)
             return
@@ -137,9 +137,9 @@ class PolicySet(Charged):
             action = written.lower()
             service, _, _ = action.partition(":")
             if service == "*":
-                self._everywhere.append((number, _action_test(action)))
+                self._everywhere.append((number, action_test(action)))
             elif "*" in action or "?" in action:
-                entry = (number, _action_test(action))
+                entry = (number, action_test(action))
                 self._by_service.setdefault(service, []).append(entry)
             else:
                 self._by_action.setdefault(action, []).append(number)
@@ -248,7 +248,8 @@ def _resource_test(statement: Statement, *, variables: bool) -> ContextTest | No
     return lambda arn, context: not named(arn, context)
 
 
-def _action_test(pattern: str) -> TextTest:
+def action_test(pattern: str) -> TextTest:
+    """A function deciding whether an action, both in lower case, matches a pattern."""
     if pattern.find("*") == len(pattern) - 1 and "?" not in pattern:
         prefix = pattern[:-1]  # the frequent kind, without being taken apart
         return lambda action: action.startswith(prefix)

@@ -37,7 +37,14 @@ from broker.policy.principal import (
     is_service_principal,
 )
 from broker.policy.shared_issuers import allows_federated_action
-from broker.policy.strict_json import Json, NumberText, parse_json, shorten
+from broker.policy.strict_json import (
+    POLICY_CHARACTERS_MAX,
+    STORED_CHARACTERS_MAX,
+    Json,
+    NumberText,
+    parse_json,
+    shorten,
+)
 from broker.policy.variables import InvalidVariable, parse_template
 
 PATTERN_CHARACTERS_MAX = 2048
@@ -107,7 +114,7 @@ def parse_policy(text: str, kind: PolicyKind) -> PolicyDocument:
         PolicyRejected: the text breaks the grammar; nothing else is ever raised.
     """
     problems: Problems = []
-    document = read_policy(text, kind, problems)
+    document = read_policy(text, kind, problems, STORED_CHARACTERS_MAX)
     raise_first(problems)
     return document
 
@@ -131,13 +138,18 @@ def raise_first(problems: Problems) -> None:
         raise min(problems, key=lambda problem: problem[0])[1]
 
 
-def read_policy(text: str, kind: PolicyKind, problems: Problems) -> PolicyDocument:
+def read_policy(
+    text: str,
+    kind: PolicyKind,
+    problems: Problems,
+    characters_max: int = POLICY_CHARACTERS_MAX,
+) -> PolicyDocument:
     """The document, and in ``problems`` what is wrong with it beyond its syntax.
 
     Raises:
         PolicyRejected: the text has syntax errors.
     """
-    value = parse_json(text)
+    value = parse_json(text, characters_max)
     if not isinstance(value, dict):
         _reject(
             RejectionReason.WRONG_TYPE,

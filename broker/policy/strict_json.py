@@ -15,6 +15,9 @@ from broker.policy.errors import PolicyRejected, RejectionReason
 POLICY_CHARACTERS_MAX = 131_072
 """IAM's own bound on a ``policyDocument`` parameter (pinned service model)."""
 
+STORED_CHARACTERS_MAX = 262_144
+"""For a text that is there already: AWS's longest managed policy has 152,297."""
+
 INVALID_JSON_TEXT = "This policy contains invalid Json"
 
 _PLAIN_NUMBER = re.compile(r"-?[0-9]{1,300}(?:\.[0-9]{1,300})?")
@@ -28,17 +31,17 @@ class NumberText(str):
     __slots__ = ()
 
 
-def parse_json(text: str) -> Json:
+def parse_json(text: str, characters_max: int = POLICY_CHARACTERS_MAX) -> Json:
     """Read a policy's JSON; numbers stay text.
 
     Raises:
         PolicyRejected: TOO_LONG, DUPLICATE_KEY, or INVALID_JSON with IAM's text.
     """
-    if len(text) > POLICY_CHARACTERS_MAX:
+    if len(text) > characters_max:
         raise PolicyRejected(
             RejectionReason.TOO_LONG,
             f"The policy text has {len(text)} characters; "
-            f"at most {POLICY_CHARACTERS_MAX} can be read.",
+            f"at most {characters_max} can be read.",
         )
     try:
         text.encode()  # with a lone surrogate it could not be stored

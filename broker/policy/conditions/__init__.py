@@ -4,6 +4,7 @@ from broker.policy.conditions.compiler import (
     ConditionTest,
     Operator,
     Quantifier,
+    accepted_presence,
     compile_condition,
     parse_operator,
 )
@@ -12,6 +13,7 @@ __all__ = [
     "ConditionTest",
     "Operator",
     "Quantifier",
+    "accepted_presence",
     "compile_condition",
     "parse_operator",
 ]

@@ -93,6 +93,22 @@ class Operator(Struct, frozen=True):
     quantifier: Quantifier = Quantifier.NONE
     if_exists: bool = False
 
+    @property
+    def wants_every_value(self) -> bool:
+        """Whether all of a key's values must satisfy it, or else one of them.
+
+        Without a quantifier, a negated operator is NOR: none of the request's values
+        equals any of the policy's.
+        """
+        return self.quantifier is Quantifier.ALL_VALUES or (
+            self.negated and self.quantifier is Quantifier.NONE
+        )
+
+    @property
+    def accepts_absence(self) -> bool:
+        """Whether it holds when the request does not have the key."""
+        return self.wants_every_value or self.if_exists
+
 
 def parse_operator(text: str) -> Operator:
     """Read an operator with its modifiers, exactly as IAM spells them.
@@ -152,14 +168,8 @@ def compile_condition(
     if _is_plain_equality(operator, values, variables=variables):
         return _plain_equality(name, frozenset(values), if_exists=operator.if_exists)
     test = operator.family.compile(values, operator.negated, variables)
-    if operator.quantifier is Quantifier.ANY_VALUE:
-        return _any_value(name, test, absent=operator.if_exists)
-    if operator.quantifier is Quantifier.ALL_VALUES:
-        return _all_values(name, test, absent=True)
-    if operator.negated:
-        # NOR: none of the request's values equals any of the policy's.
-        return _all_values(name, test, absent=True)
-    return _any_value(name, test, absent=operator.if_exists)
+    quantified = _all_values if operator.wants_every_value else _any_value
+    return quantified(name, test, absent=operator.accepts_absence)
 
 
 def _any_value(name: str, test: ValueTest, *, absent: bool) -> ConditionTest:
@@ -186,8 +196,13 @@ def _all_values(name: str, test: ValueTest, *, absent: bool) -> ConditionTest:
     return holds
 
 
+def accepted_presence(values: tuple[str, ...]) -> frozenset[str]:
+    """What ``Null`` accepts: ``true`` for an absent key, ``false`` for one that is there."""
+    return BOOLEANS.intersection(value.lower() for value in values)
+
+
 def _null(name: str, values: tuple[str, ...]) -> ConditionTest:
-    accepted = BOOLEANS.intersection(value.lower() for value in values)
+    accepted = accepted_presence(values)
 
     def holds(context: Context) -> bool:
         return ("false" if context.get(name) else "true") in accepted
@@ -201,7 +216,7 @@ def _is_plain_equality(
     return (
         operator.family is STRING_EQUALS
         and not operator.negated
-        and operator.quantifier is not Quantifier.ALL_VALUES
+        and not operator.wants_every_value
         and not (variables and any("${" in value for value in values))
     )
 

@@ -47,7 +47,7 @@ def _find_v4(text: str) -> tuple[int, int] | None:
     return 4, number
 
 
-def _find_range(text: str) -> tuple[int, int, int] | None:
+def find_range(text: str) -> tuple[int, int, int] | None:
     """Version, shift and shifted number of a range; None when it is none."""
     address, slash, length = text.partition("/")
     parsed = _find_address(address)
@@ -69,13 +69,13 @@ def _find_range(text: str) -> tuple[int, int, int] | None:
 
 
 def _check(text: str) -> str | None:
-    if _find_range(text) is None:
+    if find_range(text) is None:
         return "is not an address range; write one such as 203.0.113.0/24"
     return None
 
 
 def _compile(values: tuple[str, ...], negated: bool, _: bool) -> ValueTest:  # noqa: FBT001  # the shape of every family
-    ranges = [entry for entry in map(_find_range, values) if entry is not None]
+    ranges = [entry for entry in map(find_range, values) if entry is not None]
 
     def matches(value: str, _: Context) -> bool:
         address = _find_address(value)

@@ -170,7 +170,8 @@ def _compile_boolean(values: tuple[str, ...], _negated: bool, _: bool) -> ValueT
 BOOL = OperatorFamily(_compile_boolean, describe_boolean_fault)
 
 
-def _find_bytes(text: str) -> bytes | None:
+def find_bytes(text: str) -> bytes | None:
+    """The bytes that a text writes in base64; None when it writes none."""
     try:
         return base64.b64decode(text, validate=True)
     except ValueError:
@@ -179,15 +180,15 @@ def _find_bytes(text: str) -> bytes | None:
 
 def _compile_binary(values: tuple[str, ...], _negated: bool, _: bool) -> ValueTest:  # noqa: FBT001  # the shape of every family
     # IAM has no negated BinaryEquals.
-    accepted = {entry for entry in map(_find_bytes, values) if entry is not None}
+    accepted = {entry for entry in map(find_bytes, values) if entry is not None}
 
     def matches(value: str, _: Context) -> bool:
-        decoded = _find_bytes(value)
+        decoded = find_bytes(value)
         return decoded is not None and decoded in accepted
 
     return matches
 
 
 BINARY_EQUALS = OperatorFamily(
-    _compile_binary, lambda text: "is not base64" if _find_bytes(text) is None else None
+    _compile_binary, lambda text: "is not base64" if find_bytes(text) is None else None
 )

@@ -11,11 +11,13 @@ from broker.policy import (
     PolicyKind,
     PolicyRejected,
     RejectionReason,
+    parse_new_policy,
     parse_policy,
     policy_size,
     print_policy,
 )
-from broker.policy.strict_json import POLICY_CHARACTERS_MAX
+from broker.policy.catalogue import find_managed_policy_entry, managed_policy_arns
+from broker.policy.strict_json import POLICY_CHARACTERS_MAX, STORED_CHARACTERS_MAX
 from tests.support.rows import rows
 
 CASES = yaml.load(
@@ -83,10 +85,28 @@ def test_deep_nesting_is_invalid_json(text: str) -> None:
     assert caught.value.reason is RejectionReason.INVALID_JSON
 
 
-def test_a_text_beyond_the_parameters_bound_is_not_read() -> None:
+def test_a_new_text_beyond_the_parameters_bound_is_not_read() -> None:
     with pytest.raises(PolicyRejected) as caught:
-        parse_policy(" " * (POLICY_CHARACTERS_MAX + 1), PolicyKind.IDENTITY)
+        parse_new_policy(
+            " " * (POLICY_CHARACTERS_MAX + 1),
+            PolicyKind.IDENTITY,
+            managed=True,
+            knows_service=lambda _: True,
+        )
     assert caught.value.reason is RejectionReason.TOO_LONG
+
+
+def test_a_stored_text_has_a_bound_of_its_own() -> None:
+    with pytest.raises(PolicyRejected) as caught:
+        parse_policy(" " * (STORED_CHARACTERS_MAX + 1), PolicyKind.IDENTITY)
+    assert caught.value.reason is RejectionReason.TOO_LONG
+
+
+def test_all_that_aws_manages_can_be_read() -> None:
+    for arn in managed_policy_arns():
+        entry = find_managed_policy_entry(arn)
+        assert entry is not None
+        assert parse_policy(entry.document, PolicyKind.IDENTITY).statements
 
 
 def with_number(number: str) -> str:

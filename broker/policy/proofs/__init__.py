@@ -1,0 +1,25 @@
+"""Questions about all requests at once: is there one that policies allow, and should not?
+
+`question` answers them, over `boxes`, which are statements as sets; `texts` and `points`
+are the values of a dimension, and `work` bounds what an answer may take.
+"""
+
+from broker.policy.proofs.checks import (
+    Reason,
+    access_not_granted,
+    no_new_access,
+    no_public_access,
+)
+from broker.policy.proofs.question import Facts, Prover, Side
+from broker.policy.proofs.work import Undecided
+
+__all__ = [
+    "Facts",
+    "Prover",
+    "Reason",
+    "Side",
+    "Undecided",
+    "access_not_granted",
+    "no_new_access",
+    "no_public_access",
+]
