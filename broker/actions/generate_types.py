@@ -14,9 +14,11 @@ from broker.actions.models import RestName, ServiceName, load_service_model
 from broker.protocols.shapes.model import ServiceModel, ShapeModel
 
 TYPES_FOLDER = Path(__file__).parents[1] / "model" / "types"
-SERVICES: tuple[ServiceName | RestName, ...] = (
-    *get_args(ServiceName),
-    *get_args(RestName),
+_WITHOUT_HANDLERS = frozenset({"signin"})
+SERVICES: tuple[ServiceName | RestName, ...] = tuple(
+    name
+    for name in (*get_args(ServiceName), *get_args(RestName))
+    if name not in _WITHOUT_HANDLERS
 )
 
 _SCALARS = {

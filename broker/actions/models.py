@@ -20,7 +20,7 @@ from broker.protocols.shapes.model import ServiceModel
 ServiceName = Literal["sts", "iam", "broker"]
 """Services that speak Query."""
 
-RestName = Literal["sso", "sso-oidc", "rolesanywhere"]
+RestName = Literal["sso", "sso-oidc", "rolesanywhere", "signin"]
 """Services that speak rest-json."""
 
 TargetName = Literal["cloudtrail"]
@@ -33,6 +33,7 @@ _VERSIONS: dict[ServiceName | RestName | TargetName, str] = {
     "sso": "2019-06-10",
     "sso-oidc": "2019-06-10",
     "rolesanywhere": "2018-05-10",
+    "signin": "2023-01-01",
     "cloudtrail": "2013-11-01",
 }
 
@@ -40,6 +41,7 @@ _ACTION_PREFIXES: dict[RestName, str] = {
     "sso": "sso",
     "sso-oidc": "sso-oauth",
     "rolesanywhere": "rolesanywhere",
+    "signin": "signin",
 }
 """What the services of rest-json are called in actions."""
 

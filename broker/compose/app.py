@@ -18,7 +18,7 @@ from broker.compose.services import PAGES, Services, open_services
 from broker.console.deps import ConsoleDeps, SignInLink
 from broker.console.routes import console_routes
 from broker.console.static_files import STATIC
-from broker.edges import documentation, doors, portal, roles_anywhere
+from broker.edges import documentation, doors, portal, roles_anywhere, signin_api
 from broker.edges.api import QUERY_BYTES_MAX, AnyEndpoint, ApiEndpoint
 from broker.edges.asgi import App, Receive, Scope, Send, respond
 from broker.edges.doors import Doors
@@ -160,6 +160,7 @@ def addresses(services: Services) -> dict[str, AnyEndpoint]:
     return {
         **_portal_endpoints(services),
         **_roles_anywhere(services, roles_anywhere.PATHS),
+        **_signin(services),
     }
 
 
@@ -260,6 +261,13 @@ def _roles_anywhere(services: Services, paths: Iterable[str]) -> dict[str, AnyEn
     return dict.fromkeys(paths, endpoint)
 
 
+def _signin(services: Services) -> dict[str, AnyEndpoint]:
+    """AWS Sign-In but for what the pages answer, by path and query."""
+    signin = signin_api.SigninApi(services.pipeline, load_rest_service("signin"))
+    endpoint = ApiEndpoint(signin.api().answer, cross_origin=False)
+    return dict.fromkeys(signin.places, endpoint)
+
+
 def _pages(services: Services, sign_in_links: tuple[SignInLink, ...]) -> FastAPI:
     stores, stale_seconds = services.stores, services.settings.stale_seconds
     routes = console_routes(console_deps(services, sign_in_links), ADMINISTRATION)
@@ -352,6 +360,9 @@ def _route(
         first = path[1:].partition("/")[0]
         below = f"/{first}" if first else path
         endpoint = endpoints.get(below) or endpoints.get(path)
+        if endpoint is None:
+            places = signin_api.places_of(path, scope["query_string"])
+            endpoint = next((endpoints[p] for p in places if p in endpoints), None)
         endpoint = endpoint or await doors_here.find(below, path)
         return endpoint or partial(answer, path, below)
 

@@ -134,7 +134,11 @@ def test_an_address_costs_little(
             assert beyond in {"", str(status or beyond)}
     size = 60_000 if query == "unread" else number(query)
     for length, beyond in ((size, ""), (size + 1, beyond_query)):
-        asked = Request(f"{path}?{('a=%41&' * length)[:length]}", method=method)
+        more = ("a=%41&" * length)[:length]
+        if "?" in path:  # which names the operation, and counts
+            more = more[: length - len(path.partition("?")[2]) - 1]
+        joint = "&" if "?" in path else "?"
+        asked = Request(f"{path}{joint}{more}", method=method)
         status = status_of(strangers, lambda asked=asked: asked)
         assert beyond in {"", str(status)}
 

@@ -1,11 +1,13 @@
 """Clients without configuration: AWS's own names resolve to the broker, over TLS."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
+import httpx2
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
@@ -22,6 +24,8 @@ NAMES = (
     "iam.amazonaws.com",
     "oidc.eu-west-1.amazonaws.com",
     "portal.sso.eu-west-1.amazonaws.com",
+    "signin.eu-west-1.api.aws",
+    "eu-west-1.oauth.signin.aws",
 )
 UNLISTED = (
     "sts.eu-west-2.amazonaws.com",
@@ -118,6 +122,44 @@ def test_the_portal_is_served_at_awss_names(world: World) -> None:
         with pytest.raises(portal.exceptions.UnauthorizedException):
             call(accessToken="none", **params)
     portal.close()
+
+
+@cases("method, host")
+def test_sign_in_operations_are_refused_by_name(
+    world: World, method: str, host: str
+) -> None:
+    client = world.client("signin", "eu-west-1", parameter_validation=False)
+    asked: list[str] = []
+    client.meta.events.register(
+        "before-send.signin", lambda request, **_: asked.append(request.url)
+    )
+    with pytest.raises(ClientError) as refused:
+        getattr(client, method)()
+    client.close()
+    name = client.meta.method_to_api_mapping[method]
+    answer = refused.value.response
+    assert answer["Error"]["Code"] == "UnsupportedOperation"
+    assert answer["Error"]["Message"] == f"The operation {name} is not supported."
+    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 400
+    assert urlsplit(asked[0]).hostname == host
+
+
+def test_a_signed_sign_in_operation_tells_strangers_nothing(world: World) -> None:
+    stranger = replace(world, root=Key(world.root.access_key_id, "wrong"))
+    client = stranger.client("signin", "eu-west-1")
+    with pytest.raises(ClientError) as refused:
+        client.list_sessions()
+    client.close()
+    assert refused.value.response["Error"]["Code"] == "InvalidSignatureException"
+    for path, code in (
+        (
+            "/v1/token?x-amz-client-auth-method=iam",
+            "MissingAuthenticationTokenException",
+        ),
+        ("/v1/token?x-amz-client-auth-method=none", "ValidationException"),
+    ):
+        answer = httpx2.post(f"{world.broker.url}{path}", json={})
+        assert answer.headers["x-amzn-errortype"] == code, answer.text
 
 
 _REFUSED: dict[str, Callable[[Any], object]] = {

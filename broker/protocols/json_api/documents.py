@@ -235,7 +235,10 @@ _LEAVES: Mapping[str, Callable[[ShapeModel], Read]] = {
 
 _DEFAULT_STATUS = 400
 _WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
-_OAUTH_NAMES = {"internal_server": "server_error"}
+_OAUTH_NAMES = {
+    "internal_server": "server_error",
+    "too_many_requests_error": "rate_exceeded",
+}
 """Where OAuth's name is not AWS's in other letters."""
 
 
@@ -250,7 +253,8 @@ class JsonFault(Struct, frozen=True, kw_only=True):
         """The body's members."""
         if "error" not in self.members:
             return {"message": message}
-        return {"error": self.oauth_name, "error_description": message}
+        text = "message" if "message" in self.members else "error_description"
+        return {"error": self.oauth_name, text: message}
 
     @property
     def oauth_name(self) -> str:

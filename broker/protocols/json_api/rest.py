@@ -121,9 +121,20 @@ class RestService:
         violations.refuse()
         return result
 
+    def place(self, operation: str) -> str:
+        """Where an operation without labels stands, below the service's prefix.
+
+        What its query must say comes after ``?``.
+        """
+        return _http(self._model, operation)["requestUri"]
+
     def path(self, operation: str) -> str:
-        """Where an operation without labels stands, below the service's prefix."""
-        return _http(self._model, operation)["requestUri"].partition("?")[0]
+        """The same without the query."""
+        return self.place(operation).partition("?")[0]
+
+    def is_signed(self, operation: str) -> bool:
+        """Whether its requests have a signature."""
+        return self._model["operations"][operation].get("authtype") != "none"
 
     def status(self, operation: str) -> int:
         """The status of a success."""
