@@ -22,7 +22,8 @@ def test_a_token_is_not_shown_in_full() -> None:
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", " \t\n"])
 def test_the_end_of_a_token_file_is_dropped(end: str) -> None:
-    assert parse_token(ISSUER.token() + end) == parse_token(ISSUER.token())
+    token = ISSUER.token()
+    assert parse_token(token + end) == parse_token(token)
 
 
 @pytest.mark.parametrize("make", [lambda t: "\n" + t, lambda t: t.replace(".", ".\n")])
