@@ -237,7 +237,7 @@ class MalformedPolicyDocument(BrokerError):
 
 
 class PackedPolicyTooLarge(BrokerError):
-    """Session policies and tags exceed the space allotted to them."""
+    """The session token would be larger than 4,096 bytes; the message has both sizes."""
 
 
 class NoSuchEntity(BrokerError, status=404):

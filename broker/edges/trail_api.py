@@ -130,6 +130,7 @@ class TrailApi:
                 "InvalidTimeRangeException", "The start is after the end."
             )
         wanted: dict[str, Any] = {
+            "EventCategory": params.get("EventCategory", ""),
             "StartTime": start,
             "EndTime": end,
             "NextToken": params.get("NextToken", ""),

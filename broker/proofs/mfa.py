@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from broker.errors import AccessDenied, ServiceUnavailable, ValidationError
+from broker.errors import AccessDenied, ServiceUnavailable
 from broker.kinds.mfa_codes import MfaCodes
 from broker.model.principal import PrincipalType
 from broker.model.session import Caller
@@ -11,6 +11,7 @@ from broker.sessions.vault import SealBrokenError
 from broker.stores.errors import StoreUnavailableError
 
 _UNKNOWN = "MultiFactorAuthentication failed, unable to validate MFA code.  Please verify your MFA serial number is valid and associated with this user."
+_ALONE = "MultiFactorAuthentication failed, must provide both MFA serial number and one time pass code."
 _WRONG = "MultiFactorAuthentication failed with invalid MFA one time pass code. "
 
 
@@ -27,17 +28,14 @@ class MfaVerifier:
         """When the factor was shown (seconds since 1970); None when none was sent.
 
         Raises:
-            ValidationError: one of the two parameters without the other.
-            AccessDenied: the caller has no such device, or the code is not valid now.
+            AccessDenied: one of the two came without the other, the caller has no such device, or the code is not valid now.
             Throttling: too many codes were wrong, at any entry point.
             ServiceUnavailable: the directory is away.
         """
         if serial is None and code is None:
             return None
         if serial is None or code is None:
-            raise ValidationError(
-                "SerialNumber and TokenCode must be sent together, or neither of them."
-            )
+            raise AccessDenied(_ALONE, detail="one of SerialNumber and TokenCode")
         try:
             await self._require(caller, serial, code, now)
         except (StoreUnavailableError, SealBrokenError) as error:

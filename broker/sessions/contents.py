@@ -62,6 +62,13 @@ def encode_session(session: Session, at_least: int = 0) -> bytes:
     return _PADDED + len(content).to_bytes(_LENGTH_BYTES, "big") + content + fill
 
 
+def token_too_large(size: int, most: int) -> PackedPolicyTooLarge:
+    """The error of what is longer than a token, or what it holds, may be; in bytes."""
+    return PackedPolicyTooLarge(
+        f"Session token size of {size} bytes exceeds the maximum allowed size of {most} bytes."
+    )
+
+
 def _encode_content(session: Session) -> bytes:
     row: list[object] = [
         _NUMBERS[session.kind],
@@ -93,7 +100,7 @@ def _encode_content(session: Session) -> bytes:
         # JSON claims may hold lone surrogates; they must not make a mint fail.
         raw = _encode(row).encode("utf-8", "surrogatepass")
     if len(raw) > _CONTENT_BYTES_MAX:
-        raise PackedPolicyTooLarge("Serialized token too large for session")
+        raise token_too_large(len(raw), _CONTENT_BYTES_MAX)
     if len(raw) < _DEFLATE_FROM_BYTES:
         return _PLAIN + raw
     deflater = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW_BITS, _MEMORY_LEVEL)

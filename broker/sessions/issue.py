@@ -21,9 +21,8 @@ from broker.model.account import (
 from broker.model.audit import AuditRecord
 from broker.model.session import Session, TemporaryCredentials
 from broker.runtime.entropy import random_bits
-from broker.sessions.packed import packed_policy_size
 from broker.sessions.record import SessionIndex, audit_session, describe_session
-from broker.sessions.seal import SessionSealer
+from broker.sessions.seal import SessionSealer, token_utilization
 from broker.stores.audit_rows import ReplayMark
 from broker.stores.errors import (
     OutcomeUnknownError,
@@ -102,13 +101,12 @@ class SessionIssuer:
         it keeps.
 
         Raises:
-            PackedPolicyTooLarge: policies and tags do not fit; nothing is spent.
+            PackedPolicyTooLarge: the token is too long; nothing is spent.
             ProofUsed: the proof behind ``mark`` was spent before.
             ServiceUnavailable: the database is away; nothing is spent. If the outcome
             is unknown, a spent proof becomes usable again when the database returns.
         """
         session = order.session
-        packed = packed_policy_size(session.policies, session.tags)
         token, secret = self._sealer.seal(
             session,
             account_salt=order.account_salt,
@@ -133,7 +131,9 @@ class SessionIssuer:
         record.committed = True
         await self._index.put(entry)
         return MintResult(
-            credentials=credentials, packed_policy_size=packed, session=session
+            credentials=credentials,
+            packed_policy_size=token_utilization(token.reveal()),
+            session=session,
         )
 
 

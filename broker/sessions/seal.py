@@ -18,14 +18,14 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 from msgspec import Struct
 
-from broker.errors import InvalidClientTokenId, PackedPolicyTooLarge
+from broker.errors import InvalidClientTokenId
 from broker.model.account import AccountId
 from broker.model.sealing import KeyKind
 from broker.model.secret import Secret
 from broker.model.session import Session
 from broker.runtime.bounded import BoundedCache
 from broker.runtime.entropy import random_bytes
-from broker.sessions.contents import decode_session, encode_session
+from broker.sessions.contents import decode_session, encode_session, token_too_large
 from broker.sessions.keyring import Keyring
 
 TOKEN_CHARACTERS_MAX = 4096
@@ -93,7 +93,7 @@ class SessionSealer:
         )
         token = binascii.b2a_base64(head + sealed, newline=False)
         if len(token) > TOKEN_CHARACTERS_MAX:
-            raise PackedPolicyTooLarge("Serialized token too large for session")
+            raise token_too_large(len(token), TOKEN_CHARACTERS_MAX)
         return Secret(token.decode("ascii")), _secret_access_key(derived)
 
     def open(
@@ -156,6 +156,11 @@ class SessionSealer:
         ).derive(key)
         self._account_keys.put(account, which, derived)
         return derived
+
+
+def token_utilization(token: str) -> int:
+    """``SessionTokenUtilization``: its size in per cent of the largest, rounded up."""
+    return -(-100 * len(token) // TOKEN_CHARACTERS_MAX)
 
 
 def _parse_token(token: str) -> bytes:

@@ -87,6 +87,12 @@ def test_the_cli_reads_the_trail(broker: RunningBroker, root: Key, made: str) ->
     assert [event["EventId"] for event in answer["Events"]] == [made]
 
 
+def test_there_are_no_insights_events(broker: RunningBroker, root: Key) -> None:
+    trail = trail_of(broker, root)
+    assert trail.lookup_events()["Events"]
+    assert trail.lookup_events(EventCategory="insight")["Events"] == []
+
+
 def test_what_is_not_possible_has_the_models_errors(
     broker: RunningBroker, root: Key, iam: Any
 ) -> None:

@@ -12,7 +12,7 @@ from broker.model.session import Session, TemporaryCredentials
 from broker.permit.context import tag_context
 from broker.permit.need import Need, Trust
 from broker.proofs.federated import account_of_arn
-from broker.sessions.seal import TOKEN_CHARACTERS_MAX
+from broker.sessions.seal import token_utilization
 from broker.sessions.tags import SessionTags
 from broker.stores.directory.kinds import ROLE
 from broker.stores.directory.readings import FreshDirectory
@@ -90,11 +90,10 @@ def credentials_shape(credentials: TemporaryCredentials) -> dict[str, Any]:
 def minted_shape(credentials: TemporaryCredentials) -> dict[str, Any]:
     """The same, and the token's size: in bytes, and per cent of what one may have."""
     shape = credentials_shape(credentials)
-    size = len(shape["SessionToken"])
     return {
         "Credentials": shape,
-        "SessionTokenUtilization": -(-100 * size // TOKEN_CHARACTERS_MAX),
-        "SessionTokenSize": size,
+        "SessionTokenUtilization": token_utilization(shape["SessionToken"]),
+        "SessionTokenSize": len(shape["SessionToken"]),
     }
 
 

@@ -189,7 +189,7 @@ def get_federation_token(minter: UserMinter) -> Action:
             "FederatedUserId": f"{call.account}:{params['Name']}",
             "Arn": _arn(params, call),
         }
-        # Recorded: here it is there without policies and tags, too.
+        # Recorded: it is there without policies and tags, too.
         answer["PackedPolicySize"] = minted.packed_policy_size
         return answer
 

@@ -5,7 +5,7 @@ from typing import cast
 
 import pytest
 
-from broker.errors import AccessDenied, ServiceUnavailable, ValidationError
+from broker.errors import AccessDenied, ServiceUnavailable
 from broker.model.account import AccountId
 from broker.model.principal import Principal
 from broker.model.session import Caller, Session, SessionKind
@@ -81,9 +81,9 @@ async def test_a_wrong_code_is_refused() -> None:
 
 
 async def test_one_of_the_two_parameters_alone_is_an_error() -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(AccessDenied, match="must provide both"):
         await verify(ANN, "ann-device", None)
-    with pytest.raises(ValidationError):
+    with pytest.raises(AccessDenied, match="must provide both"):
         await verify(ANN, None, "123456")
 
 

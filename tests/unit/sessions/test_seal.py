@@ -268,7 +268,8 @@ def test_a_token_longer_than_clients_carry_is_not_made(
         for n in range(50)
     }
     with pytest.raises(
-        PackedPolicyTooLarge, match=r"^Serialized token too large for session$"
+        PackedPolicyTooLarge,
+        match=r"^Session token size of \d{4} bytes exceeds the maximum allowed size of 4096 bytes\.$",
     ):
         seals.seal(structs.replace(session, tags=noise))
 

@@ -162,7 +162,7 @@ async def incompressible_policy(world: World) -> Reply:
     return await world.call(
         "sts:AssumeRole",
         Policy=json.dumps(document),
-        Tags=[{"Key": f"k{n}", "Value": noise(200)} for n in range(10)],
+        Tags=[{"Key": f"k{n}", "Value": noise(200)} for n in range(30)],
     )
 
 
