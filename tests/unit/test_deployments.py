@@ -255,13 +255,125 @@ def test_the_chart_makes_a_master_key_for_a_new_database(tmp_path: Path) -> None
     assert "several replicas need stores" in refused.value.stderr
 
 
+EVERYTHING = {
+    "publicUrl": "https://broker.example.com",
+    "imagePullSecrets": [{"name": "registry"}],
+    "authorities": "corp-ca",
+    "directories": "corp-directories",
+    "organisations": "corp-organisations",
+    "volumes": [{"name": "more", "configMap": {"name": "more"}}],
+    "volumeMounts": [{"name": "more", "mountPath": "/etc/more", "readOnly": True}],
+    "metrics": {"namespace": "monitoring", "network": "10.244.7.0/24"},
+    "serviceAccount": {"annotations": {"example.com/role": "broker"}},
+    "nodeSelector": {"pool": "identity"},
+    "tolerations": [{"key": "identity", "operator": "Exists", "effect": "NoSchedule"}],
+    "affinity": {
+        "podAntiAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": [
+                {
+                    "topologyKey": "kubernetes.io/hostname",
+                    "labelSelector": {
+                        "matchLabels": {"app.kubernetes.io/name": "broker"}
+                    },
+                }
+            ]
+        }
+    },
+}
+
+
+@pytest.mark.long
+def test_the_chart_puts_files_and_pods_where_its_values_say(tmp_path: Path) -> None:
+    values = tmp_path / "values.yaml"
+    values.write_text(yaml.safe_dump(EVERYTHING))
+    text = rendered("-f", str(values))
+    (tmp_path / "all.yaml").write_text(text)
+    validate(tmp_path / "all.yaml")
+    made = {each["kind"]: each for each in yaml.safe_load_all(text)}
+    pod = made["StatefulSet"]["spec"]["template"]["spec"]
+    for name in ("imagePullSecrets", "nodeSelector", "tolerations", "affinity"):
+        assert pod[name] == EVERYTHING[name]
+    (only,) = pod["containers"]
+    mounts = {mount["mountPath"]: mount["name"] for mount in only["volumeMounts"]}
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    for setting, kind in (
+        ("BROKER_CA_FILE", "configMap"),
+        ("BROKER_DIRECTORIES_FILE", "secret"),
+        ("BROKER_ORGANISATIONS_FILE", "secret"),
+    ):
+        folder = str(Path(made["ConfigMap"]["data"][setting]).parent)
+        assert kind in volumes[mounts[folder]]
+    assert volumes["directories"]["secret"]["defaultMode"] == 0o440
+    assert mounts["/etc/more"] == "more"
+    assert pod["serviceAccountName"] == made["ServiceAccount"]["metadata"]["name"]
+    annotations = made["ServiceAccount"]["metadata"]["annotations"]
+    assert annotations == {"example.com/role": "broker"}
+    sources = made["NetworkPolicy"]["spec"]["ingress"][0]["from"]
+    assert all(source["podSelector"]["matchLabels"] for source in sources)
+    own = rendered("-f", str(values), "--set", "serviceAccount.name=mine")
+    assert "kind: ServiceAccount" not in own
+    assert "serviceAccountName: mine" in own
+
+
+@pytest.mark.long
+def test_metrics_are_not_for_all_pods() -> None:
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        rendered(
+            "--set",
+            "publicUrl=https://broker.example.com,metrics.network=10.244.0.0/16",
+        )
+    assert "must be narrower" in refused.value.stderr
+
+
+def reference(schema: dict[str, Any], values: Any, path: str = "") -> list[str]:
+    """A row for each value that the chart has, by its schema and its defaults."""
+    lines = []
+    for name, entry in schema["properties"].items():
+        place = f"{path}.{name}" if path else name
+        if "description" in entry:
+            text = json.dumps(values[name], ensure_ascii=False)
+            lines.append(f"| `{place}` | `{text}` | {entry['description']} |")
+        elif "properties" in entry:
+            lines += reference(entry, values[name], place)
+        else:
+            assert place == "global", place
+    return lines
+
+
+def values_page() -> str:
+    """``docs/running/chart-values.md``."""
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    lines = [
+        "# Values of the chart",
+        "",
+        "What `helm install` takes, from the chart's schema, which refuses everything else.",
+        "[On Kubernetes](kubernetes.md) shows how to use it.",
+        "",
+        "| Value | Default | Meaning |",
+        "|---|---|---|",
+        *reference(schema, values),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+VALUES_PAGE = ROOT / "docs" / "running" / "chart-values.md"
+
+
+def test_the_page_has_every_value_of_the_chart() -> None:
+    """Written by ``python -m tests.unit.test_deployments``."""
+    assert VALUES_PAGE.read_text("utf-8") == values_page()
+
+
 def test_only_proxies_reach_the_pods() -> None:
     (policy,) = [each for each in manifests() if each["kind"] == "NetworkPolicy"]
     spec, pod = policy["spec"], container()["pod"]
     assert spec["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "broker"}
     assert spec["policyTypes"] == ["Ingress"]
     (allowed,) = spec["ingress"]
-    assert all(entry["namespaceSelector"]["matchLabels"] for entry in allowed["from"])
+    for entry in allowed["from"]:
+        assert entry["namespaceSelector"]["matchLabels"]
+        assert entry["podSelector"]["matchLabels"]
     assert pod["enableServiceLinks"] is False
 
 
@@ -318,3 +430,7 @@ def test_hadolint_finds_nothing() -> None:
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+if __name__ == "__main__":
+    VALUES_PAGE.write_text(values_page(), "utf-8")
