@@ -128,7 +128,8 @@ class Door:
         self.polls = self.reads = True
 
     def __getattr__(self, name: str) -> Any:
-        is_open = self.polls if name in {"last_changes", "changes"} else self.reads
+        polled = name in {"last_changes", "new_changes", "changes"}
+        is_open = self.polls if polled else self.reads
         if not is_open:
             raise StoreUnavailableError("away")
         return getattr(self._directory, name)
@@ -390,10 +391,11 @@ class Outdated(RuleBasedStateMachine):
             self.use(at, name)
 
     def _told_all(self, worker: Worker) -> None:
-        if worker.must_forget:  # what it has read since the change, too
+        if worker.must_forget:
+            # As after a restore: whatever it has read, since the change too.
             worker.must_forget = False
-            for name in {*self.values} - {"other account"}:
-                self.values[name].append(self.values[name][-1])
+            for values in self.values.values():
+                values.append(values[-1])
         self._told(worker, {*self.values})
 
     def _told(self, worker: Worker, names: set[str]) -> None:

@@ -467,18 +467,11 @@ class Freshness:
         before = {account: entry.last for account, entry in self._accounts.items()}
         try:
             async with SteppedTimeout(TRUST_SECONDS):
-                results = await self._directory.last_changes((TIMELINES, *before))
-                last_timeline = results.get(TIMELINES, NEVER)
-                changed_accounts = [
-                    account
-                    for account, known in before.items()
-                    if results.get(account, NEVER) != known
-                ]
+                known = {TIMELINES: timeline or NEVER, **before}
+                results = {**await self._directory.new_changes(known)}
+                last_timeline = results.pop(TIMELINES, known[TIMELINES])
                 changes = await self._directory.changes(
-                    {
-                        account: before[account].generation
-                        for account in changed_accounts
-                    }
+                    {account: before[account].generation for account in results}
                 )
         except (StoreUnavailableError, TimeoutError) as error:
             self._away_until = self._monotonic() + _AWAY_SECONDS
@@ -487,8 +480,8 @@ class Freshness:
             raise StoreUnavailableError("the database does not answer") from error
         self._away_until = float("-inf")
         if any(
-            is_lost(before[account], results.get(account, NEVER), changes[account])
-            for account in changed_accounts
+            is_lost(before[account], last, changes[account])
+            for account, last in results.items()
         ):
             self._begin_timeline(last_timeline, is_unannounced=True)
         elif timeline != last_timeline and timeline is self._timeline:
@@ -496,8 +489,8 @@ class Freshness:
                 self._begin_timeline(last_timeline)
             self._timeline = last_timeline
         else:
-            for account in changed_accounts:
-                self._follow(account, results[account], changes[account])
+            for account, last in results.items():
+                self._follow(account, last, changes[account])
         if self._is_unannounced:
             self._begin(self._announce())
         self._checked_at = max(self._checked_at, began)

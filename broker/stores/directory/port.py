@@ -40,13 +40,16 @@ from broker.stores.directory.statements import (
     select_all,
     under_path,
 )
-from broker.stores.directory.timeline import ChangeId
+from broker.stores.directory.timeline import NEVER, ChangeId
 from broker.stores.errors import AlreadyExistsError
 from broker.stores.schema import GENERATIONS
 
 if TYPE_CHECKING:
     from broker.stores.directory.readings import ChangedRows
 
+_LAST_CHANGES = select(
+    GENERATIONS.c.account, GENERATIONS.c.generation, GENERATIONS.c.mark
+)
 _ACCOUNTS_A_QUERY = 500
 _KIND_IN: dict[Table, Kind[Any]] = {kind.table: kind for kind in KINDS}
 
@@ -172,19 +175,42 @@ class DirectoryReader(RevocationReads, Protocol):
         by an account's deletion; an account that never was has none. The database is
         asked even when no account is given.
         """
-        statement = select(GENERATIONS)
         if accounts is None:
-            rows = list(await self.rows(statement))
+            rows: list[Any] = [*await self.rows(_LAST_CHANGES)]
         else:
-            rows = []
-            ids = list(accounts)
-            # An empty list still asks: the answer shows that the database is there.
-            for start in range(0, max(1, len(ids)), _ACCOUNTS_A_QUERY):
-                some = ids[start : start + _ACCOUNTS_A_QUERY]
-                rows += await self.watched_rows(
-                    statement.where(GENERATIONS.c.account.in_(some))
-                )
-        return {row.account: ChangeId(row.generation, row.mark) for row in rows}
+            rows = await self._last_changes_of(list(accounts))
+        return {account: ChangeId(number, mark) for account, number, mark in rows}
+
+    async def new_changes(
+        self, known: Mapping[AccountId, ChangeId]
+    ) -> Mapping[AccountId, ChangeId]:
+        """The last change of each account for which another is known; NEVER for none.
+
+        The database is asked even when no account is given.
+        """
+        results: dict[AccountId, ChangeId] = {}
+        missing = dict(known)
+        # Many thousand rows, four times a second: no object for each.
+        for account, number, mark in await self._last_changes_of(list(known)):
+            last = missing.pop(account)
+            if number != last[0] or mark != last[1]:
+                results[account] = ChangeId(number, mark)
+        for account, last in missing.items():
+            if last != NEVER:
+                results[account] = NEVER
+        return results
+
+    async def _last_changes_of(
+        self, accounts: list[AccountId]
+    ) -> list[tuple[AccountId, int, int]]:
+        rows: list[Any] = []
+        # An empty list still asks: the answer shows that the database is there.
+        for start in range(0, max(1, len(accounts)), _ACCOUNTS_A_QUERY):
+            some = accounts[start : start + _ACCOUNTS_A_QUERY]
+            rows += await self.watched_rows(
+                _LAST_CHANGES.where(GENERATIONS.c.account.in_(some))
+            )
+        return rows
 
 
 class DirectoryChange(DirectoryReader, RevocationWrites, Protocol):

@@ -455,6 +455,28 @@ async def test_a_commit_raises_the_generation_and_tells_who_asked(
     assert await other_directory.last_changes(()) == {}
 
 
+async def test_changes_that_are_not_known_are_new_and_lost_ones_too(
+    directory: SqlDirectory, other_directory: SqlDirectory
+) -> None:
+    for account in (ACCOUNT, OTHER):
+        async with directory.change(account):
+            pass
+    known = await directory.last_changes()
+    other = known[OTHER]
+    assert await other_directory.new_changes(known) == {}
+    assert await other_directory.new_changes({}) == {}
+    assert await other_directory.new_changes({OTHER: NEVER}) == {OTHER: other}
+    for wrong in (
+        ChangeId(other.generation, other.mark + 1),
+        ChangeId(other.generation + 1, other.mark),
+    ):
+        changed = await other_directory.new_changes({**known, OTHER: wrong})
+        assert changed == {OTHER: other}
+    gone = AccountId("000000000003")
+    assert await directory.new_changes({**known, gone: other}) == {gone: NEVER}
+    assert await directory.new_changes({**known, gone: NEVER}) == {}
+
+
 async def test_an_account_made_again_goes_on_counting_and_owns_nothing(
     directory: SqlDirectory,
 ) -> None:

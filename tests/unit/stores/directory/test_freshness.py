@@ -71,6 +71,12 @@ class World:
         last = {n: self.change_id(g) for n, g in self.numbers.items() if n in asked}
         return {**last, TIMELINES: self.timeline} if self.timeline else last
 
+    async def new_changes(
+        self, known: Mapping[AccountId, ChangeId]
+    ) -> Mapping[AccountId, ChangeId]:
+        last = {**dict.fromkeys(known, NEVER), **await self.last_changes(known)}
+        return {n: change for n, change in last.items() if change != known[n]}
+
     async def changes(
         self, since: Mapping[AccountId, int]
     ) -> Mapping[AccountId, Mapping[ChangeId, ChangedRows]]:
@@ -616,7 +622,7 @@ class SlowDirectory:
         self.gate = asyncio.Event()
         self.answered = False
 
-    async def last_changes(self, _accounts: object) -> Mapping[AccountId, ChangeId]:
+    async def new_changes(self, _known: object) -> Mapping[AccountId, ChangeId]:
         self.asked.set()
         await self.gate.wait()
         self.answered = True
