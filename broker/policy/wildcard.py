@@ -12,6 +12,7 @@ has groups of 64 characters: 64 for the longest text there is.
 """
 
 import re
+import sys
 from collections.abc import Callable, Iterable
 from enum import Enum
 from functools import lru_cache, partial
@@ -23,8 +24,11 @@ TextTest = Callable[[str], bool]
 _COMPARED = 16
 """The number of positions to compare directly before searching with bit sets."""
 
-_OCCURRENCES = 1024
-"""The number of cached bit sets: many patterns are matched against one text."""
+_OCCURRENCES_BYTES = 1024 * 1024
+"""Of bit sets that are kept, with their texts."""
+
+_ENTRY_BYTES = 256
+"""Of an entry of a dictionary besides key and value, with its room to grow."""
 
 _PRODUCT_MAX = 32_768
 """Comparisons that `str.find` may make at worst, for which nothing else is worth it."""
@@ -208,15 +212,43 @@ class _Chunk(Struct, frozen=True):
         candidates = ((1 << places) - 1) << start
         for offset, literal in self.pieces:
             for position, character in enumerate(literal, offset):
-                candidates &= _occurrences(text, character) >> position
+                candidates &= _occurrences.find(text, character) >> position
                 if not candidates:
                     return -1
         return (candidates & -candidates).bit_length() - 1
 
 
-@lru_cache(_OCCURRENCES)
-def _occurrences(text: str, character: str) -> int:
-    """A number whose bit *i* is set if ``text[i]`` is the character."""
+class _Occurrences(dict[str, dict[str, int]]):
+    """The bit sets of the texts that patterns are compared with, by text and character.
+
+    Many patterns are compared with one text; beyond the bound all begin anew.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bytes = 0
+
+    def find(self, text: str, character: str) -> int:
+        """A number whose bit *i* is set if ``text[i]`` is the character."""
+        by_character = self.get(text)
+        if by_character is None:
+            self._make_room(sys.getsizeof(text) + _ENTRY_BYTES)
+            by_character = self[text] = {}
+        bits = by_character.get(character)
+        if bits is None:
+            bits = _mark(text, character)
+            self._make_room(sys.getsizeof(bits) + _ENTRY_BYTES)
+            by_character[character] = bits
+        return bits
+
+    def _make_room(self, size: int) -> None:
+        self._bytes += size
+        if self._bytes > _OCCURRENCES_BYTES:
+            self.clear()
+            self._bytes = size
+
+
+def _mark(text: str, character: str) -> int:
     marked = text.replace("\x01", "\x00").replace(character, "\x01")
     if character == "\x01":
         marked = text
@@ -224,6 +256,7 @@ def _occurrences(text: str, character: str) -> int:
     return int(raw.translate(_ONE_OR_ZERO)[::-1], 2)
 
 
+_occurrences = _Occurrences()
 _ONE_OR_ZERO = bytes(0x31 if code == 1 else 0x30 for code in range(256))
 
 

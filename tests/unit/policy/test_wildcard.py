@@ -1,5 +1,6 @@
 """Patterns match as the plain definition says, and quickly."""
 
+import tracemalloc
 from itertools import product
 
 import pytest
@@ -145,3 +146,16 @@ def test_knows_the_simple_patterns(
 ) -> None:
     assert find_literal(tokenize(pattern)) == literal
     assert find_prefix(tokenize(pattern)) == prefix
+
+
+def test_what_is_kept_of_texts_is_bounded_in_bytes() -> None:
+    matches = compile_wildcard(tokenize("*a?a?a?b*"))
+    wildcard._occurrences.clear()
+    tracemalloc.start()
+    try:
+        for number in range(1000):
+            assert not matches(f"{number}" + "a" * 4000)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 4000 < kept < 1.5 * wildcard._OCCURRENCES_BYTES
