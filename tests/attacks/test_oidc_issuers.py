@@ -131,13 +131,13 @@ def test_oidc_15_tens_of_thousands_of_keys_end_soon() -> None:
     tiny = json.dumps({"keys": [{"kty": "RSA", "kid": "a"}] * 30_000}).encode()
     large = json.dumps({"keys": [jwk_of(make_key("RS256"), "a")] * 2500}).encode()
     for data in (tiny, large):
-        with cpu_at_most(0.5):
+        with cpu_at_most(500):
             assert not parse_jwks(data).keys
 
 
 def test_oidc_15_deep_nesting_ends_soon() -> None:
     for data in (b'{"keys":' + b"[" * 500_000, b'{"keys":[' + b'{"a":' * 200_000):
-        with cpu_at_most(0.5), pytest.raises(OidcRejected) as caught:
+        with cpu_at_most(500), pytest.raises(OidcRejected) as caught:
             parse_jwks(data)
         assert caught.value.reason is OidcReason.BAD_KEY_SET
 

@@ -18,6 +18,7 @@ from broker.protocols.saml.errors import SamlReason
 from broker.protocols.saml.metadata import KEYS_MAX
 from broker.stores.directory.accounts import insert_account
 from broker.stores.directory.kinds import SAML_PROVIDER
+from tests.support.effort import in_references
 from tests.support.saml_check import idp, reason
 from tests.support.saml_idp import (
     KeyPair,
@@ -217,4 +218,4 @@ async def test_a_hostile_document_of_full_size_is_refused_soon(
         page = await browser.post("/saml", content=body, headers=headers)
         taken.append(time.process_time() - began)
         assert page.status_code == 400
-    assert min(taken) < 0.025
+    assert in_references(min(taken)) < 25

@@ -3,9 +3,15 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from statistics import median
 
 TIMES_AS_MANY = 50
 """Examples of a property under ``--long``."""
+
+_REFERENCE_STEPS = 16_000
+"""A millisecond of the idle core that the bounds of these tests were set on."""
+
+_REFERENCE_TRIES = 7
 
 is_long = False
 """``tests/conftest.py`` sets it before any test is collected."""
@@ -16,12 +22,30 @@ def examples(number: int) -> int:
     return number * TIMES_AS_MANY if is_long else number
 
 
+def compute_reference() -> int:
+    """What a bound of processor time is a multiple of."""
+    return sum(len(str(number)) for number in range(_REFERENCE_STEPS))
+
+
+def in_references(seconds: float) -> float:
+    """How often the reference can be computed in that processor time, as of now.
+
+    A slower machine, or one that is busy beside, takes longer for either.
+    """
+    taken = []
+    for _ in range(_REFERENCE_TRIES):
+        began = time.thread_time()
+        compute_reference()
+        taken.append(time.thread_time() - began)
+    return seconds / median(taken)
+
+
 @contextmanager
-def cpu_at_most(seconds: float) -> Iterator[None]:
-    """What this thread computes inside; a busy machine does not make it more."""
+def cpu_at_most(references: float) -> Iterator[None]:
+    """What this thread computes inside, at most so often the reference."""
     began = time.thread_time()
     yield
-    assert time.thread_time() - began < seconds
+    assert in_references(time.thread_time() - began) < references
 
 
 def times_as_long(

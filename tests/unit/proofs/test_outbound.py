@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 
 from broker.proofs.addresses import AddressRules, parse_internal_issuers
 from broker.proofs.outbound import FetchFailedError, OutboundClient
+from tests.support.effort import in_references
 from tests.support.oidc_issuer import IssuerServer, make_key, send, serving
 from tests.support.rows import cases
 from tests.support.watched import Watch
@@ -261,10 +262,10 @@ async def test_an_answer_in_small_chunks_costs_little(server: IssuerServer) -> N
         began = time.thread_time()
         assert "bytes" in await failure(client, url)
         seconds.append(time.thread_time() - began)
-    assert min(seconds) < 0.02
+    assert in_references(min(seconds)) < 20
     with watch.installed():
         assert "bytes" in await failure(client, url, max_bytes=10_000_000)
-    assert watch.seconds < 0.02
+    assert in_references(watch.seconds) < 20
 
 
 async def test_an_endless_answer_is_cut_by_size_not_by_time(

@@ -27,6 +27,7 @@ from broker.proofs.ldap.connection import Dialler, LdapUnavailableError
 from broker.proofs.ldap.people import LdapPeople, PersonRefusedError
 from broker.protocols.ldap.accounts import AccountState
 from tests.support.directory_world import describe, people_of, prove
+from tests.support.effort import in_references
 from tests.support.rows import cases
 from tests.support.slapd import (
     PASSWORD,
@@ -307,7 +308,7 @@ async def test_an_answer_costs_no_more_than_what_was_asked_for(
                 with pytest.raises(LdapUnavailableError, match=TOO_MUCH):
                     await people.find_entry("ann")
                 seconds.append(time.process_time() - began)
-    assert min(seconds) < 0.02
+    assert in_references(min(seconds)) < 20
 
 
 @pytest.mark.parametrize("case", BAD)
