@@ -223,6 +223,13 @@ class DirectoryChange(DirectoryReader, RevocationWrites, Protocol):
         """Write the call's audit record into this very transaction."""
         ...
 
+    async def hold(self, account: AccountId) -> None:
+        """Let another account's changes that run be over, and begin none before this is.
+
+        What is read of it afterwards is true when this one is committed.
+        """
+        ...
+
     async def insert(self, kind: Kind[Entity], entity: Entity) -> None:
         """Write a new one.
 

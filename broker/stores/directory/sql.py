@@ -258,6 +258,9 @@ class SqlChange(DirectoryChange):
                 await self._connection.execute(_FORGET, {**of, "until": until})
         return ChangeId(generation, mark)
 
+    async def hold(self, account: AccountId) -> None:
+        await self.rows(_LOCK, {"of_account": account})
+
     async def record(self, entry: AuditRecord) -> None:
         values = dict(zip(AUDIT_COLUMNS, encode_audit(entry), strict=True))
         with translate_errors():

@@ -1,5 +1,7 @@
 """Machines, join tokens, and what ends machines, on every database."""
 
+import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -146,6 +148,30 @@ async def test_a_mark_ends_machines_of_other_accounts(directory: SqlDirectory) -
                 change, account=account, target="AIDA1", now=LATER
             )
         assert await ids(directory, SECOND) == left
+
+
+async def test_another_accounts_change_that_runs_is_waited_for(
+    directory: SqlDirectory,
+) -> None:
+    """Else a machine could be admitted while what it comes from is being revoked."""
+    has_revoked = asyncio.Event()
+
+    async def revoke() -> None:
+        async with directory.change(FIRST) as change:
+            await revoke_issued_before(
+                change, account=FIRST, target="AIDA1", now=datetime.now(UTC)
+            )
+            has_revoked.set()
+            await asyncio.sleep(0.2)  # the other begins
+
+    async def find_marks() -> Mapping[str, int]:
+        await has_revoked.wait()
+        async with directory.change(SECOND) as change:
+            await change.hold(FIRST)
+            return (await change.revocations(FIRST)).not_before_ms
+
+    _, marks = await asyncio.gather(revoke(), find_marks())
+    assert "AIDA1" in marks
 
 
 @pytest.mark.parametrize(
