@@ -4,7 +4,7 @@
     prove     who calls, by the action's scheme or by the door's own proof
     read      parameters against the operation's model (before *prove* where the proof
               is a parameter)
-    permit    the account's rate, then every permission that the action needs
+    permit    the account's rate and share, then every permission that the action needs
     do        the action's work, inside its transaction if it writes
     answer    the edge renders the result, or the error, in its protocol's shape
 
@@ -29,22 +29,17 @@ from broker.audit.writer import Auditor
 from broker.model.request import CodeOf, Door, Params, RawRequest, RequestContext
 from broker.model.uses import ACCEPTED, PROOFS, REFUSED
 from broker.permit.guard import Guard, reason
-from broker.permit.rates import CALL_UNITS, RateLimits
+from broker.permit.rates import RateLimits
 from broker.proofs.endpoints import Endpoints
 from broker.proofs.scheme import ProofRefused, Scheme
 from broker.runtime.batches import NEXT_TURN
 from broker.runtime.clock import Clock
 from broker.runtime.offload import LONG, offload
+from broker.runtime.shares import METER
 from broker.stores.directory.port import Directory
 from broker.stores.uses import UseBuffer
 
 Result = Mapping[str, Any]
-
-REQUEST_UNITS = 250
-"""Of work, for one request of a data plane, besides its decisions."""
-
-UNIT_BYTES = 64
-"""Of a body that is read, in a unit of work."""
 
 _RESOURCE = attrgetter("resource")
 
@@ -155,6 +150,9 @@ class Pipeline:
         caller = call.caller = proved.caller
         call.identity, call.keep = proved.identity, proved.keep
         call.one_time_use = proved.one_time_use
+        meter = METER.get()
+        if meter is not None:
+            meter.account = caller.account
         region = record.region = call.region = proved.region or call.region
         record.name_caller(caller)
         if proved.details:
@@ -177,11 +175,10 @@ class Pipeline:
     async def _permit(self, call: Call) -> None:
         """The rate of the account, then every permission that the action needs."""
         action, record = call.action, call.record
-        if action.counted:
-            await call.charge(REQUEST_UNITS + len(call.request.raw.body) // UNIT_BYTES)
-        elif action.calls:
-            units = action.calls * CALL_UNITS
-            await self.rates.charge(call.account, action.service, units)
+        if action.calls:
+            await self.rates.charge(call.account, action.service, action.calls)
+        if self.rates.shares.is_busy(call.account):
+            await call.afford()
         needs = call.needs = await action.needs(call.params, call)
         if not needs:
             record.decision = "allowed"
@@ -193,7 +190,6 @@ class Pipeline:
             call.request.raw,
             region=call.region,
             now=call.now,
-            charge=None if action.service == "sts" else call.charge,
         )
         record.decision, record.reason = "allowed", reason(decisions)
 

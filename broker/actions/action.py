@@ -4,6 +4,7 @@ An action never orchestrates gates: it says which proof it takes and which
 permissions it needs, and the pipeline applies them before ``handle`` runs.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
@@ -12,6 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from broker.audit.entry import AuditEntry
+from broker.errors import Throttling
 from broker.kinds.kind import Work
 from broker.model.account import AccountId
 from broker.model.arn import iam_arn
@@ -22,10 +24,15 @@ from broker.model.session import Caller
 from broker.permit.need import Need
 from broker.permit.rates import RateLimits
 from broker.proofs.scheme import Scheme
+from broker.runtime.batches import check_wanted
+from broker.runtime.shares import METER
 from broker.sessions.ends import OneTimeUse
 from broker.sessions.issue import KeepCredentials
 from broker.stores.audit_rows import ReplayMark
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
+
+_PAUSE_SECONDS = 0.25
+_PAUSES_MAX = 20
 
 
 class Proof(StrEnum):
@@ -54,7 +61,8 @@ class Call(Struct, kw_only=True):
     ``record`` is the audit record in the making, which a mint completes. The proof gives
     ``params``, ``caller`` and what follows it; ``region`` is the one that it names, or
     else the request's. ``needs`` are the permissions that were given, and ``prepared``
-    is what ``prepare`` returned: both are there for ``handle`` alone.
+    is what ``prepare`` returned: both are there for ``handle`` alone. ``pauses`` is how
+    often it may still wait for its account's share.
     """
 
     request: RequestContext
@@ -75,21 +83,35 @@ class Call(Struct, kw_only=True):
     prepared: object = None
     opened: DirectoryChange | None = None
     result: Mapping[str, Any] = {}
+    pauses: int = _PAUSES_MAX
 
     @property
     def account(self) -> AccountId:
         """The caller's account: the one that IAM actions act in."""
         return self.caller.account
 
-    async def charge(self, units: int) -> None:
-        """Count work that the call is about to do.
+    async def afford(self) -> None:
+        """Wait for a turn, if the account used much of the processor lately.
+
+        What is too much for this second a data plane does in the next ones, as long as
+        that is bearable.
 
         Raises:
-            Throttling: it is too much.
+            ClientGoneError: the client has gone.
+            Throttling: the account has used its share.
         """
-        service, _, _ = self.record.action.partition(":")
-        rate = "decisions" if self.record.is_counted else service
-        await self.rates.charge(self.account, rate, units)
+        shares = self.rates.shares
+        while shares.is_spent(self.account) and (
+            self.action.calls or self.action.counted
+        ):
+            self.pauses -= 1
+            if self.pauses < 0 or not self.action.counted:
+                raise Throttling(detail="the account's share of the processor is used")
+            await asyncio.sleep(_PAUSE_SECONDS)
+            check_wanted(self.request.has_left)
+        meter = METER.get()
+        if meter is not None:
+            await shares.admit(meter)
 
     @property
     def mark(self) -> ReplayMark | None:

@@ -24,6 +24,7 @@ from broker.model.audit import COUNT_DECISIONS, Outcome
 from broker.model.registered import RegisteredService
 from broker.runtime.clock import Clock
 from broker.runtime.entropy import new_request_id
+from broker.runtime.offload import begin
 
 COUNT_SECONDS = 60.0
 FIRST_USES_MAX = 50_000
@@ -73,7 +74,7 @@ class DecisionLog:
         if tally is None:
             tally = self._tallies[service.service_id] = _Tally(service)
             if self._counting is None or self._counting.done():
-                self._counting = asyncio.create_task(self._count_later())
+                self._counting = begin(self._count_later())
         tally.outcomes[outcome] = tally.outcomes.get(outcome, 0) + 1
 
     def has_room(self, asker: str) -> bool:

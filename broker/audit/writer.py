@@ -20,6 +20,7 @@ from broker.errors import (
 from broker.model.account import find_account_of_key_id
 from broker.model.audit import Outcome
 from broker.runtime.clock import Clock
+from broker.runtime.offload import begin
 from broker.stores.errors import StoreFailedError, StoreUnavailableError, refusal_of
 from broker.stores.ledger.port import Ledger
 
@@ -94,7 +95,7 @@ class Auditor:
             door = entry.door, entry.account if entry.is_counted else None
             if not self._failures.admit(failure, door, entry.event_id, entry.at, now):
                 if self._counting is None or self._counting.done():
-                    self._counting = asyncio.create_task(self._count_later())
+                    self._counting = begin(self._count_later())
                 return
         await self._write(entry)
 

@@ -152,6 +152,7 @@ def compose(
         gateway=(f"{doors.PRIVATE_PATH}/", doors.PRIVATE_HEADERS),
         hsts=settings.secure,
         observe=services.metrics.observe_request,
+        shares=services.pipeline.rates.shares,
     )
 
 

@@ -40,6 +40,7 @@ from broker.runtime.batches import ClientGoneError
 from broker.runtime.bounded import KEY_CHARACTERS_MAX, remembered
 from broker.runtime.clock import Clock
 from broker.runtime.entropy import new_request_id
+from broker.runtime.shares import Meter, Shares
 
 _log = structlog.get_logger(__name__)
 
@@ -130,7 +131,7 @@ class Edge:
     headers that only a page needs. ``gateway`` is a path below which every answer is
     data and has these headers; through the private socket nothing else is served.
     ``hsts`` is for installations whose public URL is https. ``observe`` is called after
-    each request.
+    each request. ``shares`` are told what each takes of the processor.
     """
 
     def __init__(
@@ -148,7 +149,9 @@ class Edge:
         gateway: tuple[str, Headers] = ("", ()),
         hsts: bool = False,
         observe: Observe | None = None,
+        shares: Shares | None = None,
     ) -> None:
+        self._shares = shares or Shares()
         self._route = route
         self._at = at or {}
         self._hosts = hosts
@@ -170,6 +173,9 @@ class Edge:
         if scope["type"] != "http":
             await send({"type": "websocket.close"})
             return
+        await Meter(self._shares, self._serve(scope, receive, send))
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = self._monotonic()
         path: str = scope["path"]
         headers = self._headers_at.get(path) or self._headers_below(path)

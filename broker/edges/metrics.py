@@ -27,6 +27,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.registry import Collector
 
 from broker.runtime.bounded import CACHES, CacheMemory
+from broker.runtime.offload import begin
 
 _SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """Environment variable that names the folder which the workers share."""
@@ -140,7 +141,7 @@ class Metrics:
     async def flushing(self) -> AsyncIterator[None]:
         """While the block runs, let the other workers know every second."""
         _forget_dead_workers()
-        task = asyncio.create_task(self._flush_often())
+        task = begin(self._flush_often())
         yield
         task.cancel()
         self._flush()

@@ -26,7 +26,6 @@ from broker.actions.decisions.gateway import (
     NAMES_MAX,
     KnownKey,
     Scope,
-    split,
 )
 from broker.actions.decisions.question import Batch, DecisionAnswer, Question
 from broker.actions.registry import Registry
@@ -251,8 +250,7 @@ def _describe_decisions(result: Result, asked: _Evaluate) -> Mapping[str, Any]:
         for at in range(0, len(answer.decisions), len(asked.resources))
     ]
     verdicts = [
-        [split(entry.judgement) for entry in row]
-        for row in zip(*by_action, strict=True)
+        [entry.verdict for entry in row] for row in zip(*by_action, strict=True)
     ]
     described: dict[str, Any] = {
         "decisions": [[verdict.own for verdict in row] for row in verdicts],

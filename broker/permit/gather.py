@@ -4,7 +4,7 @@ Identity policies, boundaries and managed session policies are read live: a chan
 affects existing sessions. Inline session policies are compiled once per text.
 """
 
-import asyncio
+from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -30,6 +30,8 @@ from broker.policy import (
 )
 from broker.policy.catalogue import AWS_MANAGED_PREFIX
 from broker.runtime.bounded import SHARED
+from broker.runtime.offload import LONG_POLICY, Steps, offload_steps
+from broker.runtime.shares import give_way
 from broker.stores.directory.kinds import ACCOUNT, RESOURCE_POLICY, ROLE, USER
 from broker.stores.directory.readings import (
     GROUP_IDS,
@@ -189,7 +191,9 @@ class PolicyLibrary:
 
         async def compile_trust() -> PolicySet:
             label = f"the trust policy of {role.arn}"
-            return _charged(account, _compile_one(label, text, PolicyKind.TRUST))
+            return _charged(
+                account, await _ready(label, role.trust_policy, PolicyKind.TRUST)
+            )
 
         async def load() -> tuple[PolicySet, tuple[PolicySet, ...]]:
             trust = await memo.keep(account, key, text, compile_trust)
@@ -274,7 +278,10 @@ class PolicyLibrary:
         texts = tuple(dict.fromkeys(policies))
 
         async def load() -> PolicySet:
-            return _charged(account, _compile(texts, PolicyKind.IDENTITY))
+            parts = [await _ready(*text, PolicyKind.IDENTITY) for text in texts]
+            return _charged(
+                account, parts[0] if len(parts) == 1 else join_policies(parts)
+            )
 
         return await self._fresh.memo.keep(account, ("inline", owner_id), texts, load)
 
@@ -301,7 +308,7 @@ class PolicyLibrary:
 
     async def _session_policy(self, account: AccountId, text: str) -> PolicySet:
         async def load() -> PolicySet:
-            policies = _compile([("session", text)], PolicyKind.SESSION)
+            policies = await _ready("session", text, PolicyKind.SESSION)
             return _charged(account, policies)
 
         key = "session", hash(text)
@@ -363,10 +370,18 @@ async def _ready(label: str, text: str, kind: PolicyKind) -> PolicySet:
     Compiling one takes milliseconds, and a principal can have more than a hundred, so
     other calls run in between.
     """
-    await asyncio.sleep(0)
+    await give_way()
+    if len(text) > LONG_POLICY:
+        return await offload_steps(_compile_in_steps(label, text, kind))
+    policies = _compile_one(label, text, kind)
+    deque(policies.statements(), maxlen=0)
+    return policies
+
+
+def _compile_in_steps(label: str, text: str, kind: PolicyKind) -> Steps[PolicySet]:
     policies = _compile_one(label, text, kind)
     for _ in policies.statements():
-        pass
+        yield
     return policies
 
 

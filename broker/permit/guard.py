@@ -1,7 +1,8 @@
 """The one gate: gather, evaluate, and refuse what is not allowed."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
+from functools import partial
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -16,9 +17,9 @@ from broker.permit.gather import ACCOUNT_SETTING, PolicyLibrary
 from broker.permit.messages import MessageSealer, authorization_message
 from broker.permit.need import Need, Trust
 from broker.policy import (
-    SMALL_WORK,
     AccessRequest,
     ApplicablePolicies,
+    Check,
     Decision,
     Explanation,
     PolicySet,
@@ -26,11 +27,11 @@ from broker.policy import (
     TooMuchWork,
     decide,
     explain,
+    no_check,
     prepare,
 )
-
-Charge = Callable[[int], Awaitable[None]]
-"""Counts units of work against a limit before they are done."""
+from broker.runtime.offload import offload_if_long
+from broker.runtime.shares import give_way
 
 _UNSIGNED = frozenset(kind for kind in PrincipalType if kind.is_federated)
 
@@ -38,19 +39,25 @@ _UNSIGNED = frozenset(kind for kind in PrincipalType if kind.is_federated)
 class Judgement(Struct, frozen=True, kw_only=True):
     """One need decided, with everything that the decision rests on.
 
-    ``resource_type`` is what kind of policy ``applicable.resource`` is, and ``work``
-    the units that the decision took at most, as an explanation does again.
+    ``resource_type`` is what kind of policy ``applicable.resource`` is.
     """
 
     request: AccessRequest
     applicable: ApplicablePolicies
     decision: Decision
     resource_type: PolicyType
-    work: int
 
-    def explain(self) -> Explanation:
-        """Why, in words; computed when read."""
-        return explain(self.request, self.applicable, self.decision)
+    def explain(self, check: Check = no_check) -> Explanation:
+        """Why, in words; computed when read, unless ``check`` ends it."""
+        return explain(self.request, self.applicable, self.decision, check)
+
+    async def give_reason(self) -> str:
+        """The same in one or two sentences, for the event loop.
+
+        Raises:
+            Throttling: too much long work of the account is waiting already.
+        """
+        return await offload_if_long(lambda check: self.explain(check).sentence())
 
 
 class Guard:
@@ -70,7 +77,6 @@ class Guard:
         *,
         region: str,
         now: datetime,
-        charge: Charge | None = None,
     ) -> tuple[Decision, ...]:
         """The decisions, all of them allowing.
 
@@ -78,7 +84,7 @@ class Guard:
             AccessDenied: the first need that is not allowed; ``detail`` holds the
                 explanation for the audit record.
             ServiceUnavailable: the policies cannot be read.
-            Throttling: the work is too much for whom it is charged to.
+            Throttling: too much long work of the account is waiting already.
         """
         context: Context | None = None
         trust: Trust | None = None
@@ -87,13 +93,13 @@ class Guard:
         for need in needs:
             if context is None:
                 context = call_context(caller, raw, region=region, now=now)
+            else:
+                await give_way()
             try:
                 if need.trust is not None:
                     _require_open(caller, need.trust.role, need.resource)
                 like = judged if trust is not None and need.trust is trust else None
-                judged = await self.judge(
-                    caller, need, context, like=like, charge=charge
-                )
+                judged = await self.judge(caller, need, context, like=like)
             except AccessDenied as error:
                 raise AccessDenied(
                     _denial(caller, need, None),
@@ -104,7 +110,7 @@ class Guard:
             if not decision.allowed:
                 raise AccessDenied(
                     _denial(caller, need, decision),
-                    detail=judged.explain().sentence(),
+                    detail=await judged.give_reason(),
                     encoded=self._encoded(caller, need, decision, context, now),
                 )
             decisions.append(decision)
@@ -131,22 +137,20 @@ class Guard:
         context: Context,
         *,
         like: Judgement | None = None,
-        charge: Charge | None = None,
         is_large: bool = False,
     ) -> Judgement:
         """Decide one need, and refuse nothing.
 
         ``like`` is a judgement of the same caller's need for the same role, whose
         policies all apply again, or of a batch: for another resource with a policy, of
-        the same account. Its other policies apply again.
-        ``charge`` gets the work of a decision that is more than a small one; with long
-        or many values (``is_large``), few policies can make it so.
+        the same account. Its other policies apply again. With long or many values
+        (``is_large``), few policies can make a decision more than a small one.
 
         Raises:
             AccessDenied: a policy that applies cannot be read any more, or the
                 policies are too much for one decision.
             ServiceUnavailable: the policies cannot be read.
-            Throttling: ``charge`` refuses the work.
+            Throttling: too much long work of the account is waiting already.
         """
         if like is None:
             applicable = await self._applicable(caller, need)
@@ -170,14 +174,11 @@ class Guard:
             prepared = prepare(request, applicable, kind, exact=is_large)
         except TooMuchWork as error:
             raise AccessDenied(detail=str(error)) from error
-        if charge is not None and prepared.work > SMALL_WORK:
-            await charge(prepared.work)
         return Judgement(
             request=request,
             applicable=applicable,
-            decision=decide(prepared),
+            decision=await offload_if_long(partial(decide, prepared)),
             resource_type=kind,
-            work=prepared.work,
         )
 
     async def _applicable(self, caller: Caller, need: Need) -> ApplicablePolicies:

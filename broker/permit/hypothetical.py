@@ -17,7 +17,7 @@ from broker.model.principal import Principal, PrincipalType
 from broker.model.request import RawRequest
 from broker.model.session import Caller
 from broker.permit.context import Context, call_context, tag_context
-from broker.permit.guard import Charge, Guard, Judgement
+from broker.permit.guard import Guard, Judgement
 from broker.permit.need import Need, Trust
 from broker.stores.directory.kinds import ROLE, USER
 from broker.stores.directory.port import Finder
@@ -97,18 +97,16 @@ class Hypotheses:
         *,
         region: str,
         now: datetime,
-        charge: Charge | None = None,
     ) -> Judgement:
         """The same for a given caller and need.
 
         Raises:
             AccessDenied: a policy that applies cannot be read.
-            Throttling: ``charge`` refuses the work.
         """
         context = call_context(caller, _NO_REQUEST, region=region, now=now)
         for key in _NETWORK:
             context.pop(key, None)
-        return await self._guard.judge(caller, need, context, charge=charge)
+        return await self._guard.judge(caller, need, context)
 
     async def judge_caller(
         self,
@@ -118,17 +116,15 @@ class Hypotheses:
         *,
         region: str,
         now: datetime,
-        charge: Charge,
     ) -> Judgement:
         """The same for a real request's caller, with the condition keys of ``raw``.
 
         Raises:
             AccessDenied: a policy that applies cannot be read.
-            Throttling: ``charge`` refuses the work.
         """
         need = await self._need(hypothesis, caller)
         context = call_context(caller, raw, region=region, now=now)
-        return await self._guard.judge(caller, need, context, charge=charge)
+        return await self._guard.judge(caller, need, context)
 
     async def get_caller(self, text: str) -> Caller:
         """Who a principal's ARN names, without a session's own policies and tags.

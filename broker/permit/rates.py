@@ -1,13 +1,21 @@
-"""Rate limits: work per second and account, shared by all workers."""
+"""Rate limits: calls per second and account, shared by all workers.
+
+What calls take of the processor is not estimated here but measured, and limited on each
+worker by `broker.runtime.shares`.
+"""
 
 from broker.errors import Throttling
 from broker.model.account import AccountId
 from broker.runtime.clock import Clock
+from broker.runtime.shares import Shares
 from broker.stores.cache.port import Cache
 from broker.stores.errors import StoreUnavailableError
 
-CALL_UNITS = 5_000
-"""Units of work (`broker.policy.work`) that a call stands for: about a millisecond."""
+CALL_SECONDS = 0.001
+"""Of one worker's processor time, for each call that is allowed in a second."""
+
+SHARE_MIN = 0.1
+"""Of each second: with few calls, one may still take what it needs."""
 
 _FREE_SHARE = 20
 _AWAY_SECONDS = 1.0
@@ -24,36 +32,40 @@ class _Count:
 
 
 class RateLimits:
-    """Counts calls, or their work, a second.
+    """Counts calls, or whatever else, a second.
 
     A worker counts by itself first: it asks the cache each time that it has counted a
     twentieth of the limit, so quiet accounts cost nothing. While the cache is away,
     each worker enforces the limit on its own.
+
+    ``shares`` limit what the calls take of this worker's processor.
     """
 
     def __init__(self, cache: Cache, clock: Clock, *, calls_per_second: int) -> None:
         self._cache = cache
         self._clock = clock
-        self._units_per_second = calls_per_second * CALL_UNITS
+        self._calls_per_second = calls_per_second
+        self.shares = Shares(
+            calls_per_second and max(calls_per_second * CALL_SECONDS, SHARE_MIN)
+        )
         self._second = 0
         self._counts: dict[tuple[str, bytes], _Count] = {}
         self._away_until = 0.0
 
-    async def charge(self, account: AccountId, service: str, units: int) -> None:
-        """Count an account's work before it is done.
+    async def charge(self, account: AccountId, service: str, calls: int) -> None:
+        """Count an account's call before it is answered, as one or as several.
 
-        Each service has the limit for itself. Work beyond the whole limit is allowed
-        once a second.
+        Each service has the limit for itself. What counts for more than the whole limit
+        is allowed once a second.
 
         Raises:
             Throttling: it was too much.
         """
-        limit = self._units_per_second
+        limit = self._calls_per_second
         if limit and not await self.allow(
-            service, account.encode("ascii"), limit, min(units, limit)
+            service, account.encode("ascii"), limit, min(calls, limit)
         ):
-            calls = limit // CALL_UNITS
-            raise Throttling(detail=f"more than the work of {calls} {service} calls")
+            raise Throttling(detail=f"more than {limit} calls of {service} in a second")
 
     async def allow(
         self, space: str, key: bytes, per_second: int, amount: int = 1

@@ -38,10 +38,12 @@ from broker.policy.errors import PolicyRejected, RejectionReason, TooMuchWork
 from broker.policy.evaluate import (
     AccessRequest,
     ApplicablePolicies,
+    Check,
     authorize,
     authorize_trust,
     decide,
     matched_statements,
+    no_check,
     prepare,
 )
 from broker.policy.explain import Closest, Element, Explanation, explain
@@ -51,17 +53,17 @@ from broker.policy.new_policy import parse_new_policy
 from broker.policy.referenced_keys import context_keys
 from broker.policy.shared_issuers import check_shared_issuers
 from broker.policy.strict_json import load_document
-from broker.policy.work import SMALL_WORK, VALUE_CHARACTERS_MAX, VALUES_MAX
+from broker.policy.work import VALUE_CHARACTERS_MAX, VALUES_MAX
 
 __all__ = [
     "ALLOW_ALL",
     "CONTEXT_KEYS",
     "DIRECTORY_KEYS",
-    "SMALL_WORK",
     "VALUES_MAX",
     "VALUE_CHARACTERS_MAX",
     "AccessRequest",
     "ApplicablePolicies",
+    "Check",
     "Closest",
     "Condition",
     "ContextKey",
@@ -94,6 +96,7 @@ __all__ = [
     "known_claims",
     "load_document",
     "matched_statements",
+    "no_check",
     "parse_new_policy",
     "parse_policy",
     "policy_size",

@@ -123,6 +123,10 @@ class PolicySet(Charged):
         """All statements, in writing order."""
         return map(self._compile, range(len(self._sources)))
 
+    def compiling(self, action: str) -> Iterator[CompiledStatement]:
+        """Compile the statements about an action, one a step."""
+        return map(self._compile, self._numbers(action.lower())[0])
+
     def __repr__(self) -> str:
         labels = ", ".join(label for label, _ in self.policies)
         return f"PolicySet({labels})"
@@ -145,18 +149,23 @@ class PolicySet(Charged):
                 self._by_action.setdefault(action, []).append(number)
 
     def _find(self, action: str) -> Candidates:
+        numbers, search = self._numbers(action)
+        ordered = [self._compile(number) for number in numbers]
+        return Candidates(
+            tuple(s for s in ordered if s.source.effect is Effect.DENY),
+            tuple(s for s in ordered if s.source.effect is Effect.ALLOW),
+            sum(s.work.total for s in ordered),
+            search,
+        )
+
+    def _numbers(self, action: str) -> tuple[list[int], int]:
+        """The statements whose action matches, and the units of finding them."""
         service, _, _ = action.partition(":")
         numbers = set(self._by_action.get(action, ()))
         patterns = self._by_service.get(service, ())
         numbers.update(n for n, test in patterns if test(action))
         numbers.update(n for n, test in self._everywhere if test(action))
-        ordered = [self._compile(number) for number in sorted(numbers)]
-        return Candidates(
-            tuple(s for s in ordered if s.source.effect is Effect.DENY),
-            tuple(s for s in ordered if s.source.effect is Effect.ALLOW),
-            sum(s.work.total for s in ordered),
-            len(patterns) + len(self._everywhere) + self._excluded,
-        )
+        return sorted(numbers), len(patterns) + len(self._everywhere) + self._excluded
 
     def _compile(self, number: int) -> CompiledStatement:
         statement = self._compiled.get(number)
@@ -180,6 +189,9 @@ class _JoinedPolicySet(PolicySet):
 
     def statements(self) -> Iterator[CompiledStatement]:
         return chain.from_iterable(part.statements() for part in self._parts)
+
+    def compiling(self, action: str) -> Iterator[CompiledStatement]:
+        return chain.from_iterable(part.compiling(action) for part in self._parts)
 
     def _find(self, action: str) -> Candidates:
         candidates = [part.candidates(action) for part in self._parts]

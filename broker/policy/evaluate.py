@@ -14,7 +14,7 @@ Held against IAM User Guide, "Policy evaluation logic", and recorded trust decis
 What could take too long to decide is not decided: ``TooMuchWork`` (`work`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
@@ -58,6 +58,14 @@ class ApplicablePolicies(Struct, frozen=True, kw_only=True):
     resource_controls: tuple[PolicySet, ...] = ()
 
 
+Check = Callable[[], None]
+"""What is called between statements; what it raises ends the decision."""
+
+
+def no_check() -> None:
+    """Let a decision take its time."""
+
+
 _OF_NO_ACCOUNT = frozenset({PrincipalType.ANONYMOUS, PrincipalType.SERVICE})
 _CONTROLS = (PolicyType.RESOURCE_CONTROL, PolicyType.SERVICE_CONTROL)
 _WITHOUT_IDENTITY = _OF_NO_ACCOUNT | {
@@ -65,13 +73,15 @@ _WITHOUT_IDENTITY = _OF_NO_ACCOUNT | {
 }
 
 
-def authorize(request: AccessRequest, applicable: ApplicablePolicies) -> Decision:
+def authorize(
+    request: AccessRequest, applicable: ApplicablePolicies, check: Check = no_check
+) -> Decision:
     """Decide a request for a resource that may or may not have a policy.
 
     Raises:
         TooMuchWork: the policies and the request are too large together.
     """
-    return decide(prepare(request, applicable, PolicyType.RESOURCE))
+    return decide(prepare(request, applicable, PolicyType.RESOURCE), check)
 
 
 def authorize_trust(request: AccessRequest, applicable: ApplicablePolicies) -> Decision:
@@ -94,7 +104,8 @@ def matched_statements(
     ``bounded`` says whether the principal has a permissions boundary.
     """
     candidates = policies.candidates(request.action)
-    return _matching(candidates.denies + candidates.allows, request, bounded=bounded)
+    statements = candidates.denies + candidates.allows
+    return _matching(statements, request, no_check, bounded=bounded)
 
 
 class _Verdict(Struct, frozen=True):
@@ -120,14 +131,14 @@ class Prepared(Struct, frozen=True):
     work: int
 
 
-def decide(prepared: Prepared) -> Decision:
-    """Make the decision."""
+def decide(prepared: Prepared, check: Check = no_check) -> Decision:
+    """Make the decision, unless ``check`` ends it."""
     request, applicable = prepared.request, prepared.applicable
     resource_type, layers = prepared.resource_type, prepared.layers
     bounded = applicable.boundary is not None
     for policy_type, candidates in layers:
         if candidates.denies and (
-            refs := _matching(candidates.denies, request, bounded=bounded)
+            refs := _matching(candidates.denies, request, check, bounded=bounded)
         ):
             return Decision(
                 allowed=False,
@@ -139,7 +150,7 @@ def decide(prepared: Prepared) -> Decision:
     resource = identity = _SILENT
     silent: set[PolicyType] = set()
     for policy_type, candidates in layers:
-        verdict = _first_allow(candidates.allows, request)
+        verdict = _first_allow(candidates.allows, request, check)
         granted += verdict.refs
         if policy_type is resource_type:
             resource = verdict
@@ -189,13 +200,18 @@ def prepare(
 
 
 def _matching(
-    statements: tuple[CompiledStatement, ...], request: AccessRequest, *, bounded: bool
+    statements: tuple[CompiledStatement, ...],
+    request: AccessRequest,
+    check: Check,
+    *,
+    bounded: bool,
 ) -> tuple[StatementRef, ...]:
-    return tuple(
-        statement.ref
-        for statement in statements
-        if _grant(statement, request, bounded=bounded) is not PrincipalGrant.NONE
-    )
+    refs = []
+    for statement in statements:
+        if _grant(statement, request, bounded=bounded) is not PrincipalGrant.NONE:
+            refs.append(statement.ref)
+        check()
+    return tuple(refs)
 
 
 def _combine(
@@ -276,7 +292,7 @@ def _layers(
 
 
 def _first_allow(
-    statements: tuple[CompiledStatement, ...], request: AccessRequest
+    statements: tuple[CompiledStatement, ...], request: AccessRequest, check: Check
 ) -> _Verdict:
     """The Allow that names the principal most closely."""
     best = _SILENT
@@ -286,6 +302,7 @@ def _first_allow(
             return _Verdict(grant, (statement.ref,))
         if grant > best.grant:
             best = _Verdict(grant, (statement.ref,))
+        check()
     return best
 
 

@@ -13,7 +13,12 @@ from msgspec import Struct
 from broker.policy.compiled import CompiledStatement, PolicySet
 from broker.policy.decision import Decision, PolicyType, StatementRef
 from broker.policy.document import Condition
-from broker.policy.evaluate import AccessRequest, ApplicablePolicies
+from broker.policy.evaluate import (
+    AccessRequest,
+    ApplicablePolicies,
+    Check,
+    no_check,
+)
 from broker.policy.principal import PrincipalGrant
 from broker.policy.variables import find_variables
 
@@ -68,15 +73,22 @@ class Explanation(Struct, frozen=True):
 
 
 def explain(
-    request: AccessRequest, applicable: ApplicablePolicies, decision: Decision
+    request: AccessRequest,
+    applicable: ApplicablePolicies,
+    decision: Decision,
+    check: Check = no_check,
 ) -> Explanation:
-    """Say why: for an implicit denial, look for the statement that came closest."""
+    """Say why: for an implicit denial, look for the statement that came closest.
+
+    ``check`` is called between statements; what it raises ends the search.
+    """
     if decision.statements:
         return Explanation(request, decision)
     best: Closest | None = None
     best_rank = (0, 0)
     for statement in _allows(request.action, applicable, decision.policy_type):
         closest = _compare(statement, request)
+        check()
         if closest is None:
             continue
         rank = (closest.failed.value, -len(closest.conditions))

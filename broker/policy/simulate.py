@@ -110,6 +110,14 @@ def answer_work(simulation: Simulation) -> int:
     return _ONE_STATEMENT * len(simulation.matched)
 
 
+def compiling(action: str, applicable: ApplicablePolicies) -> Iterator[None]:
+    """Compile the statements about an action, one a step."""
+    for sets in _sets(applicable).values():
+        for policies in sets:
+            for _ in policies.compiling(action):
+                yield
+
+
 def search_work(action: str, applicable: ApplicablePolicies) -> int:
     """The units of work that it takes to find the statements about an action."""
     return sum(

@@ -87,24 +87,47 @@ def count_units(
     resource: str,
     context: Mapping[str, tuple[str, ...]],
 ) -> int:
-    """The units that the statements can take for one request."""
+    """The units that the statements can take for one request.
+
+    Counting takes a look at each statement and at each value, not at both together.
+    """
     total = 0
+    asked: dict[str, _Asked] = {}
+    resources = _Asked()
     for work in statements:
-        total += 1 + _over(work.resource, resource)
+        total += 1
+        resources.add(work.resource)
         for key, units in work.conditions:
-            for value in context.get(key, ()):
-                total += _over(units, value)
+            if key in context:
+                asked.setdefault(key, _Asked()).add(units)
+    total += resources.over(resource)
+    for key, comparisons in asked.items():
+        total += sum(map(comparisons.over, context[key]))
     return total
 
 
-def _over(units: int, text: str) -> int:
-    """The units for a text of some length.
+class _Asked:
+    """What the statements compare with the same texts, in units for a short one."""
 
-    Finding the positions of each letter of a pattern takes one pass over the text.
-    """
-    length = len(text)
-    looks = min(units, _LETTERS_MAX) * (length // _WORDS) if units > 1 else 0
-    return units * (1 + length // _STEP_CHARACTERS) + looks
+    __slots__ = ("_looks", "_units")
+
+    def __init__(self) -> None:
+        self._units = self._looks = 0
+
+    def add(self, units: int) -> None:
+        """Count one more comparison."""
+        self._units += units
+        if units > 1:
+            self._looks += min(units, _LETTERS_MAX)
+
+    def over(self, text: str) -> int:
+        """The units of all for a text of some length.
+
+        Finding the positions of each letter of a pattern takes one pass over the text.
+        """
+        length = len(text)
+        passes = self._looks * (length // _WORDS)
+        return self._units * (1 + length // _STEP_CHARACTERS) + passes
 
 
 def _condition(condition: Condition, *, variables: bool) -> int:

@@ -36,9 +36,10 @@ from broker.protocols.oidc.discovery import (
 )
 from broker.protocols.oidc.jwks import JWKS_BYTES_MAX, KeySet, parse_jwks
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
-from broker.runtime.bounded import SHARED, BoundedCache, remembered
+from broker.runtime.bounded import SHARED, BoundedCache, leave_out, remembered
 from broker.runtime.clock import Clock
 from broker.runtime.offload import offload_long
+from broker.runtime.shares import SharedWork
 from broker.stores.cache.port import Cache
 from broker.stores.errors import StoreUnavailableError
 
@@ -54,6 +55,9 @@ _FAILED = b"failed"
 _POLL_SECONDS = 0.05
 _FAILURE_CHARACTERS = 500
 _TIME_BYTES = 8
+
+
+leave_out(SharedWork)  # a slot holds what is under way, which has no size
 
 
 class KeySetSeal(Protocol):
@@ -100,7 +104,7 @@ class _Slot(Struct):
     attempted_at: float = 0.0
     looked_at: float = 0.0
     failure: Exception | None = None
-    running: "asyncio.Task[None] | None" = None
+    running: SharedWork[None] | None = None
 
 
 class IssuerKeys:
@@ -294,16 +298,16 @@ class IssuerKeys:
     def _age(self, slot: _Slot) -> float:
         return self._clock.now().timestamp() - slot.fetched_at
 
-    def _start(self, slot: _Slot, kid: str | None = None) -> "asyncio.Task[None]":
+    def _start(self, slot: _Slot, kid: str | None = None) -> SharedWork[None]:
         if slot.running is None:
-            slot.running = asyncio.create_task(self._refresh(slot, kid))
-            self._fetches.add(slot.running)
-            slot.running.add_done_callback(self._fetches.discard)
+            slot.running = SharedWork(self._refresh(slot, kid), slot.account)
+            self._fetches.add(slot.running.task)
+            slot.running.task.add_done_callback(self._fetches.discard)
         return slot.running
 
     async def _wait(self, slot: _Slot, kid: str | None = None) -> None:
-        # Shielded: a cancelled caller must not cancel the others' fetch.
-        await asyncio.shield(self._start(slot, kid))
+        # A cancelled caller must not cancel the others' fetch.
+        await self._start(slot, kid).join()
 
     async def _refresh(self, slot: _Slot, kid: str | None) -> None:
         slot.attempted_at = self._clock.now().timestamp()

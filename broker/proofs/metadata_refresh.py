@@ -40,7 +40,8 @@ from broker.protocols.saml.published_metadata import (
 )
 from broker.runtime.clock import Clock
 from broker.runtime.entropy import new_request_id
-from broker.runtime.offload import in_background, offload_long
+from broker.runtime.offload import begin, in_background, offload_long
+from broker.runtime.shares import SharedWork
 from broker.stores.cache.port import Cache
 from broker.stores.directory.accounts import (
     list_published_saml_providers,
@@ -92,13 +93,13 @@ class MetadataRefresher:
         self._cache = cache
         self._clock = clock
         self._http_hosts = http_hosts
-        self._running: dict[str, asyncio.Task[RefreshState]] = {}
+        self._running: dict[str, SharedWork[RefreshState]] = {}
         self._states: dict[str, RefreshState] = {}
         self._gate = asyncio.Semaphore(_AT_ONCE)
 
     async def close(self) -> None:
         """Stop; a change that has begun is completed."""
-        tasks = list(self._running.values())
+        tasks = [attempt.task for attempt in self._running.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -133,7 +134,7 @@ class MetadataRefresher:
         Within the cool-down of the last attempt its outcome is returned, as within the
         pause after a failure unless the caller must ``insist``.
         """
-        return await asyncio.shield(self._start(provider, insist=insist))
+        return await self._start(provider, insist=insist).join()
 
     async def find_newer(self, provider: SamlProvider) -> SamlProvider | None:
         """The provider with newer metadata, when its own was not enough; else None.
@@ -198,13 +199,15 @@ class MetadataRefresher:
 
     def _start(
         self, provider: SamlProvider, *, insist: bool
-    ) -> "asyncio.Task[RefreshState]":
-        task = self._running.get(provider.uuid)
-        if task is None:
-            task = asyncio.create_task(self._run(provider, insist=insist))
-            self._running[provider.uuid] = task
-            task.add_done_callback(lambda _: self._running.pop(provider.uuid, None))
-        return task
+    ) -> SharedWork[RefreshState]:
+        attempt = self._running.get(provider.uuid)
+        if attempt is None:
+            work = self._run(provider, insist=insist)
+            attempt = self._running[provider.uuid] = SharedWork(work, provider.account)
+            attempt.task.add_done_callback(
+                lambda _: self._running.pop(provider.uuid, None)
+            )
+        return attempt
 
     async def _run(self, provider: SamlProvider, *, insist: bool) -> RefreshState:
         """One attempt of this worker, or the outcome of another's."""
@@ -379,7 +382,7 @@ class MetadataRefresher:
 
 async def _finish(work: Coroutine[object, object, None]) -> None:
     """Await work that continues if its caller is cancelled."""
-    task = asyncio.ensure_future(work)
+    task = begin(work)
     try:
         await asyncio.shield(task)
     except asyncio.CancelledError:

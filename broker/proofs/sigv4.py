@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from datetime import datetime
+from functools import partial
 from hmac import HMAC
 
 from msgspec import Struct
@@ -42,6 +43,7 @@ from broker.protocols.sigv4 import (
 )
 from broker.runtime.batches import NEXT_TURN
 from broker.runtime.bounded import CACHES, SHARED, BoundedCache, CacheMemory
+from broker.runtime.offload import offload
 from broker.sessions.resolve import ResolvedSession, Resolver
 
 _MINIMUM_PRESIGNED_SECONDS = {("sts", "GetCallerIdentity"): 900}
@@ -165,19 +167,29 @@ class SignatureScheme:
         return ProofResult(caller=key.caller, region=signed.region), await read()
 
     async def verify(
-        self, raw: RawRequest, wanted: SignedFor, now: datetime, minimum: int = 0
+        self,
+        raw: RawRequest,
+        wanted: SignedFor,
+        now: datetime,
+        minimum: int = 0,
+        *,
+        is_long: bool = False,
     ) -> tuple[LiveKey, SignedRequest, str]:
         """The key, the signature taken apart, and what was signed of the body.
 
         That is its SHA-256 in hexadecimal, or what the rules let stand for it. The
-        request may have been forwarded by someone else.
+        request may have been forwarded by someone else; what ``is_long`` is verified off
+        the event loop.
 
         Raises:
             BrokerError: as ``prove`` does.
         """
         rules = wanted.rules
         try:
-            signed = parse_signed(raw, rules)
+            if is_long:
+                signed = await offload(partial(parse_signed, raw, rules))
+            else:
+                signed = parse_signed(raw, rules)
             verify_time(signed, now=now, minimum_presigned_seconds=minimum, rules=rules)
             verify_scope(
                 signed, regions=wanted.regions, service=wanted.service, also=wanted.also
@@ -190,7 +202,13 @@ class SignatureScheme:
             except ProofError as error:
                 error.access_key_id = await self._find_ended(signed, raw, now, rules)
                 raise
-            payload = self._signing_keys.verify(signed, raw, key.secret, rules)
+            if is_long:
+                verify = partial(
+                    self._signing_keys.verify, signed, raw, key.secret, rules
+                )
+                payload = await offload(verify)
+            else:
+                payload = self._signing_keys.verify(signed, raw, key.secret, rules)
         except SigV4Rejected as rejected:
             raise _ERRORS[rejected.reason](
                 rejected.message, detail=rejected.detail

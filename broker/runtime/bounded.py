@@ -91,8 +91,9 @@ class Charge:
 
     def grow(self, size: int) -> None:
         """Add bytes; less than none for what was given up."""
-        self._bytes += size
-        self._memory.add(self._holder, size)
+        with self._memory.lock:  # any thread may use what is charged
+            self._bytes += size
+            self._memory.add(self._holder, size)
 
     def __del__(self) -> None:
         self._memory.add(self._holder, -self._bytes)
@@ -318,9 +319,13 @@ class BoundedCache(Generic[Key, Value]):
                 shelf.young[key] = entry
             return entry
 
-    def put(self, account: str, key: Key, value: Value) -> None:
-        """Remember a value in place of the key's old one, unless it is too large."""
-        memory, size = self._memory, _ENTRY_BYTES + measure((key, value))
+    def put(self, account: str, key: Key, value: Value, size: int = 0) -> None:
+        """Remember a value in place of the key's old one, unless it is too large.
+
+        ``size`` is what `measure` says of a large one, where that ran on another thread.
+        """
+        memory = self._memory
+        size = _ENTRY_BYTES + (size or measure((key, value)))
         with memory.lock:
             self.discard(account, key)
             if size <= memory.bytes_max // _ENTRY_PART:

@@ -1,39 +1,93 @@
 """Runs long computations off the event loop, and lasting work beside the calls.
 
 Each worker has one thread that runs them in turn, so that however many are queued, the
-event loop gets the interpreter back at once. The queue is bounded. Work before a proof
+event loop gets the interpreter back at once. Next is always the work of the account that
+used least of the processor lately, and what takes long goes on in steps, with a turn
+each (`offload_steps`). What an account may have waiting is bounded. Work before a proof
 has its own thread, so that unauthenticated clients cannot delay authenticated ones.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from contextvars import copy_context
+from functools import partial
+from time import thread_time
 from typing import Any, TypeVar
 
 from broker.errors import Throttling
+from broker.runtime.shares import (
+    METER,
+    STEP_SECONDS,
+    FairQueue,
+    Meter,
+    Shares,
+    StepTooLongError,
+    stay_short,
+)
 
 Value = TypeVar("Value")
+
+Steps = Generator[None, None, Value]
+"""Work that yields where it can be interrupted, and returns its result."""
 
 LONG = 65_536
 """From this many characters or bytes on, input is read off the event loop."""
 
 WAITING_MAX = 64
+"""Of those who are not authenticated yet, all together."""
+
+OWN_WAITING_MAX = 16
+"""Of one account."""
+
+LONG_POLICY = 2_000
+"""The same for the text of a policy, of which a character takes much longer."""
+
+_ALL = 1 << 30
+_BACKGROUND = Meter(Shares())
+"""That of work which no request asked for."""
+
+Check = Callable[[], None]
 
 
 class _Offload:
+    """One thread, which takes the next from what waits each time that it is free."""
+
     def __init__(self, name: str) -> None:
         self._pool = ThreadPoolExecutor(1, name)  # it starts with the first work
-        self._waiting = 0
+        self._waiting = FairQueue[tuple[Future[Any], Callable[[], Any], Meter]]()
 
-    async def run(self, work: Callable[[], Value]) -> Value:
-        if self._waiting >= WAITING_MAX:
+    async def run(
+        self, work: Callable[[], Value], meter: Meter, waiting_max: int
+    ) -> Value:
+        if self._waiting.count(meter.account) >= waiting_max:
             raise Throttling(detail="too many long computations are waiting")
-        self._waiting += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
-        finally:
-            self._waiting -= 1
+        future = Future[Value]()
+        meter.wait_in(self._waiting, (future, work, meter))
+        self._pool.submit(self._run_next, meter.shares)
+        return await asyncio.wrap_future(future)
+
+    def _run_next(self, shares: Shares) -> None:
+        while (waiter := self._waiting.take(shares.used)) is not None:
+            future, work, meter = waiter
+            if future.running() or future.done():
+                continue  # it had another place, too, or waits no more
+            if future.set_running_or_notify_cancel():
+                _run(future, work, meter)
+                return
+
+
+def _run(future: Future[Any], work: Callable[[], Any], meter: Meter) -> None:
+    began = thread_time()
+    try:
+        result = work()
+    except BaseException as error:  # noqa: BLE001  # for those who wait
+        meter.add(thread_time() - began)
+        future.set_exception(error)
+    else:
+        meter.add(thread_time() - began)
+        future.set_result(result)
 
 
 _proved = _Offload("offload")
@@ -46,16 +100,75 @@ async def offload(work: Callable[[], Value], *, proved: bool = True) -> Value:
     ``proved`` says whether the caller is authenticated yet.
 
     Raises:
-        Throttling: too many are waiting already.
+        Throttling: too many of the same account are waiting already.
     """
-    return await (_proved if proved else _unproved).run(work)
+    meter = METER.get() or _BACKGROUND
+    if not proved:
+        return await _unproved.run(work, meter, WAITING_MAX)
+    # What others wait for as well is not refused for one account's sake.
+    is_own = meter.account and not meter.is_shared
+    return await _proved.run(work, meter, OWN_WAITING_MAX if is_own else _ALL)
+
+
+async def offload_steps(work: Steps[Value]) -> Value:
+    """The same for work in steps, between which others have their turn.
+
+    Raises:
+        Throttling: too many of the same account are waiting already.
+    """
+
+    def go_on() -> tuple[Value] | None:
+        until = thread_time() + STEP_SECONDS
+        try:
+            while thread_time() < until:
+                next(work)
+        except StopIteration as end:
+            return (end.value,)
+        return None
+
+    meter = METER.get() or _BACKGROUND
+    ended = await offload(go_on)
+    while ended is None:
+        ended = await _proved.run(go_on, meter, _ALL)
+    return ended[0]
+
+
+async def offload_if_long(work: Callable[[Check], Value]) -> Value:
+    """The same for work that is short nearly always, and then done at once.
+
+    It calls the check that it is given again and again. What takes too long is begun
+    once more off the event loop.
+
+    Raises:
+        Throttling: too many of the same account are waiting already.
+    """
+    try:
+        return work(stay_short())
+    except StepTooLongError:
+        return await offload(partial(work, _go_on))
+
+
+def _go_on() -> None:
+    """Check nothing, where work may take its time."""
 
 
 async def offload_long(
-    size: int, work: Callable[[], Value], *, proved: bool = True
+    size: int, work: Callable[[], Value], *, proved: bool = True, long: int = 0
 ) -> Value:
-    """The same, but only for input of at least `LONG`."""
-    return work() if size <= LONG else await offload(work, proved=proved)
+    """The same, but only for input that is longer than `LONG`, or ``long``."""
+    return work() if size <= (long or LONG) else await offload(work, proved=proved)
+
+
+def begin(
+    work: Coroutine[Any, Any, Value], name: str | None = None
+) -> asyncio.Task[Value]:
+    """A task beside the calls: of what it takes, nothing is the caller's that began it.
+
+    What is for one request, or for those that ask for the same, is `SharedWork`.
+    """
+    context = copy_context()
+    context.run(METER.set, None)
+    return asyncio.create_task(work, name=name, context=context)
 
 
 @asynccontextmanager
@@ -63,7 +176,7 @@ async def in_background(
     work: Coroutine[Any, Any, None], name: str
 ) -> AsyncIterator[None]:
     """Run something while the block runs; with the block it is cancelled."""
-    task = asyncio.create_task(work, name=name)
+    task = begin(work, name)
     try:
         yield
     finally:

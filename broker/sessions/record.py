@@ -10,6 +10,7 @@ from broker.model.account import parse_account_id
 from broker.model.lineage import Lineage, lineage_row, read_lineage
 from broker.model.session import Session
 from broker.model.upstream import UpstreamOrigin, origin_row, read_origin
+from broker.runtime.offload import begin
 from broker.stores.cache.port import Cache, SessionRecord
 from broker.stores.errors import StoreUnavailableError
 
@@ -169,6 +170,6 @@ class SessionIndex:
             await asyncio.wait(tuple(self._pending))
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+        task = begin(work)
         self._pending.add(task)
         task.add_done_callback(self._pending.discard)

@@ -16,6 +16,8 @@ from typing import Any, Protocol
 from sqlalchemy.engine import Dialect, Row
 from sqlalchemy.sql import Executable
 
+from broker.runtime.offload import begin
+
 CHANGES_MAX = 16
 """In one transaction."""
 
@@ -158,7 +160,7 @@ class ChangeQueue:
         change = QueuedChange(first)
         self._waiting.append(change)
         if self._runner is None:
-            self._runner = asyncio.create_task(self._run_all(), name="changes")
+            self._runner = begin(self._run_all(), "changes")
         return change
 
     async def close(self, seconds: float) -> None:

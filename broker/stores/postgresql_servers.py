@@ -20,6 +20,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 from msgspec import Struct
 
+from broker.runtime.offload import begin
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.urls import PostgresqlLocation, split_hosts
 
@@ -98,9 +99,7 @@ class PostgresqlServers:
         Raises:
             StoreUnavailableError: only servers answer that were left behind.
         """
-        attempts = [
-            asyncio.create_task(self._try(host, options)) for host in self._hosts
-        ]
+        attempts = [begin(self._try(host, options)) for host in self._hosts]
         try:
             best = await self._choose(attempts)
         finally:

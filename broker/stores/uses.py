@@ -14,6 +14,7 @@ import structlog
 
 from broker.model.account import AccountId
 from broker.model.session import Caller
+from broker.runtime.offload import begin
 from broker.stores.database import Database
 from broker.stores.directory.statements import insert_into
 from broker.stores.errors import ConflictError, StoreUnavailableError
@@ -70,9 +71,7 @@ class UseBuffer:
     ) -> AsyncIterator[None]:
         """While the block runs, write what is noted; the rest at its end."""
         end = asyncio.Event()
-        task = asyncio.create_task(
-            self._flush_often(interval_seconds, end), name="uses"
-        )
+        task = begin(self._flush_often(interval_seconds, end), "uses")
         try:
             yield
         finally:

@@ -12,7 +12,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -292,8 +292,12 @@ def test_a_chain_is_validated_off_the_event_loop(
     assert len(threads) == (0 if "stranger" in name else 3)
 
 
-async def at_once(work: Callable[[], Any], **_: object) -> Any:
-    return work()
+async def at_once(steps: Generator[None, None, Any]) -> Any:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
 
 
 @pytest.mark.parametrize(
@@ -301,7 +305,7 @@ async def at_once(work: Callable[[], Any], **_: object) -> Any:
     [
         (
             "SimulateCustomPolicy: patterns of actions",
-            "broker.actions.iam.simulation.offload",
+            "broker.actions.iam.simulation.offload_steps",
             at_once,
         ),
         ("CreateSAMLProvider: comments", "broker.runtime.offload.LONG", 1 << 30),

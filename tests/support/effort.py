@@ -22,6 +22,10 @@ def examples(number: int) -> int:
     return number * TIMES_AS_MANY if is_long else number
 
 
+REFERENCE_SECONDS = 0.001
+"""What `compute_reference` takes of an idle processor, about."""
+
+
 def compute_reference() -> int:
     """What a bound of processor time is a multiple of."""
     return sum(len(str(number)) for number in range(_REFERENCE_STEPS))

@@ -98,19 +98,28 @@ async def test_what_ends_sessions_is_never_throttled(tmp_path: Path) -> None:
     assert all(name.startswith("signin:") for name in free)
 
 
-async def test_what_costs_more_counts_for_more(tmp_path: Path) -> None:
+async def test_who_used_the_share_of_the_processor_is_throttled(tmp_path: Path) -> None:
     params = {"ActionNames": ["s3:Get"], "PolicyInputList": [allow("s3:*")]}
     async with in_process(tmp_path, rate_limit=100) as broker:
         root = await broker.create_account(ACCOUNT)
-        # As many calls that count once could all be made within one second.
-        replies = [
-            await broker.call("iam", "SimulateCustomPolicy", root, **params)
-            for _ in range(60)
-        ]
-    refused = [reply for reply in replies if reply.status != 200]
-    assert refused
-    assert {reply.code for reply in refused} == {"Throttling"}
-    assert {reply.message for reply in refused} == {"Rate exceeded"}
+        other = await broker.create_account("210987654321")
+        shares = broker.services.pipeline.rates.shares
+        assert not shares.used(ACCOUNT)
+        await broker.ask("iam", "SimulateCustomPolicy", root, **params)
+        assert shares.used(ACCOUNT), "what it took is measured"
+        shares.add(ACCOUNT, 60)
+        for service, action in (("iam", "ListUsers"), ("sts", "GetCallerIdentity")):
+            reply = await broker.call(service, action, root)
+            assert (reply.status, reply.code) == (400, "Throttling")
+            assert reply.message == "Rate exceeded"
+            assert (await broker.call(service, action, other)).status == 200
+
+
+async def test_without_a_limit_nobody_is_throttled(tmp_path: Path) -> None:
+    async with in_process(tmp_path, rate_limit=0) as broker:
+        root = await broker.create_account(ACCOUNT)
+        broker.services.pipeline.rates.shares.add(ACCOUNT, 60)
+        assert (await broker.call("iam", "ListUsers", root)).status == 200
 
 
 async def test_a_long_answer_is_written_beside_the_event_loop(

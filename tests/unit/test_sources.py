@@ -123,3 +123,20 @@ def test_names_say_what_a_thing_is() -> None:
     for path in (ROOT / "broker").rglob("*.py"):
         names = [match[0] for match in bound.finditer(path.read_text("utf-8"))]
         assert not names, f"{path.relative_to(ROOT)}: {names}"
+
+
+def test_tasks_are_begun_in_one_place() -> None:
+    """Else what outlives a request would be counted as its account's, and wait as it."""
+    begun = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "broker").rglob("*.py")
+        if re.search(r"\b(create_task|ensure_future)\(", path.read_text("utf-8"))
+    }
+    own_loops = {"broker/agent/http_server.py", "broker/agent/service.py"}
+    commands = {"broker/cli/upstream_checks.py", "broker/demo/run.py"}
+    groups = {
+        "broker/actions/signin/token_watch.py",
+        "broker/actions/signin/leavers.py",
+    }
+    runtime = {"broker/runtime/offload.py", "broker/runtime/shares.py"}
+    assert begun == own_loops | commands | groups | runtime

@@ -6,9 +6,9 @@ permission. It leaves no record of its own; the decisions are counted and some o
 kept (`broker.audit.decisions`).
 """
 
-import asyncio
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from msgspec import Struct, structs
@@ -26,6 +26,7 @@ from broker.actions.decisions.question import (
     check_size,
     complete_question,
 )
+from broker.actions.decisions.verdict import DENIED, split
 from broker.audit.decisions import DecisionLog
 from broker.audit.entry import AuditEntry
 from broker.errors import (
@@ -36,7 +37,6 @@ from broker.errors import (
     ProofError,
     ServiceUnavailable,
     SignatureDoesNotMatch,
-    Throttling,
     ValidationError,
 )
 from broker.model.account import AccountId
@@ -67,7 +67,9 @@ from broker.protocols.enforcement.mapping import ANY_RESOURCE
 from broker.protocols.sigv4 import SignatureRules
 from broker.protocols.sigv4.errors import MISMATCH
 from broker.runtime.batches import check_wanted
-from broker.runtime.bounded import BoundedCache
+from broker.runtime.bounded import BoundedCache, measure
+from broker.runtime.offload import LONG, offload_if_long, offload_long
+from broker.runtime.shares import give_way
 from broker.stores.directory import kinds
 from broker.stores.directory.readings import FreshDirectory
 from broker.stores.uses import UseBuffer
@@ -87,17 +89,8 @@ _BODY_UNKNOWN = (
     " x-amz-content-sha256 with the body's SHA-256, or ask where the body is known."
 )
 _SERVICE_ARN = re.compile(r"arn:aws:broker::([0-9]{12}):service/([a-z][a-z0-9-]{0,62})")
-_TURN_UNITS = 50_000
-"""Of work, about 10 ms: what a batch decides before other calls have their turn."""
-
-_PAUSE_SECONDS = 0.25
-_PAUSES_MAX = 20
-
-_FIRST_UNITS = 1_000
-"""What it decides without waiting for its turn."""
-
-_SPLIT_PASSES = 2
-"""How often a split verdict decides again."""
+_LONG_DEFINITION = 2_000
+"""Characters of a definition from which on it is read off the event loop."""
 
 _LONG_RESOURCE = 256
 """Characters of an ARN from which on comparing it takes longer."""
@@ -107,9 +100,6 @@ _ITEMS_CHARACTERS_MAX = 16_384
 
 _REASON_CHARACTERS = 256
 _MORE_RESOURCES = "MoreResources"
-
-_DECISION_UNITS = 50
-"""What the smallest decision takes."""
 
 
 class ReadyService(Struct, frozen=True):
@@ -161,7 +151,6 @@ class Authorizer:
         self.signatures = signatures
         self.uses = uses
         self.log = log
-        self.turns = asyncio.Lock()
         self._fresh = fresh
         self._home_region = home_region
         self._ready = BoundedCache[str, ReadyService]()
@@ -213,10 +202,15 @@ class Authorizer:
             service = await self._fresh.named(kinds.SERVICE, account, name)
         if service is None:
             raise NoSuchEntity(f"The service with name {name} cannot be found.")
-        ready = self._ready.get(service.account, service.service_id)
-        if ready is None or (ready.service is not service and ready.service != service):
-            ready = _prepare(service, self._home_region)
-            self._ready.put(service.account, service.service_id, ready)
+        known = self._ready.get(service.account, service.service_id)
+        if known is not None and (known.service is service or known.service == service):
+            return known
+        ready, size = await offload_long(
+            len(service.definition),
+            partial(_prepare, service, self._home_region),
+            long=_LONG_DEFINITION,
+        )
+        self._ready.put(service.account, service.service_id, ready, size)
         return ready
 
 
@@ -248,8 +242,6 @@ class _Decisions:
         self._subjects: dict[tuple[object, ...], _Subject] = {}
         self._judged: list[tuple[_Subject, list[ActionDecision]]] = []
         self._refused: list[AuditEntry] = []
-        self._turn = _FIRST_UNITS
-        self._pauses = _PAUSES_MAX
 
     async def answer(self) -> list[DecisionAnswer]:
         """An answer to each question, or to those until the batch ends.
@@ -262,7 +254,7 @@ class _Decisions:
         for asked in self._batch.questions:
             proved = self.first
             if answers:
-                await self.charge()
+                await self.go_on()
                 proved = await self.prove(asked)
             answer = await self._judge(proved)
             answers.append(answer)
@@ -271,32 +263,17 @@ class _Decisions:
         await self._note()
         return answers
 
-    async def charge(self, units: int = _DECISION_UNITS) -> None:
-        """Count work before it is done, and wait for our turn with what is much.
-
-        Of all that work long one has a turn at a time, and other calls in between. What
-        is too much for this second is done in the next ones, as long as that is bearable.
+    async def go_on(self) -> None:
+        """Let others go on, and wait for the account's share if it is used.
 
         Raises:
             ClientGoneError: the client has gone.
             Throttling: it is too much.
         """
-        while True:
-            try:
-                await self._call.charge(units)
-                break
-            except Throttling:
-                self._pauses -= 1
-                if not self._pauses:
-                    raise
-                await asyncio.sleep(_PAUSE_SECONDS)
-                check_wanted(self._call.request.has_left)
-        self._turn -= units
-        if self._turn < 0:
-            async with self._by.turns:
-                await asyncio.sleep(0)
-            check_wanted(self._call.request.has_left)
-            self._turn = _TURN_UNITS
+        if self._call.rates.shares.is_busy(self._call.account):
+            await self._call.afford()
+        await give_way()
+        check_wanted(self._call.request.has_left)
 
     async def prove(self, asked: Question) -> _Proved | DecisionAnswer:
         """Who acts in a question, or the answer that it cannot be decided.
@@ -358,7 +335,7 @@ class _Decisions:
         decisions: list[ActionDecision] = []
         for target in targets:
             if decisions:
-                await self.charge()
+                await self.go_on()
             decisions.append(await self._decide(target, subject, context, question))
         self._judged.append((subject, decisions))
         return DecisionAnswer(
@@ -393,7 +370,10 @@ class _Decisions:
         wanted = self._ready.signed_for if is_known else self._ready.without_body
         try:
             key, signed, payload = await self._by.signatures.verify(
-                request, wanted, self._call.now
+                request,
+                wanted,
+                self._call.now,
+                is_long=len(self._call.request.raw.body) > LONG,
             )
         except (SignatureDoesNotMatch, InvalidClientTokenId) as error:
             # The same for each key, or a client could tell which ones there are.
@@ -471,11 +451,11 @@ class _Decisions:
                 need,
                 context,
                 like=subject.like,
-                charge=self.charge,
                 is_large=bool(question.context) or len(resource) > _LONG_RESOURCE,
             )
+            verdict = DENIED
             if question.is_split:
-                await self.charge(_SPLIT_PASSES * judgement.work)
+                verdict = await offload_if_long(partial(split, judgement))
         except AccessDenied as error:
             # A policy that cannot be read, or too much work.
             return ActionDecision(
@@ -487,6 +467,7 @@ class _Decisions:
             resource=resource,
             allowed=judgement.decision.allowed,
             judgement=judgement,
+            verdict=verdict,
         )
 
     async def _note(self) -> None:
@@ -524,10 +505,9 @@ class _Decisions:
                     )
                     if not why:
                         continue
-                elif decision.judgement is not None:
-                    await self.charge(decision.judgement.work)
+                await self.go_on()
                 entry = self._entry(subject, action)
-                _describe(entry, decision, why)
+                await _describe(entry, decision, why)
                 kept[same] = entry
         entries = [*self._refused, *kept.values()]
         if entries:
@@ -631,7 +611,7 @@ def _item(entry: AuditEntry) -> dict[str, object]:
     return {name: value for name, value in members.items() if value}
 
 
-def _describe(entry: AuditEntry, decision: ActionDecision, why_kept: str) -> None:
+async def _describe(entry: AuditEntry, decision: ActionDecision, why_kept: str) -> None:
     """Say on its record what was decided, and why."""
     entry.resources = (decision.resource,)
     if decision.allowed and decision.judgement is not None:
@@ -642,12 +622,14 @@ def _describe(entry: AuditEntry, decision: ActionDecision, why_kept: str) -> Non
     entry.detail = entry.reason = (
         decision.detail
         if decision.judgement is None
-        else decision.judgement.explain().sentence()
+        else await decision.judgement.give_reason()
     )
 
 
-def _prepare(service: RegisteredService, home_region: str) -> ReadyService:
-    """Make a stored service ready; ``home_region`` is for one that names no region.
+def _prepare(service: RegisteredService, home_region: str) -> tuple[ReadyService, int]:
+    """Make a stored service ready, and measure its bytes.
+
+    ``home_region`` is for one that names no region.
 
     Raises:
         AccessDenied: its definition is broken.
@@ -676,12 +658,13 @@ def _prepare(service: RegisteredService, home_region: str) -> ReadyService:
         regions=frozenset({compiled.region}),
         rules=rules,
     )
-    return ReadyService(
+    ready = ReadyService(
         service,
         compiled,
         signed_for,
         structs.replace(signed_for, rules=replace(rules, believes_declared_hash=True)),
     )
+    return ready, measure(ready)
 
 
 def _may_hide_a_body(request: ClientRequest) -> bool:

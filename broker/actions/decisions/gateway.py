@@ -13,10 +13,9 @@ Each worker records the first derivation a day of the same key.
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from broker.actions.action import Action, Call
 from broker.actions.decisions.authorize import Authorizer, service_needs
@@ -28,16 +27,7 @@ from broker.model.account import TEMPORARY_KEY_PREFIX, AccountId, find_account_o
 from broker.model.principal import PrincipalType
 from broker.model.registered import RegisteredService
 from broker.model.request import Params
-from broker.permit.guard import Judgement
 from broker.permit.need import Need
-from broker.policy import (
-    ApplicablePolicies,
-    Decision,
-    PolicySet,
-    PolicyType,
-    TooMuchWork,
-    authorize,
-)
 from broker.proofs.sigv4 import SignatureScheme
 from broker.protocols.enforcement import RESERVED
 from broker.protocols.sigv4 import derive_signing_key
@@ -74,27 +64,6 @@ class KnownKey(Struct, frozen=True, kw_only=True):
 
     principal_arn: str = ""
     is_session: bool = False
-
-
-Word = Literal["allow", "deny", "no_match"]
-
-
-class Verdict(Struct, frozen=True, kw_only=True):
-    """What the principal's own policies say, and what the session's policies do.
-
-    An enforcement point with policies of its own combines three answers: an explicit
-    deny of any side wins, and its own grant may stand where the identity side has none.
-    Where the broker's rules would not let it stand, the answer is a denial: a boundary
-    or control policy that does not allow, and a principal of another account, whose own
-    policies must allow whatever a resource's policy says. ``session`` is None if none
-    narrows the session.
-    """
-
-    own: Word
-    session: Word | None
-
-
-DENIED = Verdict(own="deny", session=None)
 
 
 class GatewayActions:
@@ -268,50 +237,3 @@ async def _may_ask(_given: Params, call: Call) -> tuple[Need, ...]:
 
 async def _may_derive(_given: Params, call: Call) -> tuple[Need, ...]:
     return service_needs(GATEWAY_SERVICE, call, "DeriveSigningKey")
-
-
-def split(judgement: Judgement | None) -> Verdict:
-    """The verdict of a judgement; a denial if there is none."""
-    if judgement is None:
-        return DENIED
-    layers = judgement.applicable.session
-    if judgement.decision.allowed:
-        return Verdict(own="allow", session="allow" if layers else None)
-    try:
-        own = _own(judgement)
-        words = {_says(judgement, layer) for layer in layers}
-    except TooMuchWork:
-        return DENIED
-    if not layers:
-        return Verdict(own=own, session=None)
-    for word in ("deny", "no_match", "allow"):
-        if word in words:
-            return Verdict(own=own, session=word)
-    raise AssertionError(words)
-
-
-def _own(judgement: Judgement) -> Word:
-    request, applicable = judgement.request, judgement.applicable
-    decision = judgement.decision
-    if applicable.session:
-        decision = authorize(request, replace(applicable, session=()))
-    word = _word(decision)
-    if word != "no_match":
-        return word
-    is_other = applicable.resource_account not in {None, request.principal.account}
-    if is_other or decision.policy_type is not PolicyType.IDENTITY:
-        return "deny"
-    boundary = applicable.boundary
-    silent = boundary is not None and _says(judgement, boundary) != "allow"
-    return "deny" if silent else "no_match"
-
-
-def _says(judgement: Judgement, policies: PolicySet) -> Word:
-    """What one set says by itself."""
-    return _word(authorize(judgement.request, ApplicablePolicies(identity=policies)))
-
-
-def _word(decision: Decision) -> Word:
-    if decision.allowed:
-        return "allow"
-    return "deny" if decision.explicit_deny else "no_match"

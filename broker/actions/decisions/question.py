@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
+from broker.actions.decisions.verdict import DENIED, Verdict
 from broker.errors import BrokerError, ValidationError
 from broker.model.session import Caller
 from broker.permit.guard import Judgement
@@ -46,7 +47,7 @@ class Question(Struct, frozen=True, kw_only=True):
     ``seen`` is what an enforcement point saw of a request that it does not pass on.
     ``is_foreign``: in the words of another protocol, with ``resource_type`` for what
     kind of names ``resources`` are. ``is_split``: for an enforcement point with policies
-    of its own, which is told more than whether it is allowed (`gateway.split`).
+    of its own, which is told more than whether it is allowed (`verdict.split`).
     """
 
     __repr__ = object.__repr__
@@ -89,7 +90,7 @@ class ActionDecision(Struct, frozen=True, kw_only=True):
     """The decision on one action and one resource, with what it rests on.
 
     ``detail`` is why it could not be judged. ``refusal`` is why there is none: of a
-    batch's resources, this cannot be asked about.
+    batch's resources, this cannot be asked about. ``verdict`` is for a split question.
     """
 
     action: str
@@ -98,6 +99,7 @@ class ActionDecision(Struct, frozen=True, kw_only=True):
     judgement: Judgement | None = None
     detail: str = ""
     refusal: BrokerError | None = None
+    verdict: Verdict = DENIED
 
 
 class DecisionAnswer(Struct, frozen=True, kw_only=True):

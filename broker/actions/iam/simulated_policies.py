@@ -4,6 +4,7 @@ Source: IAM service model, ``PolicyIdentifier``.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from msgspec import Struct, field
@@ -27,6 +28,8 @@ from broker.policy import (
 )
 from broker.policy.places import Span, TextPosition, statement_spans
 from broker.policy.wildcard import TextTest, compile_wildcard, tokenize
+from broker.runtime.offload import LONG_POLICY, Steps, offload_long
+from broker.runtime.shares import give_way
 from broker.stores.directory import kinds
 from broker.stores.directory.identities import list_user_groups
 from broker.stores.directory.kinds import ACCOUNT
@@ -220,8 +223,16 @@ async def held_policies(call: Call, resources: Iterable[str]) -> HeldPolicies:
             if arn not in listed and policy is not None:
                 listed[arn] = len(sources.listed)
                 sources.listed.append(
-                    read_policy(
-                        policy.document, PolicyKind.RESOURCE, arn, RESOURCE_POLICY
+                    await offload_long(
+                        len(policy.document),
+                        partial(
+                            read_policy,
+                            policy.document,
+                            PolicyKind.RESOURCE,
+                            arn,
+                            RESOURCE_POLICY,
+                        ),
+                        long=LONG_POLICY,
                     )
                 )
         results = tuple(listed[arn] for arn in holders if arn in listed)
@@ -235,16 +246,18 @@ def read_policies(
     kind: PolicyKind,
     parameter: str,
     source_type: str = IAM_POLICY,
-) -> list[Source]:
-    """The policies of a parameter: ``PolicyInputList.1`` and so on.
+) -> Steps[list[Source]]:
+    """The policies of a parameter: ``PolicyInputList.1`` and so on, one a step.
 
     Raises:
         InvalidInput: a text is not a policy; the message names it.
     """
-    return [
-        read_policy(text, kind, f"{parameter}.{number}", source_type)
-        for number, text in enumerate(texts, start=1)
-    ]
+    sources = []
+    for number, text in enumerate(texts, start=1):
+        policy_id = f"{parameter}.{number}"
+        sources.append(read_policy(text, kind, policy_id, source_type))
+        yield
+    return sources
 
 
 def read_policy(
@@ -263,7 +276,7 @@ def read_policy(
         ) from error
 
 
-def read_levels(levels: Sequence[Any]) -> tuple[PolicySet, ...]:
+def read_levels(levels: Sequence[Any]) -> Steps[tuple[PolicySet, ...]]:
     """``OrderedOrganizationPolicyInputList``: service control policies by level.
 
     Raises:
@@ -271,7 +284,7 @@ def read_levels(levels: Sequence[Any]) -> tuple[PolicySet, ...]:
     """
     sets = []
     for number, level in enumerate(levels, start=1):
-        sources = read_policies(
+        sources = yield from read_policies(
             level.get(_LEVEL, ()), PolicyKind.CONTROL, f"{_LEVELS}.{number}.{_LEVEL}"
         )
         sets.append(Sources(sources).compile())
@@ -314,13 +327,13 @@ async def owned_policies(
         for inline in await list_inline_policies(call.directory, account, unique_id):
             if not exclusions.inline(kind, entry.name, inline.name):
                 policy_id = f"{kind}_{entry.name}_{inline.name}"
-                sources.append(_stored(policy_id, inline.document))
+                sources.append(await _stored(policy_id, inline.document))
         listed = await list_attachments(call.directory, account, unique_id)
         attached.update(dict.fromkeys(listed))
     for arn in attached:
         if not exclusions.managed(arn):
             name = parse_policy_arn(arn).name
-            sources.append(_stored(name, await managed_text(call, arn)))
+            sources.append(await _stored(name, await managed_text(call, arn)))
     return sources
 
 
@@ -366,8 +379,12 @@ async def managed_text(call: Call, arn: str) -> str:
     return policy.default_version.document
 
 
-def _stored(policy_id: str, text: str) -> Source:
-    return Source(policy_id, IAM_POLICY, text, parse_policy(text, PolicyKind.IDENTITY))
+async def _stored(policy_id: str, text: str) -> Source:
+    document = await offload_long(
+        len(text), partial(parse_policy, text, PolicyKind.IDENTITY), long=LONG_POLICY
+    )
+    await give_way()
+    return Source(policy_id, IAM_POLICY, text, document)
 
 
 def _shown(position: TextPosition) -> dict[str, int]:

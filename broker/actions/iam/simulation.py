@@ -74,11 +74,12 @@ from broker.policy.simulate import (
     SimulatedOutcome,
     Simulation,
     answer_work,
+    compiling,
     search_work,
     simulate,
     simulation_work,
 )
-from broker.runtime.offload import offload
+from broker.runtime.offload import Steps, offload_steps
 
 Answer = Mapping[str, Any]
 
@@ -288,9 +289,6 @@ def _missing(decided: Iterable[SimulatedDecision]) -> list[str]:
 _PAGE_DECISIONS = 1000
 """A page is no longer than so many decisions; IAM may answer less than asked, too."""
 
-_CALLS = 10
-"""What a simulation counts for in the rate limit: it can take half a second."""
-
 WORK_MAX = 2_000_000
 """Units of work (`broker.policy.work`) of one request: about half a second."""
 
@@ -330,30 +328,31 @@ async def _simulate_principal(params: Params, call: Call) -> Answer:
 
 
 async def _simulate(
-    call: Call, params: Params, make_setting: Callable[[], Setting]
+    call: Call, params: Params, make_setting: Callable[[], Steps[Setting]]
 ) -> Answer:
-    """The answer, once its work is counted."""
-    plan = await offload(lambda: _plan(params, make_setting()))
-    await call.charge(WORK_MAX - plan.budget.left)
-    return await offload(plan.answer)
+    """The answer, for an account that can afford to have made a plan."""
+    plan = await offload_steps(_plan(params, make_setting()))
+    await call.afford()
+    return await offload_steps(plan.answer())
 
 
 async def _custom_context_keys(params: Params, _call: Call) -> Answer:
-    return await offload(lambda: _context_keys(_input_policies(params)))
+    return await offload_steps(_context_keys([], params))
 
 
 async def _principal_context_keys(params: Params, call: Call) -> Answer:
     source = parse_entity_arn(params["PolicySourceArn"], call.account)
     owner = await require_owner(call, source)
     owned = await owned_policies(call, owner, Exclusions())
-    return await offload(lambda: _context_keys([*owned, *_input_policies(params)]))
+    return await offload_steps(_context_keys(owned, params))
 
 
-def _context_keys(sources: Iterable[Source]) -> Answer:
+def _context_keys(owned: list[Source], params: Params) -> Steps[Answer]:
+    sources = [*owned, *(yield from _input_policies(params))]
     return {"ContextKeyNames": list(context_keys(s.document for s in sources))}
 
 
-def _input_policies(params: Params) -> list[Source]:
+def _input_policies(params: Params) -> Steps[list[Source]]:
     check_size(params)
     return read_policies(
         params.get("PolicyInputList", ()), PolicyKind.IDENTITY, "PolicyInputList"
@@ -374,10 +373,10 @@ def _setting(
     caller: SimulatedCaller,
     door: Door,
     stored: _StoredPolicies | None = None,
-) -> Setting:
+) -> Steps[Setting]:
     """Raises ``InvalidInput`` for contradictory parameters."""
     stored = stored or _StoredPolicies()
-    identity = Sources([*stored.identity, *_input_policies(params)])
+    identity = Sources([*stored.identity, *(yield from _input_policies(params))])
     name = "PermissionsBoundaryPolicyInputList"
     boundary = Sources(stored.boundary)
     boundaries = params.get(name, ())
@@ -385,7 +384,11 @@ def _setting(
         raise InvalidInput(f"{name} can have one member only.")
     if boundaries:
         boundary = Sources(
-            read_policies(boundaries, PolicyKind.BOUNDARY, name, BOUNDARY_POLICY)
+            (
+                yield from read_policies(
+                    boundaries, PolicyKind.BOUNDARY, name, BOUNDARY_POLICY
+                )
+            )
         )
     resource_policy = Sources()
     text: str | None = params.get("ResourcePolicy")
@@ -398,7 +401,9 @@ def _setting(
         resource_policy.listed.append(
             read_policy(text, PolicyKind.RESOURCE, "ResourcePolicy", RESOURCE_POLICY)
         )
-    levels = read_levels(params.get("OrderedOrganizationPolicyInputList", ()))
+    levels = yield from read_levels(
+        params.get("OrderedOrganizationPolicyInputList", ())
+    )
     return Setting(
         identity=identity,
         boundary=boundary,
@@ -414,12 +419,13 @@ def _setting(
     )
 
 
-def _plan(params: Params, setting: Setting) -> "_Plan":
+def _plan(params: Params, making: Steps[Setting]) -> Steps["_Plan"]:
     """What there is to simulate.
 
     Raises:
         InvalidInput: it takes too much work.
     """
+    setting = yield from making
     wanted = page_request(params)
     limit = max(1, min(wanted.limit, _PAGE_DECISIONS // len(setting.resources)))
     numbered = [f"{n:06d}{name}" for n, name in enumerate(read_actions(params))]
@@ -428,11 +434,12 @@ def _plan(params: Params, setting: Setting) -> "_Plan":
     plan = _Plan(setting, page, _Budget())
     for item in page.items:
         action = item[6:]
+        yield from compiling(action, applicable)
         plan.budget.spend(search_work(action, applicable))
-        asked = [
-            _question(setting, applicable, action, resource, plan.budget)
-            for resource in setting.resources
-        ]
+        asked = []
+        for resource in setting.resources:
+            asked.append(_question(setting, applicable, action, resource, plan.budget))
+            yield
         plan.questions.append((action, asked))
     return plan
 
@@ -445,20 +452,20 @@ class _Plan(Struct):
     budget: "_Budget"
     questions: list[tuple[str, list["_Question"]]] = []
 
-    def answer(self) -> Answer:
-        """The decisions.
+    def answer(self) -> Steps[Answer]:
+        """The decisions, one a step.
 
         Raises:
             InvalidInput: reporting them takes too much work.
         """
-        results = [
-            action_result(
-                self.setting,
-                action,
-                [_decide(self.setting, entry, self.budget) for entry in asked],
-            )
-            for action, asked in self.questions
-        ]
+        results = []
+        for action, asked in self.questions:
+            decided = []
+            for entry in asked:
+                decided.append(_decide(self.setting, entry, self.budget))
+                yield
+            results.append(action_result(self.setting, action, decided))
+            yield
         return {"EvaluationResults": results, **truncation(self.page)}
 
 
@@ -559,13 +566,12 @@ async def _policy_source(params: Params, call: Call) -> ActionTarget:
 
 
 SIMULATION = (
-    read("SimulateCustomPolicy", _simulate_custom, on.account, calls=_CALLS),
-    read("SimulatePrincipalPolicy", _simulate_principal, _policy_source, calls=_CALLS),
-    read("GetContextKeysForCustomPolicy", _custom_context_keys, on.account, calls=10),
+    read("SimulateCustomPolicy", _simulate_custom, on.account),
+    read("SimulatePrincipalPolicy", _simulate_principal, _policy_source),
+    read("GetContextKeysForCustomPolicy", _custom_context_keys, on.account),
     read(
         "GetContextKeysForPrincipalPolicy",
         _principal_context_keys,
         _policy_source,
-        calls=10,
     ),
 )

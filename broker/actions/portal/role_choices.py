@@ -7,7 +7,6 @@ What must be allowed is the action for how the person signed in.
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Iterable
 from functools import partial
 
@@ -31,6 +30,7 @@ from broker.permit.named_roles import named_roles
 from broker.permit.need import Need
 from broker.proofs.federated import federated_caller
 from broker.proofs.provider_options import find_provider
+from broker.runtime.shares import spent
 from broker.sessions.portal import OpenPortal
 from broker.sessions.tags import NO_TAGS
 from broker.stores.directory.identities import list_roles_with
@@ -128,14 +128,14 @@ class Choosing(Struct):
     @property
     def is_over(self) -> bool:
         """Whether it decided about enough."""
-        return self.looked >= self.most or time.monotonic() > self.ends
+        return self.looked >= self.most or spent() > self.ends
 
 
 def begin_choosing(
     portal: OpenPortal, call: Call, most: int, seconds: float
 ) -> Choosing:
     """Begin to decide about roles, at most so many and so long."""
-    return Choosing(portal, call, ends=time.monotonic() + seconds, most=most)
+    return Choosing(portal, call, ends=spent() + seconds, most=most)
 
 
 class RoleChoices:
@@ -228,9 +228,7 @@ class RoleChoices:
         context = _context(caller, provider_arn, choosing)
         for need in role_permissions(portal, role):
             try:
-                judged = await self._guard.judge(
-                    caller, need, context, charge=choosing.call.charge
-                )
+                judged = await self._guard.judge(caller, need, context)
             except AccessDenied:
                 return False
             if not judged.decision.allowed:

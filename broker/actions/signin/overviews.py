@@ -17,7 +17,6 @@ are those of the API actions that reveal the same.
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -48,6 +47,7 @@ from broker.policy.breadth import Breadth, find_breadth
 from broker.policy.principal import find_account
 from broker.proofs.provider_health import certificate_ends
 from broker.runtime.bounded import BoundedCache
+from broker.runtime.shares import spent
 from broker.stores.directory.identities import list_roles_with
 from broker.stores.directory.kinds import (
     ROLE,
@@ -248,10 +248,10 @@ class RoleAssumers:
         )
         results: list[tuple[str, str]] = []
         looked, whole = 0, True
-        ends = time.monotonic() + _SECONDS_MAX
+        ends = spent() + _SECONDS_MAX
         listed = _principals(call) if named is None else _principals_by_arn(named, call)
         async for arn, caller in listed:
-            if looked >= _LOOKED_MAX or time.monotonic() > ends:
+            if looked >= _LOOKED_MAX or spent() > ends:
                 whole = False
                 break
             looked += 1
@@ -265,12 +265,11 @@ class RoleAssumers:
         """Why the principal may assume the role; None when it may not."""
         try:
             judged = await self._hypotheses.judge_as(
-                caller, need, region=call.region, now=call.now, charge=call.charge
+                caller, need, region=call.region, now=call.now
             )
         except AccessDenied:
             return None
-        await call.charge(judged.work)
-        return judged.explain().sentence() if judged.decision.allowed else None
+        return await judged.give_reason() if judged.decision.allowed else None
 
 
 async def _named_principals(role: Role, call: Call) -> tuple[str, ...] | None:

@@ -12,8 +12,8 @@ of roles and the time are bounded.
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Iterable, Mapping
+from functools import partial
 from typing import Any, TypedDict
 
 from msgspec import Struct
@@ -31,7 +31,9 @@ from broker.permit.gather import PolicyLibrary
 from broker.permit.guard import Guard, Judgement
 from broker.permit.hypothetical import Hypotheses, Hypothesis
 from broker.permit.named_roles import named_roles
-from broker.policy import PolicySet, PolicyType
+from broker.policy import Check, PolicySet, PolicyType
+from broker.runtime.offload import offload_if_long
+from broker.runtime.shares import spent
 from broker.sessions.tags import require_session_tags
 from broker.stores.directory.identities import list_roles_with
 from broker.stores.directory.port import Finder
@@ -110,14 +112,12 @@ class OwnAccess:
             call.request.raw,
             region=call.region,
             now=call.now,
-            charge=call.charge,
         )
-        await call.charge(judged.work)
         return {
             "Allowed": judged.decision.allowed,
             "ExplicitDeny": judged.decision.explicit_deny,
             "PolicyType": judged.decision.policy_type,
-            "Explanation": _explanation(judged),
+            "Explanation": await offload_if_long(partial(_explanation, judged)),
         }
 
 
@@ -138,13 +138,13 @@ def _check(action: str, resource: str) -> None:
         raise ValidationError("The resource is too long.")
 
 
-def _explanation(judged: Judgement) -> str:
+def _explanation(judged: Judgement, check: Check) -> str:
     """The explanation, as far as it is about the caller's own policies."""
     decision = judged.decision
     if decision.policy_type in _UNTOLD:
         verb = "allows" if decision.allowed else "does not allow"
         return f"The {decision.policy_type.value} {verb} it."
-    explanation = judged.explain()
+    explanation = judged.explain(check)
     closest = explanation.closest
     if closest is not None and any(
         "resourcetag/" in condition.key.lower() for condition in closest.conditions
@@ -210,12 +210,12 @@ class OwnRoles:
         kind = call.caller.principal.type
         if kind in {PrincipalType.ACCOUNT, PrincipalType.FEDERATED_USER}:
             return {"Roles": [], "Next": None, "Whole": True}
-        ends = time.monotonic() + _SECONDS_MAX
+        ends = spent() + _SECONDS_MAX
         state = _SearchProgress()
         roles: list[Role] = []
         async for role in self._candidates(params, call, state):
             full = len(roles) >= ROLES_MAX or state.looked >= _LOOKED_MAX
-            if full or time.monotonic() > ends:
+            if full or spent() > ends:
                 return {"Roles": roles, "Next": state.next, "Whole": False}
             state.looked += 1
             if state.looked % _PAUSE_EVERY == 0:
@@ -273,9 +273,7 @@ class OwnRoles:
         )
         try:
             for need in needs:
-                judged = await self._guard.judge(
-                    call.caller, need, context, charge=call.charge
-                )
+                judged = await self._guard.judge(call.caller, need, context)
                 if not judged.decision.allowed:
                     return False
         except AccessDenied:

@@ -41,11 +41,32 @@ class ActionOnResource(NamedTuple):
 
 
 class _CompiledRoute(Struct, frozen=True):
+    """A route; what its path catches is numbered by segments.
+
+    The last of ``size`` segments takes all that is left if it ``takes_rest``.
+    """
+
     methods: frozenset[str]
-    path: re.Pattern[str]
+    size: int
+    literals: tuple[tuple[int, str], ...]
+    names: tuple[tuple[int, str], ...]
+    takes_rest: bool
     action: str
     resource: str
     template: str
+
+    def find(self, segments: list[str]) -> dict[str, str] | None:
+        """What the placeholders catch of a path; None if it is not of this route."""
+        size = self.size
+        if len(segments) != size:
+            if not self.takes_rest or len(segments) < size:
+                return None
+            segments = [*segments[: size - 1], "/".join(segments[size - 1 :])]
+        for at, text in self.literals:
+            if segments[at] != text:
+                return None
+        caught = {name: segments[at] for at, name in self.names}
+        return caught if all(caught.values()) else None
 
 
 class CompiledService:
@@ -80,14 +101,13 @@ class CompiledService:
         if self.prefix == EXECUTE_API:
             resource = f"{self.name}/{self.definition.stage}/{method}{path}"
             return ActionOnResource(f"{EXECUTE_API}:{INVOKE}", self._arn + resource)
+        segments = path.split("/")
         for route in self._routes:
             if method not in route.methods and _ANY_METHOD not in route.methods:
                 continue
-            match = route.path.fullmatch(path)
-            if match is not None:
-                return ActionOnResource(
-                    route.action, route.template % match.groupdict()
-                )
+            caught = route.find(segments)
+            if caught is not None:
+                return ActionOnResource(route.action, route.template % caught)
         return None
 
     def route_resources(self) -> list[str]:
@@ -175,24 +195,23 @@ class CompiledService:
         resource = ANY_RESOURCE
         if type_name is not None:
             resource = self.resource_patterns[type_name]
+        segments = route.path.split("/")
+        matches = [_SEGMENT.fullmatch(segment) for segment in segments]
+        named = [(at, match) for at, match in enumerate(matches) if match]
         return _CompiledRoute(
             methods=frozenset(route.methods),
-            path=_path_pattern(route.path),
+            size=len(segments),
+            literals=tuple(
+                (at, segment)
+                for at, segment in enumerate(segments)
+                if matches[at] is None
+            ),
+            names=tuple((at, match[1]) for at, match in named),
+            takes_rest=any(match[2] for _, match in named),
             action=f"{self.prefix}:{route.action}",
             resource=resource,
             template=_template(resource),
         )
-
-
-def _path_pattern(path: str) -> re.Pattern[str]:
-    segments = []
-    for segment in path.split("/"):
-        match = _SEGMENT.fullmatch(segment)
-        if match is None:
-            segments.append(re.escape(segment))
-        else:
-            segments.append(f"(?P<{match[1]}>{'.+' if match[2] else '[^/]+'})")
-    return re.compile("/".join(segments), re.DOTALL)
 
 
 def _template(pattern: str) -> str:

@@ -18,6 +18,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
 
+from broker.runtime.offload import begin
 from broker.stores.urls import RedisLocation
 
 _CONNECTIONS_MAX = 32
@@ -77,7 +78,7 @@ class RedisLink:
         if not self._location.mode or self._is_closed:
             return
         if self._search is None or self._search.done():
-            self._search = asyncio.create_task(self._find(), name="redis-search")
+            self._search = begin(self._find(), "redis-search")
 
     async def _find(self) -> None:
         with contextlib.suppress(*UNREACHABLE):
@@ -229,7 +230,7 @@ class Batcher(Generic[Item, Answer]):
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if self._task is None:
-            self._task = asyncio.create_task(self._run())
+            self._task = begin(self._run())
         return await future
 
     async def close(self) -> None:

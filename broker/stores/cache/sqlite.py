@@ -25,6 +25,7 @@ from typing import Any
 from broker.model.account import AccountId
 from broker.model.page import Page, PageRequest
 from broker.runtime.clock import Clock
+from broker.runtime.offload import begin
 from broker.stores.cache.port import SessionRecord, decode_session, encode_session
 from broker.stores.connect import connect_sqlite
 from broker.stores.errors import StoreUnavailableError
@@ -158,7 +159,7 @@ class SqliteCache:
             )
         except OSError as error:
             raise StoreUnavailableError("the data folder cannot be written") from error
-        self._purger = asyncio.create_task(self._purge_forever(), name="cache-purge")
+        self._purger = begin(self._purge_forever(), "cache-purge")
 
     async def close(self) -> None:
         if self._purger is not None:

@@ -43,6 +43,8 @@ from typing import Any, TypeVar, cast
 from broker.model.account import AccountId
 from broker.runtime.bounded import CACHES, BoundedCache, CacheMemory
 from broker.runtime.clock import Clock
+from broker.runtime.offload import begin
+from broker.runtime.shares import SharedWork
 from broker.stores.directory.kind import WHOLE, Key, Reading
 from broker.stores.directory.port import Directory
 from broker.stores.directory.readings import READINGS, ChangedRows
@@ -117,7 +119,7 @@ class Freshness:
         self._versions = itertools.count()
         self._checked_at = float("-inf")
         self._away_until = float("-inf")
-        self._loads: dict[_Flight, asyncio.Task[object]] = {}
+        self._loads: dict[_Flight, SharedWork[object]] = {}
         self._reads: set[asyncio.Task[Any]] = set()
         self._outdated: dict[_Place, None] = {}
         self._wanted: dict[_Place, None] = {}
@@ -140,7 +142,7 @@ class Freshness:
 
     async def start(self) -> None:
         """Begin to poll in the background."""
-        self._poller = asyncio.create_task(self._poll(), name="directory-freshness")
+        self._poller = begin(self._poll(), "directory-freshness")
 
     async def close(self) -> None:
         """End the background task, waiting a moment for reads it began."""
@@ -373,11 +375,12 @@ class Freshness:
         work: Callable[[], Awaitable[object]],
         remember: Callable[[object], None] | None,
     ) -> object:
-        task = self._loads.get(flight)
-        if task is None:
-            task = self._begin(self._fetch(flight, work, remember))
-            self._loads[flight] = task
-        return await asyncio.shield(task)
+        load = self._loads.get(flight)
+        if load is None:
+            load = SharedWork(self._fetch(flight, work, remember))
+            self._loads[flight] = load
+            self._note(load.task)
+        return await load.join()
 
     async def _fetch(
         self,
@@ -392,7 +395,7 @@ class Freshness:
             if (
                 # Not overtaken by a change, nor was the account forgotten meanwhile.
                 remember is not None
-                and self._loads.get(flight) is this
+                and self._task_of(flight) is this
                 and known is self._accounts.get(flight[0])
                 and (
                     known is None
@@ -403,8 +406,12 @@ class Freshness:
                 remember(value)
             return value
         finally:
-            if self._loads.get(flight) is this:
+            if self._task_of(flight) is this:
                 del self._loads[flight]
+
+    def _task_of(self, flight: _Flight) -> asyncio.Task[object] | None:
+        load = self._loads.get(flight)
+        return None if load is None else load.task
 
     async def _load_generation(self, account: AccountId) -> None:
         """Load an account's generation; concurrent callers share a query."""
@@ -561,11 +568,14 @@ class Freshness:
 
     def _begin(self, work: Coroutine[Any, Any, Value]) -> asyncio.Task[Value]:
         """Run something that outlives its callers, and that ``close`` waits for."""
-        task = asyncio.create_task(work)
+        task = begin(work)
+        self._note(task)
+        return task
+
+    def _note(self, task: asyncio.Task[Any]) -> None:
         self._reads.add(task)
         task.add_done_callback(self._reads.discard)
         task.add_done_callback(_note_failure)
-        return task
 
 
 def _is_long(key: Hashable) -> bool:

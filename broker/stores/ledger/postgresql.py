@@ -17,6 +17,7 @@ from typing import Any
 from broker.model.account import AccountId
 from broker.model.audit import ActivityCounts, AuditFilter, AuditRecord
 from broker.model.page import Page, PageRequest
+from broker.runtime.offload import begin
 from broker.stores.audit_rows import (
     AuditRow,
     MarkRow,
@@ -271,7 +272,7 @@ class PostgresqlLedger:
             await connection.execute(_PURGE_COUNTS, hour)
 
     def _wake(self) -> None:
-        self._writer = asyncio.create_task(self._write_all(), name="ledger-writer")
+        self._writer = begin(self._write_all(), "ledger-writer")
 
     def _schedule(self, seconds: float) -> None:
         """Have the writer woken within this time."""

@@ -5,7 +5,7 @@ import pytest
 from broker.compose.storage import open_stores
 from broker.errors import Throttling
 from broker.model.account import AccountId
-from broker.permit.rates import CALL_UNITS, RateLimits
+from broker.permit.rates import RateLimits
 from broker.stores.cache.port import Cache
 from broker.stores.errors import StoreUnavailableError
 from tests.support.clocks import SteppedClock
@@ -30,7 +30,7 @@ async def allowed(
     count = 0
     for _ in range(calls):
         try:
-            await limits.charge(account, "sts", cost * CALL_UNITS)
+            await limits.charge(account, "sts", cost)
         except Throttling:
             continue
         else:
@@ -118,6 +118,6 @@ async def test_each_service_has_the_limit_for_itself(
 ) -> None:
     limits = RateLimits(await shared(tmp_path, clock), clock, calls_per_second=20)
     assert await allowed(limits, FIRST, 30) == 20
-    await limits.charge(FIRST, "iam", CALL_UNITS)
+    await limits.charge(FIRST, "iam", 1)
     with pytest.raises(Throttling, match="Rate exceeded"):
-        await limits.charge(FIRST, "sts", CALL_UNITS)
+        await limits.charge(FIRST, "sts", 1)

@@ -937,7 +937,7 @@ async def test_a_long_batch_lets_others_have_their_turn(
         "Actions": ["orders:GetOrder"],
         "Resources": [f"{ORDER}{number}" for number in range(100)],
     }
-    monkeypatch.setattr("broker.actions.decisions.authorize._TURN_UNITS", 0)
+    monkeypatch.setattr("broker.runtime.shares.STEP_SECONDS", 0)
     others = asyncio.create_task(count_turns())
     await service.ask(**asked)
     assert turns > 75
