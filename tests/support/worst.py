@@ -10,7 +10,6 @@ import json
 import multiprocessing
 import socket
 import string
-import sys
 import threading
 import time
 from collections import Counter
@@ -417,7 +416,7 @@ def _print_row(name: str, taken: tuple[list[float], ...], refused: str) -> None:
     calls, probes, _ = taken
     shares = (calls, 0.5), (calls, 0.99), (calls, 1.0), (probes, 0.99)
     cells = [f"{percentile(values, share) * 1e3:.1f}" for values, share in shares]
-    sys.stdout.write(f"| {name} | {' | '.join(cells)} | {refused} |\n")
+    print(f"| {name} | {' | '.join(cells)} | {refused} |", flush=True)  # noqa: T201  # the table
 
 
 if __name__ == "__main__":
