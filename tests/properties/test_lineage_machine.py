@@ -261,7 +261,7 @@ class Lineages(RuleBasedStateMachine):
     @rule(target=sessions, node=sessions)
     def renew_a_login(self, node: Node) -> Any:
         """As a terminal's login does: each renewal is made from the same session."""
-        params = {"ClientId": "c", "GrantType": "refresh_token"}
+        params = {"ClientId": "c", "GrantType": "refresh_token", "EndMarks": ()}
         made = self._derive(node, "signin", "CreateOAuth2Token", params)
         if made is None:
             return multiple()

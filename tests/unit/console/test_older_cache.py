@@ -285,7 +285,7 @@ async def test_a_switched_session_ends_with_the_one_it_came_from(
     assert not await is_in(browser)
 
 
-async def test_signing_out_leaves_terminals_as_they_are(world: SignInWorld) -> None:
+async def test_signing_out_ends_its_terminals(world: SignInWorld) -> None:
     terminal = Terminal(world, world.browser())
     browser = world.browser()
     await world.sign_in(browser)
@@ -293,7 +293,7 @@ async def test_signing_out_leaves_terminals_as_they_are(world: SignInWorld) -> N
     (code,) = parse_qs(urlsplit(answer.headers["location"]).query)["code"]
     token = (await terminal.redeem(code)).json()["refreshToken"]
     await sign_out(browser)
-    assert (await terminal.renew(token)).status_code == 200
+    assert refused(await terminal.renew(token), "TOKEN_EXPIRED")
 
 
 async def test_a_login_that_ended_stays_ended(world: SignInWorld) -> None:
