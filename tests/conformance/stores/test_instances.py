@@ -155,6 +155,8 @@ async def test_another_accounts_change_that_runs_is_waited_for(
 ) -> None:
     """Else a machine could be admitted while what it comes from is being revoked."""
     has_revoked = asyncio.Event()
+    async with directory.change(FIRST):
+        pass  # as every account was changed when it was made: only then it can be held
 
     async def revoke() -> None:
         async with directory.change(FIRST) as change:
