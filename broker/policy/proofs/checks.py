@@ -21,7 +21,7 @@ from broker.policy.document import (
 from broker.policy.evaluate import AccessRequest
 from broker.policy.principal import PrincipalGrant
 from broker.policy.proofs.principals import PrincipalClass, list_classes
-from broker.policy.proofs.question import SOMEBODY, Prover, Side
+from broker.policy.proofs.question import EXAMPLE_PRINCIPAL, Prover, Side
 from broker.policy.proofs.work import Undecided
 
 _ACTIONS_TRIED_MAX = 40
@@ -40,11 +40,11 @@ Source: IAM Access Analyzer and S3 User Guides, "The meaning of public".
 """
 
 _WIDEST_V4, _WIDEST_V6 = 8, 32
-"""Prefix lengths from which on a range of addresses is somebody's."""
+"""The shortest prefixes that narrow a policy down: shorter ones are open to the public."""
 
 _ACCOUNT_PART = 4
 _PARTS = 6
-_SOMEBODY = PrincipalClass(SOMEBODY, {}, stranger=False)
+_UNNAMED = PrincipalClass(EXAMPLE_PRINCIPAL, {}, stranger=False)
 
 
 class Reason(Struct, frozen=True):
@@ -64,7 +64,7 @@ def access_not_granted(
 ) -> tuple[Reason, ...]:
     """The Allows that grant one of some actions on one of some resources.
 
-    Of each entry of ``asked``, no actions are all of them, and no resources likewise.
+    In an entry of ``asked``, an empty list of actions or resources means all of them.
     """
     statements = tuple(
         Statement(
@@ -153,7 +153,7 @@ class _Check:
             if statement.source.principals is not None
         ]
         if not elements:
-            return (_SOMEBODY,)
+            return (_UNNAMED,)
         classes = list_classes(elements)
         if not self._strangers:
             return classes
@@ -250,7 +250,7 @@ def _written(entry: ActionEntry) -> str:
 
 
 def _own_values(policies: PolicySet) -> PolicySet:
-    """Statements about requests whose values name somebody, as the policies write them."""
+    """Statements that match requests with the fixed values that the policies name."""
     written: dict[str, list[str]] = {}
     ranges: list[str] = []
     known = {key.lower(): key for key in FIXING_KEYS}

@@ -77,10 +77,10 @@ _WORD = re.compile(r"[0-9A-Za-z_.@-]+")
 Facts = Mapping[str, tuple[str, ...]]
 """Values of condition keys, in lower case, that a request has; none: it has no such key."""
 
-SOMEBODY = Principal.user(
+EXAMPLE_PRINCIPAL = Principal.user(
     AccountId("123456789012"), user_id="AIDAEXAMPLEEXAMPLE", path="/", name="example"
 )
-"""Who makes a request where policies do not ask."""
+"""The caller of a request, where no policy names principals."""
 
 
 class Side(NamedTuple):
@@ -103,7 +103,7 @@ class Prover:
         outside: Sequence[Side],
         facts: Facts,
         *,
-        principal: Principal = SOMEBODY,
+        principal: Principal = EXAMPLE_PRINCIPAL,
         actions: Iterable[str] = (),
     ) -> AccessRequest | None:
         """A request that all statements inside match, and none outside; None for none.
