@@ -10,7 +10,10 @@ from broker.console.client_settings import SERVICES, client_variables, services_
 
 ROOT = Path(__file__).parents[3]
 BROKERS = ("https://broker.example.com", "http://127.0.0.1:8080")
-ELSEWHERE = {"localstack.md": {"AWS_ENDPOINT_URL"}}
+ELSEWHERE = {
+    "localstack.md": {"AWS_ENDPOINT_URL"},
+    "lakehouse.md": {"AWS_ENDPOINT_URL"},
+}
 """What leads to another server on purpose, by page."""
 
 _BLOCK = re.compile(r"^ *```[^\n`]*\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
