@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 from unittest.mock import patch
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -24,6 +25,7 @@ from broker.model.account import AccountId, format_access_key_id
 from broker.model.entities import InlinePolicy, KeyStatus, PolicyVersion
 from broker.model.provisioned import ProvisionedUser
 from broker.model.revocation import Revocation
+from broker.runtime.bounded import CacheMemory
 from broker.stores.database import Database
 from broker.stores.directory import freshness, kinds
 from broker.stores.directory.accounts import insert_account
@@ -69,6 +71,8 @@ from tests.support.effort import examples
 from tests.support.policies import insert_policy
 from tests.support.tables import lay_tables_at
 from tests.support.waiting import until
+
+pytestmark = pytest.mark.timeout(900)
 
 OTHER = AccountId("000000000009")
 GROUP, POLICY = make_group("team"), make_policy("Shared")
@@ -141,7 +145,11 @@ class Worker:
     def __init__(self, directory: SqlDirectory, clock: SteppedClock) -> None:
         self.directory = directory
         self.door = Door(directory)
-        self.memory = Freshness(cast("DirectoryReader", self.door), clock)
+        # Each process has caches of its own, and a lost timeline empties those alone.
+        self.memory = Freshness(
+            cast("DirectoryReader", self.door), clock, memory=CacheMemory()
+        )
+        self.memory.on_timeline(self.forgot)
         self.fresh = FreshDirectory(self.memory)
         directory.on_commit(self.memory.observed)
         self.knows: dict[str, int] = defaultdict(int)
@@ -152,6 +160,14 @@ class Worker:
 
         self.must_forget = False
         """Whether the next poll cannot tell what changed."""
+
+        self.forgets_at_most = 0
+        """How often it may still find that the database went back."""
+
+    def forgot(self) -> None:
+        self.has.clear()
+        self.forgets_at_most -= 1
+        assert self.forgets_at_most >= 0
 
     async def read(self, name: str) -> object:
         if name not in PARTS:
@@ -335,6 +351,8 @@ class Outdated(RuleBasedStateMachine):
             await connection.commit()
         for worker in self.workers:
             worker.must_forget = True
+            # When it sees that itself, and when the other one announces it.
+            worker.forgets_at_most += 2
 
     # The database, and what workers do by themselves.
 
@@ -411,7 +429,7 @@ class FreshTruth:
 
     def __getattr__(self, name: str) -> Any:
         async def read(*params: Any) -> object:
-            memory = Freshness(self.directory, SteppedClock())
+            memory = Freshness(self.directory, SteppedClock(), memory=CacheMemory())
             try:
                 return await getattr(FreshDirectory(memory), name)(*params)
             finally:

@@ -24,6 +24,7 @@ from broker.model.machines import InstanceProfile
 from broker.model.revocation import Revocation
 from broker.model.roles_anywhere import CertificateProfile, TrustAnchor
 from broker.model.upstream import Upstream
+from broker.runtime.bounded import CacheMemory
 from broker.stores.directory import kinds, readings, sql
 from broker.stores.directory.accounts import (
     insert_account,
@@ -297,9 +298,9 @@ class Memories:
         self, directory: SqlDirectory, elsewhere: SqlDirectory, clock: Any
     ) -> None:
         self.directory, self.clock = directory, clock
-        self.mine = Freshness(directory, clock)
+        self.mine = Freshness(directory, clock, memory=CacheMemory())
         directory.on_commit(self.mine.observed)
-        self.other = Freshness(elsewhere, clock)
+        self.other = Freshness(elsewhere, clock, memory=CacheMemory())
         self.fresh = FreshDirectory(self.mine)
         self.others = FreshDirectory(self.other)
 
