@@ -31,7 +31,7 @@ _LOOPBACK = re.compile(
     r"http://(?:127\.0\.0\.1|\[::1\]):([0-9]{1,5})(?:/[A-Za-z0-9._~-]+)*/?"
 )
 _HIGHEST_PORT = 65_535
-_STATE = re.compile(r"[A-Za-z0-9._~+/=-]{1,512}")
+_STATE = re.compile(r"[\x20-\x7e]{1,2048}")
 _METHODS = frozenset({"S256", "SHA-256"})
 
 
@@ -59,8 +59,9 @@ class LoginRequest(Struct, frozen=True, kw_only=True):
         return origin_of(self.redirect_uri)
 
     def answer_url(self, **answer: str) -> str:
-        """The redirect URI with an answer and the state."""
-        return f"{self.redirect_uri}?{urlencode({**answer, 'state': self.state})}"
+        """The redirect URI, which may have a query, with an answer and the state."""
+        joint = "&" if "?" in self.redirect_uri else "?"
+        return f"{self.redirect_uri}{joint}{urlencode({**answer, 'state': self.state})}"
 
     def check_shown(self, form: Form) -> None:
         """Check that a form was shown for this request.

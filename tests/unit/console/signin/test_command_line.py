@@ -469,6 +469,29 @@ async def test_who_says_no_sends_the_terminal_away(
     assert answer.headers["location"] == f"{CALLBACK}?error=access_denied&state=st4te"
 
 
+async def test_a_state_of_any_printable_characters_comes_back_as_it_was(
+    world: SignInWorld, terminal: Terminal
+) -> None:
+    """Editors send a whole address."""
+    state = "editor%3A//login?window=1&to=[a] <b>".ljust(2048, "s")
+    browser = world.browser()
+    await world.sign_in(browser)
+    answer = await allow(terminal, browser, state=state)
+    assert parse_qs(urlsplit(answer.headers["location"]).query)["state"] == [state]
+
+
+def test_an_answer_joins_the_query_that_a_redirect_has() -> None:
+    request = login_requests.LoginRequest(
+        client_id="c",
+        redirect_uri="http://127.0.0.1:1/callback?session=7",
+        challenge="c",
+        state="s&t",
+    )
+    assert request.answer_url(code="x") == (
+        "http://127.0.0.1:1/callback?session=7&code=x&state=s%26t"
+    )
+
+
 async def test_an_answer_counts_once_and_needs_the_pages_token(
     world: SignInWorld, terminal: Terminal
 ) -> None:
