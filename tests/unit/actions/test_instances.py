@@ -16,7 +16,11 @@ from broker.errors import AccessDenied, InvalidIdentityToken, InvalidPublicKey
 from broker.model.account import AccountId
 from broker.model.federated import FederatedIdentity
 from broker.model.principal import Principal, PrincipalType
-from broker.sessions.revoke import revoke_for_good, revoke_key_id
+from broker.sessions.revoke import (
+    revoke_for_good,
+    revoke_issued_before,
+    revoke_key_id,
+)
 from broker.stores.directory import kinds
 from broker.stores.directory.accounts import update_account
 from tests.support.broker import Key
@@ -24,6 +28,8 @@ from tests.support.calls import perform, told
 from tests.support.in_process import in_process
 from tests.support.machines import ACCOUNT, TRUST, Fleet, Machine, public_text
 from tests.support.rows import cases
+from tests.support.servers import find_postgresql
+from tests.support.tables import own_database
 
 SESSION = f"arn:aws:sts::{ACCOUNT}:assumed-role"
 
@@ -164,26 +170,7 @@ async def test_a_machine_ends_with_who_admitted_it_though_in_another_account(
 ) -> None:
     """For good: the mark is forgotten in time, and the machine does not expire."""
     broker = fleet.broker
-    other = await broker.create_account(OTHER)
-    await broker.ask("iam", "CreateUser", other, UserName="ann")
-    made = await broker.ask("iam", "CreateAccessKey", other, UserName="ann")
-    ann = Key.of(made["AccessKey"])
-    everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
-    policy = json.dumps({"Version": "2012-10-17", "Statement": everything})
-    await broker.ask(
-        *("iam", "PutUserPolicy", other),
-        UserName="ann",
-        PolicyName="p",
-        PolicyDocument=policy,
-    )
-    trust = json.loads(TRUST)
-    trust["Statement"]["Principal"] = {"AWS": OTHER}
-    await fleet.iam(
-        "CreateRole", RoleName="joining", AssumeRolePolicyDocument=json.dumps(trust)
-    )
-    await fleet.iam(
-        "PutRolePolicy", RoleName="joining", PolicyName="p", PolicyDocument=policy
-    )
+    other, ann = await joining_user(fleet)
     machines = [await admitted_by(fleet, ann) for _ in "12"]
     keys = [await machine.credentials() for machine in machines]
     used = await fleet.manage("ListInstances")
@@ -203,8 +190,58 @@ async def test_a_machine_ends_with_who_admitted_it_though_in_another_account(
             assert reply.code == "InvalidClientTokenId", hours
 
 
-async def admitted_by(fleet: Fleet, key: Key) -> Machine:
-    """A machine, by a join token that a role's session made."""
+@pytest.mark.skipif(find_postgresql() is None, reason="PostgreSQL is not installed")
+async def test_a_registration_waits_for_a_revocation_in_another_account(
+    tmp_path: Path,
+) -> None:
+    """On SQLite no two changes run at a time; on PostgreSQL those of two accounts do."""
+    with own_database() as url:
+        async with in_process(tmp_path, database_url=url) as broker:
+            fleet = await Fleet.of(broker, "web")
+            other, ann = await joining_user(fleet)
+            token = await join_token_by(fleet, ann)
+            user = (await broker.ask("iam", "GetUser", other, UserName="ann"))["User"]
+            directory = broker.services.stores.directory
+            async with directory.change(AccountId(OTHER)) as change:
+                await revoke_issued_before(
+                    change,
+                    account=AccountId(OTHER),
+                    target=user["UserId"],
+                    now=broker.clock.now(),
+                )
+                joining = asyncio.create_task(Machine(broker).join(token))
+                await asyncio.wait({joining}, timeout=1)
+            assert (await joining).code == "AccessDenied"
+            assert (await fleet.manage("ListInstances"))["Instances"] == []
+
+
+async def joining_user(fleet: Fleet) -> tuple[Key, Key]:
+    """Another account's root, and its user who may assume a role that makes join tokens."""
+    broker = fleet.broker
+    other = await broker.create_account(OTHER)
+    await broker.ask("iam", "CreateUser", other, UserName="ann")
+    made = await broker.ask("iam", "CreateAccessKey", other, UserName="ann")
+    everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": everything})
+    await broker.ask(
+        *("iam", "PutUserPolicy", other),
+        UserName="ann",
+        PolicyName="p",
+        PolicyDocument=policy,
+    )
+    trust = json.loads(TRUST)
+    trust["Statement"]["Principal"] = {"AWS": OTHER}
+    await fleet.iam(
+        "CreateRole", RoleName="joining", AssumeRolePolicyDocument=json.dumps(trust)
+    )
+    await fleet.iam(
+        "PutRolePolicy", RoleName="joining", PolicyName="p", PolicyDocument=policy
+    )
+    return other, Key.of(made["AccessKey"])
+
+
+async def join_token_by(fleet: Fleet, key: Key) -> str:
+    """A join token that a role's session made."""
     assumed = await fleet.broker.ask(
         *("sts", "AssumeRole", key),
         RoleArn=f"arn:aws:iam::{ACCOUNT}:role/joining",
@@ -216,8 +253,14 @@ async def admitted_by(fleet: Fleet, key: Key) -> Machine:
         Key.of(assumed["Credentials"]),
         InstanceProfileName="web",
     )
+    token: str = made["Token"]
+    return token
+
+
+async def admitted_by(fleet: Fleet, key: Key) -> Machine:
+    """A machine, by such a token."""
     machine = Machine(fleet.broker)
-    assert (await machine.join(made["Token"])).status == 200
+    assert (await machine.join(await join_token_by(fleet, key))).status == 200
     return machine
 
 
