@@ -14,7 +14,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -34,13 +34,14 @@ from tests.support.broker import (
     RunningBroker,
     running_broker,
 )
-from tests.support.effort import compute_reference
+from tests.support.greedy import GreedyServer, greedy_server
 from tests.support.machine_agent import broker_client
 from tests.support.policies import allow, policy, statement
 from tests.support.unix_http import UnixConnection
 
 OTHER = "210987654321"
 CONNECTIONS = 6
+TURN_SECONDS = 0.25
 _ORDERS = {
     "Hosts": ["a.example"],
     "ResourceTypes": {"order": "order/{a}"},
@@ -366,30 +367,33 @@ def attacking(
 
 @dataclass
 class Bystander:
-    """Another account, and what its calls take."""
+    """Another account, and what its calls take, beside what a greedy server's do."""
 
     broker: RunningBroker
     key: Key
 
-    def time_calls(self, seconds: float) -> tuple[list[float], ...]:
-        """What each GetCallerIdentity took, look at ``/healthz``, and the reference."""
+    def time_calls(
+        self, seconds: float, beside: GreedyServer
+    ) -> tuple[list[float], ...]:
+        """What each GetCallerIdentity took, look at ``/healthz``, and exchange beside."""
         identity = signed(self.broker, self.key, "sts", "GetCallerIdentity", {})
         healthy = Sent("/healthz", b"", {}, "GET")
-        taken: tuple[list[float], ...] = [], [], []
-        connection = connect(self.broker, identity)
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            for sent, into in zip((identity, healthy), taken, strict=False):
-                began = time.perf_counter()
-                status, body = ask(connection, sent)
-                into.append(time.perf_counter() - began)
-                assert status == 200, body
-                time.sleep(0.003)
-            began = time.perf_counter()
-            compute_reference()
-            taken[-1].append(time.perf_counter() - began)
-        connection.close()
-        return taken
+        calls: list[float] = []
+        probes: list[float] = []
+        exchanges: list[float] = []
+        with closing(connect(self.broker, identity)) as connection:
+            until = time.monotonic() + seconds
+            while time.monotonic() < until:
+                turn_ends = time.monotonic() + TURN_SECONDS
+                while time.monotonic() < turn_ends:
+                    for sent, taken in (identity, calls), (healthy, probes):
+                        began = time.perf_counter()
+                        status, body = ask(connection, sent)
+                        taken.append(time.perf_counter() - began)
+                        assert status == 200, body
+                        time.sleep(0.003)
+                exchanges += beside.time_exchanges(TURN_SECONDS)
+        return calls, probes, exchanges
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -400,14 +404,17 @@ def print_rows(seconds: float) -> None:
     """Each input as a row: what it delays another's call, and a look at health."""
     with TemporaryDirectory() as folder:
         options = ("--private-socket", f"{folder}/p.sock")
-        with running_broker(Path(folder), options=options) as broker:
+        with (
+            running_broker(Path(folder), options=options) as broker,
+            greedy_server() as beside,
+        ):
             bystander = Bystander(broker, broker.create_account(OTHER))
-            _print_row("nothing", bystander.time_calls(seconds), "")
+            _print_row("nothing", bystander.time_calls(seconds, beside), "")
             for number, (name, make) in enumerate(INPUTS.items()):
                 culprit = Culprit(broker, f"11111111111{number}")
                 with attacking(culprit, make) as statuses:
-                    bystander.time_calls(1)
-                    taken = bystander.time_calls(seconds)
+                    bystander.time_calls(1, beside)
+                    taken = bystander.time_calls(seconds, beside)
                 refused = statuses["Throttling"] / statuses.total()
                 _print_row(name, taken, f"{refused:.0%}")
 
