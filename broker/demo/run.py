@@ -206,4 +206,5 @@ def announce(place: DemoPlace, *, kept: bool) -> None:
     ):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     end = "is kept" if kept else "is deleted when the demo stops"
-    console.print(f"\n[dim]{place.folder} {end}. Stop with Ctrl-C.[/]", soft_wrap=True)
+    where = f"The demo's installation is in {place.folder}, which {end}."
+    console.print(f"\n[dim]{where} Stop with Ctrl-C.[/]", soft_wrap=True)
