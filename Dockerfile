@@ -11,7 +11,7 @@ RUN python -m venv /opt/build \
  && python -m venv --without-pip /opt/broker \
  && /opt/build/bin/pip --python /opt/broker/bin/python install --no-cache-dir --no-deps --only-binary :all: --require-hashes -r requirements.lock \
  && find /opt/broker/lib/python3*/site-packages/botocore/data -mindepth 1 -maxdepth 1 -type d \
-      ! -name cloudtrail ! -name iam ! -name rolesanywhere ! -name signin ! -name sso ! -name sso-oidc ! -name sts \
+      ! -name accessanalyzer ! -name cloudtrail ! -name iam ! -name rolesanywhere ! -name signin ! -name sso ! -name sso-oidc ! -name sts \
       -exec rm -r {} + \
  && python -m venv /opt/docs \
  && /opt/docs/bin/pip install --no-cache-dir --no-deps --require-hashes -r requirements-docs.lock

@@ -20,7 +20,7 @@ from broker.protocols.shapes.model import ServiceModel
 ServiceName = Literal["sts", "iam", "broker"]
 """Services that speak Query."""
 
-RestName = Literal["sso", "sso-oidc", "rolesanywhere", "signin"]
+RestName = Literal["sso", "sso-oidc", "rolesanywhere", "signin", "accessanalyzer"]
 """Services that speak rest-json."""
 
 TargetName = Literal["cloudtrail"]
@@ -34,6 +34,7 @@ _VERSIONS: dict[ServiceName | RestName | TargetName, str] = {
     "sso-oidc": "2019-06-10",
     "rolesanywhere": "2018-05-10",
     "signin": "2023-01-01",
+    "accessanalyzer": "2019-11-01",
     "cloudtrail": "2013-11-01",
 }
 
@@ -42,6 +43,7 @@ _ACTION_PREFIXES: dict[RestName, str] = {
     "sso-oidc": "sso-oauth",
     "rolesanywhere": "rolesanywhere",
     "signin": "signin",
+    "accessanalyzer": "access-analyzer",
 }
 """What the services of rest-json are called in actions."""
 

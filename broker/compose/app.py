@@ -18,7 +18,14 @@ from broker.compose.services import PAGES, Services, open_services
 from broker.console.deps import ConsoleDeps, SignInLink
 from broker.console.routes import console_routes
 from broker.console.static_files import STATIC
-from broker.edges import documentation, doors, portal, roles_anywhere, signin_api
+from broker.edges import (
+    access_analyzer,
+    documentation,
+    doors,
+    portal,
+    roles_anywhere,
+    signin_api,
+)
 from broker.edges.api import QUERY_BYTES_MAX, AnyEndpoint, ApiEndpoint
 from broker.edges.asgi import App, Receive, Scope, Send, respond
 from broker.edges.doors import Doors
@@ -162,6 +169,7 @@ def addresses(services: Services) -> dict[str, AnyEndpoint]:
         **_portal_endpoints(services),
         **_roles_anywhere(services, roles_anywhere.PATHS),
         **_signin(services),
+        **_access_analyzer(services),
     }
 
 
@@ -267,6 +275,19 @@ def _signin(services: Services) -> dict[str, AnyEndpoint]:
     signin = signin_api.SigninApi(services.pipeline, load_rest_service("signin"))
     endpoint = ApiEndpoint(signin.api().answer, cross_origin=False)
     return dict.fromkeys(signin.places, endpoint)
+
+
+def _access_analyzer(services: Services) -> dict[str, AnyEndpoint]:
+    """IAM Access Analyzer, by the first part of its paths."""
+    api = access_analyzer.AccessAnalyzerApi(
+        services.pipeline,
+        services.registry,
+        lambda: load_rest_service("accessanalyzer"),
+    )
+    endpoint = ApiEndpoint(
+        api.answer, cross_origin=False, methods=access_analyzer.METHODS
+    )
+    return dict.fromkeys(access_analyzer.PATHS, endpoint)
 
 
 def _pages(services: Services, sign_in_links: tuple[SignInLink, ...]) -> FastAPI:

@@ -11,6 +11,7 @@ from typing import get_args
 
 from msgspec.structs import replace
 
+from broker.actions.access_analyzer import ACCESS_ANALYZER
 from broker.actions.action import Proof
 from broker.actions.decisions import MANAGEMENT
 from broker.actions.decisions.authorize import Authorizer
@@ -368,6 +369,7 @@ def _build(
                 organisations=organisations,
             ),
             *roles_anywhere_actions(fresh, minter),
+            *ACCESS_ANALYZER,
             lookup_events(stores.ledger),
             get_activity(stores.ledger),
             *AccountRisks().actions(),

@@ -133,6 +133,16 @@ async def offload_steps(work: Steps[Value]) -> Value:
     return ended[0]
 
 
+def run_steps(work: Steps[Value]) -> Value:
+    """The result of work in steps, where nothing else waits."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            value: Value = end.value
+            return value
+
+
 async def offload_if_long(work: Callable[[Check], Value]) -> Value:
     """The same for work that is short nearly always, and then done at once.
 

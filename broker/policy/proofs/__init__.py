@@ -6,6 +6,7 @@ are the values of a dimension, and `work` bounds what an answer may take.
 
 from broker.policy.proofs.checks import (
     Reason,
+    Reasons,
     access_not_granted,
     no_new_access,
     no_public_access,
@@ -17,6 +18,7 @@ __all__ = [
     "Facts",
     "Prover",
     "Reason",
+    "Reasons",
     "Side",
     "Undecided",
     "access_not_granted",

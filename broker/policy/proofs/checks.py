@@ -2,10 +2,10 @@
 
 Each Allow is asked about by itself, so that the answer names the statements. An Allow
 passes if no request is granted by it that should not be; it fails with a request that is,
-or undecided.
+or undecided. A check yields between its questions, so that others can have a turn.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -22,7 +22,7 @@ from broker.policy.evaluate import AccessRequest
 from broker.policy.principal import PrincipalGrant
 from broker.policy.proofs.principals import PrincipalClass, list_classes
 from broker.policy.proofs.question import EXAMPLE_PRINCIPAL, Prover, Side
-from broker.policy.proofs.work import Undecided
+from broker.policy.proofs.work import STEPS_MAX, Undecided
 
 _ACTIONS_TRIED_MAX = 40
 """Names of actions that are tried before others, so that a request reads well."""
@@ -59,9 +59,15 @@ class Reason(Struct, frozen=True):
     undecided: str = ""
 
 
+Reasons = Generator[None, None, tuple[Reason, ...]]
+"""The work of a check, and what it returns."""
+
+
 def access_not_granted(
-    policies: PolicySet, asked: Iterable[tuple[Sequence[str], Sequence[str]]]
-) -> tuple[Reason, ...]:
+    policies: PolicySet,
+    asked: Iterable[tuple[Sequence[str], Sequence[str]]],
+    steps: int = STEPS_MAX,
+) -> Reasons:
     """The Allows that grant one of some actions on one of some resources.
 
     In an entry of ``asked``, an empty list of actions or resources means all of them.
@@ -76,36 +82,43 @@ def access_not_granted(
         for index, (actions, resources) in enumerate(asked)
     )
     access = _sides(_made("asked", statements, version=""))
-    check = _Check((policies,))
-    return check.run(
-        _allows(policies), [[side] for side in access], _denies(policies), ()
+    check = _Check((policies,), steps)
+    return (
+        yield from check.run(
+            _allows(policies), [[side] for side in access], _denies(policies), ()
+        )
     )
 
 
-def no_new_access(new: PolicySet, existing: PolicySet) -> tuple[Reason, ...]:
+def no_new_access(
+    new: PolicySet, existing: PolicySet, steps: int = STEPS_MAX
+) -> Reasons:
     """The Allows of ``new`` that grant what ``existing`` does not."""
-    check = _Check((new, existing))
+    check = _Check((new, existing), steps)
     allows, denies = _allows(new), _denies(new)
-    fresh = check.run(allows, [[]], denies, _allows(existing))
+    fresh = yield from check.run(allows, [[]], denies, _allows(existing))
     failing = {reason.index for reason in fresh}
     rest = [side for side in allows if side.statement.ref.index not in failing]
     lost = [[side] for side in _denies(existing)]
-    again = check.run(rest, lost, denies, ()) if lost else ()
+    again = (yield from check.run(rest, lost, denies, ())) if lost else ()
     return tuple(sorted((*fresh, *again), key=lambda reason: reason.index))
 
 
-def no_public_access(policies: PolicySet) -> tuple[Reason, ...]:
+def no_public_access(policies: PolicySet, steps: int = STEPS_MAX) -> Reasons:
     """The Allows that grant something to strangers whom nothing identifies."""
-    check = _Check((policies,), strangers=True)
+    check = _Check((policies,), steps, strangers=True)
     own = _sides(_own_values(policies))
-    return check.run(_allows(policies), [[]], [*_denies(policies), *own], ())
+    outside = [*_denies(policies), *own]
+    return (yield from check.run(_allows(policies), [[]], outside, ()))
 
 
 class _Check:
     """One check: its work, and the classes of principals that its policies tell apart."""
 
-    def __init__(self, sets: tuple[PolicySet, ...], *, strangers: bool = False) -> None:
-        self._prover = Prover()
+    def __init__(
+        self, sets: tuple[PolicySet, ...], steps: int, *, strangers: bool = False
+    ) -> None:
+        self._prover = Prover(steps)
         self._sets = sets
         self._strangers = strangers
 
@@ -115,7 +128,7 @@ class _Check:
         inside: Sequence[Sequence[Side]],
         outside: Sequence[Side],
         covering: Sequence[Side],
-    ) -> tuple[Reason, ...]:
+    ) -> Reasons:
         """Look for a request of each Allow inside one of ``inside`` and outside others.
 
         Of ``covering`` only those count that grant as directly as the Allow.
@@ -134,6 +147,7 @@ class _Check:
                 reason = Reason(ref.index, ref.sid, None, undecided)
             for entry in classes:
                 for more in inside:
+                    yield
                     after = self._ask(side, more, outside, covering, entry)
                     reason = after if reason is None or reason.undecided else reason
                     if after is not None and after.request is not None:

@@ -242,6 +242,10 @@ _OAUTH_NAMES = {
 """Where OAuth's name is not AWS's in other letters."""
 
 
+_FIELD = "fieldValidationFailed"
+"""Why input is refused, in the models that ask for it."""
+
+
 class JsonFault(Struct, frozen=True, kw_only=True):
     """An error as a service model declares it."""
 
@@ -252,7 +256,8 @@ class JsonFault(Struct, frozen=True, kw_only=True):
     def document(self, message: str) -> dict[str, str]:
         """The body's members."""
         if "error" not in self.members:
-            return {"message": message}
+            fields = "fieldList" in self.members
+            return {"message": message} | ({"reason": _FIELD} if fields else {})
         text = "message" if "message" in self.members else "error_description"
         return {"error": self.oauth_name, text: message}
 

@@ -25,6 +25,7 @@ from broker.policy.principal import PrincipalTest
 from broker.policy.proofs import access_not_granted, no_new_access, no_public_access
 from broker.policy.proofs.principals import list_classes
 from broker.policy.proofs.work import STEPS_MAX, Undecided
+from broker.runtime.offload import run_steps
 from tests.support.policy_solvers import is_covered
 from tests.support.random_policies import random_pair, random_requests
 from tests.support.rows import rows
@@ -63,7 +64,7 @@ def test_new_access(
     new: list[dict[str, Any]], old: list[dict[str, Any]], expected: list[str]
 ) -> None:
     kind = kind_of(new)
-    reasons = no_new_access(policies(new, kind), policies(old, kind))
+    reasons = run_steps(no_new_access(policies(new, kind), policies(old, kind)))
     assert answers(reasons) == expected
 
 
@@ -75,13 +76,16 @@ def test_access(
     expected: list[str],
 ) -> None:
     of = policies(statements, kind_of(statements))
-    assert answers(access_not_granted(of, [(actions, resources)])) == expected
+    assert (
+        answers(run_steps(access_not_granted(of, [(actions, resources)]))) == expected
+    )
 
 
 @rows("statements, expected")
 def test_public_access(statements: list[dict[str, Any]], expected: list[str]) -> None:
     assert (
-        answers(no_public_access(policies(statements, PolicyKind.RESOURCE))) == expected
+        answers(run_steps(no_public_access(policies(statements, PolicyKind.RESOURCE))))
+        == expected
     )
 
 
@@ -96,7 +100,7 @@ def compare(seed: int, *, variables: bool) -> str:
             for side in sides
         ]
 
-    reasons = no_new_access(*sides)
+    reasons = run_steps(no_new_access(*sides))
     for reason in reasons:
         if reason.request is not None:
             assert allows(reason.request) == [True, False], seed
@@ -135,7 +139,7 @@ def test_every_managed_policy_is_decided() -> None:
         assert entry is not None
         document = parse_policy(entry.document, PolicyKind.IDENTITY)
         of = compile_policies([(arn, document)])
-        reasons = access_not_granted(of, [(TYPICAL, ())])
+        reasons = run_steps(access_not_granted(of, [(TYPICAL, ())]))
         assert all(reason.request is not None for reason in reasons), arn
         failing += bool(reasons)
         if not reasons:
@@ -152,7 +156,9 @@ def test_a_managed_policy_grants_nothing_new_compared_with_itself() -> None:
         assert entry is not None
         document = parse_policy(entry.document, PolicyKind.IDENTITY)
         of = compile_policies([(arn, document)])
-        assert not no_new_access(of, compile_policies([("same", document)])), arn
+        assert not run_steps(
+            no_new_access(of, compile_policies([("same", document)]))
+        ), arn
 
 
 NAMES = (
@@ -215,7 +221,9 @@ def test_too_many_principals_are_undecided() -> None:
         "Action": "s3:*",
         "Resource": "*",
     }
-    reasons = access_not_granted(policies([statement], PolicyKind.RESOURCE), [((), ())])
+    reasons = run_steps(
+        access_not_granted(policies([statement], PolicyKind.RESOURCE), [((), ())])
+    )
     assert answers(reasons) == ["0 undecided"]
 
 
@@ -288,7 +296,7 @@ def reference_seconds() -> float:
 def test_a_hard_pair_ends_within_the_work_that_is_allowed(name: str) -> None:
     sides = [policies(statements) for statements in hard_pairs()[name]]
     began = process_time()
-    reasons = no_new_access(sides[0], sides[1])
+    reasons = run_steps(no_new_access(sides[0], sides[1]))
     taken = process_time() - began
     assert reasons
     assert taken < 40 * reference_seconds()
