@@ -2,6 +2,7 @@
 
 import getpass
 import sys
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -224,6 +225,57 @@ def _read_password() -> str:
     if getpass.getpass("Again: ") != password:
         raise typer.BadParameter("the passwords do not match")
     return password
+
+
+@app.command("reset-password")
+def reset_password(
+    account_id: AccountArgument,
+    user: Annotated[
+        str, typer.Argument(metavar="USER", help="The user's name, such as admin.")
+    ],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="As one JSON object.")
+    ] = False,
+) -> None:
+    """End a lost password, and print a link to choose another.
+
+    Ends the user's console sessions too, and what came from them. Their MFA devices stay.
+    """
+    from broker.cli.init import OPEN, link_address  # noqa: PLC0415
+    from broker.kinds import login_profiles, sign_in_links  # noqa: PLC0415
+
+    account = AccountId(account_id)
+
+    async def work(installation: "Installation") -> str:
+        async with installation.stores.directory.change(account) as change:
+            changed, token = await login_profiles.replace_with_link(
+                change,
+                await require_known(change, account),
+                user,
+                now=installation.clock.now(),
+            )
+            await record_change(
+                change, "ResetPassword", account, changed.arn, UserName=user
+            )
+        return link_address(installation, account, token)
+
+    link, life = with_installation(work), sign_in_links.LIFE
+    if as_json:
+        say_json(
+            {
+                "AccountId": account,
+                "UserName": user,
+                "SignInLink": link,
+                "ValidSeconds": int(life.total_seconds()),
+            }
+        )
+        return
+    say(
+        f"The password of {user} in account {account} no longer works, and what began"
+        " with it has ended.",
+        OPEN.format(life // timedelta(hours=1)),
+        link,
+    )
 
 
 @app.command("rotate-issuer-keys")

@@ -25,10 +25,13 @@ if TYPE_CHECKING:
     from broker.compose.installation import Installation
     from broker.kinds.sign_in_links import FirstAdministrator
     from broker.model.account import Account
+    from broker.model.secret import Secret
 
 _USER_NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{1,64}")
 _ANSWER_MAX = 256
-_OPEN = "Open this link within {} hours and choose a password. It works once."
+_HTTP_PORT = 80
+OPEN = "Open this link within {} hours and choose a password. It works once."
+"""What to do with a sign-in link, by the hours that it is good for."""
 
 
 def init(
@@ -169,12 +172,19 @@ async def _make(
             key["SecretAccessKey"] = secret.reveal()
         entry.resources = (made.user.arn,)
         await change.record(entry.complete())
-    # By the number: an alias may be changed while the link is on its way.
-    link = (
-        f"{installation.settings.public_origin}/signin/{account}/first-password"
-        f"?token={made.token.reveal()}"
-    )
+    link = link_address(installation, account, made.token)
     return made, link, LIFE, key
+
+
+def link_address(
+    installation: "Installation", account: AccountId, token: "Secret"
+) -> str:
+    """Where a sign-in link leads."""
+    # By the number: an alias may be changed while the link is on its way.
+    return (
+        f"{installation.settings.public_origin}/signin/{account}/first-password"
+        f"?token={token.reveal()}"
+    )
 
 
 async def begin(opened: "Installation") -> None:
@@ -188,7 +198,7 @@ async def begin(opened: "Installation") -> None:
         made, link, life, _ = await _make(
             opened, number, None, "admin", access_key=False
         )
-        say(_which(made), _OPEN.format(life // timedelta(hours=1)), link)
+        say(_which(made), OPEN.format(life // timedelta(hours=1)), link)
         return
     waiting = await _find_waiting(opened, None, None, None, asks=True)
     if waiting is not None:
@@ -219,7 +229,7 @@ def _tell(
         "",
         f"       {_serve_command()}",
         "",
-        f"  2. {_OPEN.format(life // timedelta(hours=1))}",
+        f"  2. {OPEN.format(life // timedelta(hours=1))}",
         "",
         f"       {link}",
         "",
@@ -243,8 +253,8 @@ def _tell(
 def _serve_command() -> str:
     """With the port of the public URL where browsers reach the broker itself."""
     url = urlsplit(load_settings().public_url)
-    is_direct = url.scheme == "http" and url.port not in {None, DEFAULT_PORT}
-    return f"broker serve --port {url.port}" if is_direct else "broker serve"
+    port = (url.port or _HTTP_PORT) if url.scheme == "http" else DEFAULT_PORT
+    return "broker serve" if port == DEFAULT_PORT else f"broker serve --port {port}"
 
 
 def _ask(question: str, default: str) -> str:

@@ -32,11 +32,11 @@ from broker.kinds.passwords import (
     is_hard_expiry,
     reuse_prevention,
 )
-from broker.kinds.sign_in_links import end_link, linked_users
+from broker.kinds.sign_in_links import end_link, issue_link, linked_users
 from broker.kinds.users import missing_user
 from broker.model.account import Account, AccountId
 from broker.model.entities import LoginProfile, User
-from broker.model.secret import Confidential, Hidden
+from broker.model.secret import Confidential, Hidden, Secret
 from broker.stores.directory.accounts import update_account
 from broker.stores.directory.kinds import (
     ACCOUNT,
@@ -257,6 +257,28 @@ async def replace_password(
             reset_required=reset_required,
         ),
     )
+
+
+async def replace_with_link(
+    change: DirectoryChange, account: Account, user_name: str, *, now: datetime
+) -> tuple[User, Secret]:
+    """End a user's password, and all that began with it; the token of a sign-in link.
+
+    Raises:
+        NoSuchEntity: there is no such user, or they never had a password nor a link.
+    """
+    number = account.account_id
+    user = await change.named(USER, number, user_name)
+    if user is None:
+        raise missing_user(user_name)
+    profile = await change.find(LOGIN_PROFILE, number, user.user_id)
+    if profile is not None:
+        await change.remove(LOGIN_PROFILE, profile)
+    elif user.user_id not in linked_users(account):
+        raise NoSuchEntity(f"Login Profile for User {user.name} cannot be found.")
+    account, token = issue_link(account, user, now=now)
+    await update_account(change, account)
+    return user, token
 
 
 async def list_factors(

@@ -17,7 +17,7 @@ SAME = {"sec-fetch-site": "same-origin"}
 LINK = re.compile(r"^Account (\d{12}) .*\n.*\n(http://\S+)$", re.MULTILINE)
 
 
-def choose(link: str) -> httpx.Response:
+def choose(link: str, *, user: str = "admin") -> httpx.Response:
     """What a browser gets that opens the link and sends its form."""
     with httpx.Client() as browser:
         page = browser.get(link)
@@ -27,7 +27,7 @@ def choose(link: str) -> httpx.Response:
         fields = {**form_fields(page, path), "new": PASSWORD, "again": PASSWORD}
         done = browser.post(page.url.join(path), data=fields, headers=SAME)
         if done.status_code == 303:
-            assert "user/admin" in text_of(
+            assert f"user/{user}" in text_of(
                 browser.get(page.url.join(done.headers["location"]))
             )
         return done
@@ -91,3 +91,30 @@ def test_another_link_replaces_the_one_that_a_start_printed(tmp_path: Path) -> N
         )
         assert choose(link).status_code == 403
         assert choose(made["SignInLink"]).status_code == 303
+
+
+def test_a_second_administrator_and_a_lost_password_take_one_command_each(
+    tmp_path: Path,
+) -> None:
+    def link(*words: str) -> str:
+        made: str = json.loads(broker.command(*words, "--json"))["SignInLink"]
+        return made
+
+    with broker_on("embedded", tmp_path) as broker:
+        init = ("init", "--account", ACCOUNT)
+        assert choose(link(*init)).status_code == 303
+        assert choose(link(*init, "--user", "ana"), user="ana").status_code == 303
+        console = f"{broker.url}/console/"
+        with httpx.Client() as signed_in:
+            form = signed_in.get(f"{broker.url}/signin/{ACCOUNT}")
+            path = form.url.path
+            fields = {
+                **form_fields(form, path),
+                "username": "ana",
+                "password": PASSWORD,
+            }
+            signed_in.post(form.url, data=fields, headers=SAME)
+            assert signed_in.get(console).status_code == 200
+            new = link("account", "reset-password", ACCOUNT, "ana")
+            assert signed_in.get(console).status_code != 200
+        assert choose(new, user="ana").status_code == 303

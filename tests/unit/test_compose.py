@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from tests.support.servers import find_free_port
-from tests.support.walk import Walk, read_steps, walking
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "0123456789abcdef-of-this-test"
@@ -36,27 +35,6 @@ def test_the_compose_file_is_sound(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-
-
-def test_the_secrets_of_the_manual_are_those_of_the_file(tmp_path: Path) -> None:
-    """With Compose's own check in place of its start."""
-    copy_compose_file(tmp_path)
-    docker = tmp_path / "bin" / "docker"
-    docker.parent.mkdir()
-    docker.write_text(
-        '#!/bin/sh\n[ "$*" = "compose up -d" ] && docker-compose config\n'
-    )
-    docker.chmod(0o755)
-    params = {"PATH": f"{docker.parent}:{os.environ['PATH']}", "HOME": str(tmp_path)}
-    with walking(Walk(tmp_path, params)) as here:
-        here.do(read_steps(ROOT / "docs" / "running" / "compose.md"))
-    secrets = tmp_path / "secrets"
-    assert secrets.stat().st_mode & 0o777 == 0o700
-    named = yaml.safe_load((ROOT / "compose.yaml").read_text())["secrets"].values()
-    made = {path.name: path.read_text() for path in secrets.iterdir()}
-    assert {Path(secret["file"]).name for secret in named} == set(made)
-    assert made["postgres_password"] in made["broker_database_url"]
-    assert made["redis_password"] in made["broker_redis_url"]
 
 
 def test_redis_takes_its_password_unseen(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ _STEPS = (
         "Appoint a second administrator",
         "Attach AdministratorAccess to two users, groups or roles.",
         f"/console/policies/policy?arn={_ADMINISTRATOR}#used",
-        "operating/passwords.html",
+        "operating/administrators.html#a-second-administrator",
     ),
     (
         "Back up the database and the master key",

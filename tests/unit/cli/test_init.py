@@ -33,6 +33,25 @@ def test_an_account_its_administrator_and_the_next_steps(cli: CommandLine) -> No
     assert token not in cli("audit", "--json")
 
 
+@pytest.mark.parametrize(
+    ("url", "command"),
+    [
+        ("http://127.0.0.1:8080", "broker serve"),
+        ("http://127.0.0.1:9000", "broker serve --port 9000"),
+        ("http://localhost", "broker serve --port 80"),
+        # A proxy has that port.
+        ("https://broker.example.com:8443", "broker serve"),
+    ],
+)
+def test_the_command_to_start_listens_where_the_link_leads(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch, url: str, command: str
+) -> None:
+    monkeypatch.setenv("BROKER_PUBLIC_URL", url)
+    printed = [line.strip() for line in cli(*INIT).splitlines()]
+    assert [line for line in printed if line.startswith("broker serve")] == [command]
+    assert any(line.startswith(f"{url}/signin/{ACCOUNT}/") for line in printed)
+
+
 def test_the_administrators_key_is_shown_once(cli: CommandLine) -> None:
     made = cli.json(*INIT, "--access-key", "--json")
     assert made["AccessKeyId"].startswith("AKIA")

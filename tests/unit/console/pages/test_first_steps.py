@@ -1,15 +1,19 @@
 """What a new administrator is led to on the home page, and until when."""
 
 import json
+import re
+from pathlib import Path
 
 from lxml import html
 from msgspec.structs import replace
 
+from broker.console.pages.first_steps import _STEPS
 from broker.proofs.refusals import name_reason
 from broker.stores.directory.kinds import ROLE as ROLES
 from tests.support.administrator import Administrator, enter, grant
 from tests.support.signin import ACCOUNT, SignInWorld
 
+DOCS = Path(__file__).parents[4] / "docs"
 HOME, STEPS, ROLE = "/console/", "/console/first-steps", "/console/roles/role"
 ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
 SIGN_IN = "Sign in once with the provider"
@@ -45,6 +49,16 @@ async def test_an_administrator_sees_what_is_left_until_it_is_done(
         )
         assert answer.status_code == 303
     assert "first-steps" not in (await admin.see(HOME)).text
+
+
+def test_how_to_leads_to_a_section_of_the_documentation() -> None:
+    for _, _, _, recipe in _STEPS:
+        page, _, section = recipe.partition("#")
+        text = (DOCS / page).with_suffix(".md").read_text("utf-8")
+        titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+        assert not section or section in {
+            title.lower().replace(" ", "-") for title in titles
+        }
 
 
 async def test_the_steps_are_put_away_for_one_person(world: SignInWorld) -> None:
