@@ -3,6 +3,7 @@
 from enum import StrEnum
 from typing import Final
 
+from cryptography.hazmat.primitives import hashes
 from msgspec import Struct
 
 from broker.protocols.saml.names import EXC_C14N, XENC, XENC11
@@ -19,18 +20,36 @@ class KeyFamily(StrEnum):
     EC = "EC"
 
 
+class SignatureMethod(Struct, frozen=True):
+    """How bytes are signed. ``is_pss`` is RSA with PSS, else with PKCS #1 1.5."""
+
+    family: KeyFamily
+    digest: hashes.HashAlgorithm
+    is_pss: bool = False
+
+
+_SHA256, _SHA384, _SHA512 = hashes.SHA256(), hashes.SHA384(), hashes.SHA512()
+
 SIGNATURE_METHODS: Final = {
-    _DSIG_MORE + "rsa-sha256": KeyFamily.RSA,
-    _DSIG_MORE + "rsa-sha384": KeyFamily.RSA,
-    _DSIG_MORE + "rsa-sha512": KeyFamily.RSA,
-    _DSIG_2007 + "sha256-rsa-MGF1": KeyFamily.RSA,
-    _DSIG_2007 + "sha384-rsa-MGF1": KeyFamily.RSA,
-    _DSIG_2007 + "sha512-rsa-MGF1": KeyFamily.RSA,
-    _DSIG_MORE + "ecdsa-sha256": KeyFamily.EC,
-    _DSIG_MORE + "ecdsa-sha384": KeyFamily.EC,
-    _DSIG_MORE + "ecdsa-sha512": KeyFamily.EC,
+    _DSIG_MORE + "rsa-sha256": SignatureMethod(KeyFamily.RSA, _SHA256),
+    _DSIG_MORE + "rsa-sha384": SignatureMethod(KeyFamily.RSA, _SHA384),
+    _DSIG_MORE + "rsa-sha512": SignatureMethod(KeyFamily.RSA, _SHA512),
+    _DSIG_2007 + "sha256-rsa-MGF1": SignatureMethod(
+        KeyFamily.RSA, _SHA256, is_pss=True
+    ),
+    _DSIG_2007 + "sha384-rsa-MGF1": SignatureMethod(
+        KeyFamily.RSA, _SHA384, is_pss=True
+    ),
+    _DSIG_2007 + "sha512-rsa-MGF1": SignatureMethod(
+        KeyFamily.RSA, _SHA512, is_pss=True
+    ),
+    _DSIG_MORE + "ecdsa-sha256": SignatureMethod(KeyFamily.EC, _SHA256),
+    _DSIG_MORE + "ecdsa-sha384": SignatureMethod(KeyFamily.EC, _SHA384),
+    _DSIG_MORE + "ecdsa-sha512": SignatureMethod(KeyFamily.EC, _SHA512),
 }
-SHA1_SIGNATURE_METHODS: Final = {_DSIG + "rsa-sha1": KeyFamily.RSA}
+SHA1_SIGNATURE_METHODS: Final = {
+    _DSIG + "rsa-sha1": SignatureMethod(KeyFamily.RSA, hashes.SHA1())  # noqa: S303
+}
 
 DIGEST_METHODS: Final = {
     XENC + "sha256": "sha256",
@@ -71,12 +90,12 @@ class AlgorithmPolicy(Struct, frozen=True):
     allow_sha1: bool = False
     allow_cbc: bool = False
 
-    def find_key_family(self, signature_method: str) -> KeyFamily | None:
-        """The kind of key that the method takes; None when it is not allowed."""
-        family = SIGNATURE_METHODS.get(signature_method)
-        if family is None and self.allow_sha1:
-            family = SHA1_SIGNATURE_METHODS.get(signature_method)
-        return family
+    def find_signature_method(self, algorithm: str) -> SignatureMethod | None:
+        """The method of this name; None when it is not allowed."""
+        method = SIGNATURE_METHODS.get(algorithm)
+        if method is None and self.allow_sha1:
+            method = SHA1_SIGNATURE_METHODS.get(algorithm)
+        return method
 
     def find_digest(self, digest_method: str) -> str | None:
         """The digest's name for ``hashlib``; None when it is not allowed."""

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from xml.sax.saxutils import quoteattr
 
-import xmlsec
 from lxml import etree
 from lxml.etree import _Element
 
@@ -111,6 +110,8 @@ def _read(text: str, in_scope: Mapping[str | None, str]) -> _Element:
 
 
 def _open(document: str, keys: Sequence[DecryptionKey]) -> bytes | None:
+    import xmlsec  # noqa: PLC0415  # loaded with the first key that decrypts
+
     for key in keys:
         context = xmlsec.EncryptionContext(key.xmlsec_manager)
         try:

@@ -3,12 +3,13 @@
 import base64
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
-import xmlsec
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -19,13 +20,16 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from broker.model.secret import Confidential, Hidden
-from broker.protocols.saml.algorithms import KeyFamily
+from broker.protocols.saml.algorithms import KeyFamily, SignatureMethod
 from broker.protocols.saml.errors import (
     MetadataReason,
     MetadataRejected,
     PrivateKeyRejected,
 )
 from broker.protocols.x509.errors import UNREADABLE
+
+if TYPE_CHECKING:
+    import xmlsec
 
 _LINES_OF_A_KEY = 2  # in PEM, the first and the last
 RSA_BITS_MIN = 2048
@@ -48,7 +52,7 @@ class SigningKey(Confidential, frozen=True):
     family: KeyFamily
     bits: int
     not_after: datetime
-    xmlsec_key: Hidden[xmlsec.Key]
+    public_key: Hidden[rsa.RSAPublicKey | ec.EllipticCurvePublicKey]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SigningKey) and self.spki == other.spki
@@ -60,6 +64,39 @@ class SigningKey(Confidential, frozen=True):
     def fingerprint(self) -> str:
         """Which key it is, in hexadecimal digits."""
         return sha256(self.spki).hexdigest()
+
+    def verifies(
+        self, signature: bytes, signed: bytes, method: SignatureMethod
+    ) -> bool:
+        """Whether this key made the signature of these bytes.
+
+        Source: W3C XML Signature 1.1, 6.4; RFC 9231, 2.3.10 (a PSS salt has the
+        digest's length, and its mask the same digest).
+        """
+        key, digest = self.public_key, method.digest
+        try:
+            if self.family is not method.family:
+                return False
+            if isinstance(key, rsa.RSAPublicKey):
+                scheme = (
+                    padding.PSS(padding.MGF1(digest), digest.digest_size)
+                    if method.is_pss
+                    else padding.PKCS1v15()
+                )
+                key.verify(signature, signed, scheme, digest)
+            else:
+                # Two numbers, each as long as the curve's order: not ASN.1.
+                half = (key.key_size + 7) // 8
+                if len(signature) != 2 * half:
+                    return False
+                r, s = (
+                    int.from_bytes(number, "big")
+                    for number in (signature[:half], signature[half:])
+                )
+                key.verify(encode_dss_signature(r, s), signed, ec.ECDSA(digest))
+        except InvalidSignature:
+            return False
+        return True
 
 
 def parse_certificate(text: str, *, now: datetime | None, min_rsa: int) -> SigningKey:
@@ -106,13 +143,12 @@ def parse_certificate(text: str, *, now: datetime | None, min_rsa: int) -> Signi
             "A signing certificate in the metadata has a key that is neither RSA nor "
             "on the curves P-256, P-384 or P-521.",
         )
-    pem = public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     return SigningKey(
         spki=public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
         family=family,
         bits=bits,
         not_after=not_after,
-        xmlsec_key=xmlsec.Key.from_memory(pem, xmlsec.constants.KeyDataFormatPem),
+        public_key=public_key,
     )
 
 
@@ -124,7 +160,7 @@ class DecryptionKey(Confidential, frozen=True, eq=False):
     """
 
     private_key: Hidden[rsa.RSAPrivateKey]
-    xmlsec_manager: Hidden[xmlsec.KeysManager]
+    xmlsec_manager: Hidden["xmlsec.KeysManager"]
 
 
 def parse_private_key(pem: bytes) -> DecryptionKey:
@@ -143,6 +179,8 @@ def parse_private_key(pem: bytes) -> DecryptionKey:
         raise PrivateKeyRejected("not an RSA key; only RSA-OAEP opens assertions")
     if not RSA_BITS_MIN <= key.key_size <= RSA_BITS_MAX:
         raise PrivateKeyRejected(f"an RSA key of {key.key_size} bits")
+    import xmlsec  # noqa: PLC0415  # most brokers have no key that decrypts
+
     plain = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     manager = xmlsec.KeysManager()
     manager.add_key(xmlsec.Key.from_memory(plain, xmlsec.constants.KeyDataFormatPem))

@@ -164,10 +164,9 @@ def _verified(root: _Element, signers: Sequence[SigningKey]) -> _Element:
             MetadataReason.NOT_SIGNED, "The published metadata is not signed."
         )
     try:
-        signed = verify_signature(
+        return verify_signature(
             root, signature, keys=signers, policy=AlgorithmPolicy()
-        )
-        return signed.detach()
+        ).element
     except SamlRejected as error:
         raise MetadataRejected(
             MetadataReason.NOT_SIGNED,

@@ -1,7 +1,7 @@
-"""See what is signed: a verified signature yields a new document of its bytes.
+"""See what is signed, and look once: a verified signature yields a new document.
 
-xmlsec verifies; then the bytes that the digest covers are made once more, compared
-with the signed digest and parsed. Whatever reads values reads that document, so no
+The signed element and SignedInfo are canonicalised once each. Those bytes are digested,
+compared, verified, and then parsed: whatever reads values reads what came of them, so no
 position in the received tree can matter.
 """
 
@@ -10,17 +10,17 @@ import re
 from binascii import a2b_base64
 from collections.abc import Sequence
 from hashlib import new as new_digest
+from itertools import islice
 
-import xmlsec
 from lxml import etree
-from lxml.etree import _Element
+from lxml.etree import _Comment, _Element
 from msgspec import Struct
 
 from broker.protocols.saml.algorithms import (
     CANONICALISATIONS,
     ENVELOPED,
     AlgorithmPolicy,
-    KeyFamily,
+    SignatureMethod,
 )
 from broker.protocols.saml.errors import SamlReason, SamlRejected
 from broker.protocols.saml.gate import require_id
@@ -45,28 +45,42 @@ _SIGNATURE_FORMS = (
 _REFERENCE_NAMES = frozenset({"URI", "Id"})
 
 _BASE64_TEXT = re.compile(r"[A-Za-z0-9+/\s]+(?:=\s*){0,2}", re.ASCII)
+_NODES_MAX = 11
+"""Of a SignedInfo of the permitted form: both methods may hold a list of prefixes."""
+
 _PREFIXES_MAX = 16
-_WORK_PER_KEY = 2
-"""What a node costs without prefixes, as a multiple of what a prefix adds to it."""
+_WORK_OF_A_NODE = 2
+"""What it costs without prefixes, as a multiple of what a prefix adds to it."""
 
 RESPONSE_WORK = 20_000
-"""Nodes times keys times prefixes that a Response is worth: some milliseconds.
+"""Nodes times prefixes that a Response is worth: some milliseconds."""
 
-An honest one with 200 roles and ten keys has half of it.
-"""
 _PARSER = etree.XMLParser(
     resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
 )
 
 
-class _SignedInfo(Struct, frozen=True, kw_only=True):
-    """What a Signature of the one permitted form says about itself."""
+class _Canonicalisation(Struct, frozen=True):
+    """How an element becomes the bytes that are digested."""
 
-    family: KeyFamily
-    digest: str
-    digest_value: bytes
     keeps_comments: bool
     inclusive_prefixes: tuple[str, ...]
+
+
+class _SignedInfo(Struct, frozen=True, kw_only=True):
+    """What a SignedInfo of the one permitted form says."""
+
+    method: SignatureMethod
+    digest: str
+    digest_value: bytes
+    canonicalisation: _Canonicalisation
+
+
+class SignedElement(Struct, frozen=True):
+    """A document of signed bytes, by its root or an element in it, and who signed."""
+
+    element: _Element
+    key: SigningKey
 
 
 def find_signature(element: _Element) -> _Element | None:
@@ -84,9 +98,10 @@ def verify_signature(
 ) -> "SignedElement":
     """Verify the element's enveloped signature with one of the registered keys.
 
-    KeyInfo is never looked at. The received tree is left as it is. ``most_work``
-    bounds what strangers may ask for: each key that is tried canonicalises the whole
-    element, and looks for each prefix of the signature's list at each node.
+    The result is the root of a new document, parsed from the very bytes that were
+    signed. KeyInfo is never looked at. Takes the Signature out of the received tree, so
+    an outer element is to be verified before an inner one. ``most_work`` bounds what
+    strangers may ask for: each prefix of the signature's list is looked for at each node.
 
     Raises:
         SamlRejected: SIGNATURE_STRUCTURE, ALGORITHM_NOT_ALLOWED, SIGNATURE_INVALID,
@@ -94,102 +109,86 @@ def verify_signature(
 
     Source: SAML 2.0 Core 5.4; W3C XML Signature Best Practices.
     """
-    info = _read_signed_info(signature, require_id(element), policy)
-    fitting = [key for key in keys if key.family is info.family]
+    signed_id = require_id(element)
+    signed_info, value = _read_parts(signature)
+    octets = _canonical_octets(signed_info, _read_own_canonicalisation(signed_info))
+    info = _read_signed_info(_parse(octets), signed_id, policy)
     if most_work is not None:
-        _check_work(element, info, len(fitting), most_work)
-    key = next((key for key in fitting if _verifies(element, signature, key)), None)
+        _check_work(element, info.canonicalisation, most_work)
+    key = next((key for key in keys if key.verifies(value, octets, info.method)), None)
     if key is None:
+        fitting = sum(key.family is info.method.family for key in keys)
         raise SamlRejected(
             SamlReason.SIGNATURE_INVALID,
             f"none of the provider's {len(keys)} registered keys "
-            f"({len(fitting)} of them {info.family}) verifies the signature",
+            f"({fitting} of them {info.method.family}) verifies the signature",
         )
-    return SignedElement(element, signature, info, key)
+    return SignedElement(_detach(element, signature, info), key)
 
 
-class SignedElement:
-    """An element whose signature ``key`` verified, until its bytes are taken."""
+def _detach(element: _Element, signature: _Element, info: _SignedInfo) -> _Element:
+    """The element without its Signature, as the signed digest has it."""
+    _remove_keeping_tail(signature)
+    if info.canonicalisation.keeps_comments and _has_comments(element):
+        # A reference by ID has none, whatever the transform says. Source: W3C XML
+        # Signature 1.1, 4.4.3.3.
+        raise SamlRejected(
+            SamlReason.SIGNATURE_INVALID, "comments in what is signed with comments"
+        )
+    octets = _canonical_octets(element, info.canonicalisation)
+    digest = new_digest(info.digest, octets, usedforsecurity=True).digest()
+    if not hmac.compare_digest(digest, info.digest_value):
+        raise SamlRejected(
+            SamlReason.SIGNATURE_INVALID,
+            "the signed element was changed: its digest"
+            " is another one than the signature's",
+        )
+    return _parse(octets)
 
-    __slots__ = ("_element", "_info", "_signature", "key")
 
-    def __init__(
-        self,
-        element: _Element,
-        signature: _Element,
-        info: _SignedInfo,
-        key: SigningKey,
-    ) -> None:
-        self.key = key
-        self._element = element
-        self._signature = signature
-        self._info = info
-
-    def detach(self) -> _Element:
-        """The root of a new document, parsed from the very bytes that were signed.
-
-        Takes the Signature out of the received tree, so an outer element is to be
-        detached before an inner one.
-
-        Raises:
-            SamlRejected: SIGNATURE_INVALID, when the bytes are not those of the
-                verified digest.
-        """
-        _remove_keeping_tail(self._signature)
-        octets = _canonical_octets(self._element, self._info)
-        digest = new_digest(self._info.digest, octets, usedforsecurity=True).digest()
-        if not hmac.compare_digest(digest, self._info.digest_value):
-            raise SamlRejected(
-                SamlReason.SIGNATURE_INVALID, "the signed bytes have another digest"
-            )
-        return _parse(octets)
+def _has_comments(element: _Element) -> bool:
+    return next(element.iter(etree.Comment), None) is not None
 
 
 def _check_work(
-    element: _Element, info: _SignedInfo, keys: int, most_work: int
+    element: _Element, canonicalisation: _Canonicalisation, most_work: int
 ) -> None:
-    if keys <= 1 and not info.inclusive_prefixes:
+    prefixes = len(canonicalisation.inclusive_prefixes)
+    if not prefixes:
         return  # bounded by the document's size
     nodes = sum(1 + len(node.attrib) for node in element.iter("*"))
-    if nodes * keys * (_WORK_PER_KEY + len(info.inclusive_prefixes)) > most_work:
+    if nodes * (_WORK_OF_A_NODE + prefixes) > most_work:
         raise SamlRejected(
             SamlReason.TOO_COMPLEX,
-            f"{nodes} signed elements and attributes, {keys} keys to try and"
-            f" {len(info.inclusive_prefixes)} prefixes are too much work",
+            f"{nodes} signed elements and attributes and {prefixes} prefixes are too"
+            " much work",
         )
 
 
-def _verifies(element: _Element, signature: _Element, key: SigningKey) -> bool:
-    context = xmlsec.SignatureContext()
-    context.key = key.xmlsec_key
-    context.register_id(element, "ID")
-    try:
-        context.verify(signature)
-    except (xmlsec.Error, ValueError):
-        return False
-    return True
-
-
-def _canonical_octets(element: _Element, info: _SignedInfo) -> bytes:
-    if info.inclusive_prefixes:
+def _canonical_octets(element: _Element, to: _Canonicalisation) -> bytes:
+    if to.inclusive_prefixes:
         # Namespaces that only an ancestor declares count when the signer says so.
         # lxml writes them down here; it would change prefixes in a copied tree.
         element = _parse(etree.tostring(element, with_tail=False))
-        if "#default" in info.inclusive_prefixes:
+        if "#default" in to.inclusive_prefixes:
             # lxml leaves out a word that its dictionary lacks; XML has no such name.
             etree.HTML("<p #default>")
     try:
-        return etree.tostring(
+        octets = etree.tostring(
             element,
             method="c14n",
             exclusive=True,
-            with_comments=info.keeps_comments,
-            inclusive_ns_prefixes=list(info.inclusive_prefixes) or None,
+            with_comments=to.keeps_comments,
+            inclusive_ns_prefixes=list(to.inclusive_prefixes) or None,
         )
     except (etree.LxmlError, ValueError) as error:
         raise SamlRejected(
             SamlReason.SIGNATURE_INVALID, "the element cannot be canonicalised"
         ) from error
+    if not octets:
+        # Anybody can sign nothing (CVE-2025-66568).
+        raise SamlRejected(SamlReason.SIGNATURE_INVALID, "canonicalised to nothing")
+    return octets
 
 
 def _parse(octets: bytes) -> _Element:
@@ -210,22 +209,41 @@ def _remove_keeping_tail(node: _Element) -> None:
     parent.remove(node)
 
 
-def _read_signed_info(
-    signature: _Element, signed_id: str, policy: AlgorithmPolicy
-) -> _SignedInfo:
-    """Take a Signature apart; only the form that SAML prescribes passes."""
+def _read_parts(signature: _Element) -> tuple[_Element, bytes]:
+    """A Signature's SignedInfo and value; only the form that SAML prescribes passes."""
     children = list(signature)
     if [child.tag for child in children] not in _SIGNATURE_FORMS:
         raise _misshapen("Signature holds other than SignedInfo, value and KeyInfo")
-    _base64_text(children[1])
-    canonicalization, method, reference = _children(
-        children[0], _CANONICALIZATION_METHOD, _SIGNATURE_METHOD, _REFERENCE
+    return children[0], _read_base64(children[1])
+
+
+def _read_own_canonicalisation(signed_info: _Element) -> _Canonicalisation:
+    """How the SignedInfo, as received, says that it became the signed bytes."""
+    nodes = list(islice(signed_info.iter(), _NODES_MAX + 1))
+    if len(nodes) > _NODES_MAX or any(isinstance(node, _Comment) for node in nodes):
+        raise _misshapen("unexpected content of SignedInfo")
+    method, *_ = _children(
+        signed_info, _CANONICALIZATION_METHOD, _SIGNATURE_METHOD, _REFERENCE
     )
-    if canonicalization.get("Algorithm") not in CANONICALISATIONS:
-        raise _not_allowed("canonicalisation", canonicalization)
-    _prefixes(canonicalization)
-    family = policy.find_key_family(method.get("Algorithm") or "")
-    if family is None or len(method):
+    return _read_canonicalisation(method, "canonicalisation")
+
+
+def _read_canonicalisation(element: _Element, which: str) -> _Canonicalisation:
+    keeps_comments = CANONICALISATIONS.get(element.get("Algorithm") or "")
+    if keeps_comments is None:
+        raise _not_allowed(which, element)
+    return _Canonicalisation(keeps_comments, _prefixes(element))
+
+
+def _read_signed_info(
+    signed_info: _Element, signed_id: str, policy: AlgorithmPolicy
+) -> _SignedInfo:
+    """Take a SignedInfo apart; only the form that SAML prescribes passes."""
+    _, method, reference = _children(
+        signed_info, _CANONICALIZATION_METHOD, _SIGNATURE_METHOD, _REFERENCE
+    )
+    signature_method = policy.find_signature_method(method.get("Algorithm") or "")
+    if signature_method is None or len(method):
         raise _not_allowed("signature method", method)
     if reference.get("URI") != f"#{signed_id}" or not _REFERENCE_NAMES.issuperset(
         reference.keys()
@@ -242,19 +260,11 @@ def _read_signed_info(
     enveloped, canonical = transforms
     if enveloped.get("Algorithm") != ENVELOPED or len(enveloped):
         raise _not_allowed("first transform", enveloped)
-    keeps_comments = CANONICALISATIONS.get(canonical.get("Algorithm") or "")
-    if keeps_comments is None:
-        raise _not_allowed("second transform", canonical)
-    try:
-        value = a2b_base64(_base64_text(digest_value))  # passes over white space
-    except ValueError as error:
-        raise _misshapen("DigestValue is not base64") from error
     return _SignedInfo(
-        family=family,
+        method=signature_method,
         digest=digest,
-        digest_value=value,
-        keeps_comments=keeps_comments,
-        inclusive_prefixes=_prefixes(canonical),
+        digest_value=_read_base64(digest_value),
+        canonicalisation=_read_canonicalisation(canonical, "second transform"),
     )
 
 
@@ -278,13 +288,14 @@ def _prefixes(canonicalisation: _Element) -> tuple[str, ...]:
     return prefixes
 
 
-def _base64_text(element: _Element) -> str:
-    text = element.text or ""
+def _read_base64(element: _Element) -> bytes:
+    text, name = element.text or "", etree.QName(element).localname
     if len(element) or not _BASE64_TEXT.fullmatch(text):
-        raise _misshapen(
-            f"{etree.QName(element).localname} holds other than base64 text"
-        )
-    return text
+        raise _misshapen(f"{name} holds other than base64 text")
+    try:
+        return a2b_base64(text)  # passes over white space
+    except ValueError as error:
+        raise _misshapen(f"{name} is not base64") from error
 
 
 def _misshapen(detail: str) -> SamlRejected:

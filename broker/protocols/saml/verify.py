@@ -53,6 +53,7 @@ from broker.protocols.saml.names import (
 from broker.protocols.saml.response import Envelope, read_envelope, read_issuer
 from broker.protocols.saml.signature import (
     RESPONSE_WORK,
+    SignedElement,
     find_signature,
     verify_signature,
 )
@@ -160,20 +161,13 @@ def verify_response(
         signed, descriptor = _verify_encrypted(envelope, idp, expected)
     else:
         signed, descriptor = _verify_plain(envelope, idp, expected)
-    check_schema(signed.assertion)
+    check_schema(signed.element)
     return _read(signed, envelope, descriptor, expected)
-
-
-class _SignedAssertion(Struct, frozen=True):
-    """A detached assertion, and the key that verified it."""
-
-    assertion: _Element
-    key: SigningKey
 
 
 def _verify_plain(
     envelope: Envelope, idp: IdpMetadata, expected: AssertionExpectations
-) -> tuple[_SignedAssertion, IdpDescriptor]:
+) -> tuple[SignedElement, IdpDescriptor]:
     descriptor = _get_descriptor(idp, _unverified_issuer(envelope.assertion))
     detached = _verify_signatures(
         envelope.root, envelope.assertion, descriptor.signing_keys, expected
@@ -185,14 +179,14 @@ def _verify_plain(
 
 def _verify_encrypted(
     envelope: Envelope, idp: IdpMetadata, expected: AssertionExpectations
-) -> tuple[_SignedAssertion, IdpDescriptor]:
+) -> tuple[SignedElement, IdpDescriptor]:
     """The Response's signature covers the ciphertext, the assertion's the plaintext.
 
     Whatever fails after the private key was used looks the same to the sender.
     """
     root = envelope.root
     policy = expected.options.algorithms
-    encrypted, signer, signed = envelope.assertion, None, None
+    encrypted, signer, response = envelope.assertion, None, None
     signature = find_signature(root)
     _require_signatures(root, signature)
     if signature is not None:
@@ -201,14 +195,14 @@ def _verify_encrypted(
                 SamlReason.ISSUER_UNKNOWN, "a signed Response without an Issuer"
             )
         signer = _get_descriptor(idp, envelope.issuer)
-        signed = verify_signature(
+        response = verify_signature(
             root,
             signature,
             keys=signer.signing_keys,
             policy=policy,
             most_work=RESPONSE_WORK,
         )
-        encrypted = _only_child(signed.detach(), ENCRYPTED_ASSERTION)
+        encrypted = _only_child(response.element, ENCRYPTED_ASSERTION)
     assertion = decrypt_assertion(
         encrypted,
         keys=expected.decryption_keys,
@@ -224,11 +218,11 @@ def _verify_encrypted(
         ) from error
     if inner is not None:
         return inner, descriptor
-    if signed is None or signer is not descriptor:
+    if response is None or signer is not descriptor:
         raise SamlRejected(
             SamlReason.DECRYPTION_FAILED, "neither assertion nor Response signed"
         )
-    return _SignedAssertion(assertion, signed.key), descriptor
+    return SignedElement(assertion, response.key), descriptor
 
 
 def _verify_signatures(
@@ -236,33 +230,24 @@ def _verify_signatures(
     assertion: _Element,
     keys: Sequence[SigningKey],
     expected: AssertionExpectations,
-) -> _SignedAssertion | None:
+) -> SignedElement | None:
     """Verify every signature there is; the assertion from signed bytes, or None."""
     policy = expected.options.algorithms
     outer = None if root is None else find_signature(root)
     inner = find_signature(assertion)
     _require_signatures(assertion if root is None else root, outer, inner)
-    response = (
-        None
-        if root is None or outer is None
-        else verify_signature(
+    signed = None
+    # The outer first: what it covers is made with the inner Signature in its place.
+    if root is not None and outer is not None:
+        response = verify_signature(
             root, outer, keys=keys, policy=policy, most_work=RESPONSE_WORK
         )
-    )
-    signed = (
-        None
-        if inner is None
-        else verify_signature(
+        signed = SignedElement(_only_child(response.element, ASSERTION), response.key)
+    if inner is not None:
+        signed = verify_signature(
             assertion, inner, keys=keys, policy=policy, most_work=RESPONSE_WORK
         )
-    )
-    detached = None
-    if response is not None:
-        element = _only_child(response.detach(), ASSERTION)
-        detached = _SignedAssertion(element, response.key)
-    if signed is not None:
-        detached = _SignedAssertion(signed.detach(), signed.key)
-    return detached
+    return signed
 
 
 def _require_signatures(root: _Element, *known: _Element | None) -> None:
@@ -300,13 +285,13 @@ def _get_descriptor(idp: IdpMetadata, entity_id: str) -> IdpDescriptor:
 
 
 def _read(
-    signed: _SignedAssertion,
+    signed: SignedElement,
     envelope: Envelope,
     descriptor: IdpDescriptor,
     expected: AssertionExpectations,
 ) -> VerifiedAssertion:
     """Check and read what the signed element says."""
-    assertion = signed.assertion
+    assertion = signed.element
     if assertion.get("Version") != VERSION:
         raise SamlRejected(SamlReason.STRUCTURE, "the assertion is not SAML 2.0")
     issuer = read_issuer(_only_child(assertion, ISSUER))
