@@ -1,4 +1,9 @@
-"""The command line: one module per command."""
+"""The command line: one module per command, all of them listed in `commands`.
+
+Commands open the installation themselves, with the broker's settings: `operator` is what
+those share, `terminal` the only module that prints. `serve`, `workers` and `worker` run
+the service. Commands change accounts by the rules of `broker.kinds`, as calls do.
+"""
 
 import gc
 

@@ -1,6 +1,10 @@
-"""IAM entities: names, limits, invariants and what belongs together.
+"""What an account has, and the rules of each kind: users, roles, providers, machines.
 
-Every creation or change of an entity goes through here, whether by a signed call or the
-operator's template, so that rules and messages are the same. Functions that change take
-the open transaction and the account; they raise the wire errors.
+A kind's module says how one is made and changed, what it must not be, and how answers
+show it; `kind` is the form that they share, `names` and `limits` what all keep to. Signed calls, pages, templates and commands all come through here, so that each
+refuses the same with the same words: errors are the wire's. Functions that change take
+the open transaction and the account. `template` reads and writes accounts as YAML.
+
+Who may call is for `broker.actions` and `broker.permit`; how a kind is stored, for
+`broker.stores.directory`.
 """
