@@ -23,6 +23,7 @@ from broker.sessions.handles import Handles
 from broker.sessions.vault import SealBrokenError
 
 _NAME = "broker-session"
+_READ = "broker.cookies"
 _HANDLE_LENGTH = 43
 
 
@@ -45,13 +46,7 @@ class Cookie:
         ``request.cookies`` also takes quotation marks and escapes away, which takes
         Python before 3.11.10 and 3.12.6 seconds for a long value (CVE-2024-7592).
         """
-        prefix = f"{self.name}="
-        return [
-            part.strip().removeprefix(prefix)
-            for header in request.headers.getlist("cookie")
-            for part in header.split(";")
-            if part.strip().startswith(prefix)
-        ]
+        return _read_once(request).get(self.name, [])
 
     def set(self, response: Response, value: str) -> None:
         """Set it, for a life that begins now."""
@@ -71,6 +66,19 @@ class Cookie:
         response.delete_cookie(
             self.name, path="/", secure=self._secure, httponly=True, samesite="lax"
         )
+
+
+def _read_once(request: Request) -> Mapping[str, list[str]]:
+    """All values by their cookies' names: a page looks at many cookies."""
+    values: dict[str, list[str]] | None = request.scope.get(_READ)
+    if values is None:
+        values = request.scope[_READ] = {}
+        for header in request.headers.getlist("cookie"):
+            for part in header.split(";"):
+                name, is_named, value = part.partition("=")
+                if is_named:
+                    values.setdefault(name.strip(), []).append(value.strip())
+    return values
 
 
 class SessionCookie(Cookie):

@@ -27,7 +27,7 @@ from broker.proofs import upstream_client
 from broker.protocols.oidc.discovery import parse_discovery
 from broker.protocols.oidc.jwks import parse_jwks
 from broker.protocols.x509.chain import verify_chain
-from tests.scenarios.installation import Installation
+from tests.scenarios.installation import CLIENT_ID, Installation
 from tests.support.axes import (
     AXES,
     STRANGERS,
@@ -97,6 +97,8 @@ def strangers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     ):
         world = World(Installation(broker, issuer), Key("none", "none"))
         open_doors(broker)
+        provider = f"arn:aws:iam::{ACCOUNT}:oidc-provider/{issuer.host_and_path}"
+        broker.command("providers", "set", provider, f"ClientId={CLIENT_ID}")
         yield world
 
 

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
+import httpx2 as httpx
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
@@ -25,6 +26,7 @@ from tests.support.broker import ACCOUNT, REGION, Key
 from tests.support.certificates import issue
 from tests.support.policies import allow, policy, statement
 from tests.support.roles_anywhere import sign
+from tests.support.signin import BROWSER
 
 CLOSED = 0
 """Instead of a status: the connection was closed before all of it was sent."""
@@ -323,6 +325,18 @@ def _lists(name: bytes) -> Callable[[int], bytes]:
     return lambda n: b"&".join([_EXCHANGE, *(name % i for i in range(1, n + 1))])
 
 
+def _cookies(world: World, size: int) -> Request:
+    """With none of the many that a sign-in which waits looks for."""
+    broker = world.installation.broker
+    page = httpx.get(f"{broker.url}/signin/{ACCOUNT}", headers=BROWSER)
+    start = f"/signin/{ACCOUNT}/with/"
+    name = page.text.partition(start)[2].partition('"')[0]
+    begun = httpx.get(f"{broker.url}{start}{name}", headers=BROWSER)
+    query = httpx.URL(begun.headers["location"]).params
+    path = f"/signin/oidc/callback?code=a&state={query['state']}"
+    return Request(path, headers={"cookie": ";" * size}, method="GET")
+
+
 _CLAIMED = (
     "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20260101/us-east-1/iam/"
     "aws4_request, SignedHeaders=%s, Signature=" + "0" * 64
@@ -344,7 +358,7 @@ STRANGERS: Mapping[str, Grown] = {
     "fields of a form": _posted(
         lambda n: b"&".join(b"%d=a" % i for i in range(n)), f"/signin/{ACCOUNT}"
     ),
-    "cookies": _headed(lambda n: {"cookie": "a=b;" * n}, "/portal/device"),
+    "cookies": _cookies,
     "slashes of a path that is passed on": _asked(
         lambda n: "/decisions/forward" + "/a" * n
     ),
