@@ -1,8 +1,9 @@
 """Installs the programs of `tests/programs.toml` in `artefacts/programs`.
 
 Each is pinned by a hash: an archive from Maven by its own, a module of Go by that of
-`go.sum`. What a module is built from is pinned by the module's own `go.sum`. Runs on a
-bare Python 3.11; what is there already is left alone.
+`go.sum`. What a module is built from is pinned by the module's own `go.sum`, or by that
+of the folder `built_in` where the module's `go.mod` is good for its own repository only.
+Runs on a bare Python 3.11; what is there already is left alone.
 """
 
 import hashlib
@@ -70,7 +71,7 @@ def _build(name: str, pin: dict[str, str], folder: Path) -> None:
     output = folder / name / name
     subprocess.run(
         ["go", "build", "-trimpath", "-o", str(output), pin["package"]],
-        cwd=module["Dir"],
+        cwd=ROOT / pin["built_in"] if "built_in" in pin else module["Dir"],
         env={**os.environ, "GOFLAGS": "-p=1 -buildvcs=false"},
         check=True,
     )

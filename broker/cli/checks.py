@@ -86,7 +86,7 @@ def check_settings(settings: Settings) -> Iterator[Finding]:
             "set BROKER_TRUSTED_PROXIES to the proxy's network",
         )
     folder = settings.data_dir
-    if folder.exists() and stat.S_IMODE(folder.stat().st_mode) & 0o077:
+    if folder.exists() and _is_open(folder.stat()):
         yield warning(
             "settings", f"other users can read {folder}", f"chmod 700 {folder}"
         )
@@ -96,6 +96,13 @@ def check_settings(settings: Settings) -> Iterator[Finding]:
             "the connection to Redis is not encrypted",
             "use rediss:// in BROKER_REDIS_URL",
         )
+
+
+def _is_open(folder: os.stat_result) -> bool:
+    """Whether other users reach it; a volume that root lends to a pod has none."""
+    mode = stat.S_IMODE(folder.st_mode)
+    lent = folder.st_uid == 0 != os.geteuid() and mode & stat.S_ISGID
+    return not lent and bool(mode & 0o077)
 
 
 def _check_aliases(settings: Settings) -> Iterator[Finding]:

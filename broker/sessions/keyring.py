@@ -287,9 +287,12 @@ def begin_keys(
 
 def settle_keyring(path: Path, keys: SealingKeys) -> None:
     """Move the keys' master key into place, if ``begin_keys`` left it beside the file."""
+    prepared = _prepared(path, keys[-1].master)
+    if not prepared.exists():
+        return  # to move nothing fails where nothing can be written, as in a Secret
     # All starting workers may do this; they move the same file.
     with contextlib.suppress(FileNotFoundError):
-        _prepared(path, keys[-1].master).replace(_file_of(path))
+        prepared.replace(_file_of(path))
         _sync_folder(_file_of(path))
 
 

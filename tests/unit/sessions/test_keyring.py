@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import stat
@@ -64,6 +65,23 @@ def test_a_keyring_for_a_new_database_is_used_as_it_is(
     path.chmod(0o644)
     with pytest.raises(KeyringError, match="chmod 600"):
         make_keyring(path, clock)
+
+
+def test_a_keyring_where_nothing_can_be_written_is_used(
+    tmp_path: Path, clock: SteppedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a mounted Secret: a rename fails there before its source is looked for."""
+    path = tmp_path / "keyring.json"
+    made = json.loads(encode_masters((new_master(),)))
+    path.write_text(json.dumps({**made, "for_new_database": True}))
+    path.chmod(0o400)
+
+    def refuse(self: Path, target: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(self), 0, str(target))
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    keyring = make_keyring(path, clock)
+    assert keyring.masters[0].key_id == made["master_keys"][0]["id"]
 
 
 def test_an_absent_keyring_says_what_to_restore(tmp_path: Path) -> None:
