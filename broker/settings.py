@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, ValidationError
@@ -395,6 +395,49 @@ class Settings(BaseSettings):
     def skew(self) -> timedelta:
         """Leeway on the times of assertions and tokens."""
         return timedelta(seconds=self.clock_skew_seconds)
+
+
+class EffectiveSetting(NamedTuple):
+    """A setting as the broker uses it, fit to be shown, and where it is from."""
+
+    name: str
+    value: str | tuple[str, ...]
+    source: str
+
+
+def effective_settings(settings: Settings) -> list[EffectiveSetting]:
+    """Every setting with its source: a variable, a file or the default.
+
+    Users, passwords and secret parameters of addresses are left out.
+    """
+    variables = {name.lower(): name for name, text in os.environ.items() if text}
+    files = {path.name.lower(): path for path in _secret_files()}
+    effective: dict[str, object] = {
+        "database_url": redact_url(settings.database),
+        "redis_url": redact_url(settings.redis_url),
+        "keyring_file": settings.keyring,
+        "saml_audiences": sorted(settings.audiences),
+    }
+    results = []
+    for field in Settings.model_fields:
+        key = f"{_PREFIX}{field}".lower()
+        source = variables.get(key) or str(files.get(key, "default"))
+        value = effective.get(field, getattr(settings, field))
+        results.append(
+            EffectiveSetting(f"{_PREFIX}{field.upper()}", _written(value), source)
+        )
+    return results
+
+
+def _secret_files() -> list[Path]:
+    folder = Settings.model_config.get("secrets_dir")
+    return sorted(Path(str(folder)).iterdir()) if folder else []
+
+
+def _written(value: object) -> str | tuple[str, ...]:
+    if isinstance(value, tuple | list):
+        return tuple(map(str, value))
+    return "" if value is None else str(value)
 
 
 def unknown_settings(environment: Iterable[str]) -> list[str]:

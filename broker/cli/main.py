@@ -81,6 +81,11 @@ COMMANDS = {
         "doctor",
         "Check settings, stores, keys, clock and providers, and say what to fix.",
     ),
+    "config": CommandPlace(
+        "broker.cli.config",
+        "config",
+        "Print the effective settings and where each is from, without secrets.",
+    ),
     "console-url": CommandPlace(
         "broker.cli.console_url",
         "console_url",

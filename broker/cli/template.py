@@ -1,5 +1,6 @@
 """``broker apply`` and ``broker export``: accounts as a YAML file."""
 
+import asyncio
 import sys
 from collections.abc import Iterator
 from datetime import datetime
@@ -29,7 +30,7 @@ from broker.kinds.template.reader import (
 )
 from broker.kinds.template.roles import ROLES, TRUST
 from broker.kinds.template.section import TemplateContext
-from broker.kinds.template.yaml_text import TemplateError, with_line
+from broker.kinds.template.yaml_text import TemplateError, with_lines
 from broker.model.account import AccountId
 from broker.model.arn import iam_arn
 from broker.policy import PolicyKind, parse_policy
@@ -37,8 +38,9 @@ from broker.policy.catalogue import ServiceEntry, unknown_names
 from broker.policy.subject_patterns import LOOSE_SUBJECT, find_loose_subjects
 from broker.proofs.addresses import AddressRules
 from broker.proofs.provider_options import check_template_options
+from broker.runtime.clock import SystemClock
 from broker.runtime.spelling import suggest
-from broker.settings import Settings
+from broker.settings import Settings, load_settings
 from broker.stores.directory.kinds import ACCOUNT
 from broker.stores.directory.port import DirectoryReader
 
@@ -47,11 +49,15 @@ if TYPE_CHECKING:
 
 
 async def find_template_warnings(
-    text: str, context: TemplateContext, now: datetime, directory: DirectoryReader
+    text: str,
+    context: TemplateContext,
+    now: datetime,
+    directory: DirectoryReader | None,
 ) -> list[str]:
     """A line for each name that no service has, and each role that lets in too many.
 
-    Services are AWS's, and those that the template's accounts have or get.
+    Services are AWS's, and those that the template's accounts have or get; without a
+    ``directory``, those that they get.
 
     Raises:
         TemplateError: The template is invalid.
@@ -59,7 +65,9 @@ async def find_template_warnings(
     accounts = parse_template(text, context, now)
     registered: dict[str, ServiceEntry] = {}
     for account in accounts:
-        stored = await registered_services(directory, account.account)
+        stored = (
+            await registered_services(directory, account.account) if directory else ()
+        )
         declared = account.specs(SERVICES) or ()
         registered |= service_entries(
             [(service.name, service.definition) for service in stored]
@@ -155,9 +163,23 @@ def apply(
     prune: Annotated[
         bool, typer.Option("--prune", help="Delete what is not in the file.")
     ] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="Only say what is wrong in the file, by the broker's settings; no"
+            " database is opened.",
+        ),
+    ] = False,
 ) -> None:
-    """Make accounts match a file; applying it again changes nothing."""
+    """Make accounts match a file; applying it again changes nothing.
+
+    Every fault of the file is told in one run, and then nothing is changed.
+    """
     text = _read(file)
+    if check:
+        _check(file, text)
+        return
     progress = Progress("Comparing" if dry_run else "Applying")
 
     async def work(
@@ -196,11 +218,10 @@ def apply(
         warnings, changes, probed = with_installation(work)
     except TemplateError as error:
         progress.end()
-        say(f"broker: {file}: {with_line(text, error)}", err=True)
+        _say_faults(file, text, error)
         raise typer.Exit(1) from error
     took = f"{progress.end():.1f} s"
-    for warning in warnings:
-        say(f"? {warning}", colour=typer.colors.YELLOW, err=True)
+    _say_warnings(warnings)
     for change in changes:
         say(*change.lines, colour=_COLOURS.get(change.kind))
     for finding in probed:
@@ -218,6 +239,31 @@ def apply(
         )
     else:
         say(f"Done: {len(done):,} changes ({took}).", err=True)
+
+
+def _check(file: str, text: str) -> None:
+    now = SystemClock().now().replace(microsecond=0)
+    context = template_context(load_settings())
+    try:
+        warnings = asyncio.run(find_template_warnings(text, context, now, None))
+    except TemplateError as error:
+        _say_faults(file, text, error)
+        raise typer.Exit(1) from error
+    _say_warnings(warnings)
+    say(
+        f"{file} is a template. Whether what it names exists is only known where it is"
+        " applied: `broker apply --dry-run`.",
+        err=True,
+    )
+
+
+def _say_faults(file: str, text: str, error: TemplateError) -> None:
+    say(*(f"broker: {file}: {line}" for line in with_lines(text, error)), err=True)
+
+
+def _say_warnings(warnings: list[str]) -> None:
+    for warning in warnings:
+        say(f"? {warning}", colour=typer.colors.YELLOW, err=True)
 
 
 def export(account_id: AccountArgument) -> None:

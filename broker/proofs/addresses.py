@@ -64,6 +64,10 @@ class InternalIssuer(Struct, frozen=True):
     port: int = 0
     network: Network | None = None
 
+    def __str__(self) -> str:
+        account = "" if self.account is None else f"{self.account}="
+        return account + str(self.network or f"{self.host}:{self.port}")
+
 
 class Destination(Struct, frozen=True):
     """The destination of a request: a checked scheme, a name and a port."""

@@ -4,7 +4,7 @@ Enabling outbound federation creates the account's issuer keys, as the API call 
 templates do not contain them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from msgspec.structs import replace
@@ -45,30 +45,12 @@ _UNSET: Final[Settings] = {
 
 
 def read_settings(broker: Properties) -> Settings:
-    """The settings among the properties of an account's ``Broker``.
-
-    Raises:
-        TemplateError: one of them is invalid.
-    """
+    """The settings among the properties of an account's ``Broker``."""
     results: dict[str, object] = {}
-    if broker.has(accounts.DISABLED_REGIONS):
-        results[accounts.DISABLED_REGIONS] = _regions(broker)
-    if broker.has(accounts.ROOT_MANAGED_BY):
-        results[accounts.ROOT_MANAGED_BY] = _manager(broker)
-    if broker.has(OPTION):
-        results[OPTION] = broker.flag(OPTION)
-    if broker.has(accounts.TOKEN_VERSION):
-        version = broker.text(accounts.TOKEN_VERSION)
-        if version not in accounts.TOKEN_VERSIONS:
-            place = f"{broker.place}.{accounts.TOKEN_VERSION}"
-            raise TemplateError(
-                place, f"must be {' or '.join(accounts.TOKEN_VERSIONS)}"
-            )
-        results[accounts.TOKEN_VERSION] = version
-    if broker.has(accounts.UNLISTED_POLICIES):
-        results[accounts.UNLISTED_POLICIES] = broker.flag(accounts.UNLISTED_POLICIES)
-    if broker.has(accounts.PROVIDER_OPTIONS):
-        results[accounts.PROVIDER_OPTIONS] = broker.flag(accounts.PROVIDER_OPTIONS)
+    for name, read in _READS.items():
+        if broker.has(name):
+            with broker.noting():
+                results[name] = read(broker, name)
     return results
 
 
@@ -141,24 +123,46 @@ def _switch_outbound(work: AccountWork, account: Account, *, enabled: bool) -> A
     return with_outbound(account, replace(outbound, enabled=enabled))
 
 
-def _regions(broker: Properties) -> tuple[str, ...]:
-    regions = broker.texts(accounts.DISABLED_REGIONS)
-    place = f"{broker.place}.{accounts.DISABLED_REGIONS}"
+def _regions(broker: Properties, name: str) -> tuple[str, ...]:
+    regions = broker.texts(name)
+    place = f"{broker.place}.{name}"
     for region in regions:
-        if not accounts.is_region_name(region):
-            raise TemplateError(place, f"{region} is not a region such as eu-central-1")
-        if region == accounts.ALWAYS_ON:
-            raise TemplateError(place, f"{accounts.ALWAYS_ON} cannot be switched off")
+        with broker.noting():
+            if not accounts.is_region_name(region):
+                raise TemplateError(
+                    place, f"{region} is not a region such as eu-central-1"
+                )
+            if region == accounts.ALWAYS_ON:
+                raise TemplateError(
+                    place, f"{accounts.ALWAYS_ON} cannot be switched off"
+                )
     return tuple(sorted(set(regions)))
 
 
-def _manager(broker: Properties) -> str:
-    named = broker.optional_text(accounts.ROOT_MANAGED_BY) or ""
+def _manager(broker: Properties, name: str) -> str:
+    named = broker.optional_text(name) or ""
     try:
         return parse_account_id(named) if named else ""
     except ValueError as error:
-        place = f"{broker.place}.{accounts.ROOT_MANAGED_BY}"
-        raise TemplateError(place, str(error)) from error
+        raise TemplateError(f"{broker.place}.{name}", str(error)) from error
+
+
+def _token_version(broker: Properties, name: str) -> str:
+    version = broker.text(name)
+    if version not in accounts.TOKEN_VERSIONS:
+        expected = " or ".join(accounts.TOKEN_VERSIONS)
+        raise TemplateError(f"{broker.place}.{name}", f"must be {expected}")
+    return version
+
+
+_READS: Mapping[str, Callable[[Properties, str], object]] = {
+    accounts.DISABLED_REGIONS: _regions,
+    accounts.ROOT_MANAGED_BY: _manager,
+    OPTION: Properties.flag,
+    accounts.TOKEN_VERSION: _token_version,
+    accounts.UNLISTED_POLICIES: Properties.flag,
+    accounts.PROVIDER_OPTIONS: Properties.flag,
+}
 
 
 # The bounds in the service model of ``UpdateAccountPasswordPolicy``.
@@ -173,18 +177,19 @@ def read_password_policy(properties: Properties) -> PasswordPolicy | None:
     """The template's password policy; None when it has none.
 
     Raises:
-        TemplateError: a member is unknown or out of bounds.
+        TemplateError: it is no mapping.
     """
     if not properties.has("PasswordPolicy"):
         return None
     part = properties.part("PasswordPolicy")
-    policy: dict[str, int | bool] = {
-        name: part.integer(name, low, low, high)
-        for name, low, high in _NUMBERS
-        if part.has(name)
-    }
-    policy |= {
-        name: part.flag(name) for name in (*FLAGS, "HardExpiry") if part.has(name)
-    }
+    policy: dict[str, int | bool] = {}
+    for name, low, high in _NUMBERS:
+        if part.has(name):
+            with part.noting():
+                policy[name] = part.integer(name, low, low, high)
+    for name in (*FLAGS, "HardExpiry"):
+        if part.has(name):
+            with part.noting():
+                policy[name] = part.flag(name)
     part.finish()
     return complete_policy(policy)

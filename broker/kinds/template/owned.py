@@ -44,12 +44,14 @@ def read_attached(properties: Properties, name: str) -> tuple[str, ...]:
 def read_policies(properties: Properties, name: str) -> dict[str, str]:
     """Inline policies by name."""
     policies: dict[str, str] = {}
-    for item in properties.items(name):
+
+    def read(item: Properties) -> None:
         named = item.name("PolicyName")
         if fold_name(named) in map(fold_name, policies):
             raise TemplateError(item.place, f"{named} comes twice")
         policies[named] = read_document(item, "PolicyDocument", PolicyKind.IDENTITY)
-        item.finish()
+
+    properties.read_each(name, read)
     return policies
 
 

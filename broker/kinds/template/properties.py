@@ -2,13 +2,17 @@
 
 import json
 import re
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from broker.kinds.documents import checked_document
 from broker.kinds.names import KeyCase, checked_tags
 from broker.kinds.template.yaml_text import TemplateError, at_place
 from broker.policy import PolicyKind, PolicyRejected, load_document
 from broker.runtime.spelling import find_similar, suggest
+
+Read = TypeVar("Read")
 
 _NAME = r"[A-Za-z0-9_+=,.@-]{1,%d}"
 _NAME_MAX = 128
@@ -18,26 +22,38 @@ _DESCRIPTION_MAX = 1000
 
 
 class Properties:
-    """A mapping; members that are never read are rejected as unknown."""
+    """A mapping; members that are never read are rejected as unknown.
 
-    def __init__(self, data: object, place: str) -> None:
+    ``faults`` collects what is wrong anywhere in the text; its parts share it. What
+    reads a property raises, and who can go on without it notes that.
+    """
+
+    def __init__(self, data: object, place: str, faults: list[TemplateError]) -> None:
         if not isinstance(data, dict):
             raise TemplateError(place, "must be a mapping of properties")
         self.place = place
+        self.faults = faults
         self._left: dict[str, Any] = {str(key): value for key, value in data.items()}
         self._known: dict[str, None] = {}
 
-    def finish(self) -> None:
-        """Reject properties that were never read.
+    @contextmanager
+    def noting(self) -> Iterator[None]:
+        """Note what is wrong inside; what comes after it is read as well."""
+        try:
+            yield
+        except TemplateError as error:
+            self.faults.extend(error.faults)
 
-        Raises:
-            TemplateError: naming the first of them.
-        """
-        for name in self._left:
-            raise TemplateError(
-                f"{self.place}.{name}",
+    def finish(self) -> None:
+        """Note properties that were never read: there are no such."""
+        self.faults.extend(
+            TemplateError(
+                f"{self.place}.{name}".removeprefix("."),
                 f"there is no such property; {suggest(name, self._known)}",
             )
+            for name in self._left
+        )
+        self._left.clear()
 
     def has(self, name: str) -> bool:
         """Whether the property is given."""
@@ -141,23 +157,33 @@ class Properties:
         value = self.take(name, [])
         if not isinstance(value, list):
             raise TemplateError(f"{self.place}.{name}", "must be a list")
-        return [
-            Properties(item, f"{self.place}.{name}[{index}]")
-            for index, item in enumerate(value)
-        ]
+        results = []
+        for index, item in enumerate(value):
+            with self.noting():
+                place = f"{self.place}.{name}[{index}]"
+                results.append(Properties(item, place, self.faults))
+        return results
+
+    def read_each(self, name: str, read: Callable[["Properties"], Read]) -> list[Read]:
+        """What ``read`` makes of each mapping in a list, in which it reads all."""
+        results = []
+        for item in self.items(name):
+            with self.noting():
+                results.append(read(item))
+                item.finish()
+        return results
 
     def tags(self, name: str, case: KeyCase = KeyCase.SENSITIVE) -> dict[str, str]:
         """Tags as CloudFormation writes them: a list of ``Key`` and ``Value``."""
-        pairs = []
-        for item in self.items(name):
-            pairs.append((item.text("Key"), item.optional_text("Value") or ""))
-            item.finish()
+        pairs = self.read_each(
+            name, lambda item: (item.text("Key"), item.optional_text("Value") or "")
+        )
         with at_place(f"{self.place}.{name}"):
             return dict(sorted(checked_tags(pairs, case).items()))
 
     def part(self, name: str) -> "Properties":
         """A mapping of properties; an absent one is empty."""
-        return Properties(self.mapping(name), f"{self.place}.{name}")
+        return Properties(self.mapping(name), f"{self.place}.{name}", self.faults)
 
     def document(self, name: str) -> str:
         """A policy document, written as a mapping or as JSON text."""

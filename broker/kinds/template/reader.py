@@ -39,7 +39,12 @@ from broker.kinds.template.section import (
     without_empty,
 )
 from broker.kinds.template.users import GROUPS, USERS
-from broker.kinds.template.yaml_text import TemplateError, dump_yaml, load_yaml
+from broker.kinds.template.yaml_text import (
+    TemplateError,
+    dump_yaml,
+    load_yaml,
+    raise_faults,
+)
 from broker.model.account import Account, AccountId, parse_account_id
 from broker.model.arn import iam_arn
 from broker.stores.directory.port import DirectoryReader
@@ -90,19 +95,24 @@ def parse_template(
     """Parse a template and validate every policy document in it.
 
     Raises:
-        TemplateError: with the place of the first mistake.
+        TemplateError: with the places of all mistakes. Of a policy document it names
+            the first one.
     """
-    top = Properties(load_yaml(text), "")
+    faults: list[TemplateError] = []
+    top = Properties(load_yaml(text), "", faults)
     accounts = top.take("Accounts")
-    if not isinstance(accounts, dict):
-        raise TemplateError("Accounts", "must map account ids to what they have")
     for name in ("AWSTemplateFormatVersion", "Description"):
         top.take(name)
+    results = []
+    with top.noting():
+        if not isinstance(accounts, dict):
+            raise TemplateError("Accounts", "must map account ids to what they have")
+        for number, data in accounts.items():
+            with top.noting():
+                results.append(_read_account(str(number), data, context, now, faults))
     top.finish()
-    return tuple(
-        _read_account(str(number), data, context, now)
-        for number, data in accounts.items()
-    )
+    raise_faults(faults)
+    return tuple(results)
 
 
 def planned_arns(accounts: Sequence[AccountTemplate]) -> frozenset[str]:
@@ -119,14 +129,18 @@ def planned_arns(accounts: Sequence[AccountTemplate]) -> frozenset[str]:
 
 
 def _read_account(
-    number: str, data: object, context: TemplateContext, now: datetime
+    number: str,
+    data: object,
+    context: TemplateContext,
+    now: datetime,
+    faults: list[TemplateError],
 ) -> AccountTemplate:
     place = f"Accounts.{number}"
     try:
         account = parse_account_id(number)
     except ValueError as error:
         raise TemplateError(place, str(error)) from error
-    properties = Properties({} if data is None else data, place)
+    properties = Properties({} if data is None else data, place, faults)
     reading = AccountReading(account=account, now=now, context=context)
     sections = {
         kind.section: _read_section(kind, properties, reading)
@@ -134,17 +148,22 @@ def _read_account(
         if properties.has(kind.section)
     }
     alias = properties.take("Alias")
-    if alias is not None and not isinstance(alias, str):
-        raise TemplateError(f"{place}.Alias", "must be a text")
-    password_policy = read_password_policy(properties)
+    with properties.noting():
+        if alias is not None and not isinstance(alias, str):
+            raise TemplateError(f"{place}.Alias", "must be a text")
+    password_policy = None
+    with properties.noting():
+        password_policy = read_password_policy(properties)
     broker = properties.part("Broker")
-    quotas = _read_quotas(broker)
+    quotas = dict[str, int]()
+    with properties.noting():
+        quotas = _read_quotas(broker)
     settings = read_settings(broker)
-    controls = {
-        control: _read_controls(control, broker)
-        for control in ControlKind
-        if broker.has(control)
-    }
+    controls = {}
+    for control in ControlKind:
+        if broker.has(control):
+            with broker.noting():
+                controls[control] = _read_controls(control, broker)
     broker.finish()
     properties.finish()
     return AccountTemplate(
@@ -163,34 +182,40 @@ def _read_section(
     kind: Section, properties: Properties, reading: AccountReading
 ) -> tuple[Described, ...]:
     results: dict[str, Described] = {}
-    for item in properties.items(kind.section):
+
+    def read(item: Properties) -> None:
         spec = kind.parse(item, reading)
-        item.finish()
+        if spec is None:
+            return
         if kind.key(spec) in results:
             raise TemplateError(item.place, f"this {kind.label} comes twice")
         results[kind.key(spec)] = spec
+
+    with properties.noting():
+        properties.read_each(kind.section, read)
     return tuple(results.values())
 
 
 def _read_quotas(broker: Properties) -> dict[str, int]:
     quotas = broker.part("Quotas")
-    results = {
-        name: quotas.integer(name, default, 0, 10**9)
-        for name, default in DEFAULTS.items()
-        if quotas.has(name)
-    }
+    results = {}
+    for name, default in DEFAULTS.items():
+        if quotas.has(name):
+            with quotas.noting():
+                results[str(name)] = quotas.integer(name, default, 0, 10**9)
     quotas.finish()
-    return {str(name): value for name, value in results.items()}
+    return results
 
 
 def _read_controls(
     control: ControlKind, broker: Properties
 ) -> tuple[ControlPolicy, ...]:
-    policies = []
-    for item in broker.items(control):
-        name = item.name("PolicyName")
-        policies.append(ControlPolicy(name, item.document("PolicyDocument")))
-        item.finish()
+    policies = broker.read_each(
+        control,
+        lambda item: ControlPolicy(
+            item.name("PolicyName"), item.document("PolicyDocument")
+        ),
+    )
     try:
         check_control_policies(control, policies)
     except ValueError as error:

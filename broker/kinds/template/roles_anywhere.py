@@ -132,18 +132,17 @@ def _mappings(properties: Properties, name: str) -> list[Members]:
     results = (
         {} if is_given else {field: list(n) for field, n in DEFAULT_MAPPINGS.items()}
     )
-    for item in properties.items(name):
+
+    def read(item: Properties) -> None:
         field = item.text("CertificateField")
-        specifiers = []
-        for rule in item.items("MappingRules"):
-            specifiers.append(rule.text("Specifier"))
-            rule.finish()
-        item.finish()
+        specifiers = item.read_each("MappingRules", lambda rule: rule.text("Specifier"))
         if field in results:
             raise TemplateError(item.place, f"{field} comes twice")
         with at_place(item.place):
             check_mapping(field, specifiers)
         results[field] = list(dict.fromkeys(specifiers))
+
+    properties.read_each(name, read)
     return [
         {
             "CertificateField": field,

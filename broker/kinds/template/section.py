@@ -213,13 +213,23 @@ class Section(Struct, frozen=True, eq=False, kw_only=True):
             return self.called(spec.properties)
         return str(spec.properties[self.name])
 
-    def parse(self, properties: Properties, reading: AccountReading) -> Described:
-        """What a template describes.
+    def parse(
+        self, properties: Properties, reading: AccountReading
+    ) -> Described | None:
+        """What a template describes; None where a property is wrong, which is noted.
 
         Raises:
-            TemplateError: a property is wrong.
+            TemplateError: the properties are wrong together.
         """
-        results = {name: read(properties, name) for name, read in self.reads.items()}
+        results, known = Members(), len(properties.faults)
+        for name, read in self.reads.items():
+            try:
+                results[name] = read(properties, name)
+            except TemplateError as error:
+                properties.faults.extend(error.faults)
+        properties.finish()
+        if len(properties.faults) > known:
+            return None
         return Described(self.settle(results, properties, reading))
 
     def show(self, spec: Described) -> Members:

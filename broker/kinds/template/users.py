@@ -229,10 +229,10 @@ def _read_public(properties: Properties, name: str) -> PublicCredentials | None:
         return None
     statuses: dict[str, str] = {}
     texts: dict[str, str] = {}
-    for item in properties.items(name):
+
+    def read(item: Properties) -> None:
         text = item.text(body).strip()
         status = item.optional_text("Status") or CredentialStatus.ACTIVE.value
-        item.finish()
         if status not in set(CredentialStatus):
             raise TemplateError(f"{item.place}.Status", "must be Active or Inactive")
         with at_place(f"{item.place}.{body}"):
@@ -240,6 +240,8 @@ def _read_public(properties: Properties, name: str) -> PublicCredentials | None:
         if fingerprint in statuses:
             raise TemplateError(item.place, "this one comes twice")
         statuses[fingerprint], texts[fingerprint] = status, text
+
+    properties.read_each(name, read)
     return PublicCredentials(statuses=dict(sorted(statuses.items())), texts=texts)
 
 

@@ -7,7 +7,7 @@ rejected.
 
 import json
 import re
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import yaml
@@ -21,13 +21,33 @@ class TemplateError(OperatorError):
     """A template is invalid, or cannot be applied.
 
     ``place`` names where, the way the file is written: ``Accounts.123456789012.
-    Roles[0].MaxSessionDuration``; the message says what is wrong.
+    Roles[0].MaxSessionDuration``; the message says what is wrong. ``more`` is what else
+    is wrong with the same text.
     """
 
-    def __init__(self, place: str, message: str) -> None:
+    def __init__(
+        self, place: str, message: str, more: Sequence["TemplateError"] = ()
+    ) -> None:
         super().__init__(f"{place}: {message}" if place else message)
         self.place = place
         self.message = message
+        self.more = tuple(more)
+
+    @property
+    def faults(self) -> tuple["TemplateError", ...]:
+        """This one and what else is wrong, in the order of reading."""
+        return (self, *self.more)
+
+
+def raise_faults(faults: Sequence[TemplateError]) -> None:
+    """Raise what was noted while a text was read; nothing if nothing is wrong.
+
+    Raises:
+        TemplateError: the first, with the others as its ``more``.
+    """
+    if faults:
+        first, *more = faults
+        raise TemplateError(first.place, first.message, more) from first
 
 
 @contextmanager
@@ -38,15 +58,24 @@ def at_place(place: str) -> Iterator[None]:
     except BrokerError as error:
         raise TemplateError(place, str(error)) from error
     except TemplateError as error:
-        inner = f"{place}.{error.place}" if error.place else place
-        raise TemplateError(inner, error.message) from error
+        raise_faults(
+            [
+                TemplateError(f"{place}.{fault.place}".rstrip("."), fault.message)
+                for fault in error.faults
+            ]
+        )
 
 
 _SPECIAL = "tag:yaml.org,2002:"
 _LITERAL_LENGTH = 60
+_FAULTS_MAX = 100
 
 
 class _Loader(yaml.SafeLoader):
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.faults: list[TemplateError] = []
+
     def construct_mapping(
         self,
         node: yaml.MappingNode,
@@ -57,7 +86,9 @@ class _Loader(yaml.SafeLoader):
             key = self.construct_object(key_node, deep=True)
             if key in seen:
                 line = key_node.start_mark.line + 1
-                raise TemplateError(f"line {line}", f"{key!r} comes twice")
+                self.faults.append(
+                    TemplateError(f"line {line}", f"{key!r} comes twice")
+                )
             seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -104,11 +135,16 @@ def load_yaml(text: str, *, aliases: bool = True) -> object:
     """The document's plain data; ``aliases`` says whether it may have any.
 
     Raises:
-        TemplateError: it is not YAML, has a duplicate key, or an alias.
+        TemplateError: it is not YAML, has duplicate keys, or an alias.
     """
-    loader = _Loader if aliases else _LoaderWithoutAliases
     with _explained():
-        return yaml.load(text, Loader=loader)  # noqa: S506  # derived from SafeLoader
+        loader = (_Loader if aliases else _LoaderWithoutAliases)(text)
+        try:
+            data: object = loader.get_single_data()
+        finally:
+            loader.dispose()
+    raise_faults(loader.faults)
+    return data
 
 
 def compose_yaml(text: str) -> yaml.Node | None:
@@ -195,10 +231,22 @@ def find_places(text: str, places: Iterable[str]) -> list[Span | None]:
     return [_find_place(root, _NUMBER.sub(r".\1", place)) for place in places]
 
 
-def with_line(text: str, error: TemplateError) -> str:
-    """What is wrong with a YAML text, after the line that it is on."""
-    (span,) = find_places(text, [error.place])
-    return str(error) if span is None else f"line {span.start.line}: {error}"
+def with_lines(text: str, error: TemplateError) -> list[str]:
+    """What is wrong with a YAML text, each fault after the line that it is on.
+
+    Of more than a hundred faults, the rest is only counted.
+    """
+    faults = error.faults[:_FAULTS_MAX]
+    spans = find_places(text, [fault.place for fault in faults])
+    numbers = [0 if span is None else span.start.line for span in spans]
+    lines = [
+        f"line {number}: {fault}" if number else str(fault)
+        for number, fault in sorted(
+            zip(numbers, faults, strict=True), key=lambda entry: entry[0]
+        )
+    ]
+    left = len(error.faults) - len(faults)
+    return [*lines, f"and {left:,} more"] if left else lines
 
 
 _NUMBER = re.compile(r"\[([0-9]+)\]")

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from broker.cli.main import app
 from broker.errors import OperatorError
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
 
@@ -113,6 +115,96 @@ def test_what_is_wrong_is_told_with_its_line_and_place(
     file.write_text(template)
     cli("apply", str(file), fails=True)
     assert f"template.yaml: line {line}: Accounts.{ACCOUNT}.{place}: " in cli.stderr
+
+
+FAULTY = """Accounts:
+  "123456789012":
+    Alias: 7
+    PasswordPolicy: {MaxPasswordAge: 0, HardExpiry: maybe}
+    Users:
+      - UserName: "a b"
+        Shoe: 43
+        Policies:
+          - PolicyName: first
+            PolicyDocument: {Version: "2012-10-17", Statement: [{Effect: Maybe}]}
+          - PolicyName: "t w o"
+            PolicyDocument: {}
+      - UserName: ana
+      - UserName: Ana
+      - 7
+    Roles: all
+    Broker:
+      Quotas: {RolesPerAccount: -1, UsersPerAccount: x}
+      DisabledRegions: [nowhere, us-east-1]
+      RootManagedBy: "12"
+      Shoe: 43
+  "12": {}
+Shoes: 1
+"""
+FAULTS = {
+    3: ["Alias"],
+    4: ["PasswordPolicy.MaxPasswordAge", "PasswordPolicy.HardExpiry"],
+    6: ["Users[0].UserName"],
+    7: ["Users[0].Shoe"],
+    10: ["Users[0].Policies[0].PolicyDocument"],
+    11: ["Users[0].Policies[1].PolicyName"],
+    14: ["Users[2]"],
+    15: ["Users[3]"],
+    16: ["Roles"],
+    18: ["Broker.Quotas.RolesPerAccount", "Broker.Quotas.UsersPerAccount"],
+    19: ["Broker.DisabledRegions", "Broker.DisabledRegions"],
+    20: ["Broker.RootManagedBy"],
+    21: ["Broker.Shoe"],
+}
+
+
+@pytest.mark.parametrize("option", ["--check", "--dry-run"])
+def test_every_fault_of_a_file_is_told_in_one_run(
+    cli: CommandLine, option: str
+) -> None:
+    file = cli.folder / "template.yaml"
+    file.write_text(FAULTY)
+    cli("apply", option, str(file), fails=True)
+    expected = [
+        *(
+            f"line {line}: Accounts.{ACCOUNT}.{place}"
+            for line, places in FAULTS.items()
+            for place in places
+        ),
+        "line 22: Accounts.12",
+        "line 23: Shoes",
+    ]
+    told = [line.removeprefix(f"broker: {file}: ") for line in cli.stderr.splitlines()]
+    assert [": ".join(line.split(": ")[:2]) for line in told] == expected
+
+
+def test_every_key_that_comes_twice_is_told(cli: CommandLine) -> None:
+    text = "Accounts: {}\nAccounts: {}\nOther: {a: 1, a: 2}\n"
+    cli("apply", "--check", "-", stdin=text, fails=True)
+    assert "line 2: 'Accounts' comes twice" in cli.stderr
+    assert "line 3: 'a' comes twice" in cli.stderr
+
+
+def test_of_very_many_faults_the_rest_is_counted(cli: CommandLine) -> None:
+    users = "".join("\n      - {Shoe: 43}" for _ in range(500))
+    text = f'Accounts:\n  "{ACCOUNT}":\n    Users:{users}\n'
+    cli("apply", "--check", "-", stdin=text, fails=True)
+    lines = cli.stderr.splitlines()
+    assert len(lines) == 101
+    assert lines[-1] == "broker: -: and 900 more"
+
+
+def test_a_file_is_checked_where_there_is_no_installation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BROKER_DATA_DIR", "data")
+    result = CliRunner().invoke(
+        app, ["apply", "--check", str(SAMPLES / "account.yaml")]
+    )
+    assert result.exit_code == 0
+    assert "account.yaml is a template." in result.stderr
+    assert [*tmp_path.iterdir()] == []
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b""])
