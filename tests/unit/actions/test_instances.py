@@ -13,9 +13,14 @@ from msgspec.structs import replace
 
 from broker.actions.instances import machines
 from broker.errors import AccessDenied, InvalidIdentityToken, InvalidPublicKey
+from broker.kinds.bearer_tokens import token_digest
 from broker.model.account import AccountId
 from broker.model.federated import FederatedIdentity
+from broker.model.lineage import Ancestor, Lineage, Origin, lineage_row
 from broker.model.principal import Principal, PrincipalType
+from broker.model.roles_anywhere import CertificateProfile, TrustAnchor
+from broker.proofs.certified import certificate_target
+from broker.protocols.x509.revocation import issuer_digest
 from broker.sessions.revoke import (
     revoke_for_good,
     revoke_issued_before,
@@ -23,8 +28,10 @@ from broker.sessions.revoke import (
 )
 from broker.stores.directory import kinds
 from broker.stores.directory.accounts import update_account
+from broker.stores.directory.identities import find_join_token
 from tests.support.broker import Key
 from tests.support.calls import perform, told
+from tests.support.certificates import issue
 from tests.support.in_process import in_process
 from tests.support.machines import ACCOUNT, TRUST, Fleet, Machine, public_text
 from tests.support.rows import cases
@@ -270,6 +277,76 @@ async def admitted_by(fleet: Fleet, key: Key) -> Machine:
     machine = Machine(fleet.broker)
     assert (await machine.join(await join_token_by(fleet, key))).status == 200
     return machine
+
+
+@pytest.mark.parametrize("kind", [kinds.TRUST_ANCHOR, kinds.CERTIFICATE_PROFILE])
+async def test_machines_and_tokens_of_a_certificate_end_with_what_admits_it(
+    fleet: Fleet, kind: Any
+) -> None:
+    account, services = AccountId(ACCOUNT), fleet.broker.services
+    now, directory = fleet.broker.clock.now(), services.stores.directory
+    common: dict[str, Any] = {
+        "account": account,
+        "region": "eu-west-3",
+        "name": "plant",
+        "enabled": True,
+        "created_at": now,
+        "updated_at": now,
+    }
+    root = issue("Plant", is_authority=True)
+    anchor = TrustAnchor(anchor_id="anchor", certificates=root.pem, **common)
+    profile = CertificateProfile(
+        profile_id="profile",
+        role_arns=(),
+        managed_policy_arns=(),
+        session_policy=None,
+        duration_seconds=3600,
+        accepts_session_name=False,
+        attribute_mappings={},
+        created_by="",
+        **common,
+    )
+    target = certificate_target(
+        "anchor", "profile", 1, issuer_digest(root.certificate.subject)
+    )
+    role = (await fleet.iam("GetRole", RoleName="db"))["Role"]
+    session = Ancestor(
+        account=account,
+        mint_id="mint",
+        access_key_id="ASIA",
+        principal_id=role["RoleId"],
+        issued_at_ms=int(now.timestamp() * 1000),
+    )
+    origin = Origin(account=account, subject="web-1", targets=(target,))
+    lineage = Lineage(origin=origin, ancestors=(session,))
+    secrets = [await fleet.token() for _ in "12"]
+    async with directory.change(account) as change:
+        await change.insert(kinds.TRUST_ANCHOR, anchor)
+        await change.insert(kinds.CERTIFICATE_PROFILE, profile)
+        for secret in secrets:
+            token = await find_join_token(change, account, token_digest(secret))
+            assert token is not None
+            token = replace(token, lineage=tuple(lineage_row(lineage)))
+            await change.update(kinds.JOIN_TOKEN, token)
+    machine = Machine(fleet.broker)
+    assert (await machine.join(secrets[0])).status == 200
+    assert await machine.credentials()
+
+    async with directory.change(account) as change:
+        entity = anchor if kind is kinds.TRUST_ANCHOR else profile
+        await change.update(kind, replace(entity, enabled=False))
+    assert (await machine.ask("GetInstanceCredentials")).code == "AccessDenied"
+    late = Machine(fleet.broker)
+    assert (await late.join(secrets[1])).code == "InvalidClientTokenId"
+    # A worker that did not know of it when the token was proved.
+    key = public_text(Ed25519PrivateKey.generate())
+    with pytest.raises(AccessDenied):
+        await perform(
+            services,
+            services.registry.get("broker", "RegisterInstance"),
+            {"JoinToken": secrets[1], "PublicKey": key},
+            told(machine.caller()),
+        )
 
 
 async def test_a_join_token_that_does_not_count(fleet: Fleet) -> None:
