@@ -51,12 +51,49 @@ _BACKGROUND = Meter(Shares())
 Check = Callable[[], None]
 
 
+class _Job:
+    """Work that waits for its thread, in one place or several; begun, it is let go of.
+
+    The meter knows the places for as long as it lives, and is itself part of the job:
+    whatever the work was to read would wait for the garbage collector, which counts
+    objects, not bytes.
+    """
+
+    __slots__ = ("_parts",)
+
+    def __init__(
+        self, future: Future[Any], work: Callable[[], Any], meter: Meter
+    ) -> None:
+        self._parts: tuple[Future[Any], Callable[[], Any], Meter] | None
+        self._parts = future, work, meter
+
+    def run(self) -> bool:
+        """Do it, unless it had its turn in another place, or is not waited for."""
+        if self._parts is None:
+            return False
+        future, work, meter = self._parts
+        self._parts = None
+        if not future.set_running_or_notify_cancel():
+            return False
+        began = thread_time()
+        try:
+            result = work()
+        except BaseException as error:  # noqa: BLE001  # for those who wait
+            meter.add(thread_time() - began)
+            future.set_exception(error)
+        else:
+            meter.add(thread_time() - began)
+            future.set_result(result)
+        del future  # it holds an error, whose traceback holds this frame
+        return True
+
+
 class _Offload:
     """One thread, which takes the next from what waits each time that it is free."""
 
     def __init__(self, name: str) -> None:
         self._pool = ThreadPoolExecutor(1, name)  # it starts with the first work
-        self._waiting = FairQueue[tuple[Future[Any], Callable[[], Any], Meter]]()
+        self._waiting = FairQueue[_Job]()
 
     async def run(
         self, work: Callable[[], Value], meter: Meter, waiting_max: int
@@ -64,30 +101,17 @@ class _Offload:
         if self._waiting.count(meter.account) >= waiting_max:
             raise Throttling(detail="too many long computations are waiting")
         future = Future[Value]()
-        meter.wait_in(self._waiting, (future, work, meter))
+        meter.wait_in(self._waiting, _Job(future, work, meter))
         self._pool.submit(self._run_next, meter.shares)
-        return await asyncio.wrap_future(future)
+        try:
+            return await asyncio.wrap_future(future)
+        finally:
+            del future  # as in `_Job.run`
 
     def _run_next(self, shares: Shares) -> None:
-        while (waiter := self._waiting.take(shares.used)) is not None:
-            future, work, meter = waiter
-            if future.running() or future.done():
-                continue  # it had another place, too, or waits no more
-            if future.set_running_or_notify_cancel():
-                _run(future, work, meter)
+        while (job := self._waiting.take(shares.used)) is not None:
+            if job.run():
                 return
-
-
-def _run(future: Future[Any], work: Callable[[], Any], meter: Meter) -> None:
-    began = thread_time()
-    try:
-        result = work()
-    except BaseException as error:  # noqa: BLE001  # for those who wait
-        meter.add(thread_time() - began)
-        future.set_exception(error)
-    else:
-        meter.add(thread_time() - began)
-        future.set_result(result)
 
 
 _proved = _Offload("offload")

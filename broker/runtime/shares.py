@@ -203,6 +203,8 @@ class Meter:
                     self.shares.add(self.account, self._seconds - self._counted)
                 if isinstance(error, StopIteration):
                     return error.value
+                # The traceback holds this frame, and these hold the error.
+                argument = awaited = None
                 raise
             seconds = perf_counter() - began
             if seconds > _SHORT_SECONDS:
@@ -334,7 +336,10 @@ class SharedWork(Generic[Value]):
         asking, meter = METER.get(), self._meter
         if asking is not None and meter is not None:
             meter.join(asking.account)
-        return await asyncio.shield(self.task)
+        try:
+            return await asyncio.shield(self.task)
+        finally:
+            del self  # the task holds an error, whose traceback holds this frame
 
 
 async def _run(meter: Meter) -> Any:  # noqa: ANN401  # as the work

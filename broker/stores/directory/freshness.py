@@ -380,7 +380,9 @@ class Freshness:
             load = SharedWork(self._fetch(flight, work, remember))
             self._loads[flight] = load
             self._note(load.task)
-        return await load.join()
+        joined = load.join()
+        del load  # it holds an error, whose traceback holds this frame
+        return await joined
 
     async def _fetch(
         self,
@@ -408,6 +410,7 @@ class Freshness:
         finally:
             if self._task_of(flight) is this:
                 del self._loads[flight]
+            del this  # as in `_share`
 
     def _task_of(self, flight: _Flight) -> asyncio.Task[object] | None:
         load = self._loads.get(flight)

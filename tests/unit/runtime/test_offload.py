@@ -1,8 +1,11 @@
 """Long computations run one after the other, fairly, and only so many of them wait."""
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -222,3 +225,43 @@ async def test_lasting_work_has_no_meter_of_the_request_that_begins_it() -> None
 
     await measured(Shares(), "a", request)
     assert meters == [None]
+
+
+class _Document:
+    """Something large that work reads, and a reference tells when it is freed."""
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_what_work_read_is_freed_with_it(fails: bool) -> None:
+    """Not by the garbage collector some time later, which counts objects, not bytes."""
+    documents: list[weakref.ref[_Document]] = []
+
+    async def shared() -> str:
+        document = _Document()
+        documents.append(weakref.ref(document))
+
+        def read() -> str:
+            assert document is not None
+            if fails:
+                raise ValueError("as it was read")
+            return "read"
+
+        return await offload(read)
+
+    async def request() -> str:
+        return await SharedWork(shared()).join()
+
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            meter = Meter(Shares(), request())
+            meter.account = "a"
+            with suppress(ValueError):
+                assert await meter == "read"
+            del meter
+        await offload(lambda: None)  # the thread has begun something else
+        await asyncio.sleep(0)
+        assert [document() for document in documents] == [None] * 3
+    finally:
+        gc.enable()
