@@ -11,7 +11,7 @@ from broker.administration.reading import PageReader
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import FeatureDisabled, ValidationError
 from broker.kinds.accounts import ALWAYS_ON, root_manager
-from broker.kinds.passwords import DEFAULT_LENGTH
+from broker.kinds.password_policy import DEFAULT_LENGTH
 from broker.stores.directory.kinds import ACCOUNT
 
 SETTINGS = "/console/settings"

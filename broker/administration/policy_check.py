@@ -8,7 +8,8 @@ from broker.administration.policy_findings import PolicyAdvice, find_advice
 from broker.kinds.documents import validated_document
 from broker.policy import PolicyDocument, PolicyKind, PolicyRejected, policy_size
 from broker.policy.catalogue import ServiceEntry
-from broker.policy.places import Span, find_place, find_statement_index
+from broker.policy.places import find_place, find_statement_index
+from broker.policy.positions import Span
 
 _AROUND = 2
 _WIDTH_MAX = 160

@@ -1,11 +1,8 @@
 """*Diagnose*: paste a response or token and see the result of each check.
 
-Nothing is minted, spent or stored, and the proof is not sent back to the browser.
-
-Finding the provider that a pasted proof claims to be from.
-
-The claim is not verified: it only selects the provider to diagnose the proof with,
-among those that the user may read.
+Nothing is minted, spent or stored, and the proof is not sent back to the browser. The
+provider that it claims to be from is found among those that the user may read; the
+claim is not verified, it only selects the provider to diagnose the proof with.
 """
 
 import base64

@@ -20,7 +20,7 @@ from broker.kinds.template.yaml_text import (
     read_definition,
     write_definition,
 )
-from broker.policy.places import Span, TextPosition
+from broker.policy.positions import Span, TextPosition
 from broker.protocols.enforcement import DefinitionRejected, parse_new_definition
 from broker.runtime.offload import offload
 from broker.stores.directory import kinds

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from broker.administration.listing import read_part
 from broker.console.visit import PageRoute, Visit
-from broker.kinds.upstreams import (
+from broker.kinds.upstream_definition import (
     UpstreamDefinition,
     UpstreamRejected,
     find_upstream_role,

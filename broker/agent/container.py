@@ -15,9 +15,10 @@ from pathlib import Path
 
 from broker.agent.configuration import Address, ContainerSettings
 from broker.agent.credentials import ISO, Credentials, Grant
-from broker.agent.http_server import Answer, Doorkeeper, Request
+from broker.agent.http_server import Answer, Request
 from broker.agent.keeper import Keeper
 from broker.agent.private_files import Stamp, read_text, stamp_of, write_private
+from broker.agent.strangers import Doorkeeper
 
 _NAMES = ("169.254.170.2", "169.254.170.23", "[fd00:ec2::23]")
 

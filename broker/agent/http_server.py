@@ -4,14 +4,6 @@ Requests are short and are answered from memory. What is held for a client is bo
 size of a head and of a body, which no endpoint reads, the number of connections, and the
 time until a request is there. When all connections are taken, one that waits for a request
 gives way: of the address that has most of them, the one that has waited longest.
-
-Requests that no program of this machine sends on its own account.
-
-A server that can be made to fetch an address (SSRF), an open proxy and a browser's page
-must not get credentials.
-
-Source: EC2 User Guide, "Use the Instance Metadata Service to access instance metadata"
-(``X-Forwarded-For``); Fetch Standard, "Sec-Fetch-*" and "Origin".
 """
 
 import asyncio
@@ -19,14 +11,12 @@ import json
 import logging
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
 
 import httptools
-
-from broker.agent.configuration import Address
 
 HEAD_BYTES_MAX = 16_384
 BODY_BYTES_MAX = 4096
@@ -337,37 +327,3 @@ def limit_hops(listener: socket.socket, hop_limit: int) -> None:
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, hop_limit)
     else:
         listener.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, hop_limit)
-
-
-_OF_PROXIES = frozenset({"x-forwarded-for", "forwarded", "via"})
-_OF_BROWSERS = frozenset({"origin", "referer"})
-_BROWSERS_PREFIX = "sec-"
-_OF_BODIES = frozenset({"transfer-encoding", "upgrade", "expect"})
-
-
-class Doorkeeper:
-    """Tells whether a request may be answered at all."""
-
-    def __init__(self, listen: Iterable[Address], names: Iterable[str]) -> None:
-        hosts = set(names)
-        for address in listen:
-            host = f"[{address.host}]" if ":" in address.host else address.host
-            hosts |= {host, f"{host}:{address.port}"}
-            if address.host in {"127.0.0.1", "::1"}:
-                hosts |= {"localhost", f"localhost:{address.port}"}
-        self._hosts = frozenset(host.lower() for host in hosts)
-
-    def admits(self, request: Request) -> bool:
-        """Whether it may come from a program of this machine.
-
-        Another Host is what a name that was made to point here (DNS rebinding) brings.
-        """
-        headers = request.headers
-        return (
-            headers.get("host", "").lower() in self._hosts
-            and request.path.startswith("/")
-            and not _OF_PROXIES & headers.keys()
-            and not _OF_BROWSERS & headers.keys()
-            and not _OF_BODIES & headers.keys()
-            and not any(name.startswith(_BROWSERS_PREFIX) for name in headers)
-        )

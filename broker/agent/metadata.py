@@ -18,8 +18,9 @@ from typing import Final
 from broker.agent.broker_api import count_seconds
 from broker.agent.configuration import Address, MetadataSettings
 from broker.agent.credentials import ISO, V1, V2, Credentials, Grant
-from broker.agent.http_server import Answer, Doorkeeper, Request
+from broker.agent.http_server import Answer, Request
 from broker.agent.keeper import Keeper
+from broker.agent.strangers import Doorkeeper
 
 TOKEN_SECONDS_MAX = 21_600
 

@@ -52,7 +52,7 @@ def create(
 
 def accounts(as_json: JsonOption = False) -> None:
     """List the accounts, and the administrators who have no password yet."""
-    from broker.kinds.sign_in_links import list_waiting  # noqa: PLC0415
+    from broker.kinds.first_administrator import list_waiting  # noqa: PLC0415
     from broker.stores.directory.accounts import list_accounts  # noqa: PLC0415
 
     async def work(installation: "Installation") -> list[dict[str, Any]]:
@@ -185,20 +185,20 @@ def root_password(
 
 async def _set(installation: "Installation", account: AccountId, password: str) -> bool:
     """Set the password; return whether the root user can sign in now."""
-    from broker.kinds import login_profiles as rules  # noqa: PLC0415
+    from broker.kinds import login_profiles, root_password  # noqa: PLC0415
     from broker.kinds.passwords import Passwords  # noqa: PLC0415
 
     directory = installation.stores.directory
     await require_known(directory, account)
-    sealed = await rules.prepare_root_password(
+    sealed = await root_password.prepare_root_password(
         Passwords(installation.vault), account, password
     )
     async with directory.change(account) as change:
         await require_known(change, account)
-        await rules.set_root_password(
+        await root_password.set_root_password(
             change, account, sealed, now=installation.clock.now()
         )
-        factors = await rules.list_factors(change, account, account)
+        factors = await login_profiles.list_factors(change, account, account)
         await record_change(
             change, "SwitchRootSignInOn", account, MFADevices=len(factors)
         )
@@ -207,7 +207,7 @@ async def _set(installation: "Installation", account: AccountId, password: str) 
 
 async def _switch_off(installation: "Installation", account: AccountId) -> bool:
     """Disable sign-in; return whether it was enabled."""
-    from broker.kinds.login_profiles import end_root_sign_in  # noqa: PLC0415
+    from broker.kinds.root_password import end_root_sign_in  # noqa: PLC0415
 
     directory = installation.stores.directory
     await require_known(directory, account)

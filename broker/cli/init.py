@@ -23,7 +23,7 @@ from broker.stores.directory.accounts import list_accounts
 
 if TYPE_CHECKING:
     from broker.compose.installation import Installation
-    from broker.kinds.sign_in_links import FirstAdministrator
+    from broker.kinds.first_administrator import FirstAdministrator
     from broker.model.account import Account
     from broker.model.secret import Secret
 
@@ -122,7 +122,7 @@ async def _find_waiting(
         EntityAlreadyExists: several accounts wait, and there is no terminal to ask at.
     """
     from broker.errors import EntityAlreadyExists  # noqa: PLC0415
-    from broker.kinds.sign_in_links import list_waiting  # noqa: PLC0415
+    from broker.kinds.first_administrator import list_waiting  # noqa: PLC0415
 
     directory = installation.stores.directory
     results = [
@@ -151,7 +151,8 @@ async def _make(
     access_key: bool,
 ) -> tuple["FirstAdministrator", str, timedelta, dict[str, str]]:
     from broker.kinds.access_keys import create_access_key  # noqa: PLC0415
-    from broker.kinds.sign_in_links import LIFE, make_administrator  # noqa: PLC0415
+    from broker.kinds.first_administrator import make_administrator  # noqa: PLC0415
+    from broker.kinds.sign_in_links import LIFE  # noqa: PLC0415
 
     now, key = installation.clock.now(), {}
     async with installation.stores.directory.change(account) as change:

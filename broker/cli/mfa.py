@@ -15,7 +15,7 @@ from broker.cli.operator import (
 from broker.cli.terminal import say
 from broker.errors import InvalidInput
 from broker.kinds import mfa_devices
-from broker.kinds.mfa_codes import SeedEncoding, parse_tokens
+from broker.kinds.token_file import SeedEncoding, parse_tokens
 from broker.model.account import AccountId
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from broker.cli.findings import Finding, good, problem, warning
 from broker.compose.storage import Stores
 from broker.kinds.outbound import find_outbound
-from broker.kinds.upstreams import (
+from broker.kinds.upstream_definition import (
     ALL_ROLES,
     UpstreamDefinition,
     UpstreamRejected,

@@ -135,7 +135,7 @@ async def upstream_roles(
         return ()
     role = await directory.find(ROLE, account, role_id)
     # What it needs takes a while to import.
-    from broker.kinds.upstreams import (  # noqa: PLC0415
+    from broker.kinds.upstream_definition import (  # noqa: PLC0415
         ALL_ROLES,
         find_upstream_role,
         parse_upstreams,

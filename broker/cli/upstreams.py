@@ -20,7 +20,7 @@ from broker.cli.upstream_texts import UpstreamFailed
 from broker.compose.services import Services
 from broker.errors import BrokerError, NoSuchEntity
 from broker.kinds import upstreams as rules
-from broker.kinds.upstreams import UpstreamRejected, parse_upstream
+from broker.kinds.upstream_definition import UpstreamRejected, parse_upstream
 from broker.model.account import AccountId
 from broker.model.secret import Secret
 from broker.model.upstream import Upstream

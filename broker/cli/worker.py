@@ -29,6 +29,7 @@ from broker.edges import bounds
 from broker.edges.connection import BoundedConnection
 from broker.edges.documentation import find_start
 from broker.model.account import Account
+from broker.runtime import memory
 from broker.settings import Settings, SettingsError
 from broker.stores.directory.accounts import list_accounts
 from broker.stores.errors import StoreUnavailableError
@@ -65,7 +66,7 @@ for _name in (*get_args(models.RestName), *get_args(models.TargetName)):
     models.load_service_model(_name)
 page_environment(find_start)
 AESGCM(bytes(32)).encrypt(bytes(12), b"", None)  # OpenSSL's tables of algorithms
-bounds.return_free_pages()
+memory.return_free_pages()
 
 
 def configure(
@@ -106,8 +107,8 @@ def tune_interpreter() -> None:
     as usual.
     """
     bounds.raise_file_limit()
-    bounds.return_large_blocks()
-    bounds.return_free_pages()
+    memory.return_large_blocks()
+    memory.return_free_pages()
     gc.freeze()
     gc.enable()
     sys.setswitchinterval(_SWITCH_SECONDS)

@@ -32,14 +32,15 @@ from broker.actions.registry import Registry
 from broker.actions.roles_anywhere import roles_anywhere_actions
 from broker.actions.scim.administration import SCIM_ADMINISTRATION
 from broker.actions.signin import signin_actions
+from broker.actions.signin.account_risks import AccountRisks, RoleAssumers
 from broker.actions.signin.command_line import CommandLineGrants, command_line_actions
 from broker.actions.signin.console_login import first_password
 from broker.actions.signin.identity_providers import IdentityProviders
 from broker.actions.signin.leavers import Leavers
 from broker.actions.signin.live_sessions import LiveSessions
 from broker.actions.signin.lookup_events import get_activity, lookup_events
-from broker.actions.signin.overviews import AccountRisks, RoleAssumers
-from broker.actions.signin.own_access import OwnAccess, OwnRoles
+from broker.actions.signin.own_access import OwnAccess
+from broker.actions.signin.own_roles import OwnRoles
 from broker.actions.signin.passkeys import PasskeyCeremonies, Passkeys
 from broker.actions.signin.signin_tokens import SigninTokens
 from broker.actions.signin.token_watch import TokenWatch

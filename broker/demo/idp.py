@@ -14,17 +14,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from msgspec import Struct
 
 from broker.console.client_settings import client_variables
-from broker.demo import people
+from broker.demo import console_password, people
 from broker.demo.oidc_signer import OidcSigner
 from broker.demo.portal import DemoPortal, PortalError
-from broker.demo.saml_signer import (
+from broker.demo.saml_request import (
     AuthnRequestDetails,
-    DemoSamlSigner,
     RequestError,
-    SamlPerson,
     check,
     read_request,
 )
+from broker.demo.saml_signer import DemoSamlSigner, SamlPerson
 from broker.edges.asgi import App, Receive, Scope, Send, respond
 from broker.model.secret import Secret
 from broker.runtime.clock import Clock
@@ -117,7 +116,7 @@ class _Pages:
             user=people.CONSOLE_USER,
             password=self._idp.password.reveal(),
             sign_in_url=f"{self._idp.broker_origin}/signin/{people.ALIAS}",
-            password_file=people.PASSWORD_FILE,
+            password_file=console_password.PASSWORD_FILE,
         )
 
     def metadata(self) -> Response:

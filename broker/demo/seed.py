@@ -13,7 +13,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from broker.compose.services import Services
-from broker.demo.people import ACCOUNT, PORTAL_USER, console_password
+from broker.demo.console_password import console_password
+from broker.demo.people import ACCOUNT, PORTAL_USER
 from broker.kinds.access_keys import create_access_key
 from broker.kinds.template.apply import apply_template
 from broker.kinds.template.section import TemplateContext

@@ -3,21 +3,16 @@
 One `Watch` looks after all connections of a server. A full worker makes room by closing
 the connection that has kept it waiting longest, so that a flood evicts its own
 connections while honest requests, which arrive whole, get through.
-
-Makes the C library's allocator return memory.
-
-glibc keeps freed memory: after a large block is freed, blocks up to its size come from
-the heap, where a single small block above them prevents its return.
 """
 
 import asyncio
-import ctypes
 import resource
-from functools import cache
 from typing import Protocol
 
 import structlog
 from msgspec import Struct
+
+from broker.runtime.memory import return_free_pages
 
 _log = structlog.get_logger(__name__)
 
@@ -221,29 +216,3 @@ def _below_the_file_limit(connections: int) -> int:
     if soft == resource.RLIM_INFINITY:
         return connections
     return max(1, min(connections, soft - min(FILES_RESERVED, soft // 2)))
-
-
-_M_MMAP_THRESHOLD = -3
-_LARGE = 128 * 1024
-
-
-def return_large_blocks() -> None:
-    """Take large blocks from the system one by one, and give each back when freed."""
-    libc = _libc()
-    if libc is not None:
-        # A threshold that was set does not grow with what is freed.
-        libc.mallopt(_M_MMAP_THRESHOLD, _LARGE)
-
-
-def return_free_pages() -> None:
-    """Return free pages between used ones: takes milliseconds."""
-    libc = _libc()
-    if libc is not None:
-        libc.malloc_trim(0)
-
-
-@cache
-def _libc() -> ctypes.CDLL | None:
-    """glibc; None where another library has none of these."""
-    library = ctypes.CDLL(None)
-    return library if hasattr(library, "mallopt") else None

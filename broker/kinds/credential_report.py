@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from broker.kinds.passwords import expires_at
+from broker.kinds.password_policy import expires_at
 from broker.model.account import Account
 from broker.model.arn import iam_arn
 from broker.model.credentials import CredentialStatus, UserCredential

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from broker import errors
 from broker.kinds.kind import Named, Work, finder, require_room
 from broker.kinds.limits import Quota
-from broker.kinds.names import KeyCase, given_tags, require_path
+from broker.kinds.names import require_path
+from broker.kinds.tags import KeyCase, given_tags
 from broker.model.account import Account, AccountId, parse_account_id
 from broker.model.arn import Arn
 from broker.model.entities import Role

@@ -14,13 +14,8 @@ from broker.kinds.accounts import accepts_unlisted_policies, require_account
 from broker.kinds.documents import checked_document
 from broker.kinds.kind import Named, Work, create
 from broker.kinds.limits import Quota, require_version_room, require_within
-from broker.kinds.names import (
-    AWS_MANAGED,
-    KeyCase,
-    given_tags,
-    parse_policy_arn,
-    require_path,
-)
+from broker.kinds.names import AWS_MANAGED, parse_policy_arn, require_path
+from broker.kinds.tags import KeyCase, given_tags
 from broker.model.account import Account, AccountId
 from broker.model.entities import ManagedPolicy, PolicyVersion
 from broker.policy import PolicyKind, policy_size

@@ -21,7 +21,7 @@ from broker.kinds.documents import checked_document
 from broker.kinds.kind import Rules, Work
 from broker.kinds.limits import Quota
 from broker.kinds.managed_policies import find_managed_policy
-from broker.kinds.names import KeyCase, checked_tags
+from broker.kinds.tags import KeyCase, checked_tags
 from broker.model.account import AccountId
 from broker.model.arn import Arn
 from broker.model.roles_anywhere import (

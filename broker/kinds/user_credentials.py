@@ -34,7 +34,8 @@ from broker.errors import (
 )
 from broker.kinds.kind import Named, Work, renaming
 from broker.kinds.limits import Quota, require_within
-from broker.kinds.names import KeyCase, given_tags, require_path
+from broker.kinds.names import require_path
+from broker.kinds.tags import KeyCase, given_tags
 from broker.model.account import Account
 from broker.model.credentials import (
     SERVER_KEY_SEAL,

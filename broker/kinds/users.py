@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from broker.errors import DeleteConflict, EntityAlreadyExists, NoSuchEntity, about
 from broker.kinds.kind import Named, Work, renaming
 from broker.kinds.limits import Quota, require_within
-from broker.kinds.names import KeyCase, given_tags, require_path
+from broker.kinds.names import require_path
 from broker.kinds.owners import checked_boundary, require_no_policies
+from broker.kinds.tags import KeyCase, given_tags
 from broker.kinds.user_credentials import require_no_credentials
 from broker.model.account import Account
 from broker.model.entities import Group, User

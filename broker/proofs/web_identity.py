@@ -31,7 +31,7 @@ from broker.proofs.group_roles import GroupRoles, read_groups
 from broker.proofs.issuer_keys import IssuerKeys, IssuerUnreachableError
 from broker.proofs.provider_options import ProviderOptions, ScimOptions
 from broker.proofs.scim import is_unverified, value_of
-from broker.protocols.oidc.aws_claims import read_values
+from broker.protocols.oidc.claim_values import read_values
 from broker.protocols.oidc.logout import LogoutToken, peek_logout, verify_logout
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
 from broker.protocols.oidc.token import parse_token

@@ -5,7 +5,7 @@ import json
 import pytest
 from playwright.async_api import Page, expect
 
-from broker.actions.signin import own_access
+from broker.actions.signin import own_roles
 from broker.model.account import AccountId
 from broker.model.entities import Role
 from broker.stores.directory import kinds
@@ -84,7 +84,7 @@ async def too_wide(page: Page, width: int) -> list[str]:
 async def test_fifty_accounts_of_twenty_roles_fit_every_window(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(own_access, "_SECONDS_MAX", 600)
+    monkeypatch.setattr(own_roles, "_SECONDS_MAX", 600)
     await furnish(scene.world)
     await add_accounts(scene)
     results: list[str] = []

@@ -7,13 +7,9 @@ from typing import Any
 import httpx2 as httpx
 
 from broker.kinds import mfa_devices
-from broker.kinds.login_profiles import (
-    create_login_profile,
-    prepare_password,
-    prepare_root_password,
-    set_root_password,
-)
+from broker.kinds.login_profiles import create_login_profile, prepare_password
 from broker.kinds.passwords import Passwords
+from broker.kinds.root_password import prepare_root_password, set_root_password
 from broker.model.entities import InlinePolicy, User
 from broker.stores.directory import kinds
 from broker.stores.directory.kinds import USER

@@ -6,7 +6,7 @@ import pytest
 
 from broker.actions.models import load_service_model
 from broker.errors import BrokerError
-from broker.kinds.names import KeyCase, checked_tags
+from broker.kinds.tags import KeyCase, checked_tags
 from broker.model.tag_text import has_tag_alphabet
 from broker.protocols.oidc.aws_claims import TAGS_CLAIM, read_tags
 from broker.protocols.oidc.rejection import OidcRejected

@@ -12,14 +12,15 @@ from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam import views
 from broker.actions.iam.declare import ActionTarget, change, read
+from broker.actions.iam.holders import get_holder, read_holder
 from broker.actions.iam.paging import listed, page_request, truncation
 from broker.actions.iam.plain import Plain
-from broker.actions.iam.targets import get_holder, read_holder, require_shown_factor
+from broker.actions.iam.targets import require_shown_factor
 from broker.errors import InvalidAuthenticationCode, ServiceUnavailable
 from broker.kinds import mfa_devices
 from broker.kinds.accounts import require_account
-from broker.kinds.names import KeyCase, given_tags
 from broker.kinds.passkeys import is_passkey, require_passkey_of
+from broker.kinds.tags import KeyCase, given_tags
 from broker.model.account import Account
 from broker.model.arn import iam_arn
 from broker.model.credentials import MfaDevice, Passkey

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import ActionTarget, change, granted_if, read
-from broker.actions.iam.targets import find_user, require_caller
+from broker.actions.iam.holders import find_user, require_caller
 from broker.errors import (
     EntityAlreadyExists,
     InvalidUserType,
@@ -24,15 +24,15 @@ from broker.errors import (
 )
 from broker.kinds import login_profiles
 from broker.kinds.accounts import require_account
-from broker.kinds.login_profiles import end_root_sign_in, require_root_password
-from broker.kinds.passwords import (
+from broker.kinds.password_policy import (
     LEAST_LENGTH,
-    Passwords,
     complete_policy,
     require_policy,
     users_may_change,
 )
-from broker.kinds.passwords import PasswordPolicy as PasswordPolicyMembers
+from broker.kinds.password_policy import PasswordPolicy as PasswordPolicyMembers
+from broker.kinds.passwords import Passwords
+from broker.kinds.root_password import end_root_sign_in, require_root_password
 from broker.model import entities
 from broker.model.principal import PrincipalType
 from broker.model.request import Params

@@ -14,7 +14,7 @@ from broker.actions.iam.declare import Target, change, read
 from broker.actions.iam.paging import listed, page_request, truncation
 from broker.kinds import kind as rules
 from broker.kinds.kind import Named
-from broker.kinds.names import KeyCase, given_tags, with_tags, without_tags
+from broker.kinds.tags import KeyCase, given_tags, with_tags, without_tags
 from broker.model.request import Params
 from broker.stores.directory.kind import Entity
 

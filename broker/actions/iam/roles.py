@@ -13,12 +13,13 @@ from broker.actions.iam import views
 from broker.actions.iam.declare import ActionTarget, Context, Target, change, read
 from broker.actions.iam.plain import Answer, Plain
 from broker.actions.iam.views import role_last_used
-from broker.kinds import instances, roles
+from broker.kinds import instances, roles, service_linked_roles
 from broker.kinds.accounts import require_account
 from broker.kinds.documents import shown_trust_policies
 from broker.kinds.kind import create
-from broker.kinds.names import KeyCase
-from broker.kinds.roles import require_modifiable, require_role
+from broker.kinds.roles import require_role
+from broker.kinds.service_linked_roles import require_modifiable
+from broker.kinds.tags import KeyCase
 from broker.model.arn import iam_arn
 from broker.model.entities import Role
 from broker.model.machines import SERVICE_ROLE_PATH, DeletionTask, InstanceProfile
@@ -161,7 +162,7 @@ def _describes(action: Action, params: Params) -> bool:
 
 
 async def _create(params: Params, call: Call) -> dict[str, Any]:
-    role = await roles.create_linked_role(
+    role = await service_linked_roles.create_linked_role(
         call.change,
         await require_account(call.change, call.account),
         service=params["AWSServiceName"],
@@ -174,12 +175,14 @@ async def _create(params: Params, call: Call) -> dict[str, Any]:
 
 async def _delete(params: Params, call: Call) -> dict[str, Any]:
     role = await require_role(call.change, call.account, params["RoleName"])
-    task = await roles.delete_linked_role(call.change, role, now=call.now)
+    task = await service_linked_roles.delete_linked_role(
+        call.change, role, now=call.now
+    )
     return {"DeletionTaskId": task.task_id}
 
 
 async def _status(params: Params, call: Call) -> dict[str, Any]:
-    task = await roles.require_deletion_task(
+    task = await service_linked_roles.require_deletion_task(
         call.directory, call.account, params["DeletionTaskId"]
     )
     answer: dict[str, Any] = {"Status": task.status}
@@ -194,7 +197,7 @@ async def _usage(task: DeletionTask, call: Call) -> dict[str, Any]:
     role = await call.directory.named(ROLE, call.account, name)
     if role is None:
         return {}
-    regions = await roles.usage_of(call.directory, role, now=call.now)
+    regions = await service_linked_roles.usage_of(call.directory, role, now=call.now)
     return {
         "RoleUsageList": [
             {"Region": region, "Resources": [role.arn]} for region in sorted(regions)
@@ -202,15 +205,15 @@ async def _usage(task: DeletionTask, call: Call) -> dict[str, Any]:
     }
 
 
-_UNKNOWN_SERVICE = roles.LinkedService("*", "")
+_UNKNOWN_SERVICE = service_linked_roles.LinkedService("*", "")
 
 
 async def _new_role(params: Params, call: Call) -> ActionTarget:
     service = params["AWSServiceName"]
     # What is refused later still has an ARN for the policies to decide about.
     key = service.partition(".amazonaws.com")[0]
-    linked = roles.linked_services().get(key, _UNKNOWN_SERVICE)
-    name = roles.linked_role_name(linked, params.get("CustomSuffix"))
+    linked = service_linked_roles.linked_services().get(key, _UNKNOWN_SERVICE)
+    name = service_linked_roles.linked_role_name(linked, params.get("CustomSuffix"))
     path = f"role{SERVICE_ROLE_PATH}{service}/{name}"
     return ActionTarget(iam_arn(call.account, path))
 

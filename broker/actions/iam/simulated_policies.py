@@ -26,7 +26,7 @@ from broker.policy import (
     compile_policies,
     parse_policy,
 )
-from broker.policy.places import Span, TextPosition, statement_spans
+from broker.policy.positions import Span, TextPosition, statement_spans
 from broker.policy.wildcard import TextTest, compile_wildcard, tokenize
 from broker.runtime.offload import LONG_POLICY, Steps, offload_long
 from broker.runtime.shares import give_way

@@ -3,18 +3,12 @@
 The ARNs are those of the Service Authorization Reference, "Actions, resources, and
 condition keys for AWS Identity and Access Management". An entity that exists counts
 with its own path and case, whatever way the request writes its name.
-
-Holders of credentials: users, or the account's root.
-
-A caller who names no user is found by their unique id: another may have got their name
-since the request was permitted.
 """
 
 import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from broker.actions.action import Call
@@ -24,16 +18,14 @@ from broker.kinds.kind import Named
 from broker.kinds.managed_policies import find_managed_policy
 from broker.kinds.providers import checked_issuer_url
 from broker.kinds.roles import ROLES
-from broker.kinds.users import GROUPS, USERS, missing_user, require_user
-from broker.model.account import AccountId
+from broker.kinds.users import GROUPS, USERS
 from broker.model.arn import iam_arn
 from broker.model.entities import Role, User
 from broker.model.principal import PrincipalType
 from broker.model.request import Params
 from broker.permit.context import tag_context
 from broker.sessions.lineage import has_shown_mfa
-from broker.stores.directory.kinds import MFA_DEVICE, PASSKEY, USER
-from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.kinds import MFA_DEVICE, PASSKEY
 
 
 async def account(_given: Params, _call: Call) -> ActionTarget:
@@ -205,63 +197,6 @@ def renamed(of: Named[Any], parameter: str) -> FurtherTarget:
 def resource_tags(tags: Mapping[str, str]) -> Context:
     """``aws:ResourceTag/…`` of what has these tags."""
     return tag_context("aws:resourcetag", tags)
-
-
-class Holder(Struct, frozen=True):
-    """``holder_id`` is the user's unique id, or the account's number for root."""
-
-    holder_id: str
-    user: User | None
-
-    @property
-    def named(self) -> dict[str, str]:
-        """``UserName`` of an answer; root has none."""
-        return {} if self.user is None else {"UserName": self.user.name}
-
-
-async def find_user(
-    params: Params, call: Call, directory: DirectoryReader
-) -> User | None:
-    """The user that a request names, or who calls when it names none; None for root.
-
-    Raises:
-        NoSuchEntity: there is no such user.
-        ValidationError: the request names none, and the caller is neither.
-    """
-    name = own_name(params, call)
-    if name is None:
-        return None
-    if "UserName" in params:
-        return await require_user(directory, call.account, name)
-    return await require_caller(call, directory)
-
-
-async def require_caller(call: Call, directory: DirectoryReader) -> User:
-    """The user who calls.
-
-    Raises:
-        NoSuchEntity: the user was deleted meanwhile.
-    """
-    principal = call.caller.principal
-    user = await directory.find(USER, call.account, principal.unique_id)
-    if user is None:
-        raise missing_user(principal.username or "")
-    return user
-
-
-async def get_holder(params: Params, call: Call, directory: DirectoryReader) -> Holder:
-    """The same user or root, as a holder of credentials."""
-    user = await find_user(params, call, directory)
-    return Holder(call.account if user is None else user.user_id, user)
-
-
-async def read_holder(
-    directory: DirectoryReader, account: AccountId, holder_id: str
-) -> Holder:
-    """The holder of a stored credential."""
-    if holder_id == account:
-        return Holder(holder_id, None)
-    return Holder(holder_id, await directory.find(USER, account, holder_id))
 
 
 _NOT_SHOWN = (

@@ -14,9 +14,9 @@ from broker.actions.action import Action, Call, Handle
 from broker.actions.iam import targets as on
 from broker.actions.iam import views
 from broker.actions.iam.declare import ActionTarget, Context, change, read
+from broker.actions.iam.holders import Holder, find_user, get_holder, read_holder
 from broker.actions.iam.paging import cut, listed, page_request, truncation
 from broker.actions.iam.plain import Answer, Plain
-from broker.actions.iam.targets import Holder, find_user, get_holder, read_holder
 from broker.errors import InvalidInput, UnrecognizedPublicKeyEncoding
 from broker.kinds import access_keys, user_credentials
 from broker.kinds.accounts import require_account

@@ -9,14 +9,14 @@ from broker.actions.action import Call
 from broker.actions.iam import targets as on
 from broker.actions.iam import views
 from broker.actions.iam.declare import change, read
+from broker.actions.iam.holders import find_user
 from broker.actions.iam.paging import listed, page_request, truncation
 from broker.actions.iam.plain import Plain
-from broker.actions.iam.targets import find_user
 from broker.actions.iam.views import password_last_used
 from broker.kinds import users
 from broker.kinds.accounts import require_account
 from broker.kinds.kind import create
-from broker.kinds.names import KeyCase
+from broker.kinds.tags import KeyCase
 from broker.kinds.users import require_user
 from broker.model.arn import iam_arn
 from broker.model.entities import Group, User

@@ -14,8 +14,8 @@ from urllib.parse import quote
 
 from broker.kinds.credential_report import PASSWORD_USE
 from broker.kinds.managed_policies import MANAGED_POLICIES
-from broker.kinds.names import tag_pairs
 from broker.kinds.roles import ROLES
+from broker.kinds.tags import tag_pairs
 from broker.kinds.users import USERS
 from broker.model import entities
 from broker.model.account import AccountId

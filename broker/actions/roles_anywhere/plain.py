@@ -11,7 +11,6 @@ from msgspec.structs import replace
 from broker.actions.action import Action, Call, Handle
 from broker.errors import NoSuchEntity, UnsupportedOperation, ValidationError
 from broker.kinds import kind as rules
-from broker.kinds.names import KeyCase, tag_pairs, with_tags, without_tags
 from broker.kinds.roles_anywhere import (
     KINDS,
     SERVICE_PRINCIPAL,
@@ -22,6 +21,7 @@ from broker.kinds.roles_anywhere import (
     without_mapping,
 )
 from broker.kinds.roles_anywhere import PROFILES as KIND
+from broker.kinds.tags import KeyCase, tag_pairs, with_tags, without_tags
 from broker.model.request import Params
 from broker.model.roles_anywhere import CertificateProfile, rolesanywhere_arn
 from broker.permit.context import Context, tag_context

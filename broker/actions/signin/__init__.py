@@ -4,6 +4,7 @@ The service ``signin`` has no Query API; its actions are called by the console.
 """
 
 from broker.actions.action import Action
+from broker.actions.signin.account_risks import RoleAssumers
 from broker.actions.signin.command_line import get_console_credentials
 from broker.actions.signin.console_login import (
     PasswordLogin,
@@ -16,9 +17,9 @@ from broker.actions.signin.overviews import (
     LIST_ROLE_OVERVIEWS,
     LIST_SERVICE_OVERVIEWS,
     LIST_USER_OVERVIEWS,
-    RoleAssumers,
 )
-from broker.actions.signin.own_access import OwnAccess, OwnRoles
+from broker.actions.signin.own_access import OwnAccess
+from broker.actions.signin.own_roles import OwnRoles
 from broker.actions.signin.search_entities import SEARCH_ENTITIES
 from broker.actions.signin.signin_tokens import (
     SigninTokens,

@@ -16,7 +16,8 @@ from msgspec import Struct
 
 from broker.actions.action import Action, Call, Needs
 from broker.actions.iam import targets as on
-from broker.actions.iam.targets import require_caller, require_shown_factor
+from broker.actions.iam.holders import require_caller
+from broker.actions.iam.targets import require_shown_factor
 from broker.errors import InvalidUserType, ValidationError
 from broker.kinds import passkeys
 from broker.kinds.accounts import require_account

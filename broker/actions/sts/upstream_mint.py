@@ -26,7 +26,7 @@ from broker.errors import (
     ValidationError,
 )
 from broker.kinds.outbound import Algorithm, find_outbound, issuer_of, sign
-from broker.kinds.upstreams import (
+from broker.kinds.upstream_definition import (
     UpstreamDefinition,
     UpstreamRejected,
     find_upstream_role,

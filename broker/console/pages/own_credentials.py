@@ -13,7 +13,7 @@ from starlette.responses import Response
 from broker.console.visit import BOTH, GET, POST, Page, PageRoute, Visit
 from broker.errors import AccessDenied, NoSuchEntity, ValidationError
 from broker.kinds.passkeys import is_passkey
-from broker.kinds.passwords import requirements
+from broker.kinds.password_policy import requirements
 from broker.model.principal import PrincipalType
 from broker.stores.directory.kinds import ACCOUNT
 

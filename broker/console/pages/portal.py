@@ -12,7 +12,7 @@ from itertools import groupby
 from msgspec import Struct
 from starlette.responses import Response
 
-from broker.actions.signin.own_access import NAMED_MAX
+from broker.actions.signin.own_roles import NAMED_MAX
 from broker.actions.sts.roles import find_role
 from broker.console.console_session import ConsoleSession
 from broker.console.context import HOME

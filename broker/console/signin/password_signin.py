@@ -29,8 +29,8 @@ from broker.console.signin.account_page import SignIn, SignInForm
 from broker.console.signin.login_completion import pending_caller
 from broker.console.signin.password_steps import PasswordSteps
 from broker.errors import AccessDenied, PasswordPolicyViolation, Throttling
-from broker.kinds import login_profiles
-from broker.kinds.passwords import LONGEST, requirements
+from broker.kinds import login_profiles, root_password
+from broker.kinds.password_policy import LONGEST, requirements
 from broker.kinds.sign_in_links import LINK_ENDED, require_linked_user
 from broker.model.account import Account
 from broker.model.entities import User
@@ -197,7 +197,7 @@ class _PasswordScheme:
         password = fields.password[: LONGEST + 1]
         user, state = None, login_profiles.PasswordState.GOOD
         if fields.is_root:
-            profile = await login_profiles.verify_root_password(
+            profile = await root_password.verify_root_password(
                 deps.passwords, deps.directory, account, password
             )
         else:

@@ -38,7 +38,7 @@ from broker.kinds.login_profiles import (
     password_mark,
     password_state,
 )
-from broker.kinds.passwords import LONGEST, requirements
+from broker.kinds.password_policy import LONGEST, requirements
 from broker.model.request import Door
 from broker.model.session import Caller
 from broker.proofs.attempts import WrongFactorError, limit_of_factors

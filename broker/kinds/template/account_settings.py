@@ -18,7 +18,7 @@ from broker.kinds.outbound import (
     first_keys,
     with_outbound,
 )
-from broker.kinds.passwords import (
+from broker.kinds.password_policy import (
     FLAGS,
     LEAST_LENGTH,
     LONGEST,

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from broker.kinds import managed_policies as rules
 from broker.kinds import owners
 from broker.kinds.limits import Quota, quota
-from broker.kinds.names import KeyCase
+from broker.kinds.tags import KeyCase
 from broker.kinds.template.properties import Properties, normal_document, read_document
 from broker.kinds.template.section import AccountWork, Described, Members, Section
 from broker.kinds.template.yaml_text import TemplateError, at_place

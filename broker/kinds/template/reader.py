@@ -13,7 +13,7 @@ from broker.kinds.control_policies import (
     control_policies,
 )
 from broker.kinds.limits import DEFAULTS
-from broker.kinds.passwords import PasswordPolicy
+from broker.kinds.password_policy import PasswordPolicy
 from broker.kinds.template.account_settings import (
     Settings,
     read_password_policy,

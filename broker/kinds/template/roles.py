@@ -18,7 +18,8 @@ from broker.kinds.documents import (
     with_root_arns,
 )
 from broker.kinds.instances import INSTANCE_PROFILES as RULES
-from broker.kinds.roles import is_service_linked, require_role
+from broker.kinds.roles import require_role
+from broker.kinds.service_linked_roles import is_service_linked
 from broker.kinds.template.owned import (
     BOUNDED,
     POLICIES,

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import yaml
 
 from broker.errors import BrokerError, OperatorError
-from broker.policy.places import Span, TextPosition
+from broker.policy.positions import Span, TextPosition
 from broker.protocols.enforcement.definition import DEFINITION_CHARACTERS_MAX
 
 

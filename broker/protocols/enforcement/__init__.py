@@ -14,13 +14,9 @@ from broker.protocols.enforcement.definition import (
     parse_definition,
     parse_new_definition,
 )
-from broker.protocols.enforcement.forwarded import (
-    ClientRequest,
-    RequestAmbiguous,
-    read_forwarded,
-    resource_path,
-)
+from broker.protocols.enforcement.forwarded import ClientRequest, read_forwarded
 from broker.protocols.enforcement.mapping import ActionOnResource, CompiledService
+from broker.protocols.enforcement.paths import RequestAmbiguous, resource_path
 
 __all__ = [
     "RESERVED",

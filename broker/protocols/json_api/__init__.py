@@ -4,7 +4,7 @@
 ``X-Amz-Target``; both carry JSON. Nothing here knows an account or a policy.
 """
 
-from broker.protocols.json_api.documents import JsonFault
+from broker.protocols.json_api.fault import JsonFault
 from broker.protocols.json_api.rest import RestCall, RestService
 from broker.protocols.json_api.target import TargetService
 

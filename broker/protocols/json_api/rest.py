@@ -11,14 +11,13 @@ from msgspec import Struct
 
 from broker.model.request import RawRequest
 from broker.protocols.json_api.documents import (
-    JsonFault,
     compile_document,
     compile_leaf,
-    declared_faults,
     parse_document,
     read_iso8601,
     wire_name,
 )
+from broker.protocols.json_api.fault import JsonFault, declared_faults
 from broker.protocols.shapes.constraints import Wording
 from broker.protocols.shapes.documents import Results
 from broker.protocols.shapes.members import Members, Read, compile_members, read_members

@@ -6,12 +6,11 @@ Source: Smithy, "AWS JSON 1.1 protocol".
 from collections.abc import Callable, Mapping
 
 from broker.protocols.json_api.documents import (
-    JsonFault,
     compile_document,
-    declared_faults,
     parse_document,
     wire_name,
 )
+from broker.protocols.json_api.fault import JsonFault, declared_faults
 from broker.protocols.shapes.constraints import Wording
 from broker.protocols.shapes.documents import Results
 from broker.protocols.shapes.members import compile_members, read_members

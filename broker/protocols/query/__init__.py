@@ -5,12 +5,13 @@ on first use, ``fault`` writes errors. Nothing here knows HTTP statuses of its o
 an account or a policy.
 """
 
-from broker.protocols.query.call import QueryCall, flatten, parse_call
-from broker.protocols.query.renderer import (
+from broker.protocols.query.call import QueryCall, parse_call
+from broker.protocols.query.fault import (
     FAULT_NAMESPACE,
     render_fault,
     render_json_fault,
 )
+from broker.protocols.query.flatten import flatten
 from broker.protocols.query.service import Service, select_service
 from broker.protocols.shapes.constraints import Wording
 from broker.protocols.shapes.violations import InputReason, InputRejected

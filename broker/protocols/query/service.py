@@ -1,22 +1,13 @@
-"""A service, compiled from its model operation by operation, on first use.
+"""A service, compiled from its model operation by operation, on first use."""
 
-The JSON form of answers, for clients whose ``Accept`` asks for it.
-
-The same document as the XML: maps are objects, lists arrays, times seconds since
-the epoch, binary values base64.
-
-Source: recorded answers (REC-L); the security advisories of
-kubernetes-sigs/aws-iam-authenticator.
-"""
-
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from broker.protocols.query.call import QueryCall
+from broker.protocols.query.json_renderer import compile_json_renderer
 from broker.protocols.query.reader import Reader, compile_reader
 from broker.protocols.query.renderer import Renderer, compile_renderer
 from broker.protocols.shapes.constraints import Wording
-from broker.protocols.shapes.documents import compile_writer, dump
-from broker.protocols.shapes.model import OperationModel, ServiceModel, Shapes
+from broker.protocols.shapes.model import ServiceModel
 from broker.protocols.shapes.violations import InputReason, InputRejected
 
 _NO_VERSION = "NO_VERSION_SPECIFIED"
@@ -92,19 +83,3 @@ def select_service(services: Iterable[Service], call: QueryCall) -> Service:
         f"Could not find operation {action[:_SHOWN_CHARACTERS]} "
         f"for version {version[:_SHOWN_CHARACTERS]}",
     )
-
-
-def compile_json_renderer(shapes: Shapes, operation: OperationModel) -> Renderer:
-    """The JSON renderer of one operation. A member that is None is left out."""
-    name = operation["name"]
-    output = operation.get("output")
-    write = output and compile_writer(shapes, output["shape"])
-
-    def render(result: Mapping[str, object], request_id: str) -> bytes:
-        response: dict[str, object] = {}
-        if write is not None:
-            response[f"{name}Result"] = write(result)
-        response["ResponseMetadata"] = {"RequestId": request_id}
-        return dump({f"{name}Response": response})
-
-    return render

@@ -1,17 +1,8 @@
-"""From a SAMLResponse parameter to a verified assertion; the order of all checks.
+"""From a SAMLResponse parameter to a verified assertion; the order of all checks."""
 
-The assertion schema of SAML 2.0, as python3-saml ships it, compiled once.
-
-libxml2's compiled schemas are read-only, but lxml keeps the last validation's error
-log on the object, so each thread has its own.
-"""
-
-import threading
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from importlib.resources import as_file, files
 
-from lxml import etree
 from lxml.etree import _Element
 from msgspec import Struct
 
@@ -39,7 +30,6 @@ from broker.protocols.saml.keys import SigningKey
 from broker.protocols.saml.metadata import IdpDescriptor, IdpMetadata
 from broker.protocols.saml.names import (
     ASSERTION,
-    ATTRIBUTE_VALUE,
     ENCRYPTED_ASSERTION,
     ISSUER,
     NAME_CHARACTERS_MAX,
@@ -48,9 +38,9 @@ from broker.protocols.saml.names import (
     SUBJECT,
     SUBJECT_CONFIRMATION,
     VERSION,
-    XSI,
 )
 from broker.protocols.saml.response import Envelope, read_envelope, read_issuer
+from broker.protocols.saml.schema import check_schema
 from broker.protocols.saml.signature import (
     RESPONSE_WORK,
     SignedElement,
@@ -58,40 +48,6 @@ from broker.protocols.saml.signature import (
     verify_signature,
 )
 from broker.protocols.saml.texts import decode_response, parse_instant
-
-_TYPE = f"{{{XSI}}}type"
-_HINTS = (f"{{{XSI}}}schemaLocation", f"{{{XSI}}}noNamespaceSchemaLocation")
-_compiled = threading.local()
-
-
-def check_schema(assertion: _Element) -> None:
-    """Refuse a detached assertion that breaks the schema.
-
-    Hints at other schemas are dropped first: libxml2 would open what they name. So
-    are the types of attribute values, which mean nothing here and whose prefix may
-    be declared outside what was signed.
-
-    Raises:
-        SamlRejected: STRUCTURE.
-    """
-    for value in assertion.iter(ATTRIBUTE_VALUE):
-        value.attrib.pop(_TYPE, None)
-    etree.strip_attributes(assertion, *_HINTS)
-    schema: etree.XMLSchema | None = getattr(_compiled, "assertion", None)
-    if schema is None:
-        schema = _compiled.assertion = _compile()
-    if not schema.validate(assertion):
-        raise SamlRejected(
-            SamlReason.STRUCTURE,
-            f"the assertion breaks the SAML schema: {str(schema.error_log)[:300]}",
-        )
-
-
-def _compile() -> etree.XMLSchema:
-    folder = files("onelogin.saml2") / "schemas"
-    with as_file(folder) as path:
-        return etree.XMLSchema(file=str(path / "saml-schema-assertion-2.0.xsd"))
-
 
 _ISSUER_LENGTH_MAX = 1024
 

@@ -3,21 +3,11 @@
 A session's record is written after the answer (a lost one is rewritten when the session
 is next resolved), in batches; everything else waits for its commit. Reads are looked up
 on the spot: in WAL mode readers never wait.
-
-Counters of calls per second, shared by the workers of one machine.
-
-A small memory-mapped file of slots, without locks or syncs. Two workers that count at
-the same instant may lose a call, which a rate limit tolerates; a commit per call would
-be too slow.
 """
 
 import asyncio
 import contextlib
-import hashlib
-import mmap
-import os
 import sqlite3
-import struct
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,54 +17,13 @@ from broker.model.page import Page, PageRequest
 from broker.runtime.clock import Clock
 from broker.runtime.offload import begin
 from broker.stores.cache.port import SessionRecord, decode_session, encode_session
+from broker.stores.cache.rates import SharedRates
 from broker.stores.connect import connect_sqlite
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.sqlite_batch import BATCH
 from broker.stores.sqlite_space import give_back
 from broker.stores.sqlite_writer import SqliteWriter
 from broker.stores.times import to_millis
-
-_SLOT = struct.Struct("<IIQ")  # the second, calls in it, key
-_SLOTS = 8192
-_PROBES = 8
-
-
-class SharedRates:
-    """Counts calls per key and second."""
-
-    def __init__(self, path: Path) -> None:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            os.ftruncate(descriptor, _SLOT.size * _SLOTS)
-            self._map = mmap.mmap(descriptor, _SLOT.size * _SLOTS)
-        finally:
-            os.close(descriptor)
-
-    def count(self, space: str, key: bytes, second: int, amount: int = 1) -> int:
-        """Count one or more calls.
-
-        Returns the total for this key in this second. When every slot of the key is in
-        use by others (thousands of keys in one second) the call is not counted.
-        """
-        digest = hashlib.blake2b(space.encode() + b"\0" + key, digest_size=12).digest()
-        first = int.from_bytes(digest[:4], "little")
-        owner = int.from_bytes(digest[4:], "little")
-        for probe in range(_PROBES):
-            offset = (first + probe) % _SLOTS * _SLOT.size
-            then: int
-            calls: int
-            then, calls, whose = _SLOT.unpack_from(self._map, offset)
-            if then != second:
-                calls, whose = 0, owner
-            if whose == owner:
-                _SLOT.pack_into(self._map, offset, second, calls + amount, owner)
-                return calls + amount
-        return amount
-
-    def close(self) -> None:
-        """Unmap the file; it stays for the other workers."""
-        self._map.close()
-
 
 _BUSY_SECONDS = 0.2
 # What one page of the index takes in this time is written once. Another worker sees

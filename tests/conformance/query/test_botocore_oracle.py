@@ -19,7 +19,8 @@ from botocore.validate import ParamValidator
 
 from broker.actions.models import load_service_model
 from broker.protocols.query.call import parse_call
-from broker.protocols.query.renderer import RECORDED_ORDER, render_fault
+from broker.protocols.query.fault import render_fault
+from broker.protocols.query.renderer import RECORDED_ORDER
 from broker.protocols.query.service import Service, select_service
 from tests.conformance.query import examples
 from tests.support import effort

@@ -10,7 +10,7 @@ from lxml import html
 from msgspec.structs import replace
 
 from broker.kinds.accounts import require_account
-from broker.kinds.roles import create_linked_role
+from broker.kinds.service_linked_roles import create_linked_role
 from broker.model.entities import InlinePolicy, OidcProvider, User
 from broker.stores.directory.kinds import OIDC_PROVIDER, ROLE, USER
 from broker.stores.directory.policies import delete_inline_policy, put_inline_policy

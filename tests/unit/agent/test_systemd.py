@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.agent.service import take_sockets
+from broker.agent.systemd import take_sockets
 
 STARTER = """
 import os, socket, sys

@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from broker.compose.services import Services, open_services
-from broker.demo.people import ACCOUNT, CONSOLE_USER, PASSWORD_FILE
+from broker.demo.console_password import PASSWORD_FILE
+from broker.demo.people import ACCOUNT, CONSOLE_USER
 from broker.demo.run import DemoPlace, demo_settings
 from broker.demo.saml_signer import DemoSamlSigner
 from broker.demo.seed import seed

@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from broker.demo.saml_signer import AuthnRequestDetails, RequestError, read_request
+from broker.demo.saml_request import AuthnRequestDetails, RequestError, read_request
 from broker.protocols.saml.authn_request import authn_request, redirect_url
 from tests.support.saml_idp import NOW, key_pair
 

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from broker.errors import AccessDenied, ConcurrentModification, PasswordPolicyViolation
 from broker.kinds import login_profiles, passwords
 from broker.kinds.login_profiles import PasswordState, verify_password
-from broker.kinds.passwords import Passwords, check_password
+from broker.kinds.password_policy import check_password
+from broker.kinds.passwords import Passwords
 from broker.model.account import Account
 from broker.stores.directory import kinds
 from broker.stores.directory.kinds import LOGIN_PROFILE, USER

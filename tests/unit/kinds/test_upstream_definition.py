@@ -5,13 +5,13 @@ import json
 import pytest
 
 from broker.errors import InvalidInput
-from broker.kinds.upstreams import (
+from broker.kinds.upstream_definition import (
     DEFINITION_CHARACTERS_MAX,
     UpstreamRejected,
-    checked_definition,
     find_upstream_role,
     parse_upstream,
 )
+from broker.kinds.upstreams import checked_definition
 from tests.support.rows import rows
 
 AWS = "arn:aws:iam::999988887777:role"

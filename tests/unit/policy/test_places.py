@@ -5,7 +5,8 @@ import json
 import pytest
 
 from broker.policy import PolicyKind, PolicyRejected, parse_policy
-from broker.policy.places import Span, find_place, find_statement_index
+from broker.policy.places import find_place, find_statement_index
+from broker.policy.positions import Span
 from tests.support.rows import rows
 
 GOOD = '{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}'

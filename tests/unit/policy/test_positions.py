@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.policy.places import Span, TextPosition, statement_spans
+from broker.policy.positions import Span, TextPosition, statement_spans
 from tests.support.effort import examples
 
 

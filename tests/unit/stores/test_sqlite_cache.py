@@ -14,7 +14,8 @@ from broker.model.account import AccountId
 from broker.model.page import PageRequest
 from broker.runtime.clock import SystemClock
 from broker.stores.cache.port import SessionRecord
-from broker.stores.cache.sqlite import SharedRates, SqliteCache
+from broker.stores.cache.rates import SharedRates
+from broker.stores.cache.sqlite import SqliteCache
 from broker.stores.sqlite_writer import SqliteWriter
 from tests.support.tables import lay_tables_at
 

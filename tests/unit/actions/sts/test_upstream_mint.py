@@ -20,7 +20,7 @@ from broker.errors import (
     ValidationError,
 )
 from broker.kinds.outbound import Outbound, first_keys, with_outbound
-from broker.kinds.upstreams import parse_upstream
+from broker.kinds.upstream_definition import parse_upstream
 from broker.model.account import Account, AccountId
 from broker.model.entities import Role
 from broker.model.secret import Secret

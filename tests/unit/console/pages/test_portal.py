@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from lxml import html
 
-from broker.actions.signin import own_access
+from broker.actions.signin import own_roles
 from broker.model.account import AccountId
 from broker.model.entities import Role
 from broker.stores.directory.kinds import ROLE
@@ -130,7 +130,7 @@ async def test_many_roles_come_page_by_page_with_bounded_work(
     await add_roles(world, ["Closed"], trusts=role_arn("Admin"))
     arns = [role_arn(name) for name in ("Closed", *names)]
     await grant(world, "sts:AssumeRole", role="Reader", resource=arns)
-    monkeypatch.setattr(own_access, "_SECONDS_MAX", 60)
+    monkeypatch.setattr(own_roles, "_SECONDS_MAX", 60)
     browser = await reader(world)
     seen: list[str] = []
     path = "/console/"
@@ -140,7 +140,7 @@ async def test_many_roles_come_page_by_page_with_bounded_work(
         following = html.fromstring(page.text).xpath("//a[@rel='next']/@href")
         path = following[0] if following else ""
     assert (seen, path) == (arns[1:], "")
-    monkeypatch.setattr(own_access, "_LOOKED_MAX", 7)
+    monkeypatch.setattr(own_roles, "_LOOKED_MAX", 7)
     assert len(opened(await browser.get("/console/"))) == 6
 
 

@@ -6,9 +6,10 @@ import httpx2 as httpx
 import pytest
 
 from broker.errors import EntityAlreadyExists
+from broker.kinds.first_administrator import make_administrator
 from broker.kinds.login_profiles import create_login_profile, prepare_password
 from broker.kinds.passwords import Passwords
-from broker.kinds.sign_in_links import LIFE, make_administrator
+from broker.kinds.sign_in_links import LIFE
 from broker.stores.directory.kinds import ACCOUNT as ACCOUNT_KIND
 from broker.stores.directory.kinds import LOGIN_PROFILE, USER
 from tests.support.passwords import PASSWORD, SAME, send_password

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from broker.kinds import mfa_devices
 from broker.kinds.credential_report import PASSWORD_USE
-from broker.kinds.login_profiles import end_root_sign_in
+from broker.kinds.root_password import end_root_sign_in
 from broker.model.account import AccountId
 from broker.proofs.attempts import PER_USER
 from broker.sessions.revoke import revoke_issued_before

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from broker.protocols.enforcement import RequestAmbiguous, resource_path
-from broker.protocols.enforcement.forwarded import PATH_BYTES_MAX
+from broker.protocols.enforcement.paths import PATH_BYTES_MAX
 from tests.support.rows import rows
 
 CASES = json.loads((Path(__file__).parent / "paths.json").read_text("utf-8"))

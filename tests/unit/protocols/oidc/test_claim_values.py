@@ -1,6 +1,7 @@
 import pytest
 
-from broker.protocols.oidc.aws_claims import CHARACTERS_MAX, VALUES_MAX, read_values
+from broker.protocols.oidc.aws_claims import CHARACTERS_MAX, VALUES_MAX
+from broker.protocols.oidc.claim_values import read_values
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
 from tests.support.rows import of_file, rows
 

@@ -6,7 +6,7 @@ import pytest
 
 from broker.errors import InvalidInput, UnmodifiableEntity
 from broker.kinds.managed_policies import aws_managed_arns
-from broker.kinds.roles import linked_services
+from broker.kinds.service_linked_roles import linked_services
 from broker.stores.directory.policies import count_used_policies
 from broker.stores.uses import UseBuffer
 from tests.support.iam import ACCOUNT, Iam
