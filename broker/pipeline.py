@@ -200,7 +200,8 @@ class Pipeline:
         """The work, together with its record where it writes."""
         action, params = call.action, call.params
         if action.writes:
-            async with self._directory.change(call.account) as change:
+            held = await action.holds(params, call) if action.holds else ()
+            async with self._directory.change(call.account, *held) as change:
                 call.directory = call.opened = change
                 call.result = await action.handle(params, call) or {}
                 await change.record(call.record.complete())

@@ -5,7 +5,7 @@ permissions it needs, and the pipeline applies them before ``handle`` runs.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -159,6 +159,7 @@ class Call(Struct, kw_only=True):
 Needs = Callable[[Any, Call], Awaitable[tuple[Need, ...]]]
 Handle = Callable[[Any, Call], Awaitable[Mapping[str, Any] | None]]
 Prepare = Callable[[Any, Call], Awaitable[object]]
+Holds = Callable[[Any, Call], Awaitable[Sequence[AccountId]]]
 
 
 async def needs_nothing(_given: Params, _call: Call) -> tuple[Need, ...]:
@@ -174,7 +175,8 @@ class Action(Struct, frozen=True, kw_only=True):
     that also holds the audit record. ``audited`` lists the parameters that the
     record may show. ``prepare`` does what takes too long for a transaction, once the
     call is permitted and before the transaction begins; what it returns is the call's
-    ``prepared``. ``calls`` is how many calls it counts for in the account's rate limit:
+    ``prepared``. ``holds`` names accounts of which no change runs beside the transaction.
+    ``calls`` is how many calls it counts for in the account's rate limit:
     a costlier one counts for more, one that must never be refused for none. ``lists``
     says that answers can be long. ``counted`` is for the calls of a data plane, which
     leave no record each (`AuditEntry`), and of which only the work counts.
@@ -188,6 +190,7 @@ class Action(Struct, frozen=True, kw_only=True):
     writes: bool = False
     audited: tuple[str, ...] = ()
     prepare: Prepare | None = None
+    holds: Holds | None = None
     calls: int = 1
     lists: bool = False
     counted: bool = False

@@ -122,6 +122,11 @@ class QueuedChange:
     # The rest is for the queue.
 
     @property
+    def is_apart(self) -> bool:
+        """Whether it takes locks beside its queue's own, which no other may hold first."""
+        return len(self._first) > 1
+
+    @property
     def is_waiting(self) -> bool:
         """Whether a caller still waits for this change to begin."""
         return not self._session.done()
@@ -176,8 +181,10 @@ class ChangeQueue:
         finally:
             self._runner = None
 
-    def _next(self) -> QueuedChange | None:
+    def _next(self, *, joins: bool = False) -> QueuedChange | None:
         while self._waiting:
+            if joins and self._waiting[0].is_apart:
+                return None
             change = self._waiting.popleft()
             if change.is_waiting:
                 return change
@@ -212,7 +219,7 @@ class ChangeQueue:
                     change.settle()  # it read nothing uncommitted
                 await session.run(_ROLL_BACK)
             following = (
-                self._next()
+                self._next(joins=True)
                 if len(changes) < CHANGES_MAX and monotonic() < until
                 else None
             )

@@ -30,7 +30,6 @@ from broker.model.entities import Role
 from broker.model.federated import FederatedIdentity
 from broker.model.lineage import Lineage, Trace, lineage_row, read_lineage
 from broker.model.machines import Instance, InstanceProfile
-from broker.model.registered import JoinToken
 from broker.model.session import SessionKind
 from broker.permit.need import Need, Trust
 from broker.proofs.certified import find_certificate_end
@@ -86,6 +85,7 @@ class Machines:
                 needs=needs_nothing,
                 handle=self._register,
                 writes=True,
+                holds=_find_other_accounts,
                 audited=("PublicKey", "Region"),
             ),
             Action(
@@ -126,8 +126,6 @@ class Machines:
         if token is None:
             raise InvalidClientTokenId(detail="the join token was deleted just now")
         # Asked again, in the change itself: a machine stays longer than what admits it.
-        for account in _other_accounts(token):
-            await call.change.hold(account)
         if end := await find_join_token_end(token, call.change):
             raise AccessDenied(detail=end)
         made_from = read_lineage(token.lineage)
@@ -322,11 +320,17 @@ def _trace_identity(identity: FederatedIdentity, call: Call) -> tuple[Trace, ...
     )
 
 
-def _other_accounts(token: JoinToken) -> list[AccountId]:
-    """Those besides its own in which a revocation may end what it admits, in order."""
+async def _find_other_accounts(
+    params: types.RegisterInstanceRequest, call: Call
+) -> list[AccountId]:
+    """Those besides the token's own in which a revocation may end what it admits."""
+    digest = token_digest(params["JoinToken"])
+    token = await find_join_token(call.directory, call.account, digest)
+    if token is None:
+        return []
     created_ms = int(token.created_at.timestamp() * 1000)
     traces = trace_token(read_lineage(token.lineage), token.account, created_ms)
-    return sorted({entry.account for entry in traces} - {token.account})
+    return [entry.account for entry in traces if entry.account != token.account]
 
 
 def _certified(made_from: Lineage) -> tuple[str, str]:

@@ -223,13 +223,6 @@ class DirectoryChange(DirectoryReader, RevocationWrites, Protocol):
         """Write the call's audit record into this very transaction."""
         ...
 
-    async def hold(self, account: AccountId) -> None:
-        """Let another account's changes that run be over, and begin none before this is.
-
-        What is read of it afterwards is true when this one is committed.
-        """
-        ...
-
     async def insert(self, kind: Kind[Entity], entity: Entity) -> None:
         """Write a new one.
 
@@ -278,9 +271,12 @@ class Directory(DirectoryReader, Protocol):
     """The directory of all accounts."""
 
     def change(
-        self, account: AccountId
+        self, account: AccountId, *held: AccountId
     ) -> AbstractAsyncContextManager[DirectoryChange]:
         """Open the one transaction of a changing call.
+
+        Changes of the accounts ``held`` that run are waited for, and none begins before
+        this one is over: what is read of them is true when it is committed.
 
         Commits when the block ends, after raising the account's generation; rolls
         back when it raises. Changes of one account run one after the other. Those that

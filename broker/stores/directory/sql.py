@@ -34,6 +34,7 @@ from broker.stores.directory.timeline import (
 )
 from broker.stores.errors import OutcomeUnknownError, StoreUnavailableError
 from broker.stores.schema import AUDIT, CHANGES, GENERATIONS
+from broker.stores.urls import SqliteLocation
 
 _GENERATION = select(GENERATIONS.c.generation).where(
     GENERATIONS.c.account == bindparam("of_account")
@@ -139,10 +140,17 @@ class SqlDirectory(Directory):
         return ChangeId(row.generation, row.mark)
 
     @asynccontextmanager
-    async def change(self, account: AccountId) -> AsyncIterator["SqlChange"]:
+    async def change(
+        self, account: AccountId, *held: AccountId
+    ) -> AsyncIterator["SqlChange"]:
         mark = new_mark()
-        first = _raise(account, mark)
-        async with self._database.connection(account, first) as connection:
+        # On SQLite no two changes run at a time, of whatever accounts.
+        others = () if isinstance(self._database.location, SqliteLocation) else held
+        first = {other: _hold(other) for other in others}
+        first[account] = _raise(account, mark)
+        # In one order everywhere: no two changes wait for each other.
+        statements = [first[each] for each in sorted(first)]
+        async with self._database.connection(account, *statements) as connection:
             change = SqlChange(connection, self._clock, account)
             yield change
             this = await change.note_rows(mark, self._find_known(account))
@@ -258,14 +266,19 @@ class SqlChange(DirectoryChange):
                 await self._connection.execute(_FORGET, {**of, "until": until})
         return ChangeId(generation, mark)
 
-    async def hold(self, account: AccountId) -> None:
-        await self.rows(_LOCK, {"of_account": account})
-
     async def record(self, entry: AuditRecord) -> None:
         values = dict(zip(AUDIT_COLUMNS, encode_audit(entry), strict=True))
         with translate_errors():
             await self._connection.execute(_RECORD, values)
         self.event_ids.append(entry.event_id)
+
+
+def _hold(account: AccountId) -> str:
+    """Waits for the account's changes that run, and has others wait."""
+    return (
+        "SELECT 1 FROM generations"  # noqa: S608  # digits
+        f" WHERE account = '{parse_account_id(account)}' FOR SHARE"
+    )
 
 
 def _raise(account: AccountId, mark: int) -> str:

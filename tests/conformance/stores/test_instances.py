@@ -168,12 +168,32 @@ async def test_another_accounts_change_that_runs_is_waited_for(
 
     async def find_marks() -> Mapping[str, int]:
         await has_revoked.wait()
-        async with directory.change(SECOND) as change:
-            await change.hold(FIRST)
+        async with directory.change(SECOND, FIRST) as change:
             return (await change.revocations(FIRST)).not_before_ms
 
     _, marks = await asyncio.gather(revoke(), find_marks())
     assert "AIDA1" in marks
+
+
+async def test_changes_that_hold_each_others_accounts_all_take_place(
+    directory: SqlDirectory,
+) -> None:
+    """Others run between them, whose transactions they might join."""
+    done = []
+
+    async def change(own: AccountId, *held: AccountId) -> None:
+        async with directory.change(own, *held):
+            await asyncio.sleep(0)
+        done.append(own)
+
+    await asyncio.gather(
+        *(
+            change(*accounts)
+            for _ in range(20)
+            for accounts in ((FIRST,), (SECOND,), (FIRST, SECOND), (SECOND, FIRST))
+        )
+    )
+    assert len(done) == 80
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from broker.sessions.revoke import (
     revoke_for_good,
     revoke_issued_before,
     revoke_key_id,
+    revoke_person,
 )
 from broker.stores.directory import kinds
 from broker.stores.directory.accounts import update_account
@@ -701,6 +702,24 @@ async def test_a_provider_that_was_deleted_just_now_admits_nothing(
     with pytest.raises(AccessDenied):
         await vouch(nodes, vouched())
     assert await vouch(nodes, vouched(provider_id="OIDCPNEXT"))
+
+
+async def test_a_machine_that_a_provider_vouched_for_ends_for_good_with_its_subject(
+    nodes: Fleet,
+) -> None:
+    account, services = AccountId(ACCOUNT), nodes.broker.services
+    await vouch(nodes, vouched())
+    kept = await vouch(nodes, vouched(subject="node-2"))
+    async with services.stores.directory.change(account) as change:
+        await revoke_person(
+            change,
+            account=account,
+            issuers=[vouched().issuer],
+            subject="node-1",
+            now=nodes.broker.clock.now(),
+        )
+    listed = (await nodes.manage("ListInstances"))["Instances"]
+    assert [instance["Arn"] for instance in listed] == [kept]
 
 
 @cases("arn")
