@@ -355,10 +355,37 @@ UPSTREAM = Remembered(
 REPORT = Kind(
     stored=EntityTable(schema.REPORTS, Report), key="report_id", label="report"
 )
-_OF_ACCOUNTS: tuple[Kind[Any], ...] = tuple(
-    entity for entity in list(vars().values()) if isinstance(entity, Kind)
+_OF_ACCOUNTS: tuple[Kind[Any], ...] = (
+    USER,
+    LOGIN_PROFILE,
+    ACCESS_KEY,
+    GROUP,
+    ROLE,
+    MANAGED_POLICY,
+    SAML_PROVIDER,
+    OIDC_PROVIDER,
+    LDAP_PROVIDER,
+    MFA_DEVICE,
+    PASSKEY,
+    USER_CREDENTIAL,
+    SERVER_CERTIFICATE,
+    INSTANCE_PROFILE,
+    INSTANCE,
+    JOIN_TOKEN,
+    DELETION_TASK,
+    SERVICE,
+    SERVICE_TOKEN,
+    RESOURCE_POLICY,
+    TRUST_ANCHOR,
+    CERTIFICATE_PROFILE,
+    CERTIFICATE_LIST,
+    PROVISIONED_USER,
+    PROVISIONED_GROUP,
+    SCIM_TOKEN,
+    UPSTREAM,
+    REPORT,
 )
-"""All of the above."""
+"""What goes with a deleted account: every kind but the account itself."""
 
 ACCOUNT = Remembered(
     stored=EntityTable(schema.ACCOUNTS, Account, columns={"account_id": "account"}),

@@ -1,5 +1,7 @@
 """What the descriptions of kinds must say."""
 
+from broker.stores.directory import kinds
+from broker.stores.directory.kind import Kind
 from broker.stores.directory.kinds import ACCOUNT, KINDS
 from broker.stores.schema import METADATA
 
@@ -25,3 +27,8 @@ def test_an_account_owns_all_that_is_stored_of_it() -> None:
 def test_what_vouches_has_an_arn() -> None:
     for kind in KINDS:
         assert hasattr(kind.stored.entity, "arn") or not kind.vouches, kind.label
+
+
+def test_every_kind_is_counted() -> None:
+    described = {entity for entity in vars(kinds).values() if isinstance(entity, Kind)}
+    assert described == {*KINDS}
