@@ -30,6 +30,31 @@ CLOCK_SECONDS = 30
 
 _COUNTER = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
+BROKER_VERSION = "2026-11-27"
+STS_VERSION = "2011-06-15"
+_ANSWER_BYTES_MAX = 262_144
+_TIMEOUT_SECONDS = 5.0
+
+ANSWER_SECONDS = 20.0
+"""For the whole answer, however slowly its bytes arrive."""
+
+_CUT_AGAIN_SECONDS = 0.5
+
+UNEXPECTED = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
+"""What reading JSON of an unexpected shape raises: it lacks a member, has one of another
+type, or is nested too deeply."""
+
+_OK = 200
+_SERVER_ERROR = 500
+_ALGORITHM = "AWS4-HMAC-SHA256"
+
 
 def count_seconds() -> float:
     """Seconds since an arbitrary start, including those the machine was asleep."""
@@ -64,32 +89,6 @@ class BrokerClock:
             at, counted = self._told
             match = max(match, at + count_seconds() - counted)
         return datetime.fromtimestamp(match, UTC)
-
-
-BROKER_VERSION = "2026-11-27"
-STS_VERSION = "2011-06-15"
-
-_ANSWER_BYTES_MAX = 262_144
-_TIMEOUT_SECONDS = 5.0
-ANSWER_SECONDS = 20.0
-"""For the whole answer, however slowly its bytes arrive."""
-
-_CUT_AGAIN_SECONDS = 0.5
-
-UNEXPECTED = (
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    OverflowError,
-    RecursionError,
-)
-"""What reading JSON of an unexpected shape raises: it lacks a member, has one of another
-type, or is nested too deeply."""
-
-_OK = 200
-_SERVER_ERROR = 500
-_ALGORITHM = "AWS4-HMAC-SHA256"
 
 
 class BrokerAwayError(Exception):

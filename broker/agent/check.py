@@ -29,6 +29,8 @@ from broker.agent.private_files import is_private
 _SERVER = "broker-agent"
 _METADATA = "169.254.169.254"
 
+_NO_ROLE = "the machine has no role now; associate an instance profile that has one"
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -123,9 +125,6 @@ def _broker(settings: AgentSettings) -> Iterator[Finding]:
         yield Finding(_ended(settings, str(error)), is_good=False)
     else:
         yield from _clock(api)
-
-
-_NO_ROLE = "the machine has no role now; associate an instance profile that has one"
 
 
 def _ended(settings: AgentSettings, what: str) -> str:

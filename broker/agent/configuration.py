@@ -22,6 +22,17 @@ Source: botocore's ``InstanceMetadataFetcher._evaluate_expiration``.
 
 _PORT_MAX = 65_535
 
+_PROOFS = (
+    "join_token_file",
+    "web_identity_token_file",
+    "access_key_file",
+    "certificate_file",
+)
+_WITH_CERTIFICATE = ("private_key_file", "trust_anchor_arn", "profile_arn")
+_ANCHOR = re.compile(
+    r"arn:aws[a-z-]*:rolesanywhere:[a-z0-9-]+:[0-9]{12}:trust-anchor/[0-9a-f-]+"
+)
+
 
 class ConfigurationError(Exception):
     """The file cannot be used; the message says what to write."""
@@ -212,18 +223,6 @@ def _read(document: Mapping[str, Any]) -> AgentSettings:
             " show; it is made if it is not there"
         )
     return settings
-
-
-_PROOFS = (
-    "join_token_file",
-    "web_identity_token_file",
-    "access_key_file",
-    "certificate_file",
-)
-_WITH_CERTIFICATE = ("private_key_file", "trust_anchor_arn", "profile_arn")
-_ANCHOR = re.compile(
-    r"arn:aws[a-z-]*:rolesanywhere:[a-z0-9-]+:[0-9]{12}:trust-anchor/[0-9a-f-]+"
-)
 
 
 def _check_identity(identity: IdentitySettings) -> None:

@@ -62,6 +62,17 @@ _PAGE = 1000
 
 _log = structlog.get_logger(__name__)
 
+ACCESS_KEY = "access key"
+SAML_PROVIDER = "decryption key of SAML provider"
+CLIENT_SECRET = "client secret of OIDC provider"  # noqa: S105  # a kind's name
+ISSUER_KEY = "issuer's signing key"
+PASSWORD = "password of user"  # noqa: S105  # a kind's name
+MFA_DEVICE = "seed of MFA device"
+SERVICE_PASSWORD = "secret of service-specific credential"  # noqa: S105  # a kind's name
+SERVER_CERTIFICATE = "private key of server certificate"
+UPSTREAM = "secret of upstream"
+_Values = AsyncIterator[tuple[str, str, bytes]]
+
 
 class SealedValue(Struct, frozen=True):
     """The location of a sealed value, and the number of its storage key.
@@ -86,17 +97,6 @@ class ResealingResult(Struct):
     broken: list[SealedValue] = []
 
 
-ACCESS_KEY = "access key"
-SAML_PROVIDER = "decryption key of SAML provider"
-CLIENT_SECRET = "client secret of OIDC provider"  # noqa: S105  # a kind's name
-ISSUER_KEY = "issuer's signing key"
-PASSWORD = "password of user"  # noqa: S105  # a kind's name
-MFA_DEVICE = "seed of MFA device"
-SERVICE_PASSWORD = "secret of service-specific credential"  # noqa: S105  # a kind's name
-SERVER_CERTIFICATE = "private key of server certificate"
-UPSTREAM = "secret of upstream"
-
-
 async def sealed_values(directory: DirectoryReader) -> AsyncIterator[SealedValue]:
     """List every sealed value of all accounts."""
     for account in await list_accounts(directory):
@@ -115,9 +115,6 @@ async def count_sealed(directory: DirectoryReader) -> Mapping[int, int]:
         async for _, _, sealed in _in_texts(directory, account):
             counted[key_number(sealed)] += 1
     return counted
-
-
-_Values = AsyncIterator[tuple[str, str, bytes]]
 
 
 async def _in_columns(directory: DirectoryReader, of: Account) -> _Values:

@@ -30,6 +30,12 @@ Response = tuple[int, Headers, bytes]
 """Status, headers and body."""
 
 
+Refuse = Callable[[Scope, Params, BrokerError], Response]
+"""An error in the protocol's form. What was read is empty if it was not read."""
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
 class Operation(Struct, frozen=True):
     """What a request asks for.
 
@@ -48,9 +54,6 @@ class Operation(Struct, frozen=True):
 
 Find = Callable[[Scope], Operation | Response]
 """What is asked for, or the response to what is not served."""
-
-Refuse = Callable[[Scope, Params, BrokerError], Response]
-"""An error in the protocol's form. What was read is empty if it was not read."""
 
 
 class Endpoint:
@@ -118,9 +121,6 @@ class JsonObject(BaseModel):
     """A JSON object of a protocol that ignores what it does not know."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
-
-
-Model = TypeVar("Model", bound=BaseModel)
 
 
 def read_json(body: bytes) -> dict[str, Any]:

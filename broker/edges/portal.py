@@ -64,6 +64,31 @@ _token_fault = naming(
     "InvalidRequestException",
 )
 
+PORTAL_PREFIX = "/sso"
+_SERVICE = "sso"
+_TOKEN = b"x-amz-sso_bearer_token"
+_OVER = "Session token not found or invalid"
+_NOT_SENT = (
+    "the request has no header x-amz-sso_bearer_token; a proxy may drop it (nginx does"
+    " without underscores_in_headers on)"
+)
+_OPERATIONS = ("ListAccounts", "ListAccountRoles", "GetRoleCredentials", "Logout")
+_portal_fault = naming(
+    {
+        errors.InvalidClientTokenId: "UnauthorizedException",
+        errors.AccessDenied: "ForbiddenException",
+        errors.NoSuchEntity: "ResourceNotFoundException",
+        errors.Throttling: "TooManyRequestsException",
+        errors.ExpiredToken: "UnauthorizedException",
+        errors.ServiceUnavailable: "ServiceUnavailableException",
+        errors.InternalFailure: "InternalServerException",
+        errors.UpstreamOutcomeUnknown: errors.UpstreamOutcomeUnknown.code,
+        errors.UpstreamRefused: errors.UpstreamRefused.code,
+        errors.UpstreamUnavailable: errors.UpstreamUnavailable.code,
+    },
+    "InvalidRequestException",
+)
+
 
 class _Exchange(Confidential, frozen=True, kw_only=True):
     portal: OpenPortal
@@ -318,33 +343,6 @@ def _refused(detail: str) -> GrantRefused:
         "The grant is not valid, was used before, or has expired.",
         detail=detail,
     )
-
-
-PORTAL_PREFIX = "/sso"
-_SERVICE = "sso"
-_TOKEN = b"x-amz-sso_bearer_token"
-_OVER = "Session token not found or invalid"
-_NOT_SENT = (
-    "the request has no header x-amz-sso_bearer_token; a proxy may drop it (nginx does"
-    " without underscores_in_headers on)"
-)
-_OPERATIONS = ("ListAccounts", "ListAccountRoles", "GetRoleCredentials", "Logout")
-
-_portal_fault = naming(
-    {
-        errors.InvalidClientTokenId: "UnauthorizedException",
-        errors.AccessDenied: "ForbiddenException",
-        errors.NoSuchEntity: "ResourceNotFoundException",
-        errors.Throttling: "TooManyRequestsException",
-        errors.ExpiredToken: "UnauthorizedException",
-        errors.ServiceUnavailable: "ServiceUnavailableException",
-        errors.InternalFailure: "InternalServerException",
-        errors.UpstreamOutcomeUnknown: errors.UpstreamOutcomeUnknown.code,
-        errors.UpstreamRefused: errors.UpstreamRefused.code,
-        errors.UpstreamUnavailable: errors.UpstreamUnavailable.code,
-    },
-    "InvalidRequestException",
-)
 
 
 class PortalApi:

@@ -58,6 +58,13 @@ _KeyId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 _Token = Annotated[str, StringConstraints(max_length=8192)]
 _Word = Annotated[str, StringConstraints(max_length=64)]
 
+_Describe = Callable[[Result, Any], Mapping[str, Any]]
+
+_ASKED = "Asked"
+"""Of what is read, the member that is the body."""
+
+_VERSION_PATH = "/private/version"
+
 
 class _Camel(endpoint.JsonObject):
     model_config = ConfigDict(alias_generator=to_camel)
@@ -89,11 +96,6 @@ class _Keys(_Camel):
 
 class _Principals(endpoint.JsonObject):
     principals: Annotated[list[str], Field(max_length=NAMES_MAX)]
-
-
-_Describe = Callable[[Result, Any], Mapping[str, Any]]
-_ASKED = "Asked"
-"""Of what is read, the member that is the body."""
 
 
 def gateway_endpoint(
@@ -282,7 +284,6 @@ def _describe_keys(result: Result, _: _Keys) -> Mapping[str, Any]:
     }
 
 
-_VERSION_PATH = "/private/version"
 _OPERATIONS: Mapping[
     str, tuple[str, type[endpoint.JsonObject], Callable[[Any], Params], _Describe]
 ] = {

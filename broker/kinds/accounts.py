@@ -32,6 +32,30 @@ _ALIAS = re.compile(r"[a-z0-9]([a-z0-9]|-(?!-)){1,61}[a-z0-9]")
 _LOOKS_LIKE_ACCOUNT_ID = re.compile(r"[0-9]{12}")
 
 
+DISABLED_REGIONS: Final = "DisabledRegions"
+"""The name of the option that lists the regions where STS is off."""
+
+
+ROOT_MANAGED_BY: Final = "RootManagedBy"
+"""The name of the option that names the account that may do root tasks here."""
+
+
+TOKEN_VERSION: Final = "GlobalEndpointTokenVersion"  # noqa: S105  # an option's name
+"""The name of the option of the version of the global endpoint's tokens."""
+
+
+UNLISTED_POLICIES: Final = "AcceptUnlistedAwsPolicies"
+"""The name of the option to take names of AWS-managed policies that are not known."""
+
+
+PROVIDER_OPTIONS: Final = "SetProviderOptionsInConsole"
+"""The name of the option to let the account set its providers' broker options."""
+
+TOKEN_VERSIONS: Final = ("v1Token", "v2Token")
+ALWAYS_ON: Final = "us-east-1"
+_REGION = re.compile(r"[a-z]{2}(?:-[a-z]{2,12}){1,3}-[0-9]{1,2}")
+
+
 async def require_account(directory: DirectoryReader, account: AccountId) -> Account:
     """The account that a call acts in.
 
@@ -118,27 +142,6 @@ async def remove_alias(change: DirectoryChange, account: Account, alias: str) ->
     if account.alias != alias:
         raise NoSuchEntity(f"The account alias {alias} cannot be found.")
     await update_account(change, replace(account, alias=None))
-
-
-DISABLED_REGIONS: Final = "DisabledRegions"
-"""The name of the option that lists the regions where STS is off."""
-
-ROOT_MANAGED_BY: Final = "RootManagedBy"
-"""The name of the option that names the account that may do root tasks here."""
-
-TOKEN_VERSION: Final = "GlobalEndpointTokenVersion"  # noqa: S105  # an option's name
-"""The name of the option of the version of the global endpoint's tokens."""
-
-UNLISTED_POLICIES: Final = "AcceptUnlistedAwsPolicies"
-"""The name of the option to take names of AWS-managed policies that are not known."""
-
-PROVIDER_OPTIONS: Final = "SetProviderOptionsInConsole"
-"""The name of the option to let the account set its providers' broker options."""
-
-TOKEN_VERSIONS: Final = ("v1Token", "v2Token")
-
-ALWAYS_ON: Final = "us-east-1"
-_REGION = re.compile(r"[a-z]{2}(?:-[a-z]{2,12}){1,3}-[0-9]{1,2}")
 
 
 def is_region_name(text: str) -> bool:

@@ -29,6 +29,10 @@ CHARACTERS_MAX = 5120
 """Of one policy, without white space."""
 
 
+FULL_ACCESS = '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}'
+"""What stands beside all resource control policies: ``RCPFullAWSAccess``."""
+
+
 class ControlKind(StrEnum):
     """The two kinds, by the names of the account's options."""
 
@@ -48,10 +52,6 @@ class ControlPolicy(Struct, frozen=True):
 
     name: str
     text: str
-
-
-FULL_ACCESS = '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}'
-"""What stands beside all resource control policies: ``RCPFullAWSAccess``."""
 
 
 def control_policies(account: Account, kind: ControlKind) -> tuple[ControlPolicy, ...]:

@@ -76,6 +76,11 @@ _OTHER_NAMES = frozenset(
     }
 )
 
+_ACCOUNT_ID = re.compile(r"[0-9]{12}")
+_UNIQUE_ID = re.compile(r"(?:AIDA|AROA)[A-Z0-9]{17}")
+_UNIQUE_ID_ANYWHERE = re.compile(r'"(?:AIDA|AROA)[A-Z0-9]{17}"')
+_ELEMENTS = ("Principal", "NotPrincipal")
+
 
 def is_known_service(principal: str) -> bool:
     """Whether a service principal such as ``ecs-tasks.amazonaws.com`` is a service's."""
@@ -125,12 +130,6 @@ def malformed(error: policy.PolicyRejected) -> MalformedPolicyDocument:
         detail=f"{error.reason} at {error.place or 'the document'}: {error.message}",
         advice=error.advice,
     )
-
-
-_ACCOUNT_ID = re.compile(r"[0-9]{12}")
-_UNIQUE_ID = re.compile(r"(?:AIDA|AROA)[A-Z0-9]{17}")
-_UNIQUE_ID_ANYWHERE = re.compile(r'"(?:AIDA|AROA)[A-Z0-9]{17}"')
-_ELEMENTS = ("Principal", "NotPrincipal")
 
 
 class UnknownPrincipal(MalformedPolicyDocument):

@@ -27,6 +27,16 @@ from broker.stores.directory.port import DirectoryChange, DirectoryReader
 if TYPE_CHECKING:
     from broker.model.types import iam as types
 
+_ROLE_INSIDE = "Cannot delete entity, must remove roles from instance profile first."
+
+KEY_BYTES = 32
+"""Of an Ed25519 public key. Source: RFC 8032, 5.1.5."""
+
+_INSTANCE_ID = re.compile(r"i-[0-9a-f]{17}")
+_ARN_PREFIX = "instance/"
+require_instance = finder(INSTANCE, "The instance ID {} does not exist.")
+_USED = "This join token has been used. Get a new one."
+
 
 async def _make(
     params: types.CreateInstanceProfileRequest, work: Work
@@ -116,16 +126,6 @@ async def require_in_no_profile(directory: DirectoryReader, role: Role) -> None:
     """
     if await directory.count(INSTANCE_PROFILE, role.account, role_id=role.role_id):
         raise errors.DeleteConflict(_ROLE_INSIDE)
-
-
-_ROLE_INSIDE = "Cannot delete entity, must remove roles from instance profile first."
-
-
-KEY_BYTES = 32
-"""Of an Ed25519 public key. Source: RFC 8032, 5.1.5."""
-
-_INSTANCE_ID = re.compile(r"i-[0-9a-f]{17}")
-_ARN_PREFIX = "instance/"
 
 
 async def register_with_token(
@@ -230,9 +230,6 @@ async def register_instance(
     return instance
 
 
-require_instance = finder(INSTANCE, "The instance ID {} does not exist.")
-
-
 async def associate_profile(
     change: DirectoryChange, instance: Instance, profile: InstanceProfile | None
 ) -> Instance:
@@ -259,6 +256,3 @@ def parse_instance_arn(text: str) -> tuple[AccountId, str]:
     if arn.service != "ec2" or not _INSTANCE_ID.fullmatch(instance_id):
         raise errors.ValidationError(f"{text[:80]} is not an instance's ARN.")
     return account, instance_id
-
-
-_USED = "This join token has been used. Get a new one."

@@ -42,6 +42,25 @@ if TYPE_CHECKING:
     from broker.model.types import iam as types
 
 
+SERVICE_ROLE_POLICIES: Final = f"{AWS_MANAGED_PREFIX}aws-service-role/"
+"""The prefix of the ARNs of policies that only service-linked roles have."""
+
+
+_NO_PERMISSION: Final = (
+    '{"Version":"2012-10-17","Statement":'
+    '[{"Effect":"Deny","Action":"none:null","Resource":"*"}]}'
+)
+"""The document of an unlisted policy: valid, but it allows no existing action."""
+
+_PART = r"[A-Za-z0-9_+=,.@-]+"
+_ARN = re.compile(rf"{AWS_MANAGED_PREFIX}(?:{_PART}/)*({_PART})")
+_NAME_MAX = 128
+_ARN_MAX = 2048
+
+_LONG_AGO = datetime(2015, 2, 6, tzinfo=UTC)
+"""When AWS made its first managed policies."""
+
+
 async def find_managed_policy(
     directory: DirectoryReader, account: AccountId, arn: str
 ) -> ManagedPolicy | None:
@@ -294,23 +313,6 @@ def check_document(account: Account, document: str) -> None:
         # Check the size first: only a document that is too large takes long to parse.
         require_within(account, Quota.POLICY_SIZE, policy_size(document))
         checked_document(document, PolicyKind.IDENTITY, managed=True)
-
-
-SERVICE_ROLE_POLICIES: Final = f"{AWS_MANAGED_PREFIX}aws-service-role/"
-"""The prefix of the ARNs of policies that only service-linked roles have."""
-
-_NO_PERMISSION: Final = (
-    '{"Version":"2012-10-17","Statement":'
-    '[{"Effect":"Deny","Action":"none:null","Resource":"*"}]}'
-)
-"""The document of an unlisted policy: valid, but it allows no existing action."""
-
-_PART = r"[A-Za-z0-9_+=,.@-]+"
-_ARN = re.compile(rf"{AWS_MANAGED_PREFIX}(?:{_PART}/)*({_PART})")
-_NAME_MAX = 128
-_ARN_MAX = 2048
-_LONG_AGO = datetime(2015, 2, 6, tzinfo=UTC)
-"""When AWS made its first managed policies."""
 
 
 @remembered()

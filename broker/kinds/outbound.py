@@ -51,6 +51,23 @@ _KEY_BYTES_MAX = 8192
 
 _PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
+_NO_END = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+
+_BEHIND = timedelta(hours=1)
+"""How far a verifier's clock may be behind when the key is new."""
+
+_SIGNS = x509.KeyUsage(
+    digital_signature=True,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=False,
+    crl_sign=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+
 
 class Algorithm(StrEnum):
     """The algorithms that a caller may ask for."""
@@ -320,23 +337,6 @@ def _seal(account: AccountId, kid: str, sealer: Sealer, der: bytes) -> bytes:
 
 def _open(account: AccountId, key: IssuerSigningKey, opener: Opener) -> bytes:
     return opener.open_sealed(_PURPOSE, account, key.kid, _COLUMN, key.sealed)
-
-
-_NO_END = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
-_BEHIND = timedelta(hours=1)
-"""How far a verifier's clock may be behind when the key is new."""
-
-_SIGNS = x509.KeyUsage(
-    digital_signature=True,
-    content_commitment=False,
-    key_encipherment=False,
-    data_encipherment=False,
-    key_agreement=False,
-    key_cert_sign=False,
-    crl_sign=False,
-    encipher_only=False,
-    decipher_only=False,
-)
 
 
 def self_signed(

@@ -37,6 +37,8 @@ _NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{1,64}")
 _ATTEMPTS = 4
 """Each means that another sign-in with the same passkey was faster."""
 
+MISSING_DEVICE = "MFA Device with serial number {} does not exist."
+
 
 async def ready_for_passkeys() -> None:
     """Import the passkey library in a thread: it takes a tenth of a second."""
@@ -133,9 +135,6 @@ async def register_passkey(
             "This passkey is registered in this account already."
         ) from error
     return passkey
-
-
-MISSING_DEVICE = "MFA Device with serial number {} does not exist."
 
 
 def missing_device(serial: str) -> errors.NoSuchEntity:

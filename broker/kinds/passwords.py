@@ -37,6 +37,16 @@ _HASHER = PasswordHasher(
 REMEMBERED_MAX = 24
 """Former passwords that a policy can forbid. Source: the model's maximum."""
 
+GENERATED_LENGTH = 20
+
+_CHARACTERS = (
+    "ABCDEFGHJKLMNPQRSTUVWXYZ",
+    "abcdefghijkmnopqrstuvwxyz",
+    "23456789",
+    "!@#$%^*()_+-=[]{}",
+)
+"""Of a generated password: without letters and digits that look alike."""
+
 
 class Hashes(Struct, frozen=True):
     """The hash in force, and those of earlier passwords, newest first."""
@@ -116,16 +126,6 @@ def _verify(hashed: str, password: str) -> bool:
         return _HASHER.verify(hashed, password)
     except (VerificationError, InvalidHashError):
         return False
-
-
-GENERATED_LENGTH = 20
-_CHARACTERS = (
-    "ABCDEFGHJKLMNPQRSTUVWXYZ",
-    "abcdefghijkmnopqrstuvwxyz",
-    "23456789",
-    "!@#$%^*()_+-=[]{}",
-)
-"""Of a generated password: without letters and digits that look alike."""
 
 
 def new_password(least: int = GENERATED_LENGTH) -> str:

@@ -60,6 +60,19 @@ _KEYS_MAX = 2
 _VALID_YEARS = 100
 
 
+IsInternal = Callable[[AccountId, str, int], bool]
+"""Whether the operator lists exactly this host and port for the account."""
+
+_FORM = "Write the issuer as its tokens name it in iss, such as https://idp.example.com/realm."
+_THUMBPRINTS_MAX = 5
+_HTTPS_PORT = 443
+_PLAIN_PORT = 80
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
+_PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()+,;=:@%-]*)*")
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}", re.ASCII)
+_KEY_PREFIXES = frozenset(name.partition(":")[0] for name in CONTEXT_KEYS)
+
+
 def _saml_view(provider: SamlProvider) -> types.GetSAMLProviderResponse:
     return {
         "SAMLProviderUUID": provider.uuid,
@@ -265,17 +278,6 @@ def _valid_until(now: datetime) -> datetime:
         return now.replace(year=now.year + _VALID_YEARS, day=28)
 
 
-IsInternal = Callable[[AccountId, str, int], bool]
-"""Whether the operator lists exactly this host and port for the account."""
-
-_FORM = "Write the issuer as its tokens name it in iss, such as https://idp.example.com/realm."
-_THUMBPRINTS_MAX = 5
-_HTTPS_PORT = 443
-_PLAIN_PORT = 80
-_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
-_PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()+,;=:@%-]*)*")
-
-
 async def _change_oidc(
     provider: OidcProvider, params: Mapping[str, Any], work: Work
 ) -> OidcProvider:
@@ -413,10 +415,6 @@ def _written(host: str) -> str:
 
 def _invalid_url(advice: str = _FORM) -> errors.ValidationError:
     return errors.ValidationError("Invalid Open ID Connect Provider URL", advice=advice)
-
-
-_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}", re.ASCII)
-_KEY_PREFIXES = frozenset(name.partition(":")[0] for name in CONTEXT_KEYS)
 
 
 def checked_name(name: str) -> str:

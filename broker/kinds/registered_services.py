@@ -29,6 +29,8 @@ from broker.stores.directory.port import DirectoryChange, DirectoryReader
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
+require_service = finder(SERVICE, "The service with name {} cannot be found.")
+
 
 def check_service_name(name: str) -> None:
     """Check the name of a service, which is also the prefix of its actions.
@@ -62,9 +64,6 @@ def normalize_definition(
         raise InvalidInput(f"The definition of {name} is refused: {error}.") from error
     stored = definition.model_dump(by_alias=True, exclude_unset=True, mode="json")
     return json.dumps(stored, ensure_ascii=False, separators=(",", ":"))
-
-
-require_service = finder(SERVICE, "The service with name {} cannot be found.")
 
 
 async def put_service(

@@ -59,6 +59,11 @@ _UUID_BYTES = 16
 
 Named = TrustAnchor | CertificateProfile | CertificateList
 
+BUNDLE = "CERTIFICATE_BUNDLE"
+DURATION_SECONDS = 3600
+_CHARACTERS_MAX = 2048
+_MANAGED_POLICIES_MAX = 10
+
 
 class Regional(Rules[Entity], frozen=True, eq=False, kw_only=True):
     """A kind of the service.
@@ -126,9 +131,6 @@ def given_tags(tags: Sequence[types.Tag]) -> dict[str, str]:
 def new_id() -> str:
     """A new random id."""
     return str(uuid.UUID(bytes=random_bytes(_UUID_BYTES), version=4))
-
-
-BUNDLE = "CERTIFICATE_BUNDLE"
 
 
 async def _make_anchor(
@@ -226,11 +228,6 @@ TRUST_ANCHORS = Regional(
     ),
     refused=("aliasName", "crlDpRevocationEnabled", "notificationSettings"),
 )
-
-
-DURATION_SECONDS = 3600
-_CHARACTERS_MAX = 2048
-_MANAGED_POLICIES_MAX = 10
 
 
 async def _make_profile(

@@ -33,6 +33,22 @@ _URL = _HOST + r"(/[!-~]{0,255})?$"
 _ENDPOINT = _HOST + r'(/[!"$->@-~]{0,255})?$'  # without ? and #
 _REGION = r"^[a-z0-9]+(?:-[a-z0-9]+){0,7}$"
 
+Region = Annotated[str, StringConstraints(pattern=_REGION, max_length=64)]
+RoleName = Annotated[
+    # Repeated a counted number of times, \w takes megabytes.
+    str, StringConstraints(pattern=r"^(?:[\w+=,.@-]+|\*)$", max_length=64)
+]
+RoleArn = Annotated[
+    str, StringConstraints(pattern=r"^arn:[a-z0-9-]+:[!-~]{1,1000}$", max_length=1024)
+]
+_CONFIG = ConfigDict(
+    extra="forbid",
+    frozen=True,
+    strict=True,
+    alias_generator=to_pascal,
+    validate_by_alias=True,
+)
+
 
 def _with_a_place(url: str) -> str:
     parts = urlsplit(url)
@@ -47,27 +63,10 @@ Url = Annotated[str, StringConstraints(pattern=_URL), AfterValidator(_with_a_pla
 Endpoint = Annotated[
     str, StringConstraints(pattern=_ENDPOINT), AfterValidator(_with_a_place)
 ]
-Region = Annotated[str, StringConstraints(pattern=_REGION, max_length=64)]
-RoleName = Annotated[
-    # Repeated a counted number of times, \w takes megabytes.
-    str, StringConstraints(pattern=r"^(?:[\w+=,.@-]+|\*)$", max_length=64)
-]
-RoleArn = Annotated[
-    str, StringConstraints(pattern=r"^arn:[a-z0-9-]+:[!-~]{1,1000}$", max_length=1024)
-]
 
 
 class UpstreamRejected(Exception):
     """The definition is not valid; the text says where and why."""
-
-
-_CONFIG = ConfigDict(
-    extra="forbid",
-    frozen=True,
-    strict=True,
-    alias_generator=to_pascal,
-    validate_by_alias=True,
-)
 
 
 class UpstreamRevocation(BaseModel):

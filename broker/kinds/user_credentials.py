@@ -68,6 +68,19 @@ _SSH_RSA = b"ssh-rsa"
 _LINES_OF_A_KEY = 2  # in PEM, the first and the last
 
 
+SERVICES: Mapping[str, str | None] = {
+    "codecommit.amazonaws.com": None,
+    "cassandra.amazonaws.com": None,
+    "bedrock.amazonaws.com": "ABSK",
+    "logs.amazonaws.com": "ACWL",
+    "cloudwatch.amazonaws.com": "APIAACWM",
+    "aws-external-anthropic.amazonaws.com": "AEAA",
+}
+"""Services with credentials of their own, and what begins those that are API keys."""
+
+_PASSWORD_BYTES = 45
+
+
 def parse_certificate(text: str) -> x509.Certificate:
     """The one certificate of a PEM text.
 
@@ -179,19 +192,6 @@ def _der(key: CertificatePublicKeyTypes | PublicKeyTypes) -> bytes:
     return key.public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-
-
-SERVICES: Mapping[str, str | None] = {
-    "codecommit.amazonaws.com": None,
-    "cassandra.amazonaws.com": None,
-    "bedrock.amazonaws.com": "ABSK",
-    "logs.amazonaws.com": "ACWL",
-    "cloudwatch.amazonaws.com": "APIAACWM",
-    "aws-external-anthropic.amazonaws.com": "AEAA",
-}
-"""Services with credentials of their own, and what begins those that are API keys."""
-
-_PASSWORD_BYTES = 45
 
 
 class _Texts(Struct, frozen=True):

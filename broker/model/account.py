@@ -29,6 +29,10 @@ _PAIR_MASK = len(_PAIRS) - 1
 _HEAD_SHIFTS = (30, 20, 10, 0)
 
 
+TEMPORARY_KEY_PREFIX = "ASIA"
+"""How the access key IDs of sessions begin."""
+
+
 def parse_account_id(text: str) -> AccountId:
     """Read a twelve-digit account id.
 
@@ -65,10 +69,6 @@ def _account_part(account: AccountId) -> tuple[str, int]:
         "".join(_PAIRS[head >> shift & _PAIR_MASK] for shift in _HEAD_SHIFTS),
         rest << 8 * _TAIL_BYTES,
     )
-
-
-TEMPORARY_KEY_PREFIX = "ASIA"
-"""How the access key IDs of sessions begin."""
 
 
 def find_account_of_key_id(access_key_id: str) -> AccountId | None:

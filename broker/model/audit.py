@@ -16,6 +16,51 @@ COUNT_FAILURES = "broker:CountFailures"
 COUNT_DECISIONS = "broker:CountDecisions"
 """The action of a record with the numbers of a registered service's decisions."""
 
+_PASSKEY_OPTIONS = "signin:CreatePasskeyOptions"
+_SIGN_INS = frozenset(
+    {
+        "rolesanywhere:CreateSession",
+        "sts:AssumeRoleWithSAML",
+        "sts:AssumeRoleWithWebIdentity",
+        "sts:AssumeRoleWithLDAPIdentity",
+    }
+)
+_PROOF_CHECKS = frozenset(
+    {
+        "signin:ListRolesWithSAML",
+        "signin:ListRolesWithWebIdentity",
+        "signin:ListRolesWithLDAPIdentity",
+        "signin:CheckPassword",
+        "signin:CheckMfa",
+        COUNT_FAILURES,
+    }
+)
+_CREDENTIALS = frozenset(
+    {
+        "broker:DeriveSigningKey",
+        "broker:GetInstanceCredentials",
+        "sts:AssumeRole",
+        "sts:AssumeRoot",
+        "sts:GetSessionToken",
+        "sts:GetFederationToken",
+        "sts:GetScopedCredentials",
+        "sts:GetDelegatedAccessToken",
+        "sts:GetWebIdentityToken",
+        "signin:AuthorizeOAuth2Access",
+        "signin:CreateConsoleLink",
+        "signin:CreateOAuth2Token",
+        "signin:GetConsoleCredentials",
+        "signin:GetSigninToken",
+        "sso:GetRoleCredentials",
+        "sso-oauth:Authorize",
+        "sso-oauth:CreateToken",
+    }
+)
+_READS = (
+    *("Get", "List", "Describe", "Search", "Lookup", "Simulate", "Evaluate", "Decide"),
+    *("Decode", "Generate", "Check", "Diagnose", "Authorize", "Probe", "Resolve"),
+)
+
 
 class Outcome(StrEnum):
     """The outcome of a call, as stored in a record's ``decision``.
@@ -135,52 +180,6 @@ def kind_of(
     if action == _PASSKEY_OPTIONS or action.partition(":")[2].startswith(_READS):
         return RecordKind.READ
     return RecordKind.CHANGE
-
-
-_PASSKEY_OPTIONS = "signin:CreatePasskeyOptions"
-_SIGN_INS = frozenset(
-    {
-        "rolesanywhere:CreateSession",
-        "sts:AssumeRoleWithSAML",
-        "sts:AssumeRoleWithWebIdentity",
-        "sts:AssumeRoleWithLDAPIdentity",
-    }
-)
-_PROOF_CHECKS = frozenset(
-    {
-        "signin:ListRolesWithSAML",
-        "signin:ListRolesWithWebIdentity",
-        "signin:ListRolesWithLDAPIdentity",
-        "signin:CheckPassword",
-        "signin:CheckMfa",
-        COUNT_FAILURES,
-    }
-)
-_CREDENTIALS = frozenset(
-    {
-        "broker:DeriveSigningKey",
-        "broker:GetInstanceCredentials",
-        "sts:AssumeRole",
-        "sts:AssumeRoot",
-        "sts:GetSessionToken",
-        "sts:GetFederationToken",
-        "sts:GetScopedCredentials",
-        "sts:GetDelegatedAccessToken",
-        "sts:GetWebIdentityToken",
-        "signin:AuthorizeOAuth2Access",
-        "signin:CreateConsoleLink",
-        "signin:CreateOAuth2Token",
-        "signin:GetConsoleCredentials",
-        "signin:GetSigninToken",
-        "sso:GetRoleCredentials",
-        "sso-oauth:Authorize",
-        "sso-oauth:CreateToken",
-    }
-)
-_READS = (
-    *("Get", "List", "Describe", "Search", "Lookup", "Simulate", "Evaluate", "Decide"),
-    *("Decode", "Generate", "Check", "Diagnose", "Authorize", "Probe", "Resolve"),
-)
 
 
 ISSUING_KINDS = (RecordKind.SIGN_IN, RecordKind.CREDENTIALS)

@@ -16,6 +16,8 @@ from broker.model.account import AccountId, find_account_of_key_id
 _DIGEST_BYTES = 16
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
+_EMPTY: tuple[Any, ...] = (0, 0, 0, 0, 0, 0, 0, (), (), 0, ())
+
 
 class Ancestor(Struct, frozen=True, kw_only=True):
     """A session that another one was made from.
@@ -246,6 +248,3 @@ def _read_ancestor(
         principal_id=who,
         issued_at_ms=at_ms,
     )
-
-
-_EMPTY: tuple[Any, ...] = (0, 0, 0, 0, 0, 0, 0, (), (), 0, ())

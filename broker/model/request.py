@@ -9,6 +9,21 @@ from msgspec import Struct
 
 from broker.errors import BrokerError
 
+Params = Mapping[str, Any]
+"""An operation's input, read and validated from its model's shape."""
+
+
+CodeOf = Callable[[BrokerError], str]
+"""A protocol's code of an error."""
+
+
+XML = b"text/xml"
+"""The content type of XML answers, exactly as recorded (REC-A)."""
+
+
+JSON = b"application/json"
+"""The content type of JSON answers."""
+
 
 class RawRequest(Struct, kw_only=True):
     """One HTTP request: exact bytes, header order kept, nothing decoded.
@@ -62,13 +77,6 @@ def name_headers(headers: Collection[tuple[bytes, bytes]]) -> Mapping[bytes, byt
     return {name: b",".join(values) for name, values in all_of.items()}
 
 
-Params = Mapping[str, Any]
-"""An operation's input, read and validated from its model's shape."""
-
-CodeOf = Callable[[BrokerError], str]
-"""A protocol's code of an error."""
-
-
 class Door(StrEnum):
     """Where a call came in."""
 
@@ -100,13 +108,6 @@ class RequestContext(Struct, frozen=True, kw_only=True):
     at_global_endpoint: bool = False
     code_of: CodeOf | None = None
     has_left: Callable[[], bool] | None = None
-
-
-XML = b"text/xml"
-"""The content type of XML answers, exactly as recorded (REC-A)."""
-
-JSON = b"application/json"
-"""The content type of JSON answers."""
 
 
 class Answer(Struct, frozen=True, kw_only=True):

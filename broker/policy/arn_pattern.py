@@ -31,13 +31,12 @@ from broker.policy.wildcard import (
 
 _PARTS = 6
 
+ContextTest = Callable[[str, Context], bool]
+
 
 def is_everything(pattern: str) -> bool:
     """Whether a Resource pattern is stars only; it matches what is not an ARN, too."""
     return bool(pattern) and not pattern.strip("*")
-
-
-ContextTest = Callable[[str, Context], bool]
 
 
 def split_pattern(text: str, *, variables: bool) -> list[Template]:

@@ -23,6 +23,48 @@ from broker.policy.conditions.values import (
     find_number,
 )
 
+_LASTING = "the call with the assertion, and its session"
+_SAML_LASTING = ("sub", "sub_type", "namequalifier")
+_SAML_SINGLE = (
+    "aud",
+    "iss",
+    "doc",
+    "edupersonorgdn",
+    "edupersonprimaryaffiliation",
+    "edupersonprimaryorgunitdn",
+    "edupersonprincipalname",
+    "edupersonscopedaffiliation",
+)
+_SAML_MANY = (
+    "cn",
+    "commonName",
+    "givenName",
+    "surname",
+    "name",
+    "mail",
+    "uid",
+    "organizationStatus",
+    "primaryGroupSID",
+    "x500UniqueIdentifier",
+    "edupersonaffiliation",
+    "edupersonassurance",
+    "edupersonentitlement",
+    "edupersonnickname",
+    "edupersonorgunitdn",
+    "edupersontargetedid",
+    "eduorghomepageuri",
+    "eduorgidentityauthnpolicyuri",
+    "eduorglegalname",
+    "eduorgsuperioruri",
+    "eduorgwhitepagesuri",
+)
+_AT_ONCE = "only the call with the assertion"
+_TOKEN_LASTING = "the call with the token, and its session"  # noqa: S105  # words
+_TOKEN_ONCE = "only the call with the token"  # noqa: S105  # words
+_DIRECTORY_LASTING = "the sign-in with a directory password, and its session"
+_DIRECTORY_ONCE = "only the sign-in with a directory password"
+_ARN_COLONS = 5
+
 
 class KeyType(StrEnum):
     """The type of a key's values; conditions compare by it."""
@@ -178,42 +220,6 @@ _IAM = (
     ContextKey("iam:DelegationRequestOwner", _A, _OBJECT, "delegation requests"),
 )
 
-_LASTING = "the call with the assertion, and its session"
-_SAML_LASTING = ("sub", "sub_type", "namequalifier")
-_SAML_SINGLE = (
-    "aud",
-    "iss",
-    "doc",
-    "edupersonorgdn",
-    "edupersonprimaryaffiliation",
-    "edupersonprimaryorgunitdn",
-    "edupersonprincipalname",
-    "edupersonscopedaffiliation",
-)
-_SAML_MANY = (
-    "cn",
-    "commonName",
-    "givenName",
-    "surname",
-    "name",
-    "mail",
-    "uid",
-    "organizationStatus",
-    "primaryGroupSID",
-    "x500UniqueIdentifier",
-    "edupersonaffiliation",
-    "edupersonassurance",
-    "edupersonentitlement",
-    "edupersonnickname",
-    "edupersonorgunitdn",
-    "edupersontargetedid",
-    "eduorghomepageuri",
-    "eduorgidentityauthnpolicyuri",
-    "eduorglegalname",
-    "eduorgsuperioruri",
-    "eduorgwhitepagesuri",
-)
-_AT_ONCE = "only the call with the assertion"
 _SAML = (
     *(ContextKey(f"saml:{n}", _S, _PROOF, _LASTING) for n in _SAML_LASTING),
     *(ContextKey(f"saml:{n}", _S, _PROOF, _AT_ONCE) for n in _SAML_SINGLE),
@@ -228,8 +234,6 @@ CONTEXT_KEYS: Mapping[str, ContextKey] = MappingProxyType(
 )
 """All keys of fixed name or prefix, by lower-case name."""
 
-_TOKEN_LASTING = "the call with the token, and its session"  # noqa: S105  # words
-_TOKEN_ONCE = "only the call with the token"  # noqa: S105  # words
 ISSUER_CLAIMS: Mapping[str, ContextKey] = MappingProxyType(
     {
         "aud": ContextKey("{issuer}:aud", _S, _PROOF, _TOKEN_LASTING),
@@ -244,8 +248,6 @@ ISSUER_CLAIMS: Mapping[str, ContextKey] = MappingProxyType(
 )
 """The keys of a web identity token; the issuer is host and path of the provider."""
 
-_DIRECTORY_LASTING = "the sign-in with a directory password, and its session"
-_DIRECTORY_ONCE = "only the sign-in with a directory password"
 DIRECTORY_KEYS: Mapping[str, ContextKey] = MappingProxyType(
     {
         "sub": ContextKey("{provider}:sub", _S, _PROOF, _DIRECTORY_LASTING),
@@ -257,8 +259,6 @@ DIRECTORY_KEYS: Mapping[str, ContextKey] = MappingProxyType(
 )
 """The keys of a person of a directory; the prefix is the LDAP provider's name."""
 
-
-_ARN_COLONS = 5
 
 DECLARED_TYPES: Mapping[str, KeyType] = {
     "ARN": KeyType.ARN,

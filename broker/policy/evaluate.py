@@ -24,6 +24,15 @@ from broker.policy.decision import Decision, PolicyType, StatementRef
 from broker.policy.principal import PrincipalGrant
 from broker.policy.work import SMALL_WORK, require_bounded
 
+Check = Callable[[], None]
+"""What is called between statements; what it raises ends the decision."""
+
+_OF_NO_ACCOUNT = frozenset({PrincipalType.ANONYMOUS, PrincipalType.SERVICE})
+_CONTROLS = (PolicyType.RESOURCE_CONTROL, PolicyType.SERVICE_CONTROL)
+_WITHOUT_IDENTITY = _OF_NO_ACCOUNT | {
+    kind for kind in PrincipalType if kind.is_federated
+}
+
 
 class AccessRequest(Struct, frozen=True):
     """One request: may ``principal`` do ``action`` to ``resource``?
@@ -58,19 +67,8 @@ class ApplicablePolicies(Struct, frozen=True, kw_only=True):
     resource_controls: tuple[PolicySet, ...] = ()
 
 
-Check = Callable[[], None]
-"""What is called between statements; what it raises ends the decision."""
-
-
 def no_check() -> None:
     """Let a decision take its time."""
-
-
-_OF_NO_ACCOUNT = frozenset({PrincipalType.ANONYMOUS, PrincipalType.SERVICE})
-_CONTROLS = (PolicyType.RESOURCE_CONTROL, PolicyType.SERVICE_CONTROL)
-_WITHOUT_IDENTITY = _OF_NO_ACCOUNT | {
-    kind for kind in PrincipalType if kind.is_federated
-}
 
 
 def authorize(

@@ -86,6 +86,14 @@ _STRAY_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
 _IN_TRUST = frozenset({"sts", "broker", "*"})
 """Services whose actions a trust policy may allow: the broker's let machines register."""
 
+_EFFECTS = {effect.value.lower(): effect for effect in Effect}
+_PRINCIPAL_TYPES = {
+    "AWS": is_aws_principal,
+    "Federated": is_federated_principal,
+    "Service": is_service_principal,
+    "CanonicalUser": is_canonical_user,
+}
+
 
 class Stage(IntEnum):
     """The stages in which IAM reads a policy, in their order."""
@@ -735,12 +743,3 @@ def _padded(parts: list[str]) -> str:
 def _none_of(element: str | None) -> RejectionReason:
     """Why nothing is named: there is no such element, or an empty list."""
     return RejectionReason.MISSING_ELEMENT if element is None else RejectionReason.EMPTY
-
-
-_EFFECTS = {effect.value.lower(): effect for effect in Effect}
-_PRINCIPAL_TYPES = {
-    "AWS": is_aws_principal,
-    "Federated": is_federated_principal,
-    "Service": is_service_principal,
-    "CanonicalUser": is_canonical_user,
-}

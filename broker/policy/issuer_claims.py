@@ -24,6 +24,8 @@ from broker.policy.context import (
 )
 from broker.runtime.bounded import remembered
 
+_NO_CLAIMS: Mapping[str, KeyType] = MappingProxyType({})
+
 
 class KnownIssuers(Struct, frozen=True):
     """Issuers of one kind, as host and path, and their claims."""
@@ -107,8 +109,6 @@ KNOWN_ISSUERS = (
         _texts("rpst_id"),
     ),
 )
-
-_NO_CLAIMS: Mapping[str, KeyType] = MappingProxyType({})
 
 
 def _pattern(issuer: str) -> str:

@@ -80,6 +80,18 @@ STS_ACTIONS = frozenset(
 OWN_STS_ACTIONS = frozenset({"sts:assumerolewithldapidentity"})
 """Those that only the broker has."""
 
+_OLD_VERSION = PolicyRejected(
+    RejectionReason.INVALID_VERSION,
+    "Policy document must be version 2012-10-17 or greater.",
+    "Version",
+    'The policy: write "Version": "2012-10-17".',
+)
+
+_Wrong = tuple[Stage, str, str]
+"""A stage, what IAM says, and what to write."""
+
+_PARTS = 6
+
 
 def parse_new_policy(
     text: str, kind: PolicyKind, *, managed: bool, knows_service: Callable[[str], bool]
@@ -105,14 +117,6 @@ def parse_new_policy(
     return document
 
 
-_OLD_VERSION = PolicyRejected(
-    RejectionReason.INVALID_VERSION,
-    "Policy document must be version 2012-10-17 or greater.",
-    "Version",
-    'The policy: write "Version": "2012-10-17".',
-)
-
-
 def _of_resources(statement: Statement) -> Iterator[tuple[Stage, PolicyRejected]]:
     element = "NotResource" if statement.not_resource else "Resource"
     place = f"{statement.place}, {element}"
@@ -135,11 +139,6 @@ def _of_conditions(statement: Statement) -> Iterator[tuple[Stage, PolicyRejected
         reason = RejectionReason.INVALID_CONDITION
         wrong = PolicyRejected(reason, VENDOR_MISSING, place, f"{place}: {advice}.")
         yield Stage.VENDOR, wrong
-
-
-_Wrong = tuple[Stage, str, str]
-"""A stage, what IAM says, and what to write."""
-_PARTS = 6
 
 
 def _find_wrong(value: str) -> _Wrong | None:

@@ -32,6 +32,9 @@ _ONE_SIMULATION = 200
 _ONE_STATEMENT = 100
 """Work besides comparisons; most of it is for a statement's position."""
 
+_SHOWN = (PolicyType.RESOURCE, PolicyType.IDENTITY)
+_ByEffect = dict[Effect, list[StatementRef]]
+
 
 class SimulatedOutcome(IntEnum):
     """The outcome; a greater one is more restrictive."""
@@ -127,9 +130,6 @@ def search_work(action: str, applicable: ApplicablePolicies) -> int:
     )
 
 
-_SHOWN = (PolicyType.RESOURCE, PolicyType.IDENTITY)
-
-
 def _sets(applicable: ApplicablePolicies) -> dict[PolicyType, tuple[PolicySet, ...]]:
     """The policy sets that apply, by type, one for each layer."""
     single = {
@@ -144,9 +144,6 @@ def _sets(applicable: ApplicablePolicies) -> dict[PolicyType, tuple[PolicySet, .
         PolicyType.RESOURCE_CONTROL: applicable.resource_controls,
     }
     return {**results, **{kind: sets for kind, sets in layered.items() if sets}}
-
-
-_ByEffect = dict[Effect, list[StatementRef]]
 
 
 def _by_effect(

@@ -24,6 +24,8 @@ _PLAIN_NUMBER = re.compile(r"-?[0-9]{1,300}(?:\.[0-9]{1,300})?")
 
 Json = str | bool | list["Json"] | dict[str, "Json"] | None
 
+_SHOWN_CHARACTERS = 120
+
 
 class NumberText(str):
     """A JSON number, kept as written."""
@@ -95,8 +97,6 @@ def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
 
 _read = json_reader(_object, number=_number, depth_max=None)
 _read_plain = json_reader(_object, number=_plain_number, depth_max=None)
-
-_SHOWN_CHARACTERS = 120
 
 
 def shorten(text: str) -> str:

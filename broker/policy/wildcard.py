@@ -42,6 +42,9 @@ Source: CPython, Objects/stringlib/fastsearch.h: the two-way algorithm.
 _PADDED = 8
 """The number of cached texts of that length: a request has few values so long."""
 
+_WILDCARDS = re.compile(r"([*?])")
+_ONE_OR_ZERO = bytes(0x31 if code == 1 else 0x30 for code in range(256))
+
 
 class Wild(Enum):
     """The wildcard characters."""
@@ -53,7 +56,6 @@ class Wild(Enum):
 Token = str | Wild
 
 
-_WILDCARDS = re.compile(r"([*?])")
 _WILD = {wild.value: wild for wild in Wild}
 
 
@@ -257,7 +259,6 @@ def _mark(text: str, character: str) -> int:
 
 
 _occurrences = _Occurrences()
-_ONE_OR_ZERO = bytes(0x31 if code == 1 else 0x30 for code in range(256))
 
 
 def _split_at_stars(tokens: Iterable[Token]) -> list[_Chunk]:

@@ -17,56 +17,6 @@ from broker.proofs.scim import NotAdmitted
 from broker.protocols.oidc.rejection import IssuerRejected, OidcReason, OidcRejected
 from broker.protocols.saml.errors import SamlReason, SamlRejected
 
-
-class State(StrEnum):
-    """The outcome of a check."""
-
-    HELD = "held"
-    FAILED = "failed"
-    UNFINISHED = "so far"
-    NOT_REACHED = "not reached"
-
-
-class Check(Struct, frozen=True):
-    """One line of a diagnosis; ``found`` and ``advice`` are there when it failed."""
-
-    title: str
-    state: State
-    found: str = ""
-    advice: str = ""
-
-
-class _Stage(Struct, frozen=True):
-    """Checks that are made together.
-
-    ``advices`` are for reasons that need more specific advice. With ``spread``, parts
-    of the checks are made later.
-    """
-
-    title: str
-    reasons: frozenset[StrEnum]
-    advice: str
-    advices: Mapping[StrEnum, str] = {}
-    spread: bool = False
-
-    def advice_for(self, reason: StrEnum, text: str) -> str:
-        """What to change, given what was ``text``."""
-        for known, word, advice in _KNOWN_CASES:
-            if known is reason and word in text:
-                return advice
-        return self.advices.get(reason, self.advice)
-
-
-def _stage(
-    title: str,
-    *reasons: StrEnum,
-    advice: str,
-    advices: Mapping[StrEnum, str] | None = None,
-    spread: bool = False,
-) -> _Stage:
-    return _Stage(title, frozenset(reasons), advice, advices or {}, spread)
-
-
 _S, _O = SamlReason, OidcReason
 LASSO_ADVICE = (
     "Identity providers that use Lasso, such as LemonLDAP::NG, encrypt with AES-128-CBC"
@@ -78,6 +28,7 @@ _CANONICALISATION_ADVICE = (
     "Have it signed with exclusive canonicalisation (in Keycloak, Canonicalization method"
     " EXCLUSIVE): what surrounds the signed element would change an inclusive form."
 )
+
 _KNOWN_CASES: tuple[tuple[StrEnum, str, str], ...] = (
     (_S.ALGORITHM_NOT_ALLOWED, "canonicalisation '", _CANONICALISATION_ADVICE),
     (_S.ALGORITHM_NOT_ALLOWED, "second transform '", _CANONICALISATION_ADVICE),
@@ -140,10 +91,81 @@ _KNOWN_CASES: tuple[tuple[StrEnum, str, str], ...] = (
 """Mistakes of real identity providers: a reason, a word in what was found, and advice.
 The first match counts.
 """
+
 _ODD_XML = (
     "The XML is of a kind that SAML does not need: this needs a change of the identity"
     " provider's software, or of what rewrites the XML on its way."
 )
+_BEFORE_READING = frozenset({_S.METADATA_UNUSABLE, _S.METADATA_EXPIRED})
+CLAIMS = "The attributes that the broker uses hold"
+CLAIMS_ADVICE = "Correct the attribute or claim that the message names."
+ADMITTED = "The provider's directory allows the person"
+ADMITTED_ADVICE = (
+    "Activate the person in the identity provider's directory, or have it provision"
+    " them; the provider's SCIM page shows whom it reported."
+)
+NOT_REVOKED = "The person was not revoked since it was issued"
+NOT_REVOKED_ADVICE = (
+    "Sign in again, for a newer one. A person who is barred stays so until an operator"
+    " says broker sessions revoke ACCOUNT --issuer ISSUER --subject SUBJECT --lift."
+)
+REGISTERED = "The provider is registered, and its keys can be fetched"
+REACH_ADVICE = (
+    "Register the issuer exactly as the token spells it. Check its name, the network"
+    " and what it answers; its certificate, or the provider's thumbprint or"
+    " BROKER_CA_FILE for one that is not publicly trusted; and BROKER_INTERNAL_ISSUERS"
+    " for a private address."
+)
+
+
+class State(StrEnum):
+    """The outcome of a check."""
+
+    HELD = "held"
+    FAILED = "failed"
+    UNFINISHED = "so far"
+    NOT_REACHED = "not reached"
+
+
+class Check(Struct, frozen=True):
+    """One line of a diagnosis; ``found`` and ``advice`` are there when it failed."""
+
+    title: str
+    state: State
+    found: str = ""
+    advice: str = ""
+
+
+class _Stage(Struct, frozen=True):
+    """Checks that are made together.
+
+    ``advices`` are for reasons that need more specific advice. With ``spread``, parts
+    of the checks are made later.
+    """
+
+    title: str
+    reasons: frozenset[StrEnum]
+    advice: str
+    advices: Mapping[StrEnum, str] = {}
+    spread: bool = False
+
+    def advice_for(self, reason: StrEnum, text: str) -> str:
+        """What to change, given what was ``text``."""
+        for known, word, advice in _KNOWN_CASES:
+            if known is reason and word in text:
+                return advice
+        return self.advices.get(reason, self.advice)
+
+
+def _stage(
+    title: str,
+    *reasons: StrEnum,
+    advice: str,
+    advices: Mapping[StrEnum, str] | None = None,
+    spread: bool = False,
+) -> _Stage:
+    return _Stage(title, frozenset(reasons), advice, advices or {}, spread)
+
 
 SAML_STAGES = (
     _stage(
@@ -344,28 +366,6 @@ OIDC_STAGES = (
         _O.BAD_TAGS,
         advice="See the claim https://aws.amazon.com/tags: one text per tag.",
     ),
-)
-
-_BEFORE_READING = frozenset({_S.METADATA_UNUSABLE, _S.METADATA_EXPIRED})
-
-CLAIMS = "The attributes that the broker uses hold"
-CLAIMS_ADVICE = "Correct the attribute or claim that the message names."
-ADMITTED = "The provider's directory allows the person"
-ADMITTED_ADVICE = (
-    "Activate the person in the identity provider's directory, or have it provision"
-    " them; the provider's SCIM page shows whom it reported."
-)
-NOT_REVOKED = "The person was not revoked since it was issued"
-NOT_REVOKED_ADVICE = (
-    "Sign in again, for a newer one. A person who is barred stays so until an operator"
-    " says broker sessions revoke ACCOUNT --issuer ISSUER --subject SUBJECT --lift."
-)
-REGISTERED = "The provider is registered, and its keys can be fetched"
-REACH_ADVICE = (
-    "Register the issuer exactly as the token spells it. Check its name, the network"
-    " and what it answers; its certificate, or the provider's thumbprint or"
-    " BROKER_CA_FILE for one that is not publicly trusted; and BROKER_INTERNAL_ISSUERS"
-    " for a private address."
 )
 
 

@@ -39,6 +39,8 @@ _ALGORITHM = "EdDSA"
 _JTI_CHARACTERS = range(16, 65)
 _PROFILE = "instance-profile/"
 
+_NOT_SIGNED = "The instance proof is not valid: sign it with the instance's own key."
+
 
 class InstanceScheme:
     """``InstanceArn`` and ``InstanceProof`` prove a registered machine."""
@@ -172,6 +174,3 @@ def _account_of_profile(text: str) -> AccountId:
     if arn.service != "iam" or not arn.resource.startswith(_PROFILE):
         raise ValidationError(f"{text[:80]} is not an instance profile's ARN.")
     return account
-
-
-_NOT_SIGNED = "The instance proof is not valid: sign it with the instance's own key."

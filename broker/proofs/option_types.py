@@ -27,6 +27,8 @@ _TRUTHS: Mapping[str, object] = {"true": True, "false": False}
 _CLAIM_NAME = re.compile(r"(?:https?://)?[A-Za-z0-9_.\-/]{1,128}")
 _ALWAYS_KEYS = frozenset({"aud", "sub", "amr", "email", "oaud"})
 
+NO_TABLE: Mapping[str, tuple[str, ...]] | None = None
+
 
 class OptionType(Struct, Generic[T], frozen=True):
     """What kind of value an option has.
@@ -221,7 +223,6 @@ ALGORITHMS = OptionType(frozenset[str](), _algorithms, _read_list)
 JWKS = OptionType("", _jwks, _read_jwks, "area", from_file=True)
 ATTRIBUTE = OptionType("groups", partial(_attribute, 1, TEXT_MAX))
 CLAIM = OptionType("", partial(_attribute, 0, VALUE_MAX))
-NO_TABLE: Mapping[str, tuple[str, ...]] | None = None
 TABLE = OptionType(
     NO_TABLE,
     read_table,

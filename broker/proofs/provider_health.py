@@ -29,6 +29,10 @@ CERTIFICATE_NOTICE = timedelta(days=30)
 _DIGEST_CHARACTERS = 16
 
 
+_certificate_ends = BoundedCache[bytes, tuple[datetime, ...]]()
+"""By the digest of the metadata, which may have ten megabytes."""
+
+
 class HealthLevel(StrEnum):
     """How severe it is, in this order."""
 
@@ -177,10 +181,6 @@ class HealthWatch:
             accepted_at=accepted_at,
             refused_at=refused_at,
         )
-
-
-_certificate_ends = BoundedCache[bytes, tuple[datetime, ...]]()
-"""By the digest of the metadata, which may have ten megabytes."""
 
 
 async def certificate_ends(metadata: str) -> tuple[datetime, ...]:

@@ -53,6 +53,34 @@ _PRIVATE = frozenset({"d", "k"})
 """The secret members of a JWK."""
 
 
+GROUPS = (
+    "Sign-in page",
+    "Published metadata",
+    "Roles by group",
+    "People and groups by SCIM",
+    "What is accepted",
+)
+"""The groups of options, in the form's order."""
+
+_SIGN_IN, _PUBLISHED, _ROLES, _SCIM, _ACCEPTED = GROUPS
+_BOTH = (SamlProvider, OidcProvider)
+
+STORED: Mapping[type[Provider], Remembered[Any]] = {
+    SamlProvider: SAML_PROVIDER,
+    OidcProvider: OIDC_PROVIDER,
+    LdapProvider: LDAP_PROVIDER,
+}
+"""How each kind of provider is stored."""
+
+_IN_ARNS = dict(
+    zip(
+        ("saml-provider", "oidc-provider", "ldap-provider"),
+        STORED.values(),
+        strict=True,
+    )
+)
+
+
 class OptionPlace(Struct, frozen=True):
     """Which kinds of provider have an option, and its group on the form.
 
@@ -84,17 +112,6 @@ _DESCRIBED: list[Option[Any]] = []
 """In the order of the fields."""
 
 
-GROUPS = (
-    "Sign-in page",
-    "Published metadata",
-    "Roles by group",
-    "People and groups by SCIM",
-    "What is accepted",
-)
-"""The groups of options, in the form's order."""
-
-_SIGN_IN, _PUBLISHED, _ROLES, _SCIM, _ACCEPTED = GROUPS
-_BOTH = (SamlProvider, OidcProvider)
 OIDC_SIGN_IN = OptionPlace((OidcProvider,), _SIGN_IN)
 PUBLISHED = OptionPlace((SamlProvider,), _PUBLISHED)
 SAML_EXCEPTION = OptionPlace((SamlProvider,), _ACCEPTED, is_exception=True)
@@ -362,21 +379,6 @@ OPTIONS_OF: Mapping[type[Provider], Mapping[str, Option[Any]]] = {
     for kind in (SamlProvider, OidcProvider, LdapProvider)
 }
 """The options that each kind of provider can have, by name."""
-
-STORED: Mapping[type[Provider], Remembered[Any]] = {
-    SamlProvider: SAML_PROVIDER,
-    OidcProvider: OIDC_PROVIDER,
-    LdapProvider: LDAP_PROVIDER,
-}
-"""How each kind of provider is stored."""
-
-_IN_ARNS = dict(
-    zip(
-        ("saml-provider", "oidc-provider", "ldap-provider"),
-        STORED.values(),
-        strict=True,
-    )
-)
 
 
 async def find_provider(

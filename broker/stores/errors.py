@@ -8,6 +8,11 @@ from broker.errors import (
     ValidationError,
 )
 
+_UNKNOWN = (
+    "The request has failed due to a temporary failure of the server. It may have taken"
+    " effect: check the result before you retry."
+)
+
 
 class StoreFailedError(Exception):
     """The base of errors that any store call may raise."""
@@ -47,12 +52,6 @@ class UnstorableTextError(StoreFailedError):
 
 class InvalidMarkerError(ValueError):
     """A page marker is not one of this listing's."""
-
-
-_UNKNOWN = (
-    "The request has failed due to a temporary failure of the server. It may have taken"
-    " effect: check the result before you retry."
-)
 
 
 def refusal_of(failure: StoreFailedError) -> BrokerError:

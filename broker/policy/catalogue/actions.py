@@ -20,6 +20,14 @@ from broker.runtime.bounded import remembered
 _PLACEHOLDER = re.compile(r"\$\{[^}]*\}")
 
 
+_BROKER = "broker"
+"""The prefix of the actions for what AWS does not have; they are not listed here."""
+
+
+_OWN = {"sts": ("assumerolewithldapidentity",)}
+"""The broker's own actions of services of AWS's."""
+
+
 def find_action(action: str) -> ActionEntry | None:
     """The action ``service:name``, whatever its case; None when it is not known."""
     prefix, _, name = action.lower().partition(":")
@@ -174,13 +182,6 @@ def find_doubt(written: str, own: Mapping[str, ServiceEntry]) -> str | None:
     if "*" in name or "?" in name:
         return f"covers no action of {service.name}"
     return f"is not an action of {service.name}"
-
-
-_BROKER = "broker"
-"""The prefix of the actions for what AWS does not have; they are not listed here."""
-
-_OWN = {"sts": ("assumerolewithldapidentity",)}
-"""The broker's own actions of services of AWS's."""
 
 
 @remembered()

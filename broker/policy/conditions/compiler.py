@@ -39,15 +39,6 @@ from broker.policy.conditions.values import (
 )
 from broker.policy.variables import Context
 
-
-class Quantifier(StrEnum):
-    """How an operator treats a key with several values."""
-
-    NONE = ""
-    ANY_VALUE = "ForAnyValue"
-    ALL_VALUES = "ForAllValues"
-
-
 OPERATORS: Mapping[str, tuple[OperatorFamily, bool]] = MappingProxyType(
     {
         "StringEquals": (STRING_EQUALS, False),
@@ -82,6 +73,15 @@ OPERATORS: Mapping[str, tuple[OperatorFamily, bool]] = MappingProxyType(
 
 NULL = "Null"
 _IF_EXISTS = "IfExists"
+ConditionTest = Callable[[Context], bool]
+
+
+class Quantifier(StrEnum):
+    """How an operator treats a key with several values."""
+
+    NONE = ""
+    ANY_VALUE = "ForAnyValue"
+    ALL_VALUES = "ForAllValues"
 
 
 class Operator(Struct, frozen=True):
@@ -148,9 +148,6 @@ def _all_operators() -> Iterator[tuple[str, Operator]]:
 
 
 _PARSED = dict(_all_operators())
-
-
-ConditionTest = Callable[[Context], bool]
 
 
 def compile_condition(

@@ -16,6 +16,8 @@ from broker.policy.variables import (
 )
 from broker.policy.wildcard import TextTest, compile_wildcard, find_literal, find_prefix
 
+_COLONS = 5
+
 
 def _equals(values: tuple[str, ...], negated: bool, variables: bool) -> ValueTest:  # noqa: FBT001  # the shape of every family
     literals, templates = _sort(values, variables=variables)
@@ -109,9 +111,6 @@ STRING_EQUALS_IGNORE_CASE = OperatorFamily(
     _equals_ignore_case, accept, takes_variables=True
 )
 STRING_LIKE = OperatorFamily(_like, accept, takes_variables=True, takes_wildcards=True)
-
-
-_COLONS = 5
 
 
 def _arn_like(values: tuple[str, ...], negated: bool, variables: bool) -> ValueTest:  # noqa: FBT001  # the shape of every family

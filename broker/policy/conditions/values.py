@@ -18,6 +18,22 @@ from broker.policy.variables import Context
 ValueTest = Callable[[str, Context], bool]
 """Whether one value of the request satisfies the operator (negation included)."""
 
+T = TypeVar("T")
+_NUMBER = re.compile(r"[+-]?[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,3})?")
+_PLAIN_DIGITS = 18
+Number = int | Decimal
+_NO_NUMBER = "is not a number; write one such as 3600 or -0.5"
+_DATE = re.compile(
+    r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2})"
+    r"(?:[Tt]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,9}))?)?"
+    r"(Z|z|[+-][0-9]{2}:?[0-9]{2})?)?)?)?"
+)
+_EPOCH = re.compile(r"[0-9]{5,12}")
+_START = datetime(1970, 1, 1, tzinfo=UTC)
+_LONGEST = 40
+_NO_DATE = "is not a date; write one such as 2026-01-31T12:00:00Z"
+BOOLEANS = frozenset({"true", "false"})
+
 
 class OperatorFamily(Struct, frozen=True):
     """One comparison with its negation.
@@ -36,9 +52,6 @@ class OperatorFamily(Struct, frozen=True):
 def accept(_: str) -> None:
     """Every text is a valid value."""
     return
-
-
-T = TypeVar("T")
 
 
 def comparing(
@@ -70,12 +83,6 @@ def comparing(
     return OperatorFamily(compile_values, check)
 
 
-_NUMBER = re.compile(r"[+-]?[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,3})?")
-_PLAIN_DIGITS = 18
-
-Number = int | Decimal
-
-
 def find_number(text: str) -> Number | None:
     """The number that a text writes; None when it writes none."""
     if len(text) <= _PLAIN_DIGITS and text.isascii() and text.isdigit():
@@ -83,23 +90,11 @@ def find_number(text: str) -> Number | None:
     return Decimal(text) if _NUMBER.fullmatch(text) else None
 
 
-_NO_NUMBER = "is not a number; write one such as 3600 or -0.5"
-
 NUMERIC_EQUALS = comparing(find_number, _NO_NUMBER, operator.eq)
 NUMERIC_LESS_THAN = comparing(find_number, _NO_NUMBER, operator.lt)
 NUMERIC_LESS_THAN_EQUALS = comparing(find_number, _NO_NUMBER, operator.le)
 NUMERIC_GREATER_THAN = comparing(find_number, _NO_NUMBER, operator.gt)
 NUMERIC_GREATER_THAN_EQUALS = comparing(find_number, _NO_NUMBER, operator.ge)
-
-
-_DATE = re.compile(
-    r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2})"
-    r"(?:[Tt]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,9}))?)?"
-    r"(Z|z|[+-][0-9]{2}:?[0-9]{2})?)?)?)?"
-)
-_EPOCH = re.compile(r"[0-9]{5,12}")
-_START = datetime(1970, 1, 1, tzinfo=UTC)
-_LONGEST = 40
 
 
 def find_instant(text: str) -> int | None:
@@ -140,16 +135,11 @@ def _zone(text: str | None) -> timezone:
     return timezone(sign * timedelta(minutes=minutes))
 
 
-_NO_DATE = "is not a date; write one such as 2026-01-31T12:00:00Z"
-
 DATE_EQUALS = comparing(find_instant, _NO_DATE, operator.eq)
 DATE_LESS_THAN = comparing(find_instant, _NO_DATE, operator.lt)
 DATE_LESS_THAN_EQUALS = comparing(find_instant, _NO_DATE, operator.le)
 DATE_GREATER_THAN = comparing(find_instant, _NO_DATE, operator.gt)
 DATE_GREATER_THAN_EQUALS = comparing(find_instant, _NO_DATE, operator.ge)
-
-
-BOOLEANS = frozenset({"true", "false"})
 
 
 def describe_boolean_fault(text: str) -> str | None:

@@ -82,6 +82,8 @@ EXAMPLE_PRINCIPAL = Principal.user(
 )
 """The caller of a request, where no policy names principals."""
 
+_Constraint = tuple[str, Literal | KeyCondition]
+
 
 class Side(NamedTuple):
     """A statement of a set of policies."""
@@ -468,9 +470,6 @@ def _find_fixed(
     return (
         values if all(c.holds(values) is wanted for c, wanted in conditions) else None
     )
-
-
-_Constraint = tuple[str, Literal | KeyCondition]
 
 
 def _constraints(box: Box) -> list[tuple[str, Literal | KeyCondition]]:

@@ -31,6 +31,15 @@ _PLACES_A_STEP = 8
 _PLACES_MAX = 100_000
 """Bits of a search."""
 
+ANY_CHARACTER = None
+
+PART_CHARACTER = ""
+"""A place that takes all characters but a colon."""
+
+
+Place = str | None
+"""The characters that a place takes: any of a text, or one of the two above."""
+
 
 class Loop(IntEnum):
     """Which characters may come any number of times before a place."""
@@ -39,14 +48,6 @@ class Loop(IntEnum):
     PART = 1
     """All but a colon."""
     ANY = 2
-
-
-ANY_CHARACTER = None
-PART_CHARACTER = ""
-"""A place that takes all characters but a colon."""
-
-Place = str | None
-"""The characters that a place takes: any of a text, or one of the two above."""
 
 
 class Glob(Struct, frozen=True):

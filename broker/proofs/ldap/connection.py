@@ -57,6 +57,8 @@ Value = TypeVar("Value")
 _Found = tuple[int, int, int, str, Any]
 """What ``getaddrinfo`` gives for each address."""
 
+CONNECT, SECURE, BIND, SEARCH = "connect", "TLS", "service bind", "search"
+
 
 class LdapUnavailableError(Exception):
     """A server cannot be used; ``stage`` says how far it went.
@@ -77,9 +79,6 @@ class UnusableEntriesError(LdapUnavailableError):
 
     def __init__(self, message: str) -> None:
         super().__init__(SEARCH, message)
-
-
-CONNECT, SECURE, BIND, SEARCH = "connect", "TLS", "service bind", "search"
 
 
 class BindAnswer(Struct, frozen=True):

@@ -38,6 +38,12 @@ _DIRECTORIES_MAX = 20
 _LOCALHOST = "localhost"
 
 
+NESTED_IN_ACTIVE_DIRECTORY = (
+    "(&(objectClass=group)(member:1.2.840.113556.1.4.1941:={dn}))"
+)
+"""LDAP_MATCHING_RULE_IN_CHAIN: the server follows groups in groups ([MS-ADTS])."""
+
+
 class DirectoryKind(StrEnum):
     """What speaks LDAP there: the defaults follow from it."""
 
@@ -68,10 +74,6 @@ _DEFAULTS: Mapping[DirectoryKind, Mapping[str, str]] = {
         "(&(objectClass=groupOfUniqueNames)(uniqueMember={dn})))",
     },
 }
-NESTED_IN_ACTIVE_DIRECTORY = (
-    "(&(objectClass=group)(member:1.2.840.113556.1.4.1941:={dn}))"
-)
-"""LDAP_MATCHING_RULE_IN_CHAIN: the server follows groups in groups ([MS-ADTS])."""
 
 
 class LdapServer(BaseModel):

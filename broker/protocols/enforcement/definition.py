@@ -61,6 +61,8 @@ SIGNED_CHUNKS: Final = frozenset(
 
 PROBLEMS_MAX = 10
 
+_RESOURCE_KEYS = ("aws:resourcetag/", "aws:requesttag/")
+
 
 class DefinitionRejected(Exception):
     """The definition is not valid.
@@ -276,9 +278,6 @@ def _check_pattern(pattern: str, name: str, place: str) -> None:
     names = placeholders(pattern)
     if len(set(names)) < len(names):
         raise DefinitionRejected((place, "a placeholder is repeated"))
-
-
-_RESOURCE_KEYS = ("aws:resourcetag/", "aws:requesttag/")
 
 
 def _check_key(key: str, name: str) -> None:

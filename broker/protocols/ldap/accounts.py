@@ -20,6 +20,50 @@ _BINARY_ID = "objectguid"
 _ID_BYTES = 16
 
 
+PASSWORD_POLICY = "1.3.6.1.4.1.42.2.27.8.5.1"  # noqa: S105  # a control's name
+"""The control of draft-behera-ldap-password-policy, in requests and in answers."""
+
+_EXPIRED_CONTROL = "2.16.840.1.113730.3.4.4"
+
+STATE_ATTRIBUTES = (
+    "userAccountControl",
+    "accountExpires",
+    "lockoutTime",
+    "msDS-User-Account-Control-Computed",
+    "pwdAccountLockedTime",
+    "pwdEndTime",
+    "nsAccountLock",
+    "accountUnlockTime",
+    "shadowExpire",
+)
+"""What an entry's state is read from; a server sends those that it has."""
+
+_SUB_CODE = re.compile(r"\bdata ([0-9a-f]{1,4})\b")
+_SUCCESS = LDAPResultCode.SUCCESS
+_UNWILLING = LDAPResultCode.UNWILLING_TO_PERFORM
+_REFUSALS = frozenset(
+    {
+        LDAPResultCode.CONSTRAINT_VIOLATION,
+        LDAPResultCode.NO_SUCH_OBJECT,
+        # Said of accounts that have no password.
+        LDAPResultCode.INAPPROPRIATE_AUTHENTICATION,
+        LDAPResultCode.INVALID_CREDENTIALS,
+        LDAPResultCode.INSUFFICIENT_ACCESS_RIGHTS,
+        _UNWILLING,
+    }
+)
+_ACCOUNT_DISABLED = 0x2
+_LOCKED_OUT = 0x10
+_NEVER = frozenset({0, 0x7FFFFFFFFFFFFFFF})
+_WINDOWS_EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
+_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_LOCKED_BY_ADMINISTRATOR = "000001010000Z"
+"""Source: draft-behera-ldap-password-policy-10, 5.3.3."""
+
+_GENERALIZED_TIME = re.compile(r"([0-9]{14})(?:[.,][0-9]+)?Z")
+
+
 class Entry(Confidential, frozen=True):
     """A name, and values by attribute; attributes are found without regard to case."""
 
@@ -72,12 +116,6 @@ def subject_value(subject: str, attribute: str) -> bytes:
     return subject.encode()
 
 
-PASSWORD_POLICY = "1.3.6.1.4.1.42.2.27.8.5.1"  # noqa: S105  # a control's name
-"""The control of draft-behera-ldap-password-policy, in requests and in answers."""
-
-_EXPIRED_CONTROL = "2.16.840.1.113730.3.4.4"
-
-
 class AccountState(StrEnum):
     """Whether a person may sign in, and if not, why."""
 
@@ -102,20 +140,7 @@ class AccountState(StrEnum):
 
 _OVER = frozenset({AccountState.DISABLED, AccountState.EXPIRED})
 
-STATE_ATTRIBUTES = (
-    "userAccountControl",
-    "accountExpires",
-    "lockoutTime",
-    "msDS-User-Account-Control-Computed",
-    "pwdAccountLockedTime",
-    "pwdEndTime",
-    "nsAccountLock",
-    "accountUnlockTime",
-    "shadowExpire",
-)
-"""What an entry's state is read from; a server sends those that it has."""
 
-_SUB_CODE = re.compile(r"\bdata ([0-9a-f]{1,4})\b")
 _SUB_CODES = {
     "525": AccountState.WRONG,
     "52e": AccountState.WRONG,
@@ -132,29 +157,6 @@ _POLICY_ERRORS = {
     1: AccountState.LOCKED,
     2: AccountState.PASSWORD_MUST_CHANGE,
 }
-_SUCCESS = LDAPResultCode.SUCCESS
-_UNWILLING = LDAPResultCode.UNWILLING_TO_PERFORM
-_REFUSALS = frozenset(
-    {
-        LDAPResultCode.CONSTRAINT_VIOLATION,
-        LDAPResultCode.NO_SUCH_OBJECT,
-        # Said of accounts that have no password.
-        LDAPResultCode.INAPPROPRIATE_AUTHENTICATION,
-        LDAPResultCode.INVALID_CREDENTIALS,
-        LDAPResultCode.INSUFFICIENT_ACCESS_RIGHTS,
-        _UNWILLING,
-    }
-)
-
-_ACCOUNT_DISABLED = 0x2
-_LOCKED_OUT = 0x10
-_NEVER = frozenset({0, 0x7FFFFFFFFFFFFFFF})
-_WINDOWS_EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
-_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LOCKED_BY_ADMINISTRATOR = "000001010000Z"
-"""Source: draft-behera-ldap-password-policy-10, 5.3.3."""
-
-_GENERALIZED_TIME = re.compile(r"([0-9]{14})(?:[.,][0-9]+)?Z")
 
 
 def is_refusal(code: int) -> bool:

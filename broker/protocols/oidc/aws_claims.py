@@ -27,6 +27,9 @@ _SOURCE_IDENTITY = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 _ROLE_ARN = re.compile(r"arn:[a-z-]+:iam::[0-9]{12}:role/[\x21-\x7e]{1,640}")
 _RESERVED = "aws:"
 
+VALUES_MAX = 100
+CHARACTERS_MAX = 1024
+
 
 class ClaimedTags(Struct, frozen=True):
     """The tags that a token asks for; transitive keys are spelled as the tags are."""
@@ -142,7 +145,3 @@ def _bad_tags(detail: str) -> OidcRejected:
         "principal_tags passed in claim is not in correct format.",
         detail,
     )
-
-
-VALUES_MAX = 100
-CHARACTERS_MAX = 1024

@@ -37,6 +37,10 @@ Read = Callable[[Node, str, Violations], object]
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,64}")
 
+Reader = Callable[[Mapping[str, str]], dict[str, object]]
+_NAME_PARTS_MAX = 8
+_INDEX = re.compile(r"[1-9][0-9]{0,8}")
+
 
 def scalar(node: Node) -> str:
     """The node's text; MALFORMED_INPUT when names stand below it."""
@@ -108,12 +112,6 @@ def compile_scalar(shape: ShapeModel) -> Read:
     if factory is None:
         raise ValueError(f"the type {shape['type']!r} cannot be read")
     return factory(shape)
-
-
-Reader = Callable[[Mapping[str, str]], dict[str, object]]
-
-_NAME_PARTS_MAX = 8
-_INDEX = re.compile(r"[1-9][0-9]{0,8}")
 
 
 def compile_reader(shapes: Shapes, name: str | None, wording: Wording) -> Reader:

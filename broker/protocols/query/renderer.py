@@ -39,6 +39,14 @@ _MILLISECOND = 1000
 _LAYOUTS_MAX = 64
 """Prepared texts of one structure; handlers return few sets of members."""
 
+_Pick = Callable[[Mapping[str, Any]], Sequence[Any]]
+
+_Layout = tuple[str, _Pick, _Pick, tuple[tuple[int, Write], ...]]
+"""A structure's text for one set of members, which picks its strings and all of them.
+
+The other members are written by themselves, each at its place.
+"""
+
 
 def escape(text: str) -> str:
     """Text for an element; what XML cannot carry becomes U+FFFD."""
@@ -125,14 +133,6 @@ def _compile_scalar(type_: str, tag: str, depth: int) -> Write:
         return f"{opening}{as_text(value)}{closing}"
 
     return write_string if type_ == "string" else write
-
-
-_Pick = Callable[[Mapping[str, Any]], Sequence[Any]]
-_Layout = tuple[str, _Pick, _Pick, tuple[tuple[int, Write], ...]]
-"""A structure's text for one set of members, which picks its strings and all of them.
-
-The other members are written by themselves, each at its place.
-"""
 
 
 class _Structure:

@@ -12,6 +12,34 @@ _DSIG = "http://www.w3.org/2000/09/xmldsig#"
 _DSIG_MORE = "http://www.w3.org/2001/04/xmldsig-more#"
 _DSIG_2007 = "http://www.w3.org/2007/05/xmldsig-more#"
 
+_SHA256, _SHA384, _SHA512 = hashes.SHA256(), hashes.SHA384(), hashes.SHA512()
+DIGEST_METHODS: Final = {
+    XENC + "sha256": "sha256",
+    _DSIG_MORE + "sha384": "sha384",
+    XENC + "sha512": "sha512",
+}
+SHA1_DIGEST_METHODS: Final = {_DSIG + "sha1": "sha1"}
+ENVELOPED: Final = _DSIG + "enveloped-signature"
+
+CANONICALISATIONS: Final = {EXC_C14N: False, EXC_C14N + "WithComments": True}
+"""Exclusive canonicalisation, and whether it keeps comments."""
+
+GCM_CIPHERS: Final = frozenset({XENC11 + "aes128-gcm", XENC11 + "aes256-gcm"})
+CBC_CIPHERS: Final = frozenset({XENC + "aes128-cbc", XENC + "aes256-cbc"})
+RSA_OAEP_MGF1P: Final = XENC + "rsa-oaep-mgf1p"
+RSA_OAEP: Final = XENC11 + "rsa-oaep"
+OAEP_DIGESTS: Final = frozenset(
+    {_DSIG + "sha1", XENC + "sha256", _DSIG_MORE + "sha384", XENC + "sha512"}
+)
+OAEP_MASKS: Final = frozenset(
+    {
+        XENC11 + "mgf1sha1",
+        XENC11 + "mgf1sha256",
+        XENC11 + "mgf1sha384",
+        XENC11 + "mgf1sha512",
+    }
+)
+
 
 class KeyFamily(StrEnum):
     """What kind of key an algorithm takes."""
@@ -27,8 +55,6 @@ class SignatureMethod(Struct, frozen=True):
     digest: hashes.HashAlgorithm
     is_pss: bool = False
 
-
-_SHA256, _SHA384, _SHA512 = hashes.SHA256(), hashes.SHA384(), hashes.SHA512()
 
 SIGNATURE_METHODS: Final = {
     _DSIG_MORE + "rsa-sha256": SignatureMethod(KeyFamily.RSA, _SHA256),
@@ -50,33 +76,6 @@ SIGNATURE_METHODS: Final = {
 SHA1_SIGNATURE_METHODS: Final = {
     _DSIG + "rsa-sha1": SignatureMethod(KeyFamily.RSA, hashes.SHA1())  # noqa: S303
 }
-
-DIGEST_METHODS: Final = {
-    XENC + "sha256": "sha256",
-    _DSIG_MORE + "sha384": "sha384",
-    XENC + "sha512": "sha512",
-}
-SHA1_DIGEST_METHODS: Final = {_DSIG + "sha1": "sha1"}
-
-ENVELOPED: Final = _DSIG + "enveloped-signature"
-CANONICALISATIONS: Final = {EXC_C14N: False, EXC_C14N + "WithComments": True}
-"""Exclusive canonicalisation, and whether it keeps comments."""
-
-GCM_CIPHERS: Final = frozenset({XENC11 + "aes128-gcm", XENC11 + "aes256-gcm"})
-CBC_CIPHERS: Final = frozenset({XENC + "aes128-cbc", XENC + "aes256-cbc"})
-RSA_OAEP_MGF1P: Final = XENC + "rsa-oaep-mgf1p"
-RSA_OAEP: Final = XENC11 + "rsa-oaep"
-OAEP_DIGESTS: Final = frozenset(
-    {_DSIG + "sha1", XENC + "sha256", _DSIG_MORE + "sha384", XENC + "sha512"}
-)
-OAEP_MASKS: Final = frozenset(
-    {
-        XENC11 + "mgf1sha1",
-        XENC11 + "mgf1sha256",
-        XENC11 + "mgf1sha384",
-        XENC11 + "mgf1sha512",
-    }
-)
 
 
 class AlgorithmPolicy(Struct, frozen=True):

@@ -24,6 +24,17 @@ from broker.protocols.saml.names import (
 )
 from broker.protocols.saml.texts import parse_instant
 
+_ONCE = frozenset({ONE_TIME_USE, PROXY_RESTRICTION})
+"""Conditions that stand once. Source: SAML 2.0 Core 2.5.1.5 and 2.5.1.6."""
+
+
+AGE_MAX = timedelta(minutes=5)
+"""From IssueInstant to use. Source: IAM User Guide, "Configure SAML assertions"."""
+
+
+LIFETIME_MAX = timedelta(days=1)
+"""From IssueInstant to any NotOnOrAfter; an honest one is minutes to hours."""
+
 
 class Profile(StrEnum):
     """How strict the checks are that involve no cryptography.
@@ -62,16 +73,6 @@ class AssertionExpectations(Struct, frozen=True, kw_only=True):
     encryption_required: bool = False
     in_response_to: AbstractSet[str] = frozenset()
     options: SamlOptions = SamlOptions()
-
-
-_ONCE = frozenset({ONE_TIME_USE, PROXY_RESTRICTION})
-"""Conditions that stand once. Source: SAML 2.0 Core 2.5.1.5 and 2.5.1.6."""
-
-AGE_MAX = timedelta(minutes=5)
-"""From IssueInstant to use. Source: IAM User Guide, "Configure SAML assertions"."""
-
-LIFETIME_MAX = timedelta(days=1)
-"""From IssueInstant to any NotOnOrAfter; an honest one is minutes to hours."""
 
 
 class Confirmation(Struct, frozen=True, kw_only=True):

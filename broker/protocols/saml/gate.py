@@ -15,6 +15,33 @@ from msgspec import Struct
 from broker.protocols.saml.errors import SamlReason, SamlRejected
 from broker.protocols.saml.names import SAML, SAMLP, SIGNATURE, XML
 
+_DECLARATION = re.compile(r"<\?xml\b([^?]*)\?>")
+
+_ENCODING = re.compile(r"""\bencoding\s*=\s*["']([^"']*)["']""")
+
+
+_VERSION_1_0 = re.compile(r"""\bversion\s*=\s*["']1\.0["']""")
+
+
+# No colon in the prefix: a text of nothing but ``xmlns:`` is read once, not per match.
+_NAMESPACE = re.compile(r"""xmlns(:[^\s=:]+)?\s*=\s*(?:"([^"]*)"|'([^']*)')""")
+
+_ABSOLUTE = re.compile(r"(?:https?://|urn:|[A-Za-z][A-Za-z0-9+.-]*:)[^\s&]+")
+_NCNAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)
+_ID_LENGTH_MAX = 256
+_XML_ID = f"{{{XML}}}id"
+_ID_ENDINGS = ("ID", "Id", "iD", "id")
+_SAML_TAGS = (f"{{{SAML}}}", f"{{{SAMLP}}}")
+_PARSER = etree.XMLParser(
+    encoding="utf-8",
+    resolve_entities=False,
+    no_network=True,
+    load_dtd=False,
+    dtd_validation=False,
+    attribute_defaults=False,
+    huge_tree=False,
+)
+
 
 class XmlLimits(Struct, frozen=True):
     """How large a document may be, counted in elements and attributes."""
@@ -32,27 +59,6 @@ RESPONSE_LIMITS = XmlLimits(
     attributes_per_element=64,
     namespace_declarations=4_000,
     signatures=2,
-)
-
-_DECLARATION = re.compile(r"<\?xml\b([^?]*)\?>")
-_ENCODING = re.compile(r"""\bencoding\s*=\s*["']([^"']*)["']""")
-_VERSION_1_0 = re.compile(r"""\bversion\s*=\s*["']1\.0["']""")
-# No colon in the prefix: a text of nothing but ``xmlns:`` is read once, not per match.
-_NAMESPACE = re.compile(r"""xmlns(:[^\s=:]+)?\s*=\s*(?:"([^"]*)"|'([^']*)')""")
-_ABSOLUTE = re.compile(r"(?:https?://|urn:|[A-Za-z][A-Za-z0-9+.-]*:)[^\s&]+")
-_NCNAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)
-_ID_LENGTH_MAX = 256
-_XML_ID = f"{{{XML}}}id"
-_ID_ENDINGS = ("ID", "Id", "iD", "id")
-_SAML_TAGS = (f"{{{SAML}}}", f"{{{SAMLP}}}")
-_PARSER = etree.XMLParser(
-    encoding="utf-8",
-    resolve_entities=False,
-    no_network=True,
-    load_dtd=False,
-    dtd_validation=False,
-    attribute_defaults=False,
-    huge_tree=False,
 )
 
 

@@ -15,6 +15,8 @@ CHARACTERS_MAX = 100_000
 
 _WHITE_SPACE = b" \t\r\n"
 
+_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,12})?Z", re.ASCII)
+
 
 def decode_response(response_text: str) -> str:
     """The XML text inside a ``SAMLResponse`` parameter.
@@ -60,9 +62,6 @@ def decode_text(raw: bytes) -> str:
         return raw.removeprefix(BOM_UTF8).decode("utf-8")
     except UnicodeDecodeError as error:
         raise SamlRejected(SamlReason.NOT_UTF8, "the bytes are not UTF-8") from error
-
-
-_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,12})?Z", re.ASCII)
 
 
 def parse_instant(text: str | None, where: str) -> datetime:

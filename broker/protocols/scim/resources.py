@@ -24,6 +24,18 @@ from scim2_models import (
 
 BAD_REQUEST, NOT_FOUND, CONFLICT, CHANGED = 400, 404, 409, 412
 
+TEXT_MAX = 1024
+EMAILS_MAX = 20
+
+POLICY = ScimPolicy(
+    unknown=ScimPolicy.Unknown.ignore,
+    remove_value_as_filter=ScimPolicy.RemoveValue.apply,
+    unmatched_path_filter=ScimPolicy.UnmatchedPathFilter.create,
+)
+"""What Entra and Okta send beyond the specification's letter."""
+
+_NOT_TEXT = re.compile("[\0\ud800-\udfff]")
+
 
 class ScimRejected(Exception):
     """A request that SCIM or its bounds do not allow.
@@ -38,19 +50,6 @@ class ScimRejected(Exception):
         self.detail = detail
         self.scim_type = scim_type
         self.status = status
-
-
-TEXT_MAX = 1024
-EMAILS_MAX = 20
-
-POLICY = ScimPolicy(
-    unknown=ScimPolicy.Unknown.ignore,
-    remove_value_as_filter=ScimPolicy.RemoveValue.apply,
-    unmatched_path_filter=ScimPolicy.UnmatchedPathFilter.create,
-)
-"""What Entra and Okta send beyond the specification's letter."""
-
-_NOT_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 def is_text(value: str) -> bool:

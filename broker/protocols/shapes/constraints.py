@@ -22,6 +22,18 @@ _PATTERN = "Member must satisfy regular expression pattern: "
 _ENUM = "Member must satisfy enum value set"
 
 
+XML_TEXT_PATTERN = r"[\u0009\u000A\u000D\u0020-\uD7FF\uE000-\uFFFD\u10000-\u10FFFF]*"
+"""Stands for strings whose shape has no pattern: what XML cannot carry is not text."""
+
+UNBOUNDED = 1 << 64
+_LENGTH_ALWAYS_MATCHED = 100_000
+_ASCII_OF_CATEGORY = {"L": "A-Za-z", "N": "0-9", "Z": " "}
+_CATEGORY = re.compile(r"\\p\{([LNZ])\}")
+_ONE_CLASS = re.compile(r"\[(?:[^\[\]\\]|\\p\{[LNZ]\}|\\[^p])+\][*+]")
+_SUPPLEMENTARY = r"\u10000-\u10FFFF"
+_XML_TEXT = re.compile("[\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
+
+
 class Wording(Struct, frozen=True):
     """How a service words violations, where it differs from the others."""
 
@@ -52,17 +64,6 @@ class Wording(Struct, frozen=True):
         return f"The specified value for {path} is invalid. {said}"
 
 
-XML_TEXT_PATTERN = r"[\u0009\u000A\u000D\u0020-\uD7FF\uE000-\uFFFD\u10000-\u10FFFF]*"
-"""Stands for strings whose shape has no pattern: what XML cannot carry is not text."""
-
-UNBOUNDED = 1 << 64
-_LENGTH_ALWAYS_MATCHED = 100_000
-_ASCII_OF_CATEGORY = {"L": "A-Za-z", "N": "0-9", "Z": " "}
-_CATEGORY = re.compile(r"\\p\{([LNZ])\}")
-_ONE_CLASS = re.compile(r"\[(?:[^\[\]\\]|\\p\{[LNZ]\}|\\[^p])+\][*+]")
-_SUPPLEMENTARY = r"\u10000-\u10FFFF"
-
-
 @cache
 def compile_pattern(pattern: str) -> Matcher:
     r"""A matcher for a model's pattern.
@@ -91,9 +92,6 @@ def compile_pattern(pattern: str) -> Matcher:
         )
 
     return match
-
-
-_XML_TEXT = re.compile("[\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
 
 
 def is_xml_text(value: str) -> bool:

@@ -12,6 +12,20 @@ from broker.protocols.shapes.constraints import (
 )
 from broker.protocols.shapes.model import ShapeModel
 
+VIOLATIONS_MAX = 100
+"""Violations that one message lists; the rest is not looked for."""
+
+
+SHOWN_CHARACTERS = 10_000
+"""Of a value in a message."""
+
+
+MESSAGE_CHARACTERS = 50_000
+"""After which no further violation is looked for."""
+
+_INT32 = 1 << 31
+_INT64 = 1 << 63
+
 
 class InputReason(StrEnum):
     """What is wrong; each value is the name of the wire error."""
@@ -33,19 +47,6 @@ class InputRejected(Exception):
         super().__init__(message or reason.value)
         self.reason = reason
         self.message = message
-
-
-VIOLATIONS_MAX = 100
-"""Violations that one message lists; the rest is not looked for."""
-
-SHOWN_CHARACTERS = 10_000
-"""Of a value in a message."""
-
-MESSAGE_CHARACTERS = 50_000
-"""After which no further violation is looked for."""
-
-_INT32 = 1 << 31
-_INT64 = 1 << 63
 
 
 class Violations:

@@ -33,6 +33,10 @@ Word = str | bytes | int
 Command = tuple[Word, ...]
 Client = Redis | RedisCluster
 
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+_BATCH_MAX = 128
+
 
 class RedisLink:
     """The connection to the servers of an address; it follows them when they change."""
@@ -200,12 +204,6 @@ async def send_all(
     finally:
         await pool.release(connection)
     return answers
-
-
-Item = TypeVar("Item")
-Answer = TypeVar("Answer")
-
-_BATCH_MAX = 128
 
 
 class Batcher(Generic[Item, Answer]):

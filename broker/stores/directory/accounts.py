@@ -13,6 +13,8 @@ from broker.stores.directory.readings import ChangedRows
 from broker.stores.errors import AlreadyExistsError
 from broker.stores.schema import ACCOUNTS, CHANGES, SAML_PROVIDERS
 
+_NAMING_MAX = 20
+
 
 async def find_account_by_alias(
     directory: DirectoryReader, alias: str
@@ -84,9 +86,6 @@ async def remove_account(change: DirectoryChange, account: Account) -> None:
         .where(CHANGES.c.account == account.account_id)
         .values(rows=ChangedRows.anything().dump())
     )
-
-
-_NAMING_MAX = 20
 
 
 async def find_saml_provider_by_uuid(

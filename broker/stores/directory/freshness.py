@@ -82,6 +82,9 @@ _Place = tuple[AccountId, Reading[Any], Key]
 _Flight = tuple[Any, ...]
 """What is being found out: a place, or an account with a key and what it rests on."""
 
+_SUFFIX = ".worker"
+_MESSAGE_BYTES_MAX = 65536
+
 
 class _Account:
     """How far an account's changes are known."""
@@ -592,10 +595,6 @@ def _note_failure(task: asyncio.Task[Any]) -> None:
     """Retrieve a shared task's error even if no caller is left to see it."""
     if not task.cancelled():
         task.exception()
-
-
-_SUFFIX = ".worker"
-_MESSAGE_BYTES_MAX = 65536
 
 
 @asynccontextmanager

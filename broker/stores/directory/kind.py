@@ -44,6 +44,19 @@ Entity = TypeVar("Entity", bound=Struct)
 AnyRow = Row[Any]
 
 
+name_key = fold_name
+"""What columns that names are looked up by hold."""
+
+Value = TypeVar("Value")
+
+Key = str | tuple[str, ...]
+"""One value for each column that something is looked up by; an empty text for none."""
+
+
+WHOLE = ""
+"""The key of what an account has only one of."""
+
+
 def dump(value: object) -> str:
     """JSON text for a column."""
     return json.dumps(value, separators=(",", ":"))
@@ -83,10 +96,6 @@ def _find_format(hint: Any) -> ColumnFormat | None:  # noqa: ANN401  # any annot
     if isinstance(kind, type) and issubclass(kind, Enum):
         return ColumnFormat(attrgetter("value"), kind)
     return _FORMATS.get(kind)
-
-
-name_key = fold_name
-"""What columns that names are looked up by hold."""
 
 
 def key_of_name(entity: Any) -> str:  # noqa: ANN401  # any entity with a name
@@ -203,14 +212,6 @@ class EntityTable(Generic[Entity]):
         for name, derive in self._derived.items():
             values[name] = derive(entity)
         return values
-
-
-Value = TypeVar("Value")
-Key = str | tuple[str, ...]
-"""One value for each column that something is looked up by; an empty text for none."""
-
-WHOLE = ""
-"""The key of what an account has only one of."""
 
 
 class Reading(Struct, Generic[Value], frozen=True, eq=False):

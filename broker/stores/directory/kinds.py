@@ -53,6 +53,145 @@ _PROVISIONED = (
 )
 _user_name: Callable[[ProvisionedUser], str] = attrgetter("user_name")
 
+USER = Remembered(
+    stored=EntityTable(schema.USERS, entities.User),
+    key="user_id",
+    name="name_key",
+    label="user",
+    admits=True,
+)
+LOGIN_PROFILE = Remembered(
+    stored=EntityTable(schema.LOGIN_PROFILES, entities.LoginProfile),
+    key="user_id",
+    label="login profile",
+)
+ACCESS_KEY = Remembered(
+    stored=EntityTable(schema.ACCESS_KEYS, entities.AccessKey),
+    key="access_key_id",
+    label="access key",
+    order=(schema.ACCESS_KEYS.c.created_at, schema.ACCESS_KEYS.c.access_key_id),
+)
+GROUP = Kind(
+    stored=EntityTable(schema.GROUPS, entities.Group),
+    key="group_id",
+    name="name_key",
+    label="group",
+)
+ROLE = Remembered(
+    stored=EntityTable(schema.ROLES, entities.Role),
+    key="role_id",
+    name="name_key",
+    label="role",
+    admits=True,
+)
+OIDC_PROVIDER = Remembered(
+    stored=EntityTable(
+        schema.OIDC_PROVIDERS,
+        entities.OidcProvider,
+        derived={"host_and_path": attrgetter("host_and_path")},
+    ),
+    key="unique_id",
+    name="host_and_path",
+    label="OIDC provider",
+    owns=_PROVISIONED,
+    vouches=True,
+)
+LDAP_PROVIDER = Remembered(
+    stored=EntityTable(schema.LDAP_PROVIDERS, entities.LdapProvider),
+    key="unique_id",
+    name="name",
+    label="LDAP provider",
+    vouches=True,
+)
+USER_CREDENTIAL = Kind(
+    stored=EntityTable(schema.USER_CREDENTIALS, credentials.UserCredential),
+    key="credential_id",
+    label="credential",
+    order=(
+        schema.USER_CREDENTIALS.c.created_at,
+        schema.USER_CREDENTIALS.c.credential_id,
+    ),
+)
+SERVER_CERTIFICATE = Kind(
+    stored=EntityTable(schema.SERVER_CERTIFICATES, credentials.ServerCertificate),
+    key="certificate_id",
+    name="name_key",
+    label="server certificate",
+)
+INSTANCE_PROFILE = Remembered(
+    stored=EntityTable(schema.INSTANCE_PROFILES, InstanceProfile),
+    key="profile_id",
+    name="name_key",
+    label="instance profile",
+)
+INSTANCE = Remembered(
+    stored=EntityTable(schema.INSTANCES, Instance),
+    key="instance_id",
+    label="instance",
+    owns=(schema.INSTANCE_ORIGINS.c.instance_id,),
+)
+DELETION_TASK = Kind(
+    stored=EntityTable(schema.DELETION_TASKS, DeletionTask),
+    key="task_id",
+    label="deletion task",
+)
+SERVICE = Remembered(
+    stored=EntityTable(schema.SERVICES, RegisteredService),
+    key="service_id",
+    name="name",
+    label="service",
+    owns=(schema.SERVICE_TOKENS.c.service_id,),
+)
+RESOURCE_POLICY = Remembered(
+    stored=EntityTable(schema.RESOURCE_POLICIES, ResourcePolicy),
+    key="arn",
+    label="resource policy",
+    kept=("created_at",),
+)
+TRUST_ANCHOR = Remembered(
+    stored=EntityTable(schema.TRUST_ANCHORS, TrustAnchor),
+    key="anchor_id",
+    label="trust anchor",
+    owns=(schema.CERTIFICATE_LISTS.c.anchor_id,),
+    vouches=True,
+)
+CERTIFICATE_PROFILE = Remembered(
+    stored=EntityTable(
+        schema.CERTIFICATE_PROFILES, CertificateProfile, attribute_mappings=_MAPPINGS
+    ),
+    key="profile_id",
+    label="profile",
+)
+CERTIFICATE_LIST = Kind(
+    stored=EntityTable(schema.CERTIFICATE_LISTS, CertificateList),
+    key="list_id",
+    label="revocation list",
+)
+PROVISIONED_USER = Kind(
+    stored=EntityTable(
+        schema.PROVISIONED_USERS,
+        ProvisionedUser,
+        derived={"name_key": lambda user: name_key(_user_name(user))},
+    ),
+    key="user_id",
+    label="user",
+)
+PROVISIONED_GROUP = Kind(
+    stored=EntityTable(schema.PROVISIONED_GROUPS, ProvisionedGroup),
+    key="group_id",
+    label="group",
+    owns=(schema.PROVISIONED_MEMBERS.c.group_id,),
+)
+UPSTREAM = Remembered(
+    stored=EntityTable(schema.UPSTREAMS, Upstream),
+    key="name",
+    label="upstream",
+    kept=("created_at",),
+)
+REPORT = Kind(
+    stored=EntityTable(schema.REPORTS, Report), key="report_id", label="report"
+)
+
 
 def _dump_keys(keys: Iterable[entities.SamlPrivateKey]) -> str:
     return dump(
@@ -153,37 +292,6 @@ def _tokens(table: Table, token: type[Token], owner: str, label: str) -> Kind[To
     )
 
 
-USER = Remembered(
-    stored=EntityTable(schema.USERS, entities.User),
-    key="user_id",
-    name="name_key",
-    label="user",
-    admits=True,
-)
-LOGIN_PROFILE = Remembered(
-    stored=EntityTable(schema.LOGIN_PROFILES, entities.LoginProfile),
-    key="user_id",
-    label="login profile",
-)
-ACCESS_KEY = Remembered(
-    stored=EntityTable(schema.ACCESS_KEYS, entities.AccessKey),
-    key="access_key_id",
-    label="access key",
-    order=(schema.ACCESS_KEYS.c.created_at, schema.ACCESS_KEYS.c.access_key_id),
-)
-GROUP = Kind(
-    stored=EntityTable(schema.GROUPS, entities.Group),
-    key="group_id",
-    name="name_key",
-    label="group",
-)
-ROLE = Remembered(
-    stored=EntityTable(schema.ROLES, entities.Role),
-    key="role_id",
-    name="name_key",
-    label="role",
-    admits=True,
-)
 MANAGED_POLICY = Kind(
     stored=EntityTable(
         schema.MANAGED_POLICIES,
@@ -220,25 +328,6 @@ SAML_PROVIDER = Remembered(
     owns=_PROVISIONED,
     vouches=True,
 )
-OIDC_PROVIDER = Remembered(
-    stored=EntityTable(
-        schema.OIDC_PROVIDERS,
-        entities.OidcProvider,
-        derived={"host_and_path": attrgetter("host_and_path")},
-    ),
-    key="unique_id",
-    name="host_and_path",
-    label="OIDC provider",
-    owns=_PROVISIONED,
-    vouches=True,
-)
-LDAP_PROVIDER = Remembered(
-    stored=EntityTable(schema.LDAP_PROVIDERS, entities.LdapProvider),
-    key="unique_id",
-    name="name",
-    label="LDAP provider",
-    vouches=True,
-)
 MFA_DEVICE = Kind(
     stored=EntityTable(
         schema.MFA_DEVICES,
@@ -262,99 +351,11 @@ PASSKEY = Kind(
     name="serial_key",
     label="passkey",
 )
-USER_CREDENTIAL = Kind(
-    stored=EntityTable(schema.USER_CREDENTIALS, credentials.UserCredential),
-    key="credential_id",
-    label="credential",
-    order=(
-        schema.USER_CREDENTIALS.c.created_at,
-        schema.USER_CREDENTIALS.c.credential_id,
-    ),
-)
-SERVER_CERTIFICATE = Kind(
-    stored=EntityTable(schema.SERVER_CERTIFICATES, credentials.ServerCertificate),
-    key="certificate_id",
-    name="name_key",
-    label="server certificate",
-)
-INSTANCE_PROFILE = Remembered(
-    stored=EntityTable(schema.INSTANCE_PROFILES, InstanceProfile),
-    key="profile_id",
-    name="name_key",
-    label="instance profile",
-)
-INSTANCE = Remembered(
-    stored=EntityTable(schema.INSTANCES, Instance),
-    key="instance_id",
-    label="instance",
-    owns=(schema.INSTANCE_ORIGINS.c.instance_id,),
-)
 JOIN_TOKEN = _tokens(schema.JOIN_TOKENS, JoinToken, "profile_id", "join token")
-DELETION_TASK = Kind(
-    stored=EntityTable(schema.DELETION_TASKS, DeletionTask),
-    key="task_id",
-    label="deletion task",
-)
-SERVICE = Remembered(
-    stored=EntityTable(schema.SERVICES, RegisteredService),
-    key="service_id",
-    name="name",
-    label="service",
-    owns=(schema.SERVICE_TOKENS.c.service_id,),
-)
 SERVICE_TOKEN = _tokens(
     schema.SERVICE_TOKENS, BearerToken, "service_id", "service token"
 )
-RESOURCE_POLICY = Remembered(
-    stored=EntityTable(schema.RESOURCE_POLICIES, ResourcePolicy),
-    key="arn",
-    label="resource policy",
-    kept=("created_at",),
-)
-TRUST_ANCHOR = Remembered(
-    stored=EntityTable(schema.TRUST_ANCHORS, TrustAnchor),
-    key="anchor_id",
-    label="trust anchor",
-    owns=(schema.CERTIFICATE_LISTS.c.anchor_id,),
-    vouches=True,
-)
-CERTIFICATE_PROFILE = Remembered(
-    stored=EntityTable(
-        schema.CERTIFICATE_PROFILES, CertificateProfile, attribute_mappings=_MAPPINGS
-    ),
-    key="profile_id",
-    label="profile",
-)
-CERTIFICATE_LIST = Kind(
-    stored=EntityTable(schema.CERTIFICATE_LISTS, CertificateList),
-    key="list_id",
-    label="revocation list",
-)
-PROVISIONED_USER = Kind(
-    stored=EntityTable(
-        schema.PROVISIONED_USERS,
-        ProvisionedUser,
-        derived={"name_key": lambda user: name_key(_user_name(user))},
-    ),
-    key="user_id",
-    label="user",
-)
-PROVISIONED_GROUP = Kind(
-    stored=EntityTable(schema.PROVISIONED_GROUPS, ProvisionedGroup),
-    key="group_id",
-    label="group",
-    owns=(schema.PROVISIONED_MEMBERS.c.group_id,),
-)
 SCIM_TOKEN = _tokens(schema.SCIM_TOKENS, ScimToken, "provider_id", "SCIM token")
-UPSTREAM = Remembered(
-    stored=EntityTable(schema.UPSTREAMS, Upstream),
-    key="name",
-    label="upstream",
-    kept=("created_at",),
-)
-REPORT = Kind(
-    stored=EntityTable(schema.REPORTS, Report), key="report_id", label="report"
-)
 _OF_ACCOUNTS: tuple[Kind[Any], ...] = (
     USER,
     LOGIN_PROFILE,

@@ -39,6 +39,9 @@ from broker.stores.schema import (
 )
 from broker.stores.times import from_micros, to_micros
 
+_SERVICE_ROLES = "/aws-service-role/%"
+_ROOT = "root"
+
 
 async def list_user_overviews(
     directory: DirectoryReader,
@@ -160,10 +163,6 @@ async def _last_active(
         at, owner = from_micros(row.latest), owners[row.subject]
         results[owner] = max(at, results.get(owner, at))
     return results
-
-
-_SERVICE_ROLES = "/aws-service-role/%"
-_ROOT = "root"
 
 
 def _time(micros: int | None) -> datetime | None:

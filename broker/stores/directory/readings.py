@@ -74,6 +74,21 @@ GROUPS_OF_PERSON_MAX = 1000
 ROWS_MAX = 200
 """Of a table, named in a change; beyond, the whole table counts as changed."""
 
+REVOKED = Reading[Revocations](lambda d, a, _: d.revocations(a), {REVOCATIONS: ()})
+RESOURCE_POLICY_ARNS = Reading[frozenset[str]](
+    lambda d, a, _: resource_policy_arns(d, a), {RESOURCE_POLICIES: ()}
+)
+
+MEMBERSHIPS = Reading[Sequence[Membership]](
+    lambda d, a, key: list_provisioned_memberships(
+        d, a, user_ids=(key,), limit=GROUPS_OF_PERSON_MAX
+    ),
+    {PROVISIONED_MEMBERS: (PROVISIONED_MEMBERS.c.user_id,)},
+)
+"""Of a provisioned person. A group that is renamed counts as changed members."""
+
+Value = TypeVar("Value")
+
 
 def _by_digest(kind: Kind[Any]) -> Reading[Mapping[bytes, BearerToken]]:
     async def load(
@@ -154,13 +169,9 @@ POLICY_IN_FORCE = Reading[PolicyInForce | None](
 )
 """The version in force of a managed policy; its row names which one that is."""
 
-REVOKED = Reading[Revocations](lambda d, a, _: d.revocations(a), {REVOCATIONS: ()})
 LISTS_OF_ANCHOR = Reading[tuple[CertificateList, ...]](
     _load_lists,
     {CERTIFICATE_LISTS: (CERTIFICATE_LISTS.c.anchor_id,)},
-)
-RESOURCE_POLICY_ARNS = Reading[frozenset[str]](
-    lambda d, a, _: resource_policy_arns(d, a), {RESOURCE_POLICIES: ()}
 )
 TOKENS: Mapping[Kind[Any], Reading[Mapping[bytes, Any]]] = {
     kind: _by_digest(kind) for kind in (SERVICE_TOKEN, SCIM_TOKEN)
@@ -174,13 +185,6 @@ PEOPLE = {
 }
 """By the attribute that is looked for."""
 
-MEMBERSHIPS = Reading[Sequence[Membership]](
-    lambda d, a, key: list_provisioned_memberships(
-        d, a, user_ids=(key,), limit=GROUPS_OF_PERSON_MAX
-    ),
-    {PROVISIONED_MEMBERS: (PROVISIONED_MEMBERS.c.user_id,)},
-)
-"""Of a provisioned person. A group that is renamed counts as changed members."""
 
 READINGS: tuple[Reading[Any], ...] = (
     *(
@@ -275,9 +279,6 @@ class ChangedRows:
                 for row in rows:
                     values = tuple(row[name] for name in columns)
                     yield reading, values if len(values) > 1 else values[0]
-
-
-Value = TypeVar("Value")
 
 
 class Memo(Protocol):

@@ -26,6 +26,10 @@ _MARK_BYTES = 7
 _UNMARKED = 0
 
 
+TIMELINES: Final = AccountId("")
+"""No account: its changes are the changes of timeline, so that every worker learns of each."""
+
+
 class ChangeId(NamedTuple):
     """One change of an account."""
 
@@ -35,9 +39,6 @@ class ChangeId(NamedTuple):
 
 NEVER: Final = ChangeId(0, 0)
 """The last change of an account that never was."""
-
-TIMELINES: Final = AccountId("")
-"""No account: its changes are the changes of timeline, so that every worker learns of each."""
 
 
 def new_mark() -> int:

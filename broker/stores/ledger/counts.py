@@ -77,6 +77,8 @@ READ = (
     " WHERE account = {1} AND hour >= {2} GROUP BY 1, 2, 3"
 )
 
+CountRow = tuple[str, int, str, str, int]
+
 
 def in_sqlite(statement: str) -> str:
     """A statement of this module with SQLite's placeholders."""
@@ -86,9 +88,6 @@ def in_sqlite(statement: str) -> str:
 def in_postgresql(statement: str) -> str:
     """A statement of this module with PostgreSQL's placeholders."""
     return statement.format(*(f"${n}" for n in range(1, 6)))
-
-
-CountRow = tuple[str, int, str, str, int]
 
 
 class Portion(Struct, frozen=True):

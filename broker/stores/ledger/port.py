@@ -19,6 +19,10 @@ NameOf = Callable[[AuditRecord], str]
 """Names the reason of a recorded failure, in one of few ways."""
 
 
+Observe = Callable[[str, str], None]
+"""Takes ``mint`` or ``append`` and ``ok``, ``replayed`` or ``unavailable``."""
+
+
 class Ledger(Protocol):
     """The append-only record of what was minted and done."""
 
@@ -109,10 +113,6 @@ class Ledger(Protocol):
     async def purge(self, *, marks_before: datetime, audit_before: datetime) -> None:
         """Forget expired marks and old audit records."""
         ...
-
-
-Observe = Callable[[str, str], None]
-"""Takes ``mint`` or ``append`` and ``ok``, ``replayed`` or ``unavailable``."""
 
 
 class ObservedLedger:

@@ -8,6 +8,47 @@ _COLUMNS = ", ".join(AUDIT_COLUMNS)
 _AT = AUDIT_COLUMNS.index("at")
 
 
+RESERVE = (
+    "INSERT INTO replay_marks (key, mint_id, expires_at) VALUES ($1, $2, $3)"
+    " ON CONFLICT DO NOTHING RETURNING mint_id"
+)
+"""Set a mark and say whose it is; says nothing where it was set before."""
+
+OWNER = "SELECT mint_id FROM replay_marks WHERE key = $1"
+OWNERS = "SELECT key, mint_id FROM replay_marks WHERE key = ANY($1::bytea[])"
+
+GIVE_BACK = """
+DELETE FROM replay_marks USING unnest($1::bytea[], $2::text[]) AS unclear (mark, mint)
+WHERE key = mark AND mint_id = mint RETURNING mint_id
+"""
+
+EVENTS = "SELECT event_id FROM audit WHERE event_id = ANY($1::text[])"
+FIND = (
+    "SELECT event_id, at, account, body FROM audit WHERE event_id = $1 "
+    "ORDER BY seq DESC LIMIT 1"
+)
+
+# In portions, so that no transaction grows long.
+PURGE_MARKS = (
+    "DELETE FROM replay_marks WHERE key IN "
+    "(SELECT key FROM replay_marks WHERE expires_at < $1 LIMIT $2)"
+)
+
+PURGE_AUDIT = (
+    "DELETE FROM audit WHERE seq IN "
+    "(SELECT seq FROM audit WHERE at < $1 ORDER BY at, seq LIMIT $2)"
+)
+WHO_AM_I = (
+    "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+)
+
+# The start is compared as well: numbers of processes come again.
+TERMINATE = (
+    "SELECT pg_terminate_backend(pid, $3) FROM pg_stat_activity "
+    "WHERE pid = $1 AND backend_start = $2"
+)
+
+
 def _arrays(first: int) -> str:
     return ", ".join(
         f"${first + n}::{'bigint' if n == _AT else 'text'}[]"
@@ -35,41 +76,6 @@ INSERT INTO audit ({_COLUMNS})
 SELECT {_COLUMNS} FROM unnest({_arrays(1)}) AS batch ({_COLUMNS})
 WHERE NOT EXISTS (SELECT 1 FROM audit WHERE audit.event_id = batch.event_id)
 """  # noqa: S608  # constants
-
-RESERVE = (
-    "INSERT INTO replay_marks (key, mint_id, expires_at) VALUES ($1, $2, $3)"
-    " ON CONFLICT DO NOTHING RETURNING mint_id"
-)
-"""Set a mark and say whose it is; says nothing where it was set before."""
-
-OWNER = "SELECT mint_id FROM replay_marks WHERE key = $1"
-OWNERS = "SELECT key, mint_id FROM replay_marks WHERE key = ANY($1::bytea[])"
-GIVE_BACK = """
-DELETE FROM replay_marks USING unnest($1::bytea[], $2::text[]) AS unclear (mark, mint)
-WHERE key = mark AND mint_id = mint RETURNING mint_id
-"""
-EVENTS = "SELECT event_id FROM audit WHERE event_id = ANY($1::text[])"
-FIND = (
-    "SELECT event_id, at, account, body FROM audit WHERE event_id = $1 "
-    "ORDER BY seq DESC LIMIT 1"
-)
-# In portions, so that no transaction grows long.
-PURGE_MARKS = (
-    "DELETE FROM replay_marks WHERE key IN "
-    "(SELECT key FROM replay_marks WHERE expires_at < $1 LIMIT $2)"
-)
-PURGE_AUDIT = (
-    "DELETE FROM audit WHERE seq IN "
-    "(SELECT seq FROM audit WHERE at < $1 ORDER BY at, seq LIMIT $2)"
-)
-WHO_AM_I = (
-    "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
-)
-# The start is compared as well: numbers of processes come again.
-TERMINATE = (
-    "SELECT pg_terminate_backend(pid, $3) FROM pg_stat_activity "
-    "WHERE pid = $1 AND backend_start = $2"
-)
 
 
 def columns_of(rows: Sequence[AuditRow]) -> list[list[str | int]]:
