@@ -22,6 +22,7 @@ from broker.edges import (
     access_analyzer,
     documentation,
     doors,
+    oauth,
     portal,
     roles_anywhere,
     signin_api,
@@ -240,7 +241,7 @@ def _portal_endpoints(services: Services) -> dict[str, AnyEndpoint]:
         portal.PORTAL_PREFIX: portal.PortalApi(
             services.pipeline, services.registry, sessions, load_rest_service("sso")
         ).api(),
-        portal.OIDC_PREFIX: portal.TokenApi(
+        oauth.OIDC_PREFIX: oauth.PortalTokens(
             services.pipeline,
             services.registry,
             load_rest_service("sso-oidc"),
@@ -271,10 +272,22 @@ def _roles_anywhere(services: Services, paths: Iterable[str]) -> dict[str, AnyEn
 
 
 def _signin(services: Services) -> dict[str, AnyEndpoint]:
-    """AWS Sign-In but for what the pages answer, by path and query."""
-    signin = signin_api.SigninApi(services.pipeline, load_rest_service("signin"))
+    """AWS Sign-In, by path."""
+    service = load_rest_service("signin")
+    tokens = oauth.LoginTokens(
+        services.pipeline,
+        services.registry,
+        service,
+        grants=services.login_grants,
+        families=services.login_families,
+        cache=services.stores.cache,
+        clock=services.clock,
+        public_origin=services.settings.public_origin,
+        fault=signin_api.fault_name,
+    )
+    signin = signin_api.SigninApi(services.pipeline, service, tokens.create)
     endpoint = ApiEndpoint(signin.api().answer, cross_origin=False)
-    return dict.fromkeys(signin.places, endpoint)
+    return dict.fromkeys(signin.paths, endpoint)
 
 
 def _access_analyzer(services: Services) -> dict[str, AnyEndpoint]:
@@ -382,9 +395,6 @@ def _route(
         first = path[1:].partition("/")[0]
         below = f"/{first}" if first else path
         endpoint = endpoints.get(below) or endpoints.get(path)
-        if endpoint is None:
-            places = signin_api.places_of(path, scope["query_string"])
-            endpoint = next((endpoints[p] for p in places if p in endpoints), None)
         endpoint = endpoint or await doors_here.find(below, path)
         return endpoint or partial(answer, path, below)
 

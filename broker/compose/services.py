@@ -27,18 +27,17 @@ from broker.actions.models import (
 )
 from broker.actions.operator_listings import OPERATOR_LISTINGS
 from broker.actions.portal import portal_actions
-from broker.actions.portal.grants import PortalLogins, portal_logins
 from broker.actions.registry import Registry
 from broker.actions.roles_anywhere import roles_anywhere_actions
 from broker.actions.scim.administration import SCIM_ADMINISTRATION
 from broker.actions.signin import signin_actions
 from broker.actions.signin.account_risks import AccountRisks, RoleAssumers
-from broker.actions.signin.command_line import CommandLineGrants, command_line_actions
 from broker.actions.signin.console_login import first_password
 from broker.actions.signin.identity_providers import IdentityProviders
 from broker.actions.signin.leavers import Leavers
 from broker.actions.signin.live_sessions import LiveSessions
 from broker.actions.signin.lookup_events import get_activity, lookup_events
+from broker.actions.signin.oauth import oauth_actions
 from broker.actions.signin.own_access import OwnAccess
 from broker.actions.signin.own_roles import OwnRoles
 from broker.actions.signin.passkeys import PasskeyCeremonies, Passkeys
@@ -96,6 +95,13 @@ from broker.runtime.clock import Clock
 from broker.sessions.issue import SessionIssuer
 from broker.sessions.issue_upstream import UpstreamIssuer
 from broker.sessions.messages import AuthorizationMessages
+from broker.sessions.oauth import (
+    Clients,
+    DeviceRequests,
+    Grants,
+    LoginFamilies,
+    PortalLogins,
+)
 from broker.sessions.portal import PortalSessions
 from broker.sessions.record import SessionIndex
 from broker.sessions.resolve import Resolver
@@ -140,6 +146,8 @@ class Services(Installation, frozen=True, kw_only=True):
     resolver: Resolver
     portal_sessions: PortalSessions
     portal_logins: PortalLogins
+    login_grants: Grants
+    login_families: LoginFamilies
     organisations: Organisations
     federated: SamlProver
     issuer_keys: IssuerKeys
@@ -324,6 +332,8 @@ def _build(
     upstream_issuer = UpstreamIssuer(fresh, stores.ledger, index)
     minter = RoleMinter(fresh, issuer, upstream_issuer, upstreams)
     derived = DerivedMinter(fresh, issuer, ldap)
+    login_grants = Grants(handles, vault, "login")
+    login_families = LoginFamilies(handles, vault, resolver, fresh)
     registry = Registry(
         [
             *sts_actions(
@@ -346,7 +356,7 @@ def _build(
             *GatewayActions(
                 authorizer, signatures, fresh, stores.cache, decisions
             ).actions(),
-            *command_line_actions(derived, CommandLineGrants(handles, vault)),
+            *oauth_actions(derived, login_grants, login_families, stores.ledger),
             *signin_actions(
                 fresh,
                 issuer,
@@ -363,7 +373,6 @@ def _build(
             *portal_actions(
                 fresh,
                 issuer,
-                stores.ledger,
                 minter,
                 library=library,
                 guard=guard,
@@ -436,7 +445,13 @@ def _build(
             renew=Renewal(ldap, watched).renew,
             watched=watched,
         ),
-        portal_logins=portal_logins(stores.cache, handles, vault),
+        portal_logins=PortalLogins(
+            Clients(vault),
+            Grants(handles, vault, "portal-login"),
+            DeviceRequests(stores.cache, handles, vault),
+        ),
+        login_grants=login_grants,
+        login_families=login_families,
         organisations=organisations,
         federated=federated,
         issuer_keys=issuer_keys,

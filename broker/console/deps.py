@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from broker.actions.portal.grants import PortalLogins
 from broker.actions.registry import Registry
 from broker.actions.signin.signin_tokens import SigninTokens
 from broker.actions.sts.upstream_mint import UpstreamMinter
@@ -24,6 +23,7 @@ from broker.proofs.ldap.prover import LdapProver
 from broker.proofs.saml_request_key import RequestKeys
 from broker.proofs.web_identity import WebIdentityProver
 from broker.runtime.clock import Clock
+from broker.sessions.oauth import PortalLogins
 from broker.sessions.portal import PortalSessions
 from broker.sessions.resolve import Resolver
 from broker.sessions.vault import Vault

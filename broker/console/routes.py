@@ -38,7 +38,6 @@ from broker.console.signin import (
     role_offer,
     saml_logout,
     saml_requests,
-    token_endpoint,
 )
 from broker.console.signin.account_page import ProviderStart, SignIn
 from broker.console.signin.command_line import CommandLine
@@ -53,7 +52,6 @@ from broker.console.signin.role_offer import RoleOffer
 from broker.console.signin.saml_acs import SamlAcs
 from broker.console.signin.saml_logout import SamlLogout
 from broker.console.signin.saml_requests import SamlMetadata
-from broker.console.signin.token_endpoint import TokenEndpoint
 from broker.console.static_files import STATIC
 from broker.console.visit import PageRoute, Visit
 from broker.errors import NoSuchEntity
@@ -101,7 +99,6 @@ def console_routes(
 
     # These answer in forms of their own, also what fails.
     add(oidc_logout.BACK_CHANNEL, ["POST"], OidcLogout(context).back_channel)
-    add(token_endpoint.PATH, ["POST"], TokenEndpoint(context).answer)
     add(f"{STATIC}{{name:path}}", ["GET", "HEAD"], static)
     for path in ("/console", "/console/home", "/console/accounts"):
         add(path, ["GET"], _to_home)

@@ -82,7 +82,7 @@ class AccessAnalyzerApi:
             "",
             dict.fromkeys(names, self._perform),
             _fault_name,
-            dict.fromkeys(names, _BYTES_MAX),
+            longer=dict.fromkeys(names, _BYTES_MAX),
         )
 
     async def _perform(self, call: RestCall, request_id: str) -> Mapping[str, Any]:

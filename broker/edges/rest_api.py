@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 import structlog
+from msgspec.structs import replace
 
 from broker import errors
 from broker.actions.refusals import wire_error
@@ -27,7 +28,10 @@ _JSON = (b"content-type", b"application/json")
 def naming(
     names: Mapping[type[errors.BrokerError], str], otherwise: str = ""
 ) -> CodeOf:
-    """How a service names errors; one in its own words has its ``name``."""
+    """How a service names errors; one in its own words has its ``name``.
+
+    One with a ``word``, OAuth's, has a status of its own, too.
+    """
 
     def name_fault(error: errors.BrokerError) -> str:
         own: str = getattr(error, "name", "")
@@ -48,13 +52,16 @@ class RestApi:
         prefix: str,
         operations: Mapping[str, Operation],
         name_fault: CodeOf,
+        *,
         longer: Mapping[str, int] = MappingProxyType({}),
+        words: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._service = service
         self._prefix = prefix
         self._operations = operations
         self._name_fault = name_fault
         self._longer = longer
+        self._words = words
 
     @property
     def paths(self) -> Iterable[str]:
@@ -102,7 +109,9 @@ class RestApi:
             )
         name = self._name_fault(error)
         declared = self._service.faults.get(name)
-        if declared is not None and error.status < errors.InternalFailure.status:
-            return declared
-        members = frozenset() if declared is None else declared.members
-        return JsonFault(code=name, status=error.status, members=members)
+        word: str = getattr(error, "word", "") or self._words.get(name, "")
+        if declared is None:
+            return JsonFault(code=name, status=error.status, members=frozenset())
+        is_declared = not word and error.status < errors.InternalFailure.status
+        status = declared.status if is_declared else error.status
+        return replace(declared, status=status, word=word)

@@ -82,7 +82,11 @@ class RolesAnywhereApi:
             "",
             operations,
             _fault_name,
-            {name: _SIGNED_BYTES_MAX for name in operations if name != _CREATE_SESSION},
+            longer={
+                name: _SIGNED_BYTES_MAX
+                for name in operations
+                if name != _CREATE_SESSION
+            },
         )
 
     async def _perform(self, call: RestCall, request_id: str) -> Mapping[str, Any]:

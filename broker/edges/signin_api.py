@@ -1,36 +1,42 @@
 """AWS Sign-In's operations, by rest-json, at paths of the origin's root.
 
-``CreateOAuth2Token`` is the pages' (`broker.console.signin.token_endpoint`). The others
-are refused by name, once the caller is proved where the operation takes a signature.
+``CreateOAuth2Token`` is answered by `broker.edges.oauth`. The others are refused by
+name, once the caller is proved where the operation takes a signature.
 
 Four operations share ``/v1/token``: the query tells them apart.
 
 Source: botocore's signin model.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl
 
 from broker import errors
 from broker.actions.registry import unsupported_action
-from broker.edges.api import QUERY_BYTES_MAX
-from broker.edges.rest_api import RestApi, naming
+from broker.edges.rest_api import Operation, RestApi, naming
 from broker.model.request import Door
 from broker.pipeline import Pipeline
 from broker.protocols.json_api import RestCall, RestService
 
-_OF_PAGES = "CreateOAuth2Token"
+_WORDS = {
+    "AccessDeniedException": "INSUFFICIENT_PERMISSIONS",
+    "ValidationException": "INVALID_REQUEST",
+}
+"""OAuth's ``error`` where it is not the exception's name in other letters."""
 
-_fault_name = naming(
+fault_name = naming(
     {
         errors.AccessDenied: "AccessDeniedException",
         errors.ExpiredToken: "ExpiredTokenException",
         errors.IncompleteSignature: "IncompleteSignatureException",
         errors.InternalFailure: "InternalServerException",
+        errors.MalformedInput: "ValidationException",
+        errors.MalformedQueryString: "ValidationException",
+        errors.RequestEntityTooLarge: "ValidationException",
+        errors.ValidationError: "ValidationException",
         errors.InvalidClientTokenId: "UnrecognizedClientException",
         errors.MissingAuthenticationToken: "MissingAuthenticationTokenException",
-        errors.ServiceUnavailable: "ServiceUnavailableException",
+        errors.ServiceUnavailable: "InternalServerException",
         errors.SignatureDoesNotMatch: "InvalidSignatureException",
         errors.Throttling: "TooManyRequestsError",
     },
@@ -38,42 +44,31 @@ _fault_name = naming(
 
 
 class SigninApi:
-    """The service's operations that are not a page's."""
+    """The service's operations."""
 
-    def __init__(self, pipeline: Pipeline, service: RestService) -> None:
+    def __init__(
+        self, pipeline: Pipeline, service: RestService, create_token: Operation
+    ) -> None:
         self._pipeline = pipeline
         self._service = service
+        self._create_token = create_token
 
     def api(self) -> RestApi:
-        """What answers at its places."""
-        operations = {
+        """What answers at its paths."""
+        operations: dict[str, Operation] = {
             name: self._refuse
             for name in self._service.operations
             if self._service.is_signed(name)
         }
-        return RestApi(self._service, "", operations, _fault_name)
+        operations["CreateOAuth2Token"] = self._create_token
+        return RestApi(self._service, "", operations, fault_name, words=_WORDS)
 
     @property
-    def places(self) -> list[str]:
-        """Where its operations stand: a path, with what a query must say after ``?``."""
-        return [
-            self._service.place(name)
-            for name in self._service.operations
-            if name != _OF_PAGES
-        ]
+    def paths(self) -> Iterable[str]:
+        """Where its operations stand."""
+        return map(self._service.path, self._service.operations)
 
     async def _refuse(self, call: RestCall, request_id: str) -> Mapping[str, Any]:
-        request = self._pipeline.receive(call.raw, request_id, Door.API, _fault_name)
+        request = self._pipeline.receive(call.raw, request_id, Door.API, fault_name)
         action = unsupported_action(self._service.name, call.operation)
         return await self._pipeline.perform(request, action, dict)
-
-
-def places_of(path: str, query: bytes) -> list[str]:
-    """The places that a request may mean: its path with each pair of its query."""
-    if not query or len(query) > QUERY_BYTES_MAX:
-        return []
-    try:
-        pairs = parse_qsl(query.decode("ascii"))
-    except ValueError:
-        return []
-    return [f"{path}?{name}={value}" for name, value in pairs]

@@ -75,6 +75,15 @@ class MintResult(Struct, frozen=True, kw_only=True):
     session: Session
 
 
+class SealedSession(Struct, frozen=True, kw_only=True):
+    """A session and its credentials, which become valid with a mint."""
+
+    __repr__ = object.__repr__
+
+    credentials: TemporaryCredentials
+    session: Session
+
+
 class SessionIssuer:
     """Mints temporary credentials."""
 
@@ -85,26 +94,12 @@ class SessionIssuer:
         self._ledger = ledger
         self._index = index
 
-    async def issue(
-        self,
-        order: MintOrder,
-        record: CallRecord,
-        mark: ReplayMark | None = None,
-        *,
-        second_use: ReplayMark | None = None,
-        keep: KeepCredentials | None = None,
-    ) -> MintResult:
-        """Mint, with the call's record completed by the session and made durable.
-
-        ``second_use`` is the mark to set if ``mark`` is already set. ``keep`` is called
-        before anything is spent, and stops the mint by raising: nobody knows yet what
-        it keeps.
+    def seal(self, order: MintOrder) -> SealedSession:
+        """Seal a session, which is not minted yet.
 
         Raises:
-            PackedPolicyTooLarge: the token is too long; nothing is spent.
-            ProofUsed: the proof behind ``mark`` was spent before.
-            ServiceUnavailable: the database is away; nothing is spent. If the outcome
-            is unknown, a spent proof becomes usable again when the database returns.
+            PackedPolicyTooLarge: the token is too long.
+            ServiceUnavailable: there is no key to seal with.
         """
         session = order.session
         token, secret = self._sealer.seal(
@@ -119,6 +114,33 @@ class SessionIssuer:
             session_token=token,
             expiration=datetime.fromtimestamp(session.expires_at, UTC),
         )
+        return SealedSession(credentials=credentials, session=session)
+
+    async def issue(
+        self,
+        order: MintOrder,
+        record: CallRecord,
+        mark: ReplayMark | None = None,
+        *,
+        second_use: ReplayMark | None = None,
+        keep: KeepCredentials | None = None,
+        through: SealedSession | None = None,
+    ) -> MintResult:
+        """Mint, with the call's record completed by the session and made durable.
+
+        ``second_use`` is the mark to set if ``mark`` is already set. ``keep`` is called
+        before anything is spent, and stops the mint by raising: nobody knows yet what
+        it keeps. ``through`` is the session that this one is made from, if it becomes one
+        at the same time; it is listed as well.
+
+        Raises:
+            PackedPolicyTooLarge: the token is too long; nothing is spent.
+            ProofUsed: the proof behind ``mark`` was spent before.
+            ServiceUnavailable: the database is away; nothing is spent. If the outcome
+            is unknown, a spent proof becomes usable again when the database returns.
+        """
+        sealed = self.seal(order)
+        session, credentials = sealed.session, sealed.credentials
         if keep is not None:
             await keep(credentials)
         entry = describe_session(session, order.principal_arn)
@@ -130,9 +152,12 @@ class SessionIssuer:
             raise
         record.committed = True
         await self._index.put(entry)
+        if through is not None:
+            between = describe_session(through.session, order.principal_arn)
+            await self._index.put(between)
         return MintResult(
             credentials=credentials,
-            packed_policy_size=token_utilization(token.reveal()),
+            packed_policy_size=token_utilization(credentials.session_token.reveal()),
             session=session,
         )
 

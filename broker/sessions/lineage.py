@@ -49,8 +49,8 @@ KEPT = 7
 
 _END_MARKS = ("console-end/", "oidc-login-end/", "login-end/")
 """How the marks of `broker.sessions.ends` begin for console sessions, for the sign-ins at a
-provider behind them, and for terminals' logins. What carries one ends with it, as by a
-key id."""
+provider behind them, and for terminals' logins of older versions. What carries one ends
+with it, as by a key id."""
 
 _MINT_BYTES = 16
 _OF_PEOPLE = ("subject/", "person/", "provider-session/", "source-identity/")

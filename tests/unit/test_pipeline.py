@@ -77,7 +77,7 @@ async def test_what_ends_sessions_is_never_throttled(tmp_path: Path) -> None:
         "broker:EndInstance",
         "signin:ConsoleLogout",
         "signin:EndConsoleSessions",
-        "signin:EndLogin",
+        "signin:RevokeOAuth2Token",
         "signin:FrontChannelLogout",
         "signin:RevokeOwnSession",
         "signin:RevokeSession",

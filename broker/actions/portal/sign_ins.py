@@ -1,22 +1,18 @@
-"""The sign-in to the access portal: it begins, is exchanged for tokens, and ends."""
+"""The sign-in to the access portal: it begins, and ends."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from broker.actions.action import Action, Call, needs_nothing
-from broker.actions.portal.clients import REFRESH_TOKEN
 from broker.actions.sts.derived_mint import require_session
 from broker.actions.sts.proof_marks import proof_marks
-from broker.errors import AccessDenied, ExpiredFederationToken, ProofUsed
+from broker.errors import AccessDenied, ExpiredFederationToken
 from broker.model.federated import FederatedIdentity
 from broker.model.principal import PrincipalType
-from broker.model.request import Params
 from broker.model.session import Session, SessionKind
 from broker.sessions.issue import (
     MintOrder,
     SessionIssuer,
-    commit_once,
     new_access_key_id,
 )
 from broker.sessions.lineage import descend, lineage_of_proof, new_mint_id
@@ -25,13 +21,9 @@ from broker.sessions.record import describe_session
 from broker.sessions.revoke import revoke_session
 from broker.stores.directory.kinds import ACCOUNT
 from broker.stores.directory.readings import FreshDirectory
-from broker.stores.ledger.port import Ledger
 
 LIFE = timedelta(hours=8)
 """Of a sign-in, as AWS has it by default; an assertion may ask for less."""
-
-RENEWED_AT_ONCE = timedelta(minutes=1)
-"""After its first use, a refresh token is that of programs that renew at the same time."""
 
 
 class AuthenticateRequest(TypedDict):
@@ -127,50 +119,6 @@ def _of_user(call: Call) -> Session:
         mfa_at=session.mfa_at,
         lineage=descend(session),
     )
-
-
-class TokenRequest(TypedDict):
-    """Which client exchanges what kind of grant."""
-
-    ClientName: str
-    GrantType: str
-
-
-def create_token(ledger: Ledger) -> tuple[Action, ...]:
-    """The handlers, with what they need.
-
-    ``CreateToken`` raises `ProofUsed` for what was used before, unless it is a refresh
-    token whose first use was just now.
-    """
-
-    async def spend(params: TokenRequest, call: Call) -> Mapping[str, Any]:
-        record = call.record.complete()
-        try:
-            await commit_once(ledger, record, call.mark)
-        except ProofUsed as error:
-            if params["GrantType"] != REFRESH_TOKEN:
-                raise
-            first_use = await ledger.find(error.used_by)
-            if first_use is None or call.now - first_use.at > RENEWED_AT_ONCE:
-                raise
-            await commit_once(ledger, record, None)
-        call.record.committed = True
-        return {}
-
-    return tuple(
-        Action(
-            service="sso-oauth",
-            name=name,
-            needs=needs_nothing,
-            handle=handle,
-            audited=("SessionName", "ClientName", "GrantType", "Answer", "Address"),
-        )
-        for name, handle in (("CreateToken", spend), ("Authorize", _agree))
-    )
-
-
-async def _agree(_given: Params, _call: Call) -> Mapping[str, Any]:
-    return {}
 
 
 class PortalLogoutRequest(TypedDict):

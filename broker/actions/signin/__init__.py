@@ -5,10 +5,10 @@ The service ``signin`` has no Query API; its actions are called by the console.
 
 from broker.actions.action import Action
 from broker.actions.signin.account_risks import RoleAssumers
-from broker.actions.signin.command_line import get_console_credentials
 from broker.actions.signin.console_login import (
     PasswordLogin,
     console_login,
+    get_console_credentials,
     proof_check_actions,
 )
 from broker.actions.signin.leavers import END_SIGN_INS, end_console_sessions

@@ -15,7 +15,7 @@ password are one transaction, so that of two forms sent at once one is refused.
 from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
-from broker.actions.action import Action, Call, Handle, needs_nothing
+from broker.actions.action import Action, Call, Handle, console_action, needs_nothing
 from broker.actions.sts.derived_mint import DerivedMinter, require_session
 from broker.actions.sts.roles import credentials_shape
 from broker.errors import AccessDenied, InvalidClientTokenId
@@ -40,7 +40,7 @@ from broker.sessions.issue import (
     commit_once,
     new_access_key_id,
 )
-from broker.sessions.limits import session_duration
+from broker.sessions.limits import HOUR_SECONDS, session_duration
 from broker.sessions.lineage import lineage_from, new_mint_id
 from broker.stores.directory.kinds import ACCOUNT, LOGIN_PROFILE, ROLE
 from broker.stores.directory.readings import FreshDirectory
@@ -255,3 +255,18 @@ async def _set(params: FirstPasswordRequest, call: Call) -> None:
     await create_login_profile(
         call.change, prepared, reset_required=False, now=call.now
     )
+
+
+def get_console_credentials(minter: DerivedMinter) -> Action:
+    """The action, given what it works with."""
+
+    async def handle(_given: Params, call: Call) -> Mapping[str, Any]:
+        # At most an hour, never beyond the console session, and counted as chained:
+        # they must not open a longer console session.
+        ends_at = min(
+            require_session(call).expires_at, int(call.now.timestamp()) + HOUR_SECONDS
+        )
+        minted = await minter.mint(call, ends_at=ends_at, counts_as_chained=True)
+        return {"Credentials": credentials_shape(minted.credentials)}
+
+    return console_action("GetConsoleCredentials", needs_nothing, handle)

@@ -8,7 +8,7 @@ one that hangs delays no other's leavers.
 
 Sign-ins end for good, and console sessions with all that was derived from them.
 
-``ConsoleLogout``, ``EndLogin`` and ``FrontChannelLogout`` end only what is named;
+``ConsoleLogout`` and ``FrontChannelLogout`` end only what is named;
 ``EndConsoleSessions`` also what came from it.
 """
 
@@ -298,5 +298,5 @@ async def _end_for_good(params: EndingRequest, call: Call) -> None:
 
 END_SIGN_INS = tuple(
     console_action(name, needs_nothing, _end_for_good, writes=True, calls=0)
-    for name in ("ConsoleLogout", "EndLogin", "FrontChannelLogout")
+    for name in ("ConsoleLogout", "FrontChannelLogout")
 )

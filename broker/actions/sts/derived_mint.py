@@ -11,6 +11,7 @@ from broker.model.session import Session, SessionKind, SessionPolicies
 from broker.sessions.issue import (
     MintOrder,
     MintResult,
+    SealedSession,
     SessionIssuer,
     new_access_key_id,
 )
@@ -61,10 +62,12 @@ class DerivedMinter:
         counts_as_chained: bool = False,
         narrowing: Narrowing | None = None,
         end_marks: tuple[str, ...] = (),
+        through: SealedSession | None = None,
     ) -> MintResult:
         """The new session, which ends at ``ends_at`` (seconds since 1970).
 
-        It ends with any of the ``end_marks``, too, of `broker.sessions.ends`.
+        It ends with any of the ``end_marks``, too, of `broker.sessions.ends`. One that
+        goes ``through`` a session that `derive` gave is made from that.
 
         Raises:
             ExpiredToken: that is past, or the person left the directory.
@@ -73,21 +76,56 @@ class DerivedMinter:
             ServiceUnavailable: the database is unavailable, or the person's directory;
                 nothing was minted.
         """
-        caller = call.caller
         session = require_session(call)
-        seconds = ends_at - int(call.now.timestamp())
-        if seconds <= 0:
+        if ends_at <= int(call.now.timestamp()):
             raise ExpiredToken(detail=f"the session ended at {ends_at}")
         await self._directories.require_current(session, call.now)
+        order = await self._order(
+            call,
+            through.session if through else session,
+            ends_at=ends_at,
+            counts_as_chained=counts_as_chained,
+            narrowing=narrowing,
+            end_marks=end_marks,
+        )
+        return await self._issuer.issue(
+            order, call.record, call.mark, keep=call.keep, through=through
+        )
+
+    async def derive(
+        self, call: Call, *, ends_at: int, end_marks: tuple[str, ...]
+    ) -> SealedSession:
+        """A session between the caller's and the one that `mint` makes through it.
+
+        It becomes one with that mint: nobody may know of it before.
+
+        Raises:
+            AccessDenied, ServiceUnavailable: as `mint` does.
+        """
+        order = await self._order(
+            call, require_session(call), ends_at=ends_at, end_marks=end_marks
+        )
+        return self._issuer.seal(order)
+
+    async def _order(
+        self,
+        call: Call,
+        session: Session,
+        *,
+        ends_at: int,
+        end_marks: tuple[str, ...],
+        counts_as_chained: bool = False,
+        narrowing: Narrowing | None = None,
+    ) -> MintOrder:
         account = await self._fresh.find(ACCOUNT, session.account)
         if account is None:
             raise AccessDenied(detail=f"account {session.account} no longer exists")
-        order = MintOrder(
+        return MintOrder(
             session=Session(
                 access_key_id=new_access_key_id(session.account),
                 mint_id=new_mint_id(),
                 issued_at_ms=session.issued_at_ms,
-                expires_at=int(call.now.timestamp()) + seconds,
+                expires_at=ends_at,
                 account=session.account,
                 kind=session.kind,
                 principal_id=session.principal_id,
@@ -112,11 +150,10 @@ class DerivedMinter:
                 lineage=ending_with(descend(session), end_marks),
             ),
             account_salt=account.session_salt,
-            principal_arn=caller.principal.arn,
+            principal_arn=call.caller.principal.arn,
             now=call.now,
             least_token_characters=narrowing.least_token_characters if narrowing else 0,
         )
-        return await self._issuer.issue(order, call.record, call.mark, keep=call.keep)
 
 
 def require_session(call: Call) -> Session:

@@ -12,14 +12,6 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.actions.portal.clients import (
-    AUTHORIZATION_CODE,
-    SCOPE,
-    SCOPES,
-    PortalClient,
-    digest_of,
-)
-from broker.actions.portal.grants import DEVICE_LIFE, DeviceRequest, read_user_code
 from broker.console.context import ConsoleContext
 from broker.console.csrf import csrf_token, require_same_origin
 from broker.console.forms import Form, read_form
@@ -39,8 +31,18 @@ from broker.errors import NoSuchEntity, Throttling, ValidationError
 from broker.model.request import Door
 from broker.proofs.attempts import limit_of_address
 from broker.proofs.portal import PortalScheme
-from broker.sessions.grants import Code
 from broker.sessions.handles import SealedTexts
+from broker.sessions.oauth import (
+    AUTHORIZATION_CODE,
+    DEVICE_LIFE,
+    SCOPE,
+    SCOPES,
+    Code,
+    DeviceRequest,
+    OAuthClient,
+    digest_of,
+    read_user_code,
+)
 from broker.sessions.portal import OpenPortal
 
 AUTHORIZE = "/authorize"
@@ -298,7 +300,7 @@ class Consents:
         return self._context.deps.clock.now()
 
 
-def _check_request(form: Form, client: PortalClient) -> None:
+def _check_request(form: Form, client: OAuthClient) -> None:
     if not client.accepts(form.require("redirect_uri")):
         raise ValidationError("The redirect_uri is not one of this client's.")
     check_code_flow(form)

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.actions.portal.assignments import ROLES_MAX
-from broker.actions.portal.clients import aws_start_url
+from broker.actions.portal.start_urls import aws_start_url
 from broker.console.client_settings import CredentialsView
 from broker.console.console_session import ConsoleSession, EndedSession, SessionOrigin
 from broker.console.context import HOME, SIGN_IN, ConsoleContext

@@ -8,8 +8,8 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.actions.portal.clients import profile_start_url
 from broker.actions.portal.role_choices import AccountNames
+from broker.actions.portal.start_urls import profile_start_url
 from broker.console.context import SIGN_IN, ConsoleContext
 from broker.console.csrf import csrf_token
 from broker.console.forms import Form, read_form

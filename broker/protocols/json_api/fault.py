@@ -29,11 +29,15 @@ _FIELD = "fieldValidationFailed"
 
 
 class JsonFault(Struct, frozen=True, kw_only=True):
-    """An error as a service model declares it."""
+    """An error as a service model declares it.
+
+    ``word`` is OAuth's ``error`` where that does not follow from the code.
+    """
 
     code: str
     status: int
     members: frozenset[str]
+    word: str = ""
 
     def document(self, message: str) -> dict[str, str]:
         """The body's members."""
@@ -46,6 +50,8 @@ class JsonFault(Struct, frozen=True, kw_only=True):
     @property
     def oauth_name(self) -> str:
         """The value of OAuth's ``error``."""
+        if self.word:
+            return self.word
         name = _WORDS.sub("_", self.code.removesuffix("Exception")).lower()
         return _OAUTH_NAMES.get(name, name)
 

@@ -143,9 +143,11 @@ class RestService:
         reference = self._model["operations"][operation].get("input")
         if reference is None:
             return lambda _call: {}
-        shape = self._model["shapes"][reference["shape"]]
+        shapes = self._model["shapes"]
+        shape = shapes[reference["shape"]]
         if "payload" in shape:
-            raise ValueError(f"{operation}: a payload member cannot be read")
+            # Read as it is, without the member that holds it.
+            shape = shapes[shape["members"][shape["payload"]]["shape"]]
         labels = self._members(shape, "uri")
         queries = self._members(shape, "querystring")
         headers = self._members(shape, "header")

@@ -108,7 +108,13 @@ class Results:
         if operation not in self._writers:
             output = self._model["operations"][operation].get("output")
             self._writers[operation] = output and compile_writer(
-                self._model["shapes"], output["shape"]
+                self._model["shapes"], self._body(output["shape"])
             )
         write = self._writers[operation]
         return b"" if write is None else dump(write(result))
+
+    def _body(self, name: str) -> str:
+        """The shape of a body: the output's, or its payload's."""
+        shape = self._model["shapes"][name]
+        payload = shape.get("payload")
+        return shape["members"][payload]["shape"] if payload else name

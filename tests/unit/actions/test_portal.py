@@ -12,7 +12,6 @@ from msgspec import structs
 from msgspec.structs import replace
 
 from broker.actions.portal import role_choices
-from broker.actions.portal.grants import read_user_code
 from broker.errors import (
     AccessDenied,
     ExpiredFederationToken,
@@ -27,6 +26,7 @@ from broker.model.session import Session, SessionKind, TemporaryCredentials
 from broker.proofs.federated_schemes import proved_by
 from broker.proofs.scheme import DoorProof, ProofResult
 from broker.sessions.lineage import subject_target
+from broker.sessions.oauth import read_user_code
 from broker.sessions.revoke import revoke_issued_before
 from broker.stores.directory.kinds import LOGIN_PROFILE, ROLE, SAML_PROVIDER
 from tests.support import saml_idp

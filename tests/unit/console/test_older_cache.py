@@ -304,7 +304,7 @@ async def test_a_login_that_ended_stays_ended(world: SignInWorld) -> None:
     assert refused(await terminal.redeem(code), "AUTHCODE_EXPIRED")
     before.bring_back()
     assert refused(await terminal.renew(token), "TOKEN_EXPIRED")
-    assert (await world.recorded("signin:EndLogin")).access_key_id
+    assert (await world.recorded("signin:RevokeOAuth2Token")).access_key_id
 
 
 @pytest.mark.parametrize("which", ["back", "front"])

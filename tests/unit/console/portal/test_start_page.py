@@ -10,7 +10,7 @@ from lxml import html
 from msgspec.structs import replace
 
 from broker.actions.portal import assignments
-from broker.actions.portal.clients import profile_start_url
+from broker.actions.portal.start_urls import profile_start_url
 from broker.console.recent_roles import FAVOURITES_MAX
 from broker.errors import ExpiredToken
 from broker.stores.directory.kinds import ROLE, SAML_PROVIDER

@@ -8,6 +8,7 @@ import json
 import sqlite3
 import uuid
 from contextlib import closing
+from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -22,8 +23,14 @@ from msgspec.structs import asdict, replace
 
 from broker.console import login_requests
 from broker.errors import ExpiredToken
+from broker.model.revocation import Revocation
 from broker.model.session import SessionKind
+from broker.model.session import TemporaryCredentials as Credentials
+from broker.protocols.oidc.dpop import verify_proof
+from broker.sessions.ends import end_mark
+from broker.sessions.handles import Handles, SealedTexts
 from broker.sessions.lineage import descend
+from broker.sessions.revoke import revoke_session
 from broker.stores.directory.kinds import ROLE
 from tests.support.rows import cases
 from tests.support.signin import ACCOUNT, SignInWorld, form_fields, text_of
@@ -551,8 +558,9 @@ async def test_nothing_in_the_database_opens_a_login(
     world: SignInWorld, terminal: Terminal
 ) -> None:
     code = await get_code(terminal)
+    assert (await terminal.redeem(code)).status_code == 200
     kept = handles_in(world)
-    assert {"login-code", "login-session"} <= {space for space, _, _ in kept}
+    assert {"login-code", "login-family"} <= {space for space, _, _ in kept}
     for _, key, value in kept:
         assert code.encode() not in key + value
         assert b"session_token" not in value
@@ -564,6 +572,127 @@ def handles_in(world: SignInWorld) -> list[tuple[str, bytes, bytes]]:
     with closing(sqlite3.connect(path)) as connection:
         rows = connection.execute("SELECT space, key, value FROM handles")
         return rows.fetchall()
+
+
+async def test_a_login_is_a_session_that_is_listed_and_ends_what_it_gave(
+    world: SignInWorld, terminal: Terminal
+) -> None:
+    browser = world.browser()
+    await world.sign_in(browser)
+    answer = await allow(terminal, browser)
+    (code,) = parse_qs(urlsplit(answer.headers["location"]).query)["code"]
+    login = (await terminal.redeem(code)).json()
+    token = login["accessToken"]
+    resolved = await world.services.resolver.resolve(
+        token["accessKeyId"], token["sessionToken"], world.clock.now()
+    )
+    family = resolved.session.lineage.ancestors[-1]
+    cache = world.services.stores.cache
+    record = await cache.find_session(family.access_key_id)
+    assert record is not None
+    assert record.lineage.ancestors == resolved.session.lineage.ancestors[:-1]
+    assert record.expires_at > resolved.session.expires_at
+    renewed = (await terminal.renew(login["refreshToken"])).json()
+    assert await is_live(world, renewed)
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        await revoke_session(change, record, now=world.clock.now())
+    for each in (login, renewed):
+        assert not await is_live(world, each)
+    assert refused(await terminal.renew(login["refreshToken"]), "TOKEN_EXPIRED")
+    # Another login of the same console goes on.
+    assert (await browser.get("/console/")).status_code == 200
+    assert (await terminal.renew((await log_in(terminal))["refreshToken"])).is_success
+
+
+async def older_login(
+    world: SignInWorld, terminal: Terminal
+) -> tuple[str, str, Credentials]:
+    """The refresh token and handle of a login that an earlier version began."""
+    minted = (await world.mint(SessionKind.SAML)).credentials
+    services, ends_at = world.services, minted.expiration
+    thumbprint = verify_proof(
+        terminal.proof(),
+        method="POST",
+        url=f"{services.settings.public_origin}/v1/token",
+        now=world.clock.now(),
+        skew=timedelta(minutes=5),
+    ).thumbprint
+    handle = await Handles(services.handles, services.vault, "login-session").put(
+        {
+            "access_key_id": minted.access_key_id,
+            "session_token": minted.session_token.reveal(),
+            "end_marks": [(ACCOUNT, "console-end/7")],
+        },
+        ends_at,
+    )
+    family = {
+        "client_id": SAME,
+        "ends_at": int(ends_at.timestamp()),
+        "session": handle,
+        "thumbprint": thumbprint,
+        "serial": "s",
+    }
+    token = SealedTexts(services.vault, "login-refresh").seal(family, ends_at)
+    return token, handle, minted
+
+
+async def test_a_login_of_an_earlier_version_goes_on_until_its_end(
+    world: SignInWorld, terminal: Terminal
+) -> None:
+    for marked in ("console-end/7", "its own"):
+        token, handle, _ = await older_login(world, terminal)
+        answer = await terminal.renew(token)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["refreshToken"] == token
+        mark = end_mark("login", handle) if marked == "its own" else marked
+        async with world.services.stores.directory.change(ACCOUNT) as change:
+            revoked = Revocation(
+                account=ACCOUNT,
+                target=mark,
+                not_before_ms=None,
+                expires_at=world.clock.now() + timedelta(days=1),
+            )
+            await change.revoke(revoked)
+        assert not await is_live(world, answer.json())
+        assert refused(await terminal.renew(token), "TOKEN_EXPIRED")
+        async with world.services.stores.directory.change(ACCOUNT) as change:
+            await change.forget_revocation(ACCOUNT, mark)
+
+
+async def test_an_earlier_version_reads_a_new_refresh_token_and_finds_no_login(
+    world: SignInWorld, terminal: Terminal
+) -> None:
+    """A worker of that version refuses what the other made, and does not fail."""
+    services = world.services
+    token = (await log_in(terminal))["refreshToken"]
+    value = SealedTexts(services.vault, "login-refresh").find_opened(
+        token, world.clock.now()
+    )
+    assert value is not None
+    assert value.keys() == {"client_id", "ends_at", "session", "thumbprint", "serial"}
+    older = Handles(services.handles, services.vault, "login-session")
+    assert await older.find(value["session"]) is None
+    code = await get_code(terminal)
+    kept = await Handles(services.handles, services.vault, "login-code").find(code)
+    assert kept is not None
+    assert kept.keys() == {"client_id", "redirect_uri", "challenge", "session"}
+    assert await older.find(kept["session"]) is None
+
+
+async def test_a_code_of_an_earlier_version_is_refused(
+    world: SignInWorld, terminal: Terminal
+) -> None:
+    services = world.services
+    value = {
+        "client_id": SAME,
+        "redirect_uri": CALLBACK,
+        "challenge": challenge_of(VERIFIER),
+        "session": "a-handle",
+    }
+    code = await Handles(services.handles, services.vault, "login-code").put(
+        value, world.clock.now() + timedelta(minutes=5)
+    )
+    assert refused(await terminal.redeem(code), "AUTHCODE_EXPIRED")
 
 
 async def test_a_session_that_was_revoked_is_not_renewed(
