@@ -6,8 +6,6 @@ import stat
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
-from sqlalchemy import text
-
 from broker.cli.findings import Finding, good, problem, warning
 from broker.cli.listening import is_loopback
 from broker.compose import resealing
@@ -39,6 +37,7 @@ from broker.stores.installation import (
 )
 from broker.stores.migrations import HEAD, SchemaRevisionError, find_revision
 from broker.stores.postgresql_servers import servers_of
+from broker.stores.server_state import read_server_time, replicates_synchronously
 from broker.stores.sqlite_space import waste_of
 from broker.stores.urls import (
     PostgresqlLocation,
@@ -54,11 +53,6 @@ _CLOCK_TOLERANCE = timedelta(seconds=2)
 _MUCH_ROOM = 64_000_000
 _KEY_AGE = timedelta(days=365)
 _TIMELINE_SHOWN = timedelta(days=7)
-_ASYNCHRONOUS_LEVELS = frozenset({"off", "local"})
-_SYNCHRONOUS = text(
-    "SELECT current_setting('synchronous_standby_names') AS standbys,"
-    " current_setting('synchronous_commit') AS level"
-)
 _SIGN_IN = re.compile(r"(?:^|\.)signin\.")
 
 
@@ -240,8 +234,7 @@ async def check_clock(stores: Stores, clock: Clock) -> list[Finding]:
     now = clock.now()
     ahead = [(name, at - now) for name, at in others if at - now > _CLOCK_TOLERANCE]
     if isinstance(stores.database.location, PostgresqlLocation):
-        rows = await stores.database.rows(text("SELECT now() AS moment"))
-        off = rows[0].moment - clock.now()
+        off = await read_server_time(stores.database) - clock.now()
         if abs(off) > _CLOCK_TOLERANCE:
             ahead.append(("the database server", off))
     if not ahead:
@@ -261,11 +254,9 @@ async def check_replication(stores: Stores, clock: Clock) -> list[Finding]:
     findings: list[Finding] = []
     location = stores.database.location
     if isinstance(location, PostgresqlLocation) and len(split_hosts(location.dsn)) > 1:
-        (row,) = await stores.database.rows(_SYNCHRONOUS)
-        is_synchronous = row.standbys and row.level not in _ASYNCHRONOUS_LEVELS
         findings.append(
             good("replication", "synchronous")
-            if is_synchronous
+            if await replicates_synchronously(stores.database)
             else warning(
                 "replication",
                 "the address names several servers and replication is asynchronous: a"

@@ -21,8 +21,8 @@ from broker.runtime.entropy import new_request_id
 if TYPE_CHECKING:
     from broker.compose.installation import Installation
     from broker.compose.services import Services
+    from broker.stores.directory.changed_rows import ChangedRows
     from broker.stores.directory.port import DirectoryChange, DirectoryReader
-    from broker.stores.directory.readings import ChangedRows
 
 Outcome = TypeVar("Outcome")
 

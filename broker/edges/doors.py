@@ -8,29 +8,29 @@ answer. A worker closes none again before it ends, unless the database went back
 import asyncio
 import importlib
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from math import inf
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Table, select
 
 from broker.edges.api import AnyEndpoint
 from broker.edges.asgi import Headers
 from broker.kinds.outbound import OPTION
 from broker.runtime.clock import Clock
 from broker.runtime.offload import in_background
+from broker.stores.directory.accounts import has_any, has_option
+from broker.stores.directory.kinds import (
+    INSTANCE,
+    INSTANCE_PROFILE,
+    JOIN_TOKEN,
+    SCIM_TOKEN,
+    SERVICE,
+    TRUST_ANCHOR,
+)
 from broker.stores.directory.port import DirectoryReader
 from broker.stores.errors import StoreUnavailableError
-from broker.stores.schema import (
-    ACCOUNTS,
-    INSTANCE_PROFILES,
-    INSTANCES,
-    JOIN_TOKENS,
-    SCIM_TOKENS,
-    SERVICES,
-    TRUST_ANCHORS,
-)
 
 DECISIONS_PATH = "/decisions"
 FORWARD_PATH = "/decisions/forward"
@@ -63,22 +63,15 @@ _LOOK_SECONDS = 0.25
 
 
 class EntryPoint(Struct, frozen=True):
-    """Where it stands, what opens it, in which tables that is, and what answers."""
+    """Where it stands, what opens it, and what answers."""
 
     name: str
     paths: tuple[str, ...]
     opened_by: str
-    tables: tuple[Table, ...]
-    modules: tuple[str, ...] = ()
-    where: tuple[ColumnElement[bool], ...] = ()
+    is_used: Callable[[DirectoryReader], Awaitable[bool]]
+    """Whether there is any of what opens it."""
 
-    async def is_used(self, directory: DirectoryReader) -> bool:
-        """Whether there is any of what opens it."""
-        for table in self.tables:
-            entry = select(*table.primary_key).where(*self.where).limit(1)
-            if await directory.find_row(entry) is not None:
-                return True
-        return False
+    modules: tuple[str, ...] = ()
 
     def __hash__(self) -> int:
         return hash(self.name)
@@ -91,30 +84,36 @@ DECISIONS = EntryPoint(
         *(CEPH_PATH, MINIO_PATH),
     ),
     "a registered service",
-    (SERVICES,),
+    partial(has_any, (SERVICE,)),
     tuple(
         f"broker.edges.{name}" for name in ("decisions", "authzen", "opa", "versitygw")
     ),
 )
 SESSIONS = EntryPoint(
-    "sessions of Roles Anywhere", (SESSIONS_PATH,), "a trust anchor", (TRUST_ANCHORS,)
+    "sessions of Roles Anywhere",
+    (SESSIONS_PATH,),
+    "a trust anchor",
+    partial(has_any, (TRUST_ANCHOR,)),
 )
 SCIM = EntryPoint(
-    "SCIM", (SCIM_PATH,), "a SCIM token", (SCIM_TOKENS,), ("broker.edges.scim_api",)
+    "SCIM",
+    (SCIM_PATH,),
+    "a SCIM token",
+    partial(has_any, (SCIM_TOKEN,)),
+    ("broker.edges.scim_api",),
 )
 ISSUERS = EntryPoint(
     "issuers",
     (ISSUER_PATH,),
     "an account that issues tokens",
-    (ACCOUNTS,),
+    partial(has_option, OPTION),
     ("broker.edges.issuers",),
-    where=(ACCOUNTS.c.options.contains(f'"{OPTION}"', autoescape=True),),
 )
 MACHINES = EntryPoint(
     "machines",
     (),
     "an instance profile, a join token or a machine",
-    (INSTANCE_PROFILES, JOIN_TOKENS, INSTANCES),
+    partial(has_any, (INSTANCE_PROFILE, JOIN_TOKEN, INSTANCE)),
 )
 DOORS = (DECISIONS, SESSIONS, SCIM, ISSUERS, MACHINES)
 

@@ -1,6 +1,7 @@
 """Accounts and their providers: by alias, by id, all of the installation."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
 
 from sqlalchemy import select, update
 
@@ -9,7 +10,7 @@ from broker.model.entities import SamlProvider
 from broker.stores.directory.kind import Entity, Kind
 from broker.stores.directory.kinds import ACCOUNT, SAML_PROVIDER
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
-from broker.stores.directory.readings import ChangedRows
+from broker.stores.directory.readings import any_rows
 from broker.stores.errors import AlreadyExistsError
 from broker.stores.schema import ACCOUNTS, CHANGES, SAML_PROVIDERS
 
@@ -27,6 +28,22 @@ async def list_accounts(directory: DirectoryReader) -> tuple[Account, ...]:
     """All of the installation, by number."""
     every = select(ACCOUNTS).order_by(ACCOUNTS.c.account)
     return await directory.list_entities(ACCOUNT.stored, every)
+
+
+async def has_any(kinds: Iterable[Kind[Any]], directory: DirectoryReader) -> bool:
+    """Whether any account has one of these kinds."""
+    for kind in kinds:
+        entry = select(*kind.table.primary_key).limit(1)
+        if await directory.find_row(entry) is not None:
+            return True
+    return False
+
+
+async def has_option(name: str, directory: DirectoryReader) -> bool:
+    """Whether any account has the operator's option of this name."""
+    named = ACCOUNTS.c.options.contains(f'"{name}"', autoescape=True)
+    entry = select(ACCOUNTS.c.account).where(named).limit(1)
+    return await directory.find_row(entry) is not None
 
 
 async def list_everywhere(
@@ -84,7 +101,7 @@ async def remove_account(change: DirectoryChange, account: Account) -> None:
     await change.run(
         update(CHANGES)
         .where(CHANGES.c.account == account.account_id)
-        .values(rows=ChangedRows.anything().dump())
+        .values(rows=any_rows().dump())
     )
 
 

@@ -45,9 +45,10 @@ from broker.runtime.bounded import CACHES, BoundedCache, CacheMemory
 from broker.runtime.clock import Clock
 from broker.runtime.offload import begin
 from broker.runtime.shares import SharedWork
+from broker.stores.directory.changed_rows import ChangedRows
 from broker.stores.directory.kind import WHOLE, Key, Reading
 from broker.stores.directory.port import Directory
-from broker.stores.directory.readings import READINGS, ChangedRows
+from broker.stores.directory.readings import READINGS, outdated_by
 from broker.stores.directory.timeline import NEVER, TIMELINES, ChangeId, is_lost
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.stepped_timeout import SteppedTimeout
@@ -313,7 +314,7 @@ class Freshness:
         """Forget what depends on these rows of an account; on any for None."""
         outdated: set[tuple[Reading[Any], Key | None]] = set()
         if changed is not None:
-            outdated |= changed.outdated()
+            outdated |= outdated_by(changed)
             if not outdated:
                 return
         self._accounts[account].version = next(self._versions)

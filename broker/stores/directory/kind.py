@@ -14,7 +14,6 @@ from functools import cached_property
 from operator import attrgetter
 from types import UnionType
 from typing import (
-    TYPE_CHECKING,
     Any,
     Generic,
     TypeVar,
@@ -35,10 +34,6 @@ from broker.model.names import fold_name
 from broker.runtime.bounded import leave_out
 from broker.stores.schema import DOCUMENT
 from broker.stores.times import from_micros, to_micros
-
-if TYPE_CHECKING:
-    from broker.stores.directory.port import DirectoryReader
-
 
 Entity = TypeVar("Entity", bound=Struct)
 AnyRow = Row[Any]
@@ -217,10 +212,11 @@ class EntityTable(Generic[Entity]):
 class Reading(Struct, Generic[Value], frozen=True, eq=False):
     """What is read as one, and the columns by which rows of a table are its own.
 
-    A table without columns outdates the reading with any row.
+    A table without columns outdates the reading with any row. What ``load`` reads from
+    is the port's ``DirectoryReader``, which rests on what kinds there are.
     """
 
-    load: Callable[["DirectoryReader", AccountId, Any], Awaitable[Value]]
+    load: Callable[[Any, AccountId, Any], Awaitable[Value]]
     rows: Mapping[Table, tuple[Column[Any], ...]]
 
 

@@ -21,7 +21,7 @@ from collections.abc import (
 )
 from contextlib import AbstractAsyncContextManager
 from operator import methodcaller
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from sqlalchemy import Column, Table, delete, func, select
 from sqlalchemy.sql import ColumnElement, Executable
@@ -31,6 +31,7 @@ from broker.model.audit import AuditRecord
 from broker.model.credentials import MfaDevice, MfaState, Passkey
 from broker.model.page import Page, PageRequest
 from broker.model.revocation import Revocations
+from broker.stores.directory.changed_rows import ChangedRows
 from broker.stores.directory.kind import WHOLE, AnyRow, Entity, Kind, Remembered
 from broker.stores.directory.kinds import KINDS
 from broker.stores.directory.statements import (
@@ -43,9 +44,6 @@ from broker.stores.directory.statements import (
 from broker.stores.directory.timeline import NEVER, ChangeId
 from broker.stores.errors import AlreadyExistsError
 from broker.stores.schema import GENERATIONS
-
-if TYPE_CHECKING:
-    from broker.stores.directory.readings import ChangedRows
 
 _LAST_CHANGES = select(
     GENERATIONS.c.account, GENERATIONS.c.generation, GENERATIONS.c.mark
@@ -289,7 +287,7 @@ class Directory(DirectoryReader, Protocol):
         ...
 
     def on_commit(
-        self, observer: "Callable[[AccountId, ChangeId, ChangedRows], None]"
+        self, observer: Callable[[AccountId, ChangeId, ChangedRows], None]
     ) -> None:
         """Call the observer after each committed change of this process.
 
@@ -306,7 +304,7 @@ class Directory(DirectoryReader, Protocol):
 
     async def changes(
         self, since: Mapping[AccountId, int]
-    ) -> "Mapping[AccountId, Mapping[ChangeId, ChangedRows]]":
+    ) -> Mapping[AccountId, Mapping[ChangeId, ChangedRows]]:
         """What the changes from a generation of each account on wrote.
 
         Only the latest are kept: one that is missing may have written anything.

@@ -3,12 +3,10 @@
 A change writes which rows it inserted, updated or deleted, each by the columns that
 readings are looked up by. A reading is outdated under the key that such a row has.
 
-The directory as the hot path reads it: remembered, at most a second old.
-
-Every look-up costs no query while nothing that it depends on changes.
+`FreshDirectory` is the directory as the hot path reads it: at most a second old, and
+without a query while nothing that a look-up depends on changes.
 """
 
-import json
 from collections.abc import (
     Awaitable,
     Callable,
@@ -29,10 +27,10 @@ from broker.model.provisioned import Membership, ProvisionedUser
 from broker.model.registered import BearerToken
 from broker.model.revocation import Revocations
 from broker.model.roles_anywhere import CertificateList
+from broker.stores.directory.changed_rows import ChangedRows
 from broker.stores.directory.identities import list_user_groups
 from broker.stores.directory.kind import (
     WHOLE,
-    AnyRow,
     Entity,
     Key,
     Kind,
@@ -70,9 +68,6 @@ from broker.stores.schema import (
 )
 
 GROUPS_OF_PERSON_MAX = 1000
-
-ROWS_MAX = 200
-"""Of a table, named in a change; beyond, the whole table counts as changed."""
 
 REVOKED = Reading[Revocations](lambda d, a, _: d.revocations(a), {REVOCATIONS: ()})
 RESOURCE_POLICY_ARNS = Reading[frozenset[str]](
@@ -226,59 +221,32 @@ _READINGS_OF: Mapping[str, Sequence[tuple[Reading[Any], tuple[str, ...]]]] = {
 }
 
 
-class ChangedRows:
-    """Which rows a change wrote, by table; None stands for any row of it.
+def any_rows() -> ChangedRows:
+    """Any row of whatever is remembered."""
+    return ChangedRows(dict.fromkeys(LOOKED_UP_BY))
 
-    Tables that nothing is remembered of are listed too: another version may.
-    """
 
-    def __init__(self, rows: Mapping[str, object] | None = None) -> None:
-        self._rows: dict[str, Any] = dict(rows or {})
+def outdated_by(
+    changed: ChangedRows,
+) -> AbstractSet[tuple[Reading[Any], Key | None]]:
+    """The readings that depend on rows of a change, with the key; None for every key."""
+    return {
+        entry
+        for table, rows in changed.tables.items()
+        for entry in _outdated_by(table, rows)
+    }
 
-    @classmethod
-    def anything(cls) -> "ChangedRows":
-        """Any row of whatever is remembered."""
-        return cls(dict.fromkeys(LOOKED_UP_BY))
 
-    @classmethod
-    def load(cls, text: str) -> "ChangedRows":
-        """What ``dump`` wrote."""
-        return cls(json.loads(text))
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether no row was written."""
-        return not self._rows
-
-    def dump(self) -> str:
-        """As text."""
-        return json.dumps(self._rows, separators=(",", ":"))
-
-    def note(self, table: str, rows: Sequence[AnyRow]) -> None:
-        """Add rows, each with the columns of ``LOOKED_UP_BY``."""
-        columns = [column.name for column in LOOKED_UP_BY.get(table, ())]
-        known = self._rows.setdefault(table, [] if columns else None)
-        if known is None or not rows:
-            return
-        known += ({name: getattr(row, name) for name in columns} for row in rows)
-        if len(known) > ROWS_MAX:
-            self._rows[table] = None
-
-    def outdated(self) -> AbstractSet[tuple[Reading[Any], Key | None]]:
-        """The readings that depend on them, with the key; None for every key."""
-        return {entry for table in self._rows for entry in self._of_table(table)}
-
-    def _of_table(self, table: str) -> Iterator[tuple[Reading[Any], Key | None]]:
-        rows = self._rows[table]
-        for reading, columns in _READINGS_OF.get(table, ()):
-            if not columns:
-                yield reading, WHOLE
-            elif rows is None or any(not row.keys() >= {*columns} for row in rows):
-                yield reading, None
-            else:
-                for row in rows:
-                    values = tuple(row[name] for name in columns)
-                    yield reading, values if len(values) > 1 else values[0]
+def _outdated_by(table: str, rows: Any) -> Iterator[tuple[Reading[Any], Key | None]]:  # noqa: ANN401  # as noted
+    for reading, columns in _READINGS_OF.get(table, ()):
+        if not columns:
+            yield reading, WHOLE
+        elif rows is None or any(not row.keys() >= {*columns} for row in rows):
+            yield reading, None
+        else:
+            for row in rows:
+                values = tuple(row[name] for name in columns)
+                yield reading, values if len(values) > 1 else values[0]
 
 
 class Memo(Protocol):

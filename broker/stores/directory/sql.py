@@ -18,10 +18,11 @@ from broker.model.credentials import MfaDevice, MfaState, Passkey
 from broker.runtime.clock import Clock
 from broker.stores.audit_rows import AUDIT_COLUMNS, encode_audit
 from broker.stores.database import Database, DatabaseConnection, translate_errors
+from broker.stores.directory.changed_rows import ROWS_MAX, ChangedRows
 from broker.stores.directory.identities import replace_state, replace_use
 from broker.stores.directory.kind import AnyRow
 from broker.stores.directory.port import Directory, DirectoryChange
-from broker.stores.directory.readings import LOOKED_UP_BY, ROWS_MAX, ChangedRows
+from broker.stores.directory.readings import LOOKED_UP_BY
 from broker.stores.directory.statements import Parameters, insert_or_ignore
 from broker.stores.directory.timeline import (
     CHANGES_KEPT,
@@ -220,14 +221,14 @@ class SqlChange(DirectoryChange):
             raise TypeError("not a statement that writes")
         table = str(statement.table)
         columns = LOOKED_UP_BY.get(table, ())
-        self.changed.note(table, ())
+        self._note(table)
         if columns and not isinstance(statement, Insert):
             # What a row is looked up by may change as well.
             where = cast("ColumnElement[bool]", statement.whereclause)
             await self.touch(cast("Table", statement.table), where, parameters)
         if columns and not isinstance(statement, Delete):
             rows = await self.rows(statement.returning(*columns), parameters)
-            self.changed.note(table, rows)
+            self._note(table, rows)
             return len(rows)
         with translate_errors():
             return (await self._connection.execute(statement, parameters)).rowcount
@@ -239,7 +240,11 @@ class SqlChange(DirectoryChange):
         parameters: Parameters | None = None,
     ) -> None:
         some = select(*LOOKED_UP_BY[table.name]).where(where).limit(ROWS_MAX + 1)
-        self.changed.note(table.name, await self.rows(some, parameters))
+        self._note(table.name, await self.rows(some, parameters))
+
+    def _note(self, table: str, rows: Sequence[AnyRow] = ()) -> None:
+        columns = [column.name for column in LOOKED_UP_BY.get(table, ())]
+        self.changed.note(table, columns, rows)
 
     async def insert_if_free(self, table: Table, values: Mapping[str, object]) -> bool:
         dialect = self._connection.dialect.name

@@ -25,12 +25,13 @@ from broker.model.revocation import Revocation
 from broker.model.roles_anywhere import CertificateProfile, TrustAnchor
 from broker.model.upstream import Upstream
 from broker.runtime.bounded import CacheMemory
-from broker.stores.directory import kinds, readings, sql
+from broker.stores.directory import changed_rows, kinds, readings, sql
 from broker.stores.directory.accounts import (
     insert_account,
     remove_account,
     update_account,
 )
+from broker.stores.directory.changed_rows import ChangedRows
 from broker.stores.directory.freshness import Freshness
 from broker.stores.directory.identities import (
     add_member,
@@ -70,8 +71,8 @@ from broker.stores.directory.readings import (
     GROUP_IDS,
     POLICIES_OF,
     TOKENS,
-    ChangedRows,
     FreshDirectory,
+    any_rows,
 )
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.schema import ACCESS_KEYS
@@ -373,7 +374,7 @@ async def test_many_accounts_that_change_at_once_are_polled_together(
 async def test_a_change_of_more_rows_than_are_named_counts_for_all(
     memories: Memories, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (readings, sql):
+    for module in (changed_rows, sql):
         monkeypatch.setattr(module, "ROWS_MAX", 2)
     for number in range(3):
         key = make_key(format_access_key_id("AKIA", ACCOUNT, number + 2), USER.user_id)
@@ -398,9 +399,7 @@ async def test_only_the_latest_changes_are_on_record(
     await memories.change(CHANGES["no account"])
     left = await noted(memories)
     assert [*left] == [*range(9, 14)]
-    assert {rows.dump() for rows in [*left.values()][:-1]} == {
-        ChangedRows.anything().dump()
-    }
+    assert {rows.dump() for rows in [*left.values()][:-1]} == {any_rows().dump()}
 
 
 async def test_what_another_change_left_alone_is_not_read_again(

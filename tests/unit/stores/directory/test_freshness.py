@@ -10,6 +10,7 @@ import pytest
 from broker.model.account import AccountId
 from broker.runtime.bounded import CacheMemory
 from broker.stores.directory import kinds
+from broker.stores.directory.changed_rows import ChangedRows
 from broker.stores.directory.freshness import (
     KEY_CHARACTERS_MAX,
     TRUST_SECONDS,
@@ -17,7 +18,7 @@ from broker.stores.directory.freshness import (
 )
 from broker.stores.directory.kind import Key, Reading
 from broker.stores.directory.port import DirectoryReader
-from broker.stores.directory.readings import REVOKED, ChangedRows
+from broker.stores.directory.readings import REVOKED
 from broker.stores.directory.timeline import (
     CHANGES_KEPT,
     NEVER,
