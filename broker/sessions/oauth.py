@@ -11,11 +11,11 @@ each poll tells it again; people's answers are in the database.
 
 A *family* is what a client can renew: a session, made from the one that was lent to it
 when the code was redeemed, or a sign-in to the portal itself. What ends that session,
-or one it came from, ends the family. Its refresh token is a sealed text, of which
-nothing is kept. One that is bound to its client's key is not used up: whoever has the key
-may send it as often as they like, since programs of one client renew at the same time.
-One that is bound to no key is used up, and succeeded by another, always the same one;
-what uses it up says how late that counts as theft.
+or one it came from, ends the family. Its refresh token is a sealed text that is stored
+nowhere. A token bound to its client's key may be used any number of times, since
+programs of one client renew at the same time. A token bound to no key is used once and
+replaced, always by the same successor; when a second use counts as theft is for the end
+point that takes it.
 
 Source: RFC 6749 4.1.2; RFC 7591; RFC 8252 7.3 and 8.4; RFC 8628; RFC 9449 5; RFC 9700
 4.14.2; botocore's sso-oidc model; AWS Sign-In, CreateOAuth2Token.

@@ -159,7 +159,7 @@ def test_every_permitted_signature_is_good_for_both(
 
 
 def test_a_comment_in_what_is_signed_with_comments_is_refused() -> None:
-    """xmlsec digests none of them, libxml2 all: nobody knows what was signed."""
+    """xmlsec leaves comments out and libxml2 keeps them: what was signed is unclear."""
     text = sign("rsa2048", KINDS["rsa2048"][0], DIGESTS[0], "with comments")
     commented = text.replace("<saml:Subject>", "<!-- c --><saml:Subject>")
     metadata, pair = metadata_of("rsa2048"), key_pair("oracle-rsa2048")

@@ -45,7 +45,7 @@ class ApiServer(Server):
         self._kinds: dict[tuple[str, str], Mapping[str, Any]] = {}
 
     def stop(self) -> None:
-        """Likewise, and what is left of the connections to it."""
+        """Close the client, and stop the server."""
         self._client.close()
         super().stop()
 

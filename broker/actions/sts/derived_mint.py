@@ -97,7 +97,7 @@ class DerivedMinter:
     ) -> SealedSession:
         """A session between the caller's and the one that `mint` makes through it.
 
-        It becomes one with that mint: nobody may know of it before.
+        That mint creates it; until then it must not be handed out.
 
         Raises:
             AccessDenied, ServiceUnavailable: as `mint` does.

@@ -67,8 +67,8 @@ def test_a_user_without_a_password_gets_none(cli: CommandLine) -> None:
     )
     with pytest.raises(NoSuchEntity, match="Login Profile for User job"):
         cli(*RESET[:3], "job")
-    with pytest.raises(NoSuchEntity, match="nobody"):
-        cli(*RESET[:3], "nobody")
+    with pytest.raises(NoSuchEntity, match="eve"):
+        cli(*RESET[:3], "eve")
     with pytest.raises(NoSuchEntity, match="no account"):
         cli(*RESET[:2], "210987654321", "admin")
     assert waiting(cli) == ["admin"]
