@@ -209,8 +209,8 @@ async def _resource(visit: Visit, *, is_new: bool) -> Response:
     arn = arn[:_ARN_MAX]
 
     async def read() -> str:
-        results = await visit.perform(SERVICE, "GetResourcePolicy", ResourceArn=arn)
-        return str(results["ResourcePolicy"]["PolicyDocument"])
+        answer = await visit.perform(SERVICE, "GetResourcePolicy", ResourceArn=arn)
+        return str(answer["ResourcePolicy"]["PolicyDocument"])
 
     async def find(call: Call) -> str:
         policy = await call.change.find(RESOURCE_POLICY, call.account, arn)

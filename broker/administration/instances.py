@@ -86,10 +86,10 @@ async def _one(visit: Visit) -> Response:
     name = visit.form.require("id")[:64]
     if isinstance(done := await _BUTTONS.press(visit, name), Response):
         return done
-    results = await visit.perform(SERVICE, "GetInstance", InstanceId=name)
+    answer = await visit.perform(SERVICE, "GetInstance", InstanceId=name)
     return await visit.show(
         "admin/instance.html",
-        instance=results["Instance"],
+        instance=answer["Instance"],
         profiles=await read_part(visit, "ListInstanceProfiles"),
     )
 

@@ -100,9 +100,9 @@ class ListPage(Struct, frozen=True, kw_only=True):
         if visit.posted and self.deletion:
             return await self._delete(visit, self.deletion)
         query = self._query(visit)
-        match = await self.read(visit, query)
-        rows = [row for row in match.rows if not query.matches or query.matches(row)]
-        if query.sorting and match.sortable:
+        listed = await self.read(visit, query)
+        rows = [row for row in listed.rows if not query.matches or query.matches(row)]
+        if query.sorting and listed.sortable:
             rows = query.sorting.order(rows, self.by)
         page = cut_page(rows, visit.text("page"), self.path, self.rows, **query.kept)
         return await visit.show(
@@ -110,15 +110,15 @@ class ListPage(Struct, frozen=True, kw_only=True):
             path=self.path,
             address=address,
             here_again=address(self.path, **query.kept, page=visit.text("page")),
-            rows=[match.shown(row) for row in page.rows],
+            rows=[listed.shown(row) for row in page.rows],
             picked=self.deletion and self.deletion.member,
             query=query.filters,
             asked=any(query.filters.values()),
-            sorting=query.sorting if match.sortable else None,
+            sorting=query.sorting if listed.sortable else None,
             pages=page,
             paths=any(_path(row) != "/" for row in rows),
-            cut=match.cut,
-            **{**match.more, **more},
+            cut=listed.cut,
+            **{**listed.more, **more},
         )
 
     def _query(self, visit: Visit) -> Query:

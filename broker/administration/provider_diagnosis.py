@@ -92,7 +92,7 @@ _VALUES_MAX = 40
 async def _page(visit: Visit) -> Response:
     arn = visit.text("arn")[:2048]
     at = visit.text("at")[:40]
-    results = None
+    answer = None
     choices = await _choices(visit)
     if visit.posted:
         with visit.attempt():
@@ -101,14 +101,14 @@ async def _page(visit: Visit) -> Response:
                 visit.who.session.account,
                 choices,
             )
-            results = await visit.perform(
+            answer = await visit.perform(
                 "signin",
                 "DiagnoseProof",
                 ProviderArn=arn,
                 Proof=visit.text("proof"),
                 **({"At": moment} if (moment := read_time(at)) else {}),
             )
-    outcome = results["Outcome"] if results else None
+    outcome = answer["Outcome"] if answer else None
     return await visit.show(
         "admin/provider_diagnose.html",
         choices=choices,
@@ -117,7 +117,7 @@ async def _page(visit: Visit) -> Response:
         outcome=outcome,
         good=outcome is not None and is_good(outcome.checks),
         State=State,
-        setup=expectations_of(visit, results["Provider"]) if results else {},
+        setup=expectations_of(visit, answer["Provider"]) if answer else {},
         values=_values(outcome.identity.context)
         if outcome and outcome.identity
         else (),

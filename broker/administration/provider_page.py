@@ -49,17 +49,17 @@ async def _page(visit: Visit) -> Response:
         return await _show_directory(visit, arn)
     # First, so that the health shows what it read.
     probe = await _probe(visit, arn) if visit.text("new") == IS_NEW["new"] else ()
-    results = await visit.perform("signin", "GetProviderHealth", ProviderArn=arn)
-    provider = results["Provider"]
+    answer = await visit.perform("signin", "GetProviderHealth", ProviderArn=arn)
+    provider = answer["Provider"]
     trusted = await read_part(
         visit, "ListTrustingRoles", service="signin", ProviderArn=provider.arn
     )
     return await visit.show(
         "admin/provider.html",
         provider=provider,
-        health=results["Health"],
-        options=results["Options"],
-        may_set_options=results["MaySetOptions"],
+        health=answer["Health"],
+        options=answer["Options"],
+        may_set_options=answer["MaySetOptions"],
         saml=isinstance(provider, SamlProvider),
         name=name_of(provider.arn),
         tags=[{"Key": key, "Value": value} for key, value in provider.tags.items()],
@@ -79,10 +79,10 @@ async def _page(visit: Visit) -> Response:
 async def _probe(visit: Visit, arn: str) -> tuple[HealthFinding, ...]:
     """Probe a new provider; nothing is found if the user may not probe it."""
     try:
-        results = await visit.perform("signin", "ProbeProvider", ProviderArn=arn)
+        answer = await visit.perform("signin", "ProbeProvider", ProviderArn=arn)
     except BrokerError:
         return ()
-    return tuple(results["Findings"])
+    return tuple(answer["Findings"])
 
 
 def require_arn(visit: Visit) -> str:
@@ -120,20 +120,22 @@ async def _show_directory(visit: Visit, arn: str) -> Response:
         NoSuchEntity: The account has none of this ARN.
     """
     listed = (await visit.perform("broker", "ListLDAPProviders"))["LDAPProviders"]
-    match = next((entry for entry in listed if entry["Arn"] == arn), None)
-    if match is None:
+    directory = next((entry for entry in listed if entry["Arn"] == arn), None)
+    if directory is None:
         raise NoSuchEntity(f"There is no provider {arn[:300]} in this account.")
-    options = json.loads(match["Options"])
+    options = json.loads(directory["Options"])
     group_roles = options.pop("GroupRoles", {})
     account = visit.who.session.account
-    start = f"{visit.deps.public_origin}{SIGN_IN}/{account}/with/{match['ProviderId']}"
+    start = (
+        f"{visit.deps.public_origin}{SIGN_IN}/{account}/with/{directory['ProviderId']}"
+    )
     return await visit.show(
         "admin/provider_ldap.html",
-        provider=match,
+        provider=directory,
         options={name: json.dumps(value) for name, value in sorted(options.items())},
         group_roles=sorted(group_roles.items()),
         start=start if options.get("SignIn") else "",
-        keys=[f"{match['Name']}:{key}" for key in DIRECTORY_KEYS],
+        keys=[f"{directory['Name']}:{key}" for key in DIRECTORY_KEYS],
         trusted=await read_part(
             visit, "ListTrustingRoles", service="signin", ProviderArn=arn
         ),
@@ -247,7 +249,7 @@ async def _scim(visit: Visit) -> Response:
     search, state = visit.text("q")[:128], visit.text("state")
     inactive_only = state == _INACTIVE
     number = page_number(visit.text("page"))
-    results = await visit.perform(
+    answer = await visit.perform(
         "signin",
         "GetProvisioning",
         ProviderArn=arn,
@@ -258,16 +260,16 @@ async def _scim(visit: Visit) -> Response:
     account = visit.who.session.account
     here = {"arn": arn, "q": search, "state": _INACTIVE if inactive_only else ""}
     page = place_page(
-        results["Users"], results["Total"], number, SCIM, PEOPLE_MAX, **here
+        answer["Users"], answer["Total"], number, SCIM, PEOPLE_MAX, **here
     )
     return await visit.show(
         "admin/provider_scim.html",
-        provider=results["Provider"],
+        provider=answer["Provider"],
         name=name_of(arn),
-        options=results["Options"],
-        counts=results["Counts"],
-        members=results["Members"],
-        groups=results["Groups"],
+        options=answer["Options"],
+        counts=answer["Counts"],
+        members=answer["Members"],
+        groups=answer["Groups"],
         groups_max=GROUPS_MAX,
         scim_address=f"{visit.deps.public_origin}/scim/v2/{account}",
         **await show_tokens(visit, SCIM_TOKENS, made, arn),

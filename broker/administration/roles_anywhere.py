@@ -89,8 +89,8 @@ async def _anchor(visit: Visit) -> Response:
     identifier = visit.form.require("id")[:64]
     if isinstance(done := await _ANCHOR_BUTTONS.press(visit, identifier), Response):
         return done
-    results = await visit.perform(SERVICE, "GetTrustAnchor", trustAnchorId=identifier)
-    view = results["trustAnchor"]
+    answer = await visit.perform(SERVICE, "GetTrustAnchor", trustAnchorId=identifier)
+    view = answer["trustAnchor"]
     lists = await _read_all(visit, "ListCrls", "crls")
     return await visit.show(
         "admin/trust_anchor.html",
@@ -114,7 +114,7 @@ async def _import_list(visit: Visit, identifier: str) -> Response:
     if replaced:
         await visit.perform(SERVICE, "UpdateCrl", crlId=replaced, crlData=data)
     else:
-        results = await visit.perform(
+        answer = await visit.perform(
             SERVICE, "GetTrustAnchor", trustAnchorId=identifier
         )
         await visit.perform(
@@ -123,7 +123,7 @@ async def _import_list(visit: Visit, identifier: str) -> Response:
             name=_name(visit),
             crlData=data,
             enabled=True,
-            trustAnchorArn=results["trustAnchor"]["trustAnchorArn"],
+            trustAnchorArn=answer["trustAnchor"]["trustAnchorArn"],
         )
     return visit.done("Revocation list imported.", ANCHOR, id=identifier)
 
@@ -154,8 +154,8 @@ async def _profile(visit: Visit) -> Response:
     identifier = visit.form.require("id")[:64]
     if isinstance(done := await _PROFILE_BUTTONS.press(visit, identifier), Response):
         return done
-    results = await visit.perform(SERVICE, "GetProfile", profileId=identifier)
-    view = results["profile"]
+    answer = await visit.perform(SERVICE, "GetProfile", profileId=identifier)
+    view = answer["profile"]
     details = {
         "name": view["name"],
         "roles": "\n".join(view["roleArns"]),

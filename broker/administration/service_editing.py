@@ -129,8 +129,8 @@ async def _show(
 
 
 async def _stored(visit: Visit, name: str) -> str:
-    results = await visit.perform(SERVICE, "GetService", ServiceName=name)
-    return str(results["Service"]["Definition"])
+    answer = await visit.perform(SERVICE, "GetService", ServiceName=name)
+    return str(answer["Service"]["Definition"])
 
 
 def _typed(visit: Visit) -> str:

@@ -201,8 +201,8 @@ async def _one(visit: Visit) -> Response:
     name = visit.form.require("name")[:128]
     if isinstance(made := await _BUTTONS.press(visit, name), Response):
         return made
-    results = await visit.perform(SERVICE, "GetService", ServiceName=name)
-    view = view_service(visit, results["Service"])
+    answer = await visit.perform(SERVICE, "GetService", ServiceName=name)
+    view = view_service(visit, answer["Service"])
     return await visit.show(
         "admin/service.html",
         view=view,

@@ -84,11 +84,11 @@ class BrokerClock:
 
     def now(self) -> datetime:
         """The broker's time."""
-        match = time.time() + self.offset_seconds
+        seconds = time.time() + self.offset_seconds
         if self._told is not None:
             at, counted = self._told
-            match = max(match, at + count_seconds() - counted)
-        return datetime.fromtimestamp(match, UTC)
+            seconds = max(seconds, at + count_seconds() - counted)
+        return datetime.fromtimestamp(seconds, UTC)
 
 
 class BrokerAwayError(Exception):

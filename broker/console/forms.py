@@ -42,10 +42,10 @@ class Form:
         Raises:
             ValidationError: It was sent twice.
         """
-        results = self._values.get(name, ())
-        if len(results) > 1:
+        values = self._values.get(name, ())
+        if len(values) > 1:
             raise ValidationError(f"The parameter {name} was sent more than once.")
-        return results[0] if results else None
+        return values[0] if values else None
 
     def values(self, name: str) -> tuple[str, ...]:
         """All values of a field that allows several."""

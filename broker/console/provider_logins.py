@@ -371,7 +371,7 @@ class ProviderLogins:
             if entry is not None:
                 entries.append((slot, entry))
         if entries:
-            slot, oldest = min(entries, key=lambda results: float(results[1]["at"]))
+            slot, oldest = min(entries, key=lambda slot: float(slot[1]["at"]))
             await self.end(oldest["handle"])
             await self._named.drop(slot)
 

@@ -113,14 +113,14 @@ class TrailApi:
 
         action = self._registry.get(self._service.name, operation)
         try:
-            results = await self._pipeline.perform(request, action, read)
+            answer = await self._pipeline.perform(request, action, read)
         except errors.ValidationError as error:
             if not wanted.get("NextToken"):
                 raise
             raise LookupRefused("InvalidNextTokenException", error.words) from error
         return {
-            "Events": [_event(record) for record in results["Events"]],
-            "NextToken": results["NextToken"],
+            "Events": [_event(record) for record in answer["Events"]],
+            "NextToken": answer["NextToken"],
         }
 
     def _wanted(self, params: Params) -> Params:

@@ -218,17 +218,17 @@ class PolicyLibrary:
 
         memo = self._fresh.memo
         holders, controls = await memo.get(account, "resources", load_shared)
-        results = holders.find(arn)
-        if not results:
+        holding = holders.find(arn)
+        if not holding:
             return None, controls
 
         async def load() -> PolicySet:
-            policies = [await self._resource_policy(account, text) for text in results]
+            policies = [await self._resource_policy(account, text) for text in holding]
             if len(policies) == 1:
                 return policies[0]
             return _charged(account, join_policies(policies))
 
-        return await memo.get(account, ("resource", results), load), controls
+        return await memo.get(account, ("resource", holding), load), controls
 
     async def _resource_policy(self, account: AccountId, arn: str) -> PolicySet:
         """The policy of one resource, compiled once for all that is below it."""

@@ -187,10 +187,10 @@ def _listed(values: tuple[str, ...]) -> str:
 
 
 def _verb(decision: Decision) -> str:
-    entry = len(decision.statements) == 1
+    is_single = len(decision.statements) == 1
     if decision.allowed:
-        return "allows" if entry else "allow"
-    return "denies" if entry else "deny"
+        return "allows" if is_single else "allow"
+    return "denies" if is_single else "deny"
 
 
 def _advice(policy_type: PolicyType) -> str:

@@ -121,9 +121,9 @@ def _of_resources(statement: Statement) -> Iterator[tuple[Stage, PolicyRejected]
     element = "NotResource" if statement.not_resource else "Resource"
     place = f"{statement.place}, {element}"
     for value in statement.resources or ():
-        results = _find_wrong(value)
-        if results is not None:
-            stage, text, advice = results
+        fault = _find_wrong(value)
+        if fault is not None:
+            stage, text, advice = fault
             wrong = PolicyRejected(
                 RejectionReason.INVALID_RESOURCE, text, place, f"{place}: {advice}."
             )

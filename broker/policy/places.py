@@ -37,12 +37,12 @@ def find_place(text: str, error: PolicyRejected) -> Span | None:
     None when the whole text is meant, or no part can be identified.
     """
     try:
-        results = _find(text, error)
+        bounds = _find(text, error)
     except (ValueError, IndexError, RecursionError):
         return None
-    if results is None:
+    if bounds is None:
         return None
-    return next(_spans(text, [results]))
+    return next(_spans(text, [bounds]))
 
 
 def find_statement_index(error: PolicyRejected) -> int | None:

@@ -458,13 +458,13 @@ def _fault(results: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _read(operation: str, answer: httpx2.Response) -> UpstreamCredentials:
-    results = _parse(answer, operation)
+    result = _parse(answer, operation)
     try:
-        credentials = results["Credentials"]
+        credentials = result["Credentials"]
         expiration = credentials["Expiration"]
         # AWS's times are in UTC, whether they say so or not.
         expiration = expiration.replace(tzinfo=expiration.tzinfo or UTC).astimezone(UTC)
-        user = results.get("AssumedRoleUser") or results.get("FederatedUser") or {}
+        user = result.get("AssumedRoleUser") or result.get("FederatedUser") or {}
         made = UpstreamCredentials(
             access_key_id=credentials["AccessKeyId"],
             secret_access_key=Secret(credentials["SecretAccessKey"]),
@@ -472,7 +472,7 @@ def _read(operation: str, answer: httpx2.Response) -> UpstreamCredentials:
             expiration=expiration,
             arn=user.get("Arn", ""),
             user_id=user.get("AssumedRoleId") or user.get("FederatedUserId") or "",
-            packed_policy_size=results.get("PackedPolicySize", 0),
+            packed_policy_size=result.get("PackedPolicySize", 0),
             seconds_ahead=_seconds_ahead(answer) or 0,
         )
     except (KeyError, AttributeError, OverflowError) as error:

@@ -110,12 +110,12 @@ class Keyring:
         Raises:
             ServiceUnavailable: it cannot be read here, or is not known here yet.
         """
-        results = self._opening.get(number)
-        if results is None:
+        entry = self._opening.get(number)
+        if entry is None:
             if self._newest < number <= self._newest + _AHEAD:
                 self._look_up(number)
             return None
-        kind_of_key, secret, ends = results
+        kind_of_key, secret, ends = entry
         if kind_of_key is not kind or (ends is not None and now >= ends):
             return None
         if secret is None:

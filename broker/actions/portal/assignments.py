@@ -138,16 +138,16 @@ class Assignments:
             role = await self._choices.find_named(arn) if text in arn.lower() else None
             if role is not None and await self._choices.lets_in(role, choosing):
                 first.append(role)
-        match = _Found(choosing, text, {role.arn for role in first})
+        search = _Found(choosing, text, {role.arn for role in first})
         arns = await self._list_arns(portal, call)
         following = ""
         if not start.startswith(_OWN):
-            following = await self._add_named(match, arns, int(start))
+            following = await self._add_named(search, arns, int(start))
             start = _OWN
         if not portal.roles and not following:
             named = {arn for arn, _ in arns}
-            following = await self._add_own(match, call, named, start)
-        roles = match.roles
+            following = await self._add_own(search, call, named, start)
+        roles = search.roles
         accounts = {role.account for role in (*first, *roles)}
         return {
             "First": first,

@@ -67,8 +67,8 @@ _KINDS = {
 
 def role_permissions(portal: OpenPortal, role: Role) -> tuple[Need, ...]:
     """What a role's trust policy, and an IAM user's own policies, must allow."""
-    results = portal.roles.find(role.account, role.name)
-    if results is None:
+    assigned = portal.roles.find(role.account, role.name)
+    if assigned is None:
         params = {"RoleArn": role.arn, "RoleSessionName": portal.session.name}
         return role_needs(
             f"sts:{SessionKind.ASSUME_ROLE.value}",
@@ -79,7 +79,7 @@ def role_permissions(portal: OpenPortal, role: Role) -> tuple[Need, ...]:
             context={},
             calling=portal.session,
         )
-    identity = results[1]
+    identity = assigned[1]
     return role_needs(
         f"sts:{session_kind_of(identity).value}",
         {"RoleArn": role.arn, "RoleSessionName": session_name_of(identity)},
@@ -163,12 +163,12 @@ class RoleChoices:
             if not self._admits(portal, number):
                 return None
             return await self._fresh.named(ROLE, number, name)
-        results = portal.roles.find(account, name)
-        if results is None or not await self._is_registered(results[1]):
+        assigned = portal.roles.find(account, name)
+        if assigned is None or not await self._is_registered(assigned[1]):
             return None
-        if not self._admits(portal, results[1].account, results[1].provider_arn):
+        if not self._admits(portal, assigned[1].account, assigned[1].provider_arn):
             return None
-        return await self.find_named(results[0])
+        return await self.find_named(assigned[0])
 
     async def list_allowed(
         self, portal: OpenPortal, call: Call, account: AccountId | None = None

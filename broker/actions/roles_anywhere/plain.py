@@ -159,10 +159,10 @@ def _tag_keys(tags: Mapping[str, str], keys: Sequence[str] = ()) -> Context:
 async def _resource(params: Params, call: Call) -> On:
     arn = params["resourceArn"]
     of = _BY_RESOURCE.get(_resource_of(arn))
-    match = On(arn) if of is None else await named(of, "resourceArn")(params, call)
+    target = On(arn) if of is None else await named(of, "resourceArn")(params, call)
     tags = given_tags(params.get("tags", ()))
     return On(
-        match.arn, {**match.context, **_tag_keys(tags, params.get("tagKeys", ()))}
+        target.arn, {**target.context, **_tag_keys(tags, params.get("tagKeys", ()))}
     )
 
 

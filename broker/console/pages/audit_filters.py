@@ -185,7 +185,7 @@ def read_time(text: str) -> datetime | None:
     if not text:
         return None
     try:
-        match = datetime.fromisoformat(text)
-        return match.replace(tzinfo=match.tzinfo or UTC).astimezone(UTC)
+        moment = datetime.fromisoformat(text)
+        return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise ValidationError(_BAD_TIME) from error

@@ -77,7 +77,7 @@ class RoleFinder:
         start = min(int(place), NAMED_MAX) if _NUMBER.fullmatch(place) else 0
         favourites = await self._favourites.find(name_of_session(original.session))
         recent = await self._switchable.find_recent(original)
-        results = await visit.frame.perform(
+        answer = await visit.frame.perform(
             visit.request,
             original,
             ("signin", "ListOwnRoles"),
@@ -89,8 +89,8 @@ class RoleFinder:
             },
         )
         here = who.principal.principal_arn
-        roles = [role for role in results["Roles"] if role.arn != here]
-        after = results["Next"]
+        roles = [role for role in answer["Roles"] if role.arn != here]
+        after = answer["Next"]
         aliases = await self._aliases(roles)
         return PortalView(
             search=search,
@@ -99,7 +99,7 @@ class RoleFinder:
             aliases=aliases,
             more=address(HOME, q=search, **{"from": str(after)}) if after else "",
             first=address(HOME, q=search) if start else "",
-            cut=not results["Whole"] and after is None,
+            cut=not answer["Whole"] and after is None,
             offered=await self._offered(
                 original, search, {here, *(r.arn for r in roles)}
             ),

@@ -191,11 +191,11 @@ class SwitchableRoles:
         if original is None:
             return OfferedRoles()
         here = who.principal.principal_arn
-        results = await self._frame.perform(
+        answer = await self._frame.perform(
             request, original, ("signin", "GetOwnPermissions"), {}
         )
         recent = dict.fromkeys(await self.find_recent(original))
-        named = sorted(set(_named_roles(results["Layers"])) - {here} - recent.keys())
+        named = sorted(set(_named_roles(answer["Layers"])) - {here} - recent.keys())
         return OfferedRoles(
             tuple(arn for arn in recent if arn != here),
             tuple(named[:_NAMED_MAX]),

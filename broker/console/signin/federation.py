@@ -239,15 +239,15 @@ class Federation:
 
 def _read_session(text: str) -> tuple[str, str, str]:
     """Parse ``Session`` into its session id, key and token."""
-    results: dict[str, Any] = {}
+    members: dict[str, Any] = {}
     if len(text) <= _SESSION_MAX:
         try:
-            results = parse_object(text.encode("utf-8", "surrogatepass"))
+            members = parse_object(text.encode("utf-8", "surrogatepass"))
         except ValueError as error:
             raise ValidationError(
                 _BAD_CREDENTIALS, detail="not a JSON object"
             ) from error
-    values = [results.get(name) for name in ("sessionId", "sessionKey", "sessionToken")]
+    values = [members.get(name) for name in ("sessionId", "sessionKey", "sessionToken")]
     texts = [value for value in values if isinstance(value, str) and value]
     if len(texts) != len(values):
         raise ValidationError(

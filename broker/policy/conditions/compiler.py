@@ -171,24 +171,24 @@ def compile_condition(
 
 def _any_value(name: str, test: ValueTest, *, absent: bool) -> ConditionTest:
     def holds(context: Context) -> bool:
-        results = context.get(name)
-        if not results:
+        values = context.get(name)
+        if not values:
             return absent
-        if len(results) == 1:
-            return test(results[0], context)
-        return any(test(value, context) for value in results)
+        if len(values) == 1:
+            return test(values[0], context)
+        return any(test(value, context) for value in values)
 
     return holds
 
 
 def _all_values(name: str, test: ValueTest, *, absent: bool) -> ConditionTest:
     def holds(context: Context) -> bool:
-        results = context.get(name)
-        if not results:
+        values = context.get(name)
+        if not values:
             return absent
-        if len(results) == 1:
-            return test(results[0], context)
-        return all(test(value, context) for value in results)
+        if len(values) == 1:
+            return test(values[0], context)
+        return all(test(value, context) for value in values)
 
     return holds
 
@@ -224,9 +224,9 @@ def _plain_equality(
     """Plain equality, by far the most frequent condition, in one look-up."""
 
     def holds(context: Context) -> bool:
-        results = context.get(name)
-        if not results:
+        values = context.get(name)
+        if not values:
             return if_exists
-        return not accepted.isdisjoint(results)
+        return not accepted.isdisjoint(values)
 
     return holds

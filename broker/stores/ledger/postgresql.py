@@ -388,10 +388,10 @@ class PostgresqlLedger:
                 await connection.fetchval(sql.TERMINATE, *identity, _TERMINATE_MS)
                 owners = await _read_owners(connection, mints)
                 ids = [mint.row[0] for mint in mints if mint.mark is None]
-                match = await connection.fetch(sql.EVENTS, ids) if ids else []
+                rows = await connection.fetch(sql.EVENTS, ids) if ids else []
         except (StoreUnavailableError, ConflictError):
             return self._leave_unclear(mints, identity)
-        events = {row[0] for row in match}
+        events = {row[0] for row in rows}
         return [
             _compare_owner(mint.mark, owners)
             if mint.mark is not None
@@ -422,13 +422,13 @@ class PostgresqlLedger:
         for identity, marks in list(self._unclear.items()):
             with translate_errors():
                 await connection.fetchval(sql.TERMINATE, *identity, _TERMINATE_MS)
-                match = await connection.fetch(
+                rows = await connection.fetch(
                     sql.GIVE_BACK,
                     [mark[0] for mark in marks],
                     [mark[1] for mark in marks],
                 )
             del self._unclear[identity]
-            for (mint_id,) in match:
+            for (mint_id,) in rows:
                 _log.warning(
                     "a mint that was answered as unavailable had been committed;"
                     " its proof is valid again: %s",
