@@ -212,6 +212,16 @@ def test_a_really_signed_whole_document_reference_is_refused() -> None:
     assert reason(encode(root)) is R.SIGNATURE_STRUCTURE
 
 
+@pytest.mark.parametrize("name", ["SignedInfo", "Reference", "Transforms", "Transform"])
+def test_comments_in_a_signed_info_are_refused(name: str) -> None:
+    """The canonical bytes, which are read, would have none."""
+
+    def comment(root: _Element) -> None:
+        _find(root, f".//ds:{name}").append(etree.Comment("c"))
+
+    assert reason(_signed(comment)) is R.SIGNATURE_STRUCTURE
+
+
 def test_two_references_are_refused() -> None:
     def double(root: _Element) -> None:
         reference = _find(root, ".//ds:Reference")
