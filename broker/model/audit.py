@@ -58,7 +58,16 @@ _CREDENTIALS = frozenset(
 )
 _READS = (
     *("Get", "List", "Describe", "Search", "Lookup", "Simulate", "Evaluate", "Decide"),
-    *("Decode", "Generate", "Check", "Diagnose", "Authorize", "Probe", "Resolve"),
+    *(
+        "Decode",
+        "Generate",
+        "Check",
+        "Diagnose",
+        "Authorize",
+        "Probe",
+        "Resolve",
+        "Validate",
+    ),
 )
 
 

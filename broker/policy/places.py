@@ -5,7 +5,7 @@ is used only after an error, so it parses the text again.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from json import JSONDecodeError
 
 from msgspec import Struct
@@ -43,6 +43,34 @@ def find_place(text: str, error: PolicyRejected) -> Span | None:
     if bounds is None:
         return None
     return next(_spans(text, [bounds]))
+
+
+def locate_offsets(
+    text: str, path: Iterable[str | int], *, of_key: bool = False
+) -> tuple[int, int]:
+    """Where a value of a text begins and ends, or with ``of_key`` its member's name.
+
+    Of a path that leads nowhere, as far as it leads.
+    """
+    at = _skip(text, 0)
+    span = at, _end_of_value(text, at)
+    for step in path:
+        if isinstance(step, int):
+            items = _items(text, span[0]) if text[span[0]] == "[" else iter(())
+            inner = next((e for i, e in enumerate(items) if i == step), None)
+            if inner is None:
+                return span
+            span = inner
+        else:
+            member = _find_member(text, span[0], step)
+            if member is None:
+                return span
+            key, span = member, (member.value_at, member.end)
+    if of_key:
+        return key.key_at, key.key_at + len(
+            text[key.key_at : key.value_at].rstrip(": \t\r\n")
+        )
+    return span
 
 
 def find_statement_index(error: PolicyRejected) -> int | None:

@@ -185,6 +185,90 @@ def test_a_hard_policy_ends_undecided(analyzer: Any) -> None:
     )
 
 
+def test_findings_have_their_places_in_the_text(analyzer: Any) -> None:
+    text = policy(READ, READ | {"Action": ["s3:GetObjct"], "Resource": "é"}).replace(
+        '"Statement": [', '"Statement": [\n '
+    )
+    answer = analyzer.validate_policy(policyDocument=text, policyType="IDENTITY_POLICY")
+    by_code = {finding["issueCode"]: finding for finding in answer["findings"]}
+    assert set(by_code) == {"INVALID_ACTION", "INVALID_ARN_PREFIX"}
+    finding = by_code["INVALID_ACTION"]
+    assert finding["findingType"] == "ERROR"
+    assert finding["findingDetails"] == (
+        "The action s3:GetObjct does not exist: did you mean s3:GetObject."
+    )
+    assert finding["learnMoreLink"].endswith("-policy-checks-error-invalid-action")
+    (location,) = finding["locations"]
+    assert location["path"] == [
+        {"value": "Statement"},
+        {"index": 1},
+        {"value": "Action"},
+        {"index": 0},
+    ]
+    start, end = location["span"]["start"], location["span"]["end"]
+    assert text[start["offset"] : end["offset"]] == '"s3:GetObjct"'
+    assert start["line"] == end["line"] == 2
+    assert text.split("\n")[1][start["column"] : end["column"]] == '"s3:GetObjct"'
+
+
+def test_findings_come_in_pages(analyzer: Any) -> None:
+    text = policy(READ | {"Action": [f"s3:Nothing{n}" for n in range(5)]})
+    paginator = analyzer.get_paginator("validate_policy")
+    pages = list(
+        paginator.paginate(
+            policyDocument=text,
+            policyType="IDENTITY_POLICY",
+            PaginationConfig={"PageSize": 2},
+        )
+    )
+    assert [len(page["findings"]) for page in pages] == [2, 2, 1]
+
+
+@pytest.mark.parametrize("params", [{"nextToken": "x"}, {"maxResults": 0}])
+def test_a_page_that_cannot_be_read_is_a_validation_error(
+    analyzer: Any, params: dict[str, Any]
+) -> None:
+    code, status, _ = refusal(
+        analyzer.validate_policy,
+        policyDocument=policy(READ),
+        policyType="IDENTITY_POLICY",
+        **params,
+    )
+    assert (code, status) == ("ValidationException", 400)
+
+
+@pytest.mark.parametrize(
+    ("kind", "of", "codes"),
+    [
+        (
+            "RESOURCE_POLICY",
+            "AWS::IAM::AssumeRolePolicyDocument",
+            {"MISSING_PRINCIPAL"},
+        ),
+        ("RESOURCE_POLICY", "AWS::S3::Bucket", {"MISSING_PRINCIPAL"}),
+        ("RESOURCE_CONTROL_POLICY", "", {"MISSING_PRINCIPAL"}),
+        ("SERVICE_CONTROL_POLICY", "", {"MISSING_RESOURCE"}),
+        ("IDENTITY_POLICY", "", {"MISSING_RESOURCE"}),
+    ],
+)
+def test_each_type_of_policy_has_its_rules(
+    analyzer: Any, kind: str, of: str, codes: set[str]
+) -> None:
+    text = policy({"Effect": "Allow", "Action": "sts:AssumeRole"})
+    params = {"validatePolicyResourceType": of} if of else {}
+    answer = analyzer.validate_policy(policyDocument=text, policyType=kind, **params)
+    assert {finding["issueCode"] for finding in answer["findings"]} == codes
+
+
+def test_a_resource_type_is_for_resource_policies(analyzer: Any) -> None:
+    assert refusal(
+        analyzer.validate_policy,
+        policyDocument=policy(READ),
+        policyType="IDENTITY_POLICY",
+        validatePolicyResourceType="AWS::IAM::AssumeRolePolicyDocument",
+    ) == ("ValidationException", 400, "Resource types are for resource policies.")
+
+
 def test_other_operations_are_refused_by_name(analyzer: Any) -> None:
     code, status, message = refusal(
         analyzer.create_analyzer, analyzerName="all", type="ACCOUNT"

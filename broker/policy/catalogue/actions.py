@@ -92,12 +92,12 @@ def unknown_keys(
         f"{statement.place}: {key} {what}"
         for statement in document.statements
         for key in missing_keys(statement, {}, variables=document.has_variables)
-        if (what := _find_key_doubt(key, own or {})) is not None
+        if (what := find_key_doubt(key, own or {})) is not None
     }
     return tuple(sorted(keys))
 
 
-def _find_key_doubt(key: str, own: Mapping[str, ServiceEntry]) -> str | None:
+def find_key_doubt(key: str, own: Mapping[str, ServiceEntry]) -> str | None:
     """What to say of a condition key that nothing here brings; None if something may.
 
     The claims of an identity provider are not known here.
