@@ -35,6 +35,14 @@ _PAUSE_SECONDS = 0.25
 _PAUSES_MAX = 20
 
 
+_LONG_ANSWER = 200_000
+"""Characters of XML, roughly: about two milliseconds."""
+
+
+_MEMBER = 60
+"""Characters that a value takes besides its own."""
+
+
 class Proof(StrEnum):
     """What a caller must show."""
 
@@ -232,13 +240,6 @@ def needing(*permissions: tuple[str, str]) -> Needs:
         )
 
     return needs
-
-
-_LONG_ANSWER = 200_000
-"""Characters of XML, roughly: about two milliseconds."""
-
-_MEMBER = 60
-"""Characters that a value takes besides its own."""
 
 
 def _size(value: object) -> int:

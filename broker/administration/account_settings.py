@@ -49,6 +49,26 @@ _QUOTAS = (
 )
 _REGION = re.compile(r"[a-z0-9-]{1,64}")
 
+_SWITCH = "SetSTSRegionalEndpointStatus"
+_ALIAS = {"AccountAlias": typed("alias")}
+_DIGITS_MAX = 4
+
+_NUMBERS = {
+    "MinimumPasswordLength": "Minimum length",
+    "MaxPasswordAge": "Maximum age",
+    "PasswordReusePrevention": "Previous passwords",
+}
+"""Members of the policy, and what a wrong number is named after."""
+
+_FLAGS = (
+    "RequireUppercaseCharacters",
+    "RequireLowercaseCharacters",
+    "RequireNumbers",
+    "RequireSymbols",
+    "HardExpiry",
+    "AllowUsersToChangePassword",
+)
+
 
 async def _page(visit: Visit) -> Response:
     if isinstance(done := await _BUTTONS.press(visit), Response):
@@ -137,8 +157,6 @@ def _region(visit: Visit) -> str:
     return region
 
 
-_SWITCH = "SetSTSRegionalEndpointStatus"
-_ALIAS = {"AccountAlias": typed("alias")}
 _BUTTONS = Buttons(
     path=SETTINGS,
     member="",
@@ -154,26 +172,6 @@ _BUTTONS = Buttons(
         "outbound-on": Button("EnableOutboundWebIdentityFederation"),
         "outbound-off": Button("DisableOutboundWebIdentityFederation"),
     },
-)
-
-
-_DIGITS_MAX = 4
-
-
-_NUMBERS = {
-    "MinimumPasswordLength": "Minimum length",
-    "MaxPasswordAge": "Maximum age",
-    "PasswordReusePrevention": "Previous passwords",
-}
-"""Members of the policy, and what a wrong number is named after."""
-
-_FLAGS = (
-    "RequireUppercaseCharacters",
-    "RequireLowercaseCharacters",
-    "RequireNumbers",
-    "RequireSymbols",
-    "HardExpiry",
-    "AllowUsersToChangePassword",
 )
 
 

@@ -18,6 +18,29 @@ GROUP = "/console/groups/group"
 SECTION = "groups"
 _NAME_MAX = 128
 
+_LIST = ListPage(
+    path=GROUPS,
+    here=SECTION,
+    template="admin/groups.html",
+    read=whole_list("ListGroups", "Groups"),
+    searched=lambda group: f"{group['Path']}{group['GroupName']}",
+    by={
+        "name": lambda group: group["GroupName"].lower(),
+        "path": lambda group: (group["Path"], group["GroupName"].lower()),
+        "created": itemgetter("CreateDate"),
+    },
+    deletion=Deletion(
+        "group",
+        "GroupName",
+        (
+            "Members lose the permissions of these groups at once. The users stay.",
+            "Inline policies of the groups are deleted; managed policies are detached.",
+            "This cannot be undone.",
+        ),
+        remove_group,
+    ),
+)
+
 
 async def _new(visit: Visit) -> Response:
     if visit.posted:
@@ -82,28 +105,6 @@ _BUTTONS = Buttons(
         "out": Button("RemoveUserFromGroup", {"UserName": typed("user")}),
         "rename": _rename,
     },
-)
-_LIST = ListPage(
-    path=GROUPS,
-    here=SECTION,
-    template="admin/groups.html",
-    read=whole_list("ListGroups", "Groups"),
-    searched=lambda group: f"{group['Path']}{group['GroupName']}",
-    by={
-        "name": lambda group: group["GroupName"].lower(),
-        "path": lambda group: (group["Path"], group["GroupName"].lower()),
-        "created": itemgetter("CreateDate"),
-    },
-    deletion=Deletion(
-        "group",
-        "GroupName",
-        (
-            "Members lose the permissions of these groups at once. The users stay.",
-            "Inline policies of the groups are deleted; managed policies are detached.",
-            "This cannot be undone.",
-        ),
-        remove_group,
-    ),
 )
 
 PAGES = (

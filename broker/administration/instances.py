@@ -19,6 +19,34 @@ NEW = "/console/instances/join"
 _SECONDS_DIGITS = 6
 _MINUTE = 60
 
+_LIST = ListPage(
+    path=LIST,
+    here=SECTION,
+    template="admin/instances.html",
+    read=whole_list("broker:ListInstances", "Instances"),
+    searched=lambda entry: (
+        f"{entry['InstanceId']}\n{entry.get('InstanceProfileArn', '')}"
+    ),
+)
+_BUTTONS = Buttons(
+    path=DETAIL,
+    query="id",
+    member="InstanceId",
+    service=SERVICE,
+    known={
+        "associate": Button(
+            "AssociateInstanceProfile",
+            {"InstanceProfileName": lambda visit: visit.form.require("profile")[:128]},
+            "The machine has a new instance profile.",
+        ),
+        "detach": Button(
+            "DisassociateInstanceProfile",
+            done="The machine no longer has an instance profile.",
+        ),
+        "end": Button("EndInstance", done="Instance ended.", to=LIST),
+    },
+)
+
 
 async def _list(visit: Visit) -> Response:
     if visit.posted:
@@ -35,17 +63,6 @@ async def _list(visit: Visit) -> Response:
             if "InstanceId" not in token and token["ExpirationDate"] > visit.now
         ],
     )
-
-
-_LIST = ListPage(
-    path=LIST,
-    here=SECTION,
-    template="admin/instances.html",
-    read=whole_list("broker:ListInstances", "Instances"),
-    searched=lambda entry: (
-        f"{entry['InstanceId']}\n{entry.get('InstanceProfileArn', '')}"
-    ),
-)
 
 
 async def _join(visit: Visit) -> Response:
@@ -93,25 +110,6 @@ async def _one(visit: Visit) -> Response:
         profiles=await read_part(visit, "ListInstanceProfiles"),
     )
 
-
-_BUTTONS = Buttons(
-    path=DETAIL,
-    query="id",
-    member="InstanceId",
-    service=SERVICE,
-    known={
-        "associate": Button(
-            "AssociateInstanceProfile",
-            {"InstanceProfileName": lambda visit: visit.form.require("profile")[:128]},
-            "The machine has a new instance profile.",
-        ),
-        "detach": Button(
-            "DisassociateInstanceProfile",
-            done="The machine no longer has an instance profile.",
-        ),
-        "end": Button("EndInstance", done="Instance ended.", to=LIST),
-    },
-)
 
 PAGES = (
     PageRoute(LIST, SECTION, _list, BOTH),

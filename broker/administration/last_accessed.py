@@ -24,6 +24,13 @@ _ACTIONS_MAX = 8
 _POLICIES_MAX = 4
 _LABELS = {"user": "users", "group": "groups", "role": "roles", "policy": "policies"}
 
+SUMMARY = "/console/summary"
+_OWNERS = {
+    "role": ("roles", "/console/roles/role"),
+    "user": ("users", "/console/users/permissions"),
+    "group": ("groups", "/console/groups/permissions"),
+}
+
 
 async def _page(visit: Visit) -> Response:
     arn = visit.form.require("arn")[:2048]
@@ -87,14 +94,6 @@ async def _granting(
         ]
         for entry in answer["PoliciesGrantingServiceAccess"]
     }
-
-
-SUMMARY = "/console/summary"
-_OWNERS = {
-    "role": ("roles", "/console/roles/role"),
-    "user": ("users", "/console/users/permissions"),
-    "group": ("groups", "/console/groups/permissions"),
-}
 
 
 async def _summary(visit: Visit) -> Response:

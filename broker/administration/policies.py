@@ -25,6 +25,8 @@ _JSON_MAX = 16_000
 _STATEMENTS_MAX = 20
 _ENTITIES_MAX = 100
 
+_VERSION = {"VersionId": typed("version")}
+
 
 async def _read(visit: Visit, query: Query) -> Found:
     scope = _SCOPES.get(query.filters["scope"], "All")
@@ -99,7 +101,6 @@ async def _delete(visit: Visit, arn: str) -> Response:
     return visit.done("Policy deleted.", LIST, scope="own")
 
 
-_VERSION = {"VersionId": typed("version")}
 _BUTTONS = Buttons(
     makes={"attach": "name"},
     path=DETAIL,

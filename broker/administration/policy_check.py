@@ -15,6 +15,14 @@ _AROUND = 2
 _WIDTH_MAX = 160
 
 
+CHECKED_MAX = 30_000
+"""Non-white-space characters: three times the limit on a role's policies."""
+
+
+Judge = Callable[[str, PolicyKind], PolicyDocument]
+"""Parses a policy, or raises `PolicyRejected`."""
+
+
 class ExcerptLine(Struct, frozen=True):
     """A line around the error; ``marked`` is the part that is wrong."""
 
@@ -22,10 +30,6 @@ class ExcerptLine(Struct, frozen=True):
     before: str
     marked: str
     after: str
-
-
-CHECKED_MAX = 30_000
-"""Non-white-space characters: three times the limit on a role's policies."""
 
 
 class Problem(Struct, frozen=True, kw_only=True):
@@ -49,10 +53,6 @@ class CheckedPolicy(Struct, frozen=True):
     document: PolicyDocument | None
     problem: Problem | None = None
     findings: tuple[PolicyAdvice, ...] = ()
-
-
-Judge = Callable[[str, PolicyKind], PolicyDocument]
-"""Parses a policy, or raises `PolicyRejected`."""
 
 
 def inspect_text(

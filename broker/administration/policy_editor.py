@@ -64,6 +64,11 @@ OPERATORS = (
     *("ForAllValues:StringEquals", "ForAnyValue:StringEquals"),
 )
 
+_BAD_REQUEST = 400
+
+ReadStored = Callable[[], Awaitable[tuple[str, str]]]
+"""Reads the stored text, and its ``base`` for the editor."""
+
 
 class EditorView(StrEnum):
     """Whether the policy is shown as a form or as JSON."""
@@ -391,11 +396,7 @@ def _conditions(form: Form, prefix: str) -> Iterator[ConditionRow]:
         )
 
 
-_BAD_REQUEST = 400
-
 Save = Callable[[PolicyEditor], Awaitable[Response]]
-ReadStored = Callable[[], Awaitable[tuple[str, str]]]
-"""Reads the stored text, and its ``base`` for the editor."""
 
 
 async def press_button(

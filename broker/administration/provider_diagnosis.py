@@ -29,6 +29,10 @@ from broker.protocols.saml.verify import find_unverified_issuer
 _SHOWN_MAX = 300
 _JWT_DOTS = 2
 
+SECTION = providers.SECTION
+_CHOICES_MAX = 200
+_VALUES_MAX = 40
+
 
 def find_provider_arn(
     proof: str, account: AccountId, rows: Iterable[ProviderRow]
@@ -82,11 +86,6 @@ def _unknown(issuer: str) -> ValidationError:
         f"The proof is from the issuer {issuer[:_SHOWN_MAX]}, which is not a"
         " provider of this account. Add the provider, or send the proof elsewhere."
     )
-
-
-SECTION = providers.SECTION
-_CHOICES_MAX = 200
-_VALUES_MAX = 40
 
 
 async def _page(visit: Visit) -> Response:

@@ -39,6 +39,19 @@ OPTIONS = "/console/providers/options"
 _MEDIA_TYPE = "application/samlmetadata+xml"
 _DONE = {"checked": "Fetched just now without problems."}
 
+_SAML, _OIDC = "SAMLProvider", "OpenIDConnectProvider"
+_UPDATE = "UpdateSAMLProvider"
+_CLIENT = {"ClientID": typed("client")}
+SCIM = "/console/providers/scim"
+_INACTIVE = "inactive"
+_SCIM_BUTTONS = Buttons(
+    path=SCIM,
+    query="arn",
+    member="ProviderArn",
+    service="broker",
+    known=token_buttons(SCIM_TOKENS),
+)
+
 
 async def _page(visit: Visit) -> Response:
     arn = require_arn(visit)
@@ -213,9 +226,6 @@ def _buttons(noun: str, known: Mapping[str, Button]) -> Buttons:
     )
 
 
-_SAML, _OIDC = "SAMLProvider", "OpenIDConnectProvider"
-_UPDATE = "UpdateSAMLProvider"
-_CLIENT = {"ClientID": typed("client")}
 _SAML_BUTTONS = _buttons(
     _SAML,
     {
@@ -236,10 +246,6 @@ _OIDC_BUTTONS = _buttons(
         ),
     },
 )
-
-
-SCIM = "/console/providers/scim"
-_INACTIVE = "inactive"
 
 
 async def _scim(visit: Visit) -> Response:
@@ -286,14 +292,6 @@ async def _scim(visit: Visit) -> Response:
         pages=page,
     )
 
-
-_SCIM_BUTTONS = Buttons(
-    path=SCIM,
-    query="arn",
-    member="ProviderArn",
-    service="broker",
-    known=token_buttons(SCIM_TOKENS),
-)
 
 PAGES = (
     PageRoute(DETAIL, SECTION, _page, BOTH, long=True),

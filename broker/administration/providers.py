@@ -33,6 +33,9 @@ _LISTS = {
 }
 _KINDS = {SAML_KIND: "SAML", OIDC_KIND: "OpenID Connect", LDAP_KIND: "Directory"}
 
+_NOT_WATCHED = HealthFinding(HealthLevel.UNKNOWN, "Its servers are not monitored.")
+_LEVELS = ("problem", "warning", "unknown", "good")
+
 
 class ProviderRow(Struct, frozen=True):
     """A provider in the list; ``health`` is None if the user may not see it."""
@@ -92,9 +95,6 @@ def _directory_rows(part: PagePart) -> list[ProviderRow]:
     ]
 
 
-_NOT_WATCHED = HealthFinding(HealthLevel.UNKNOWN, "Its servers are not monitored.")
-
-
 def name_of(arn: str) -> str:
     """A provider's name, or its issuer without the scheme."""
     return arn.partition("-provider/")[2]
@@ -124,7 +124,6 @@ async def _read(visit: Visit, _query: Query) -> Found:
     return Found(rows, more={"refused": refused, "without_health": hidden})
 
 
-_LEVELS = ("problem", "warning", "unknown", "good")
 _LIST = ListPage(
     path=LIST,
     here=SECTION,

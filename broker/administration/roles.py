@@ -35,6 +35,17 @@ from broker.stores.cache.port import SessionRecord
 SECTION = "roles"
 LIST = "/console/roles"
 
+DETAIL = "/console/roles/role"
+ASSUMERS = "/console/roles/who"
+_MINUTES = re.compile(r"[0-9]{1,4}")
+_SHOWN_SESSIONS = 20
+_SHOWN_MINTS = 40
+_ENOUGH_MINTS = 20
+_PAGES_MAX = 5
+_MINTS = (
+    *("sts:AssumeRole", "sts:AssumeRoleWithSAML", "sts:AssumeRoleWithWebIdentity"),
+)
+
 
 async def _read(visit: Visit, query: Query) -> Found:
     try:
@@ -86,19 +97,6 @@ _LIST = ListPage(
         ),
         remove_role,
     ),
-)
-
-
-DETAIL = "/console/roles/role"
-ASSUMERS = "/console/roles/who"
-
-_MINUTES = re.compile(r"[0-9]{1,4}")
-_SHOWN_SESSIONS = 20
-_SHOWN_MINTS = 40
-_ENOUGH_MINTS = 20
-_PAGES_MAX = 5
-_MINTS = (
-    *("sts:AssumeRole", "sts:AssumeRoleWithSAML", "sts:AssumeRoleWithWebIdentity"),
 )
 
 

@@ -31,6 +31,31 @@ from broker.model.audit import DECISION_MEASURES, AuditRecord, Outcome
 from broker.policy.catalogue import ServiceEntry
 from broker.protocols.enforcement.mapping import EXECUTE_API
 
+HOURS = 24
+SHOWN = 15
+_READ = 100
+
+_ASKED = ("broker:Authorize", "broker:DeriveSigningKey")
+"""The actions of a question that led to no decision, and of a gateway that got no key."""
+
+PASSED = frozenset({DECISION_MEASURES[Outcome.ALLOWED]})
+REFUSED = frozenset(
+    {DECISION_MEASURES[Outcome.DENIED], DECISION_MEASURES[Outcome.REFUSED]}
+)
+
+SERVICE = "broker"
+"""The prefix of the actions that the pages perform."""
+
+
+SOON = timedelta(days=14)
+"""Before a token expires, so that nothing has to be refused."""
+
+SECTION = "services"
+LIST = "/console/services"
+DETAIL = "/console/services/service"
+_ROWS = 50
+_DECISIONS, _TOKENS = "Decisions, 24 hours", "Tokens"
+
 
 async def read_declared(visit: Visit) -> Mapping[str, ServiceEntry]:
     """Those that declare actions, by prefix; none if the caller may not list them.
@@ -56,18 +81,6 @@ async def read_overviews(visit: Visit) -> tuple[ServiceOverview, ...]:
         return ()
     part = await read_part(visit, "ListServiceOverviews", service="signin")
     return tuple(part.get("Services"))
-
-
-HOURS = 24
-SHOWN = 15
-_READ = 100
-_ASKED = ("broker:Authorize", "broker:DeriveSigningKey")
-"""The actions of a question that led to no decision, and of a gateway that got no key."""
-
-PASSED = frozenset({DECISION_MEASURES[Outcome.ALLOWED]})
-REFUSED = frozenset(
-    {DECISION_MEASURES[Outcome.DENIED], DECISION_MEASURES[Outcome.REFUSED]}
-)
 
 
 async def read_activity(visit: Visit) -> PagePart:
@@ -155,19 +168,6 @@ def _is_about(record: AuditRecord, view: ServiceView) -> bool:
     return any(
         arn.split(":", 5)[-1].startswith(f"{view.name}/") for arn in record.resources
     )
-
-
-SERVICE = "broker"
-"""The prefix of the actions that the pages perform."""
-
-SOON = timedelta(days=14)
-"""Before a token expires, so that nothing has to be refused."""
-
-SECTION = "services"
-LIST = "/console/services"
-DETAIL = "/console/services/service"
-_ROWS = 50
-_DECISIONS, _TOKENS = "Decisions, 24 hours", "Tokens"
 
 
 async def _read(visit: Visit, _query: Query) -> Found:

@@ -20,6 +20,13 @@ from broker.kinds.passwords import new_password
 CREDENTIALS = "/console/users/credentials"
 _KEYS_MAX = 2
 
+_OTHERS = (
+    ("ListSigningCertificates", "Certificates", "signing certificates"),
+    ("ListSSHPublicKeys", "SSHPublicKeys", "SSH public keys"),
+)
+_SERVICE = ("ListServiceSpecificCredentials", "ServiceSpecificCredentials")
+_KEY = typed("key")
+
 
 class AccessKeyView(Struct, frozen=True):
     """An access key, its age in days, and its last use."""
@@ -71,13 +78,6 @@ async def _keys(visit: Visit, reader: PageReader, name: str) -> list[AccessKeyVi
             )
         )
     return views
-
-
-_OTHERS = (
-    ("ListSigningCertificates", "Certificates", "signing certificates"),
-    ("ListSSHPublicKeys", "SSHPublicKeys", "SSH public keys"),
-)
-_SERVICE = ("ListServiceSpecificCredentials", "ServiceSpecificCredentials")
 
 
 async def _others(reader: PageReader, name: str) -> list[tuple[str, int]]:
@@ -134,7 +134,6 @@ async def _remove_device(visit: Visit, name: str) -> None:
         await visit.iam("DeleteVirtualMFADevice", SerialNumber=serial)
 
 
-_KEY = typed("key")
 _BUTTONS = Buttons(
     path=CREDENTIALS,
     member="UserName",

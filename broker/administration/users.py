@@ -23,6 +23,11 @@ SECTION = "users"
 _GROUPS_SHOWN = 3
 _CHOICES_MAX = 100
 
+USER = "/console/users/user"
+_GROUPS = "/console/users/groups"
+TAGS = "/console/users/tags"
+_OFFERED_MAX = 300
+
 
 class UserRow(Struct, frozen=True):
     """A user in the list; ``details`` is None if the viewer may not see them."""
@@ -201,12 +206,6 @@ def _row(overview: UserOverview, now: datetime) -> UserRow:
         key_days=max(ages, default=None),
         groups_more=max(0, len(overview.groups) - _GROUPS_SHOWN),
     )
-
-
-USER = "/console/users/user"
-_GROUPS = "/console/users/groups"
-TAGS = "/console/users/tags"
-_OFFERED_MAX = 300
 
 
 async def _summary(visit: Visit) -> Response:

@@ -96,6 +96,18 @@ _portal_fault = naming(
 )
 
 
+Ending = tuple[str, str, Scheme]
+"""The action that ends what a grant led to, and who performs it."""
+
+
+FindEnding = Callable[[str], Awaitable[Ending | None]]
+"""By the request that used the grant up."""
+
+
+_PortalGrant = tuple[OpenPortal, OneTimeUse | None, str]
+"""A sign-in, what is used up, and the refresh token to go on with."""
+
+
 class Redeemed(Confidential, frozen=True, kw_only=True):
     """A grant that was redeemed: whose, what uses it up, and how the client goes on.
 
@@ -109,14 +121,6 @@ class Redeemed(Confidential, frozen=True, kw_only=True):
 
 
 Redeem = Callable[[datetime], Awaitable[Redeemed]]
-Ending = tuple[str, str, Scheme]
-"""The action that ends what a grant led to, and who performs it."""
-
-FindEnding = Callable[[str], Awaitable[Ending | None]]
-"""By the request that used the grant up."""
-
-_PortalGrant = tuple[OpenPortal, OneTimeUse | None, str]
-"""A sign-in, what is used up, and the refresh token to go on with."""
 
 
 class TokenEndpoint:

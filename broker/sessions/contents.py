@@ -44,6 +44,11 @@ _KINDS = (
 )
 _NUMBERS = {kind: number for number, kind in enumerate(_KINDS, 1)}
 
+_EMPTY_TAIL: list[object] = [
+    *(0, "", "", 0, 0, "", 0, "", {}, 0, 0, 0, {}, [], [], 0),
+    *(0, 0, "", []),
+]
+
 
 def encode_session(session: Session, at_least: int = 0) -> bytes:
     """The session without its access key id and account.
@@ -158,12 +163,6 @@ def decode_session(raw: bytes, *, access_key_id: str, account: AccountId) -> Ses
             else lineage_of_old_token(account, row[5], tuple(row[16] or ()), row[3])
         ),
     )
-
-
-_EMPTY_TAIL: list[object] = [
-    *(0, "", "", 0, 0, "", 0, "", {}, 0, 0, 0, {}, [], [], 0),
-    *(0, 0, "", []),
-]
 
 
 def _bound_arns(layer: SessionPolicies) -> list[str]:

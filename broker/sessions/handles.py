@@ -27,6 +27,10 @@ _END = "handle-expires-ms"
 
 _Read = Callable[[str, bytes], Awaitable[bytes | None]]
 
+TEXT_MAX = 8192
+_TEXT = "text"
+_TEXT_END = "expires"
+
 
 @contextmanager
 def store_at_hand() -> Iterator[None]:
@@ -132,11 +136,6 @@ class Handles:
 
 def _digest(handle: str) -> bytes:
     return hashlib.sha256(handle.encode("utf-8", "surrogatepass")).digest()
-
-
-TEXT_MAX = 8192
-_TEXT = "text"
-_TEXT_END = "expires"
 
 
 class SealedTexts:

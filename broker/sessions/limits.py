@@ -12,6 +12,10 @@ from broker.model.session import SessionKind
 
 HOUR_SECONDS = 3600
 
+_ROOT_CAPPED = frozenset(
+    {SessionKind.FEDERATION_TOKEN, SessionKind.SESSION_TOKEN, SessionKind.CONSOLE}
+)
+
 
 class _Range(Struct, frozen=True):
     least: int
@@ -33,9 +37,6 @@ _RANGES = {
     SessionKind.ROOT_TASK: _TASK,
     SessionKind.CONSOLE: _PASSWORD,
 }
-_ROOT_CAPPED = frozenset(
-    {SessionKind.FEDERATION_TOKEN, SessionKind.SESSION_TOKEN, SessionKind.CONSOLE}
-)
 
 
 def session_duration(

@@ -37,6 +37,10 @@ _TEXTS = (
 _KEYS = ("context", "session_context")
 
 
+Renew = Callable[[FederatedIdentity, str, datetime], Awaitable[FederatedIdentity]]
+"""The person as the provider has them now; the text is what it is asked by, if it is."""
+
+
 class PortalIdentity(Struct, frozen=True, kw_only=True):
     """What one provider asserted, and the ARNs of the roles that it named."""
 
@@ -117,9 +121,6 @@ class NamedRoles:
 
 _Kept = tuple[Mapping[str, Any], NamedRoles]
 """What is kept of a sign-in, read once, since it never changes; and how long it is."""
-
-Renew = Callable[[FederatedIdentity, str, datetime], Awaitable[FederatedIdentity]]
-"""The person as the provider has them now; the text is what it is asked by, if it is."""
 
 
 async def _as_before(

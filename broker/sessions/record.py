@@ -23,6 +23,13 @@ _POLICIES_MAX = 4
 
 _log = logging.getLogger(__name__)
 
+_RECORDED = tuple(
+    name
+    for name in SessionRecord.__struct_fields__
+    if name not in {"tags", "lineage", "upstream"}
+)
+_RECORD = attrgetter(*_RECORDED)
+
 
 def describe_session(
     session: Session, principal_arn: str, upstream: UpstreamOrigin | None = None
@@ -45,14 +52,6 @@ def describe_session(
         lineage=session.lineage,
         upstream=upstream,
     )
-
-
-_RECORDED = tuple(
-    name
-    for name in SessionRecord.__struct_fields__
-    if name not in {"tags", "lineage", "upstream"}
-)
-_RECORD = attrgetter(*_RECORDED)
 
 
 def audit_session(record: SessionRecord, session: Session) -> dict[str, object]:

@@ -44,6 +44,11 @@ _ROLE_ID = "AROA"
 _PRINCIPALS: Mapping[str, Remembered[Any]] = {"AIDA": USER, _ROLE_ID: ROLE}
 _PREFIX_CHARACTERS = 4
 
+_PROVIDER_TYPES = {
+    "saml-provider": PrincipalType.SAML,
+    "ldap-provider": PrincipalType.LDAP,
+}
+
 
 class ResolvedSession(Struct, frozen=True):
     """A live session, the secret that signs with it, and who calls with it."""
@@ -274,12 +279,6 @@ class Resolver:
                 detail=f"{session.principal_id}, which issued the session, is deleted"
             )
         return entity
-
-
-_PROVIDER_TYPES = {
-    "saml-provider": PrincipalType.SAML,
-    "ldap-provider": PrincipalType.LDAP,
-}
 
 
 def _resolved(opened: OpenedSession, entity: Role | User | Account) -> ResolvedSession:

@@ -33,6 +33,10 @@ _INFO = b"broker/1/storage/value"
 _HASH = SHA256()
 
 
+NUMBERED_BYTES = _SALT_START
+"""With how many bytes of a sealed value `key_number` tells its key."""
+
+
 class SealBrokenError(Exception):
     """A sealed value does not open here; the message names what, never a value."""
 
@@ -107,10 +111,6 @@ class Vault:
         """Whether a newer storage key is now in use."""
         number, _ = self._keyring.sealing_key(KeyKind.STORAGE, self._clock.now())
         return key_number(sealed) != number
-
-
-NUMBERED_BYTES = _SALT_START
-"""With how many bytes of a sealed value `key_number` tells its key."""
 
 
 def key_number(sealed: bytes) -> int:

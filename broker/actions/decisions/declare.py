@@ -17,6 +17,21 @@ Further = tuple[str, *tuple[Need, ...]]
 
 Resource = Callable[[Params, Call], str | Awaitable[Further]]
 
+_SHOWN = (
+    "Addresses",
+    "Days",
+    "Definition",
+    "DurationSeconds",
+    "InstanceId",
+    "InstanceProfileName",
+    "PolicyDocument",
+    "ProviderArn",
+    "ResourceArn",
+    "ServiceName",
+    "TokenId",
+)
+FindOwner = Callable[[Params, Call], Awaitable[Owner]]
+
 
 def read(name: str, handle: Handle, on: Resource) -> Action:
     """An action that changes nothing."""
@@ -69,24 +84,6 @@ def _action(
         calls=calls,
         lists=not writes,
     )
-
-
-_SHOWN = (
-    "Addresses",
-    "Days",
-    "Definition",
-    "DurationSeconds",
-    "InstanceId",
-    "InstanceProfileName",
-    "PolicyDocument",
-    "ProviderArn",
-    "ResourceArn",
-    "ServiceName",
-    "TokenId",
-)
-
-
-FindOwner = Callable[[Params, Call], Awaitable[Owner]]
 
 
 class TokenOperations:

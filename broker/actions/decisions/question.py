@@ -38,6 +38,17 @@ UNSEEN = ClientRequest(method="", raw_path=b"", query=b"", headers=())
 """A request of which an enforcement point tells nothing."""
 
 
+ANY_TYPE = "aws"
+"""The type given to a resource or a principal that is named by its ARN."""
+
+_PRINCIPAL = re.compile(r"(?:user|role)/[A-Za-z0-9_+=,.@-]{1,64}")
+_IDS = (
+    "An id takes the place of the pattern's only placeholder and has no /, :, * or ?,"
+    " which mean something in ARNs and policies. The id may be the whole ARN."
+)
+_BOOLEANS = {"true": True, "false": False}
+
+
 class Question(Struct, frozen=True, kw_only=True):
     """May the principal do ``actions`` to ``resources``?
 
@@ -210,17 +221,6 @@ def _check_context(
         values += len(items)
     if values > VALUES_MAX:
         raise ValidationError(f"Context has more than {VALUES_MAX} values.")
-
-
-ANY_TYPE = "aws"
-"""The type given to a resource or a principal that is named by its ARN."""
-
-_PRINCIPAL = re.compile(r"(?:user|role)/[A-Za-z0-9_+=,.@-]{1,64}")
-_IDS = (
-    "An id takes the place of the pattern's only placeholder and has no /, :, * or ?,"
-    " which mean something in ARNs and policies. The id may be the whole ARN."
-)
-_BOOLEANS = {"true": True, "false": False}
 
 
 def complete_question(compiled: CompiledService, question: Question) -> Question:

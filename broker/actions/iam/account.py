@@ -76,6 +76,39 @@ if TYPE_CHECKING:
 OPTION = "AccountProperties"
 PROPERTIES_MAX = 50
 
+_DISABLED_MAX = 200
+_USERS_A_QUERY = 1000
+_QUOTAS = {
+    "UsersQuota": Quota.USERS,
+    "GroupsQuota": Quota.GROUPS,
+    "RolesQuota": Quota.ROLES,
+    "PoliciesQuota": Quota.POLICIES,
+    "PolicySizeQuota": Quota.POLICY_SIZE,
+    "VersionsPerPolicyQuota": Quota.VERSIONS_PER_POLICY,
+    "AttachedPoliciesPerUserQuota": Quota.POLICIES_PER_USER,
+    "AttachedPoliciesPerGroupQuota": Quota.POLICIES_PER_GROUP,
+    "AttachedPoliciesPerRoleQuota": Quota.POLICIES_PER_ROLE,
+    "GroupsPerUserQuota": Quota.GROUPS_PER_USER,
+    "UserPolicySizeQuota": Quota.USER_INLINE_SIZE,
+    "GroupPolicySizeQuota": Quota.GROUP_INLINE_SIZE,
+    "RolePolicySizeQuota": Quota.ROLE_INLINE_SIZE,
+    "AssumeRolePolicySizeQuota": Quota.TRUST_POLICY_SIZE,
+    "AccessKeysPerUserQuota": Quota.ACCESS_KEYS_PER_USER,
+    "SigningCertificatesPerUserQuota": Quota.SIGNING_CERTIFICATES_PER_USER,
+    "ServerCertificatesQuota": Quota.SERVER_CERTIFICATES,
+    "InstanceProfilesQuota": Quota.INSTANCE_PROFILES,
+}
+_POLICY_VERSIONS = 10_000
+_COUNTS: dict[str, Kind[Any]] = {
+    "Users": kinds.USER,
+    "Groups": kinds.GROUP,
+    "Roles": kinds.ROLE,
+    "Policies": kinds.MANAGED_POLICY,
+    "InstanceProfiles": kinds.INSTANCE_PROFILE,
+    "ServerCertificates": kinds.SERVER_CERTIFICATE,
+    "MFADevices": kinds.MFA_DEVICE,
+}
+
 
 async def _get(_given: Params, call: Call) -> types.GetAccountPropertiesResponse:
     account = await require_account(call.directory, call.account)
@@ -130,9 +163,6 @@ ACCOUNT_ALIASES = (
 )
 
 
-_DISABLED_MAX = 200
-
-
 class SetStsRegionRequest(TypedDict):
     """The region and its new state."""
 
@@ -172,39 +202,6 @@ STS_REGIONS = (
         audited=("Region", "Active"),
     ),
 )
-
-
-_USERS_A_QUERY = 1000
-_QUOTAS = {
-    "UsersQuota": Quota.USERS,
-    "GroupsQuota": Quota.GROUPS,
-    "RolesQuota": Quota.ROLES,
-    "PoliciesQuota": Quota.POLICIES,
-    "PolicySizeQuota": Quota.POLICY_SIZE,
-    "VersionsPerPolicyQuota": Quota.VERSIONS_PER_POLICY,
-    "AttachedPoliciesPerUserQuota": Quota.POLICIES_PER_USER,
-    "AttachedPoliciesPerGroupQuota": Quota.POLICIES_PER_GROUP,
-    "AttachedPoliciesPerRoleQuota": Quota.POLICIES_PER_ROLE,
-    "GroupsPerUserQuota": Quota.GROUPS_PER_USER,
-    "UserPolicySizeQuota": Quota.USER_INLINE_SIZE,
-    "GroupPolicySizeQuota": Quota.GROUP_INLINE_SIZE,
-    "RolePolicySizeQuota": Quota.ROLE_INLINE_SIZE,
-    "AssumeRolePolicySizeQuota": Quota.TRUST_POLICY_SIZE,
-    "AccessKeysPerUserQuota": Quota.ACCESS_KEYS_PER_USER,
-    "SigningCertificatesPerUserQuota": Quota.SIGNING_CERTIFICATES_PER_USER,
-    "ServerCertificatesQuota": Quota.SERVER_CERTIFICATES,
-    "InstanceProfilesQuota": Quota.INSTANCE_PROFILES,
-}
-_POLICY_VERSIONS = 10_000
-_COUNTS: dict[str, Kind[Any]] = {
-    "Users": kinds.USER,
-    "Groups": kinds.GROUP,
-    "Roles": kinds.ROLE,
-    "Policies": kinds.MANAGED_POLICY,
-    "InstanceProfiles": kinds.INSTANCE_PROFILE,
-    "ServerCertificates": kinds.SERVER_CERTIFICATE,
-    "MFADevices": kinds.MFA_DEVICE,
-}
 
 
 async def _get_summary(_given: Params, call: Call) -> types.GetAccountSummaryResponse:

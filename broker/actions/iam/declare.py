@@ -25,6 +25,63 @@ from broker.permit.need import Need
 Context = Mapping[str, tuple[str, ...]]
 
 
+Setting = Callable[[Call], Awaitable[bool]]
+"""Whether the account's settings permit something to all its users."""
+
+
+_MAKING = re.compile(r"^(?:CreateVirtual|Create|Upload)")
+"""The verbs of actions that create something."""
+
+
+# Parameters that hold no secret and say what was done. Metadata documents are left
+# out for their size, private keys for what they are.
+_SHOWN = (
+    "AccessKeyId",
+    "AWSServiceName",
+    "AccountAlias",
+    "AssertionEncryptionMode",
+    "AssumeRolePolicyDocument",
+    "CertificateId",
+    "ClientID",
+    "ClientIDList",
+    "CustomSuffix",
+    "DeletionTaskId",
+    "Description",
+    "GroupName",
+    "InstanceProfileName",
+    "MaxSessionDuration",
+    "Name",
+    "NewGroupName",
+    "NewPath",
+    "NewServerCertificateName",
+    "NewUserName",
+    "OpenIDConnectProviderArn",
+    "Path",
+    "PathPrefix",
+    "PermissionsBoundary",
+    "PolicyArn",
+    "PolicyDocument",
+    "PolicyName",
+    "RemovePrivateKey",
+    "RoleName",
+    "SAMLProviderArn",
+    "SSHPublicKeyId",
+    "SetAsDefault",
+    "SerialNumber",
+    "ServerCertificateName",
+    "ServiceName",
+    "ServiceSpecificCredentialId",
+    "Status",
+    "TagKeys",
+    "Tags",
+    "ThumbprintList",
+    "Url",
+    "UserName",
+    "VersionId",
+    "VirtualMFADeviceName",
+)
+
+
 class ActionTarget(Struct, frozen=True):
     """The entity a call acts on: ARN, condition keys of its tags, its boundary.
 
@@ -44,8 +101,6 @@ Target = Callable[[Params, Call], Awaitable[ActionTarget]]
 FurtherTarget = Callable[[Params, Call, ActionTarget], ActionTarget | None]
 """What a call acts on besides its target, if anything."""
 
-Setting = Callable[[Call], Awaitable[bool]]
-"""Whether the account's settings permit something to all its users."""
 
 Keys = Callable[[Params, ActionTarget], Context]
 """Further condition keys of a call."""
@@ -143,10 +198,6 @@ def _needs(
     return needs
 
 
-_MAKING = re.compile(r"^(?:CreateVirtual|Create|Upload)")
-"""The verbs of actions that create something."""
-
-
 def _request_tags(params: Params) -> Context:
     """``aws:RequestTag/…`` and ``aws:TagKeys`` of the tags in a request.
 
@@ -197,52 +248,3 @@ def _require_iam_caller(call: Call) -> None:
         raise InvalidClientTokenId(
             detail="GetFederationToken credentials do not call the IAM API"
         )
-
-
-# Parameters that hold no secret and say what was done. Metadata documents are left
-# out for their size, private keys for what they are.
-_SHOWN = (
-    "AccessKeyId",
-    "AWSServiceName",
-    "AccountAlias",
-    "AssertionEncryptionMode",
-    "AssumeRolePolicyDocument",
-    "CertificateId",
-    "ClientID",
-    "ClientIDList",
-    "CustomSuffix",
-    "DeletionTaskId",
-    "Description",
-    "GroupName",
-    "InstanceProfileName",
-    "MaxSessionDuration",
-    "Name",
-    "NewGroupName",
-    "NewPath",
-    "NewServerCertificateName",
-    "NewUserName",
-    "OpenIDConnectProviderArn",
-    "Path",
-    "PathPrefix",
-    "PermissionsBoundary",
-    "PolicyArn",
-    "PolicyDocument",
-    "PolicyName",
-    "RemovePrivateKey",
-    "RoleName",
-    "SAMLProviderArn",
-    "SSHPublicKeyId",
-    "SetAsDefault",
-    "SerialNumber",
-    "ServerCertificateName",
-    "ServiceName",
-    "ServiceSpecificCredentialId",
-    "Status",
-    "TagKeys",
-    "Tags",
-    "ThumbprintList",
-    "Url",
-    "UserName",
-    "VersionId",
-    "VirtualMFADeviceName",
-)

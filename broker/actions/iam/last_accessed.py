@@ -53,6 +53,13 @@ _KINDS = ("user", "role", "group", "policy")
 _USERS_A_QUERY = 1000
 _NAMESPACE = re.compile(r"[\w-]{1,64}")
 
+_REQUIRE: Mapping[str, Any] = {
+    "user": require_user,
+    "role": require_role,
+    "group": require_group,
+}
+_FAR = 10**12
+
 
 class _HeldPolicy(Struct, frozen=True):
     """A policy and whom an entity has it from."""
@@ -227,13 +234,6 @@ async def _require_subject(arn: str, call: Call) -> Owner | ManagedPolicy:
     raise InvalidInput(f"ARN {arn} is not valid.")
 
 
-_REQUIRE: Mapping[str, Any] = {
-    "user": require_user,
-    "role": require_role,
-    "group": require_group,
-}
-
-
 async def _held(owner: Owner, call: Call) -> list[_HeldPolicy]:
     """An owner's policies, a user's with those of its groups."""
     directory, account = call.directory, call.account
@@ -338,9 +338,6 @@ def _service(
             for action, use in sorted(latest.items())
         ]
     return view
-
-
-_FAR = 10**12
 
 
 def _use_json(use: Use) -> list[object]:

@@ -27,6 +27,20 @@ from broker.model.request import Params
 if TYPE_CHECKING:
     from broker.model.types import iam as types
 
+_FEATURES = (
+    "EnableOrganizationsRootCredentialsManagement",
+    "EnableOrganizationsRootSessions",
+    "DisableOrganizationsRootCredentialsManagement",
+    "DisableOrganizationsRootSessions",
+)
+_ABOUT_A_REQUEST = (
+    "AcceptDelegationRequest",
+    "AssociateDelegationRequest",
+    "RejectDelegationRequest",
+    "SendDelegationToken",
+    "UpdateDelegationRequest",
+)
+
 
 def _fails(error: type[BrokerError], text: str) -> Handle:
     """An operation that always fails; ``text`` may use the input and ``account``."""
@@ -110,20 +124,6 @@ def delegation_owner(params: Params, _on: ActionTarget) -> Context:
     owner = params.get("OwnerId")
     return {} if owner is None else {"iam:delegationrequestowner": (owner,)}
 
-
-_FEATURES = (
-    "EnableOrganizationsRootCredentialsManagement",
-    "EnableOrganizationsRootSessions",
-    "DisableOrganizationsRootCredentialsManagement",
-    "DisableOrganizationsRootSessions",
-)
-_ABOUT_A_REQUEST = (
-    "AcceptDelegationRequest",
-    "AssociateDelegationRequest",
-    "RejectDelegationRequest",
-    "SendDelegationToken",
-    "UpdateDelegationRequest",
-)
 
 OUTSIDE_ORGANIZATION: tuple[Action, ...] = (
     read("ListOrganizationsFeatures", _no_organization, on.account),

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 _AWS_MARK = "aws:"
 _OWN_MARK = "own:"
 
+_HIGHEST = 10**18
+
 
 async def _create_policy(
     params: types.CreatePolicyRequest, call: Call
@@ -250,8 +252,6 @@ def _aws_order() -> Callable[[str], str]:
     last = len(places)
     return lambda arn: f"{places.get(arn, last):06d}/{arn}"
 
-
-_HIGHEST = 10**18
 
 POLICIES = (
     change("CreatePolicy", _create_policy, on.new_policy),

@@ -20,6 +20,10 @@ from broker.runtime.offload import offload_long
 if TYPE_CHECKING:
     from broker.model.types import iam as types
 
+_SAML = Plain(providers.SAML_PROVIDERS)
+_OIDC = Plain(OIDC_PROVIDERS)
+_ON = on.named(OIDC_PROVIDERS)
+
 
 def saml_provider_actions(
     sealer: Sealer, http_hosts: Collection[str]
@@ -107,13 +111,6 @@ async def _list_saml(
             for provider in await call.directory.all_of(_SAML.of.kind, call.account)
         ]
     }
-
-
-_SAML = Plain(providers.SAML_PROVIDERS)
-
-
-_OIDC = Plain(OIDC_PROVIDERS)
-_ON = on.named(OIDC_PROVIDERS)
 
 
 def oidc_provider_actions(is_internal: IsInternal) -> tuple[Action, ...]:

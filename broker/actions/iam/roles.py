@@ -31,6 +31,31 @@ if TYPE_CHECKING:
     from broker.model.types import iam as types
 
 
+_PROTECTED = frozenset(
+    {
+        "AddRoleToInstanceProfile",
+        "AttachRolePolicy",
+        "DeleteRole",
+        "DeleteRolePermissionsBoundary",
+        "DeleteRolePolicy",
+        "DetachRolePolicy",
+        "PutRolePermissionsBoundary",
+        "PutRolePolicy",
+        "RemoveRoleFromInstanceProfile",
+        "UpdateAssumeRolePolicy",
+        "UpdateRole",
+    }
+)
+"""Operations whose model has ``UnmodifiableEntity``; descriptions may be changed.
+
+Source: IAM User Guide, "Update a service-linked role".
+"""
+
+_UNKNOWN_SERVICE = service_linked_roles.LinkedService("*", "")
+_MACHINES = "ec2.amazonaws.com"
+_ON = on.named(instances.INSTANCE_PROFILES)
+
+
 async def _create_role(
     params: types.CreateRoleRequest, call: Call
 ) -> types.CreateRoleResponse:
@@ -117,27 +142,6 @@ ROLES = (
 )
 
 
-_PROTECTED = frozenset(
-    {
-        "AddRoleToInstanceProfile",
-        "AttachRolePolicy",
-        "DeleteRole",
-        "DeleteRolePermissionsBoundary",
-        "DeleteRolePolicy",
-        "DetachRolePolicy",
-        "PutRolePermissionsBoundary",
-        "PutRolePolicy",
-        "RemoveRoleFromInstanceProfile",
-        "UpdateAssumeRolePolicy",
-        "UpdateRole",
-    }
-)
-"""Operations whose model has ``UnmodifiableEntity``; descriptions may be changed.
-
-Source: IAM User Guide, "Update a service-linked role".
-"""
-
-
 def protecting(actions: Iterable[Action]) -> tuple[Action, ...]:
     """The actions; those that would change a service's own role refuse it."""
     return tuple(
@@ -205,9 +209,6 @@ async def _usage(task: DeletionTask, call: Call) -> dict[str, Any]:
     }
 
 
-_UNKNOWN_SERVICE = service_linked_roles.LinkedService("*", "")
-
-
 async def _new_role(params: Params, call: Call) -> ActionTarget:
     service = params["AWSServiceName"]
     # What is refused later still has an ARN for the policies to decide about.
@@ -254,9 +255,6 @@ def passing(action: Action, role: Target, service: str) -> Action:
     return replace(action, needs=needs)
 
 
-_MACHINES = "ec2.amazonaws.com"
-
-
 async def _profile_view(profile: InstanceProfile, call: Call) -> dict[str, Any]:
     roles = []
     if profile.role_id is not None:
@@ -291,7 +289,6 @@ async def _remove_role(params: Params, call: Call) -> None:
 
 
 _PLAIN_PROFILES = Plain(instances.INSTANCE_PROFILES, _profile_views)
-_ON = on.named(instances.INSTANCE_PROFILES)
 
 INSTANCE_PROFILES = (
     *_PLAIN_PROFILES.operations(

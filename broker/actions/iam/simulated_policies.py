@@ -42,6 +42,19 @@ from broker.stores.directory.policies import (
 _MEMBERS = ("PolicyType", "PolicyArn", "InlinePolicyIdentifier")
 
 
+CHARACTERS_MAX = 524_288
+"""Of all policies of a request; AWS documents no bound, a call must have one."""
+
+_LEVELS = "OrderedOrganizationPolicyInputList"
+_LEVEL = "ServiceControlPolicyInputList"
+_LISTS = ("PolicyInputList", "PermissionsBoundaryPolicyInputList")
+IAM_POLICY = "IAM Policy"
+RESOURCE_POLICY = "Resource Policy"
+
+BOUNDARY_POLICY = "Permissions Boundary Policy"
+"""What AWS answers, although its model lists other words (recorded)."""
+
+
 class _Inline(Struct, frozen=True):
     name: str
     kind: str
@@ -122,19 +135,6 @@ def _one_star(pattern: str) -> TextTest:
     if pattern.count("*") > 1:
         raise InvalidInput(f"{pattern} has more than one *.")
     return compile_wildcard(tokenize(pattern))
-
-
-CHARACTERS_MAX = 524_288
-"""Of all policies of a request; AWS documents no bound, a call must have one."""
-
-_LEVELS = "OrderedOrganizationPolicyInputList"
-_LEVEL = "ServiceControlPolicyInputList"
-_LISTS = ("PolicyInputList", "PermissionsBoundaryPolicyInputList")
-
-IAM_POLICY = "IAM Policy"
-RESOURCE_POLICY = "Resource Policy"
-BOUNDARY_POLICY = "Permissions Boundary Policy"
-"""What AWS answers, although its model lists other words (recorded)."""
 
 
 class Source(Struct):

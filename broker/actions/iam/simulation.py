@@ -81,6 +81,12 @@ _PAGE_DECISIONS = 1000
 WORK_MAX = 2_000_000
 """Units of work (`broker.policy.work`) of one request: about half a second."""
 
+_SOURCES: Mapping[str, tuple[Target, str]] = {
+    "group": (on.group, "GroupName"),
+    "user": (on.user, "UserName"),
+    "role": (on.role, "RoleName"),
+}
+
 
 async def _simulate_custom(params: Params, call: Call) -> Answer:
     arn: str | None = params.get("CallerArn")
@@ -332,13 +338,6 @@ def _decide(setting: Setting, asked: _Question, budget: _Budget) -> SimulatedDec
         stopped=stopped,
         sentence=sentence,
     )
-
-
-_SOURCES: Mapping[str, tuple[Target, str]] = {
-    "group": (on.group, "GroupName"),
-    "user": (on.user, "UserName"),
-    "role": (on.role, "RoleName"),
-}
 
 
 async def _policy_source(params: Params, call: Call) -> ActionTarget:

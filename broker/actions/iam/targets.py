@@ -27,6 +27,11 @@ from broker.permit.context import tag_context
 from broker.sessions.lineage import has_shown_mfa
 from broker.stores.directory.kinds import MFA_DEVICE, PASSKEY
 
+_NOT_SHOWN = (
+    "To complete this action, please ensure that you are authenticated with an MFA"
+    " device that is enabled for this user."
+)
+
 
 async def account(_given: Params, _call: Call) -> ActionTarget:
     """The account as such: ``*``."""
@@ -197,12 +202,6 @@ def renamed(of: Named[Any], parameter: str) -> FurtherTarget:
 def resource_tags(tags: Mapping[str, str]) -> Context:
     """``aws:ResourceTag/…`` of what has these tags."""
     return tag_context("aws:resourcetag", tags)
-
-
-_NOT_SHOWN = (
-    "To complete this action, please ensure that you are authenticated with an MFA"
-    " device that is enabled for this user."
-)
 
 
 async def require_shown_factor(holder_id: str, call: Call) -> None:

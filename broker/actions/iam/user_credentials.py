@@ -53,6 +53,8 @@ _CERTIFICATE = CredentialKind.SIGNING_CERTIFICATE, "CertificateId"
 _SSH_KEY = CredentialKind.SSH_PUBLIC_KEY, "SSHPublicKeyId"
 _SERVICE = CredentialKind.SERVICE_SPECIFIC, "ServiceSpecificCredentialId"
 
+_PLAIN = Plain(SERVER_CERTIFICATES)
+
 
 def user_credential_actions(sealer: Sealer) -> tuple[Action, ...]:
     """The actions on these credentials; ``sealer`` keeps the services' secrets."""
@@ -298,9 +300,6 @@ def _with_secret(
     is_api_key = user_credentials.SERVICES[credential.details["service"]] is not None
     name = "ServiceCredentialSecret" if is_api_key else "ServicePassword"
     return {**_service(credential, user_name), name: secret.reveal()}
-
-
-_PLAIN = Plain(SERVER_CERTIFICATES)
 
 
 def server_certificate_actions(sealer: Sealer) -> tuple[Action, ...]:

@@ -64,6 +64,17 @@ Source: IAM User Guide, id_roles_use, "Update the maximum session duration".
 _ANCHORS = "arn:aws:rolesanywhere:"
 _BY_TOKEN = "RegisterInstanceWithWebIdentity"  # noqa: S105  # an operation's name
 
+_NO_KEY = "PublicKey must be the 32 bytes of an Ed25519 public key, in base64."
+
+POLL_SECONDS = 2
+"""How often a machine asks whether its profile changed, at least."""
+
+
+_POLLS_PER_SECOND = 1000
+"""Of all machines of an account: with more machines each asks less often."""
+
+_ID_DIGITS = 17
+
 
 class Machines:
     """The handlers, with what they need."""
@@ -367,18 +378,6 @@ def _read_key(text: str) -> bytes:
     if len(key) != rules.KEY_BYTES or is_small_order(key):
         raise InvalidPublicKey(_NO_KEY)
     return key
-
-
-_NO_KEY = "PublicKey must be the 32 bytes of an Ed25519 public key, in base64."
-
-
-POLL_SECONDS = 2
-"""How often a machine asks whether its profile changed, at least."""
-
-_POLLS_PER_SECOND = 1000
-"""Of all machines of an account: with more machines each asks less often."""
-
-_ID_DIGITS = 17
 
 
 class Association(Struct, frozen=True):

@@ -36,15 +36,6 @@ _CALLS = 10
 """What a list counts towards the rate limit: it decides about every role."""
 
 
-class AssignmentsRequest(TypedDict):
-    """A page of the accounts, or of one account's roles."""
-
-    accountId: NotRequired[str]
-    maxResults: NotRequired[int]
-    nextToken: NotRequired[str]
-    SignIn: OpenPortal
-
-
 ROLES_MAX = 50
 """In one answer, or a few more of an IAM user's own account."""
 
@@ -53,6 +44,15 @@ _SECONDS_MAX = 1.0
 _SEARCH_CALLS = 2
 _OWN = "own:"
 _SEARCH_PLACE = re.compile(rf"[0-9]{{1,6}}|{_OWN}[!-~]{{0,128}}", re.ASCII)
+
+
+class AssignmentsRequest(TypedDict):
+    """A page of the accounts, or of one account's roles."""
+
+    accountId: NotRequired[str]
+    maxResults: NotRequired[int]
+    nextToken: NotRequired[str]
+    SignIn: OpenPortal
 
 
 class ListAssignmentsRequest(TypedDict):

@@ -40,6 +40,21 @@ from broker.stores.directory.kinds import (
 )
 from broker.stores.directory.readings import FreshDirectory
 
+_KINDS = {
+    PrincipalType.SAML: SessionKind.SAML,
+    PrincipalType.WEB_IDENTITY: SessionKind.WEB_IDENTITY,
+    PrincipalType.LDAP: SessionKind.LDAP,
+}
+_PAGE = 100
+_LOOKED_MAX = 2000
+
+_SECONDS_MAX = 1.0
+"""For deciding about all roles; after it the list is incomplete."""
+
+
+_BATCH = 20
+"""Roles decided before other calls get a turn."""
+
 
 class AccountNames:
     """Finds an account's name: its organisation's, its alias, or else its number."""
@@ -56,13 +71,6 @@ class AccountNames:
             return member.display_name
         account = await self._fresh.find(ACCOUNT, number)
         return (account.alias if account else None) or number
-
-
-_KINDS = {
-    PrincipalType.SAML: SessionKind.SAML,
-    PrincipalType.WEB_IDENTITY: SessionKind.WEB_IDENTITY,
-    PrincipalType.LDAP: SessionKind.LDAP,
-}
 
 
 def role_permissions(portal: OpenPortal, role: Role) -> tuple[Need, ...]:
@@ -98,15 +106,6 @@ def session_kind_of(identity: FederatedIdentity) -> SessionKind:
 def session_name_of(identity: FederatedIdentity) -> str:
     """The role session name: the person's."""
     return identity.session_name or identity.subject
-
-
-_PAGE = 100
-_LOOKED_MAX = 2000
-_SECONDS_MAX = 1.0
-"""For deciding about all roles; after it the list is incomplete."""
-
-_BATCH = 20
-"""Roles decided before other calls get a turn."""
 
 
 class Choosing(Struct):

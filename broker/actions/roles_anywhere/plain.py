@@ -39,6 +39,30 @@ _BY_RESOURCE: Mapping[str, Regional[Any]] = {
 }
 Answer = Mapping[str, Any]
 
+_SHOWN = (
+    "acceptRoleSessionName",
+    "certificateField",
+    "crlId",
+    "durationSeconds",
+    "enabled",
+    "managedPolicyArns",
+    "mappingRules",
+    "name",
+    "profileId",
+    "resourceArn",
+    "roleArns",
+    "sessionPolicy",
+    "source",
+    "specifiers",
+    "tagKeys",
+    "tags",
+    "trustAnchorArn",
+    "trustAnchorId",
+)
+
+Roles = Callable[[Params, Call], Awaitable[Sequence[str]]]
+"""The ARNs of the roles that a call hands to the service."""
+
 
 class On(Struct, frozen=True):
     """What a call is done on: its ARN, and condition keys of its tags."""
@@ -233,36 +257,11 @@ def _action(name: str, handle: Handle, on: Target, *, writes: bool) -> Action:
     )
 
 
-_SHOWN = (
-    "acceptRoleSessionName",
-    "certificateField",
-    "crlId",
-    "durationSeconds",
-    "enabled",
-    "managedPolicyArns",
-    "mappingRules",
-    "name",
-    "profileId",
-    "resourceArn",
-    "roleArns",
-    "sessionPolicy",
-    "source",
-    "specifiers",
-    "tagKeys",
-    "tags",
-    "trustAnchorArn",
-    "trustAnchorId",
-)
-
 TAGS = (
     read("ListTagsForResource", _list_tags, _resource),
     change("TagResource", _tag, _resource),
     change("UntagResource", _untag, _resource),
 )
-
-
-Roles = Callable[[Params, Call], Awaitable[Sequence[str]]]
-"""The ARNs of the roles that a call hands to the service."""
 
 
 async def _put_mapping(

@@ -57,6 +57,15 @@ from broker.stores.directory.timeline import ChangeId
 _may_read_report = needing(("iam:GetCredentialReport", ""))
 _may_read_everything = needing(("iam:GetAccountAuthorizationDetails", ""))
 
+SHOWN_MAX = 50
+
+POLICIES_MAX = 500
+"""The number of policies that are read; an account may have more, mostly inline ones.
+"""
+
+_BROAD = "broad"
+_PROVIDERS_MAX = 30
+
 
 class RoleAssumers:
     """Who may assume a role."""
@@ -163,15 +172,6 @@ async def _principals(call: Call) -> AsyncIterator[tuple[str, Caller]]:
     async for roles in read_pages(list_roles, _PAGE):
         for role in roles:
             yield role.arn, role_caller(role)
-
-
-SHOWN_MAX = 50
-POLICIES_MAX = 500
-"""The number of policies that are read; an account may have more, mostly inline ones.
-"""
-
-_BROAD = "broad"
-_PROVIDERS_MAX = 30
 
 
 class UnusedRolesRequest(TypedDict):

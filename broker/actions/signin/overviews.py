@@ -39,6 +39,16 @@ NEEDED = (
 )
 _ITEMS_MAX = 5_000
 
+_PAGE = 100
+_LOOKED_MAX = 500
+
+_SECONDS_MAX = 1.0
+"""The time for evaluating principals; after it the answer is incomplete."""
+
+
+_may_list_with_uses = needing(("iam:ListRoles", "role/"), ("iam:GetRole", "role/*"))
+"""The permissions to list roles with their last uses."""
+
 
 class ListUserOverviewsRequest(TypedDict):
     """The path that the users are below, and the text that their names contain."""
@@ -124,12 +134,6 @@ LIST_SERVICE_OVERVIEWS = console_action(
 )
 
 
-_PAGE = 100
-_LOOKED_MAX = 500
-_SECONDS_MAX = 1.0
-"""The time for evaluating principals; after it the answer is incomplete."""
-
-
 class ListRoleOverviewsRequest(TypedDict):
     """The text that the roles' names or descriptions contain."""
 
@@ -162,10 +166,6 @@ async def _list_roles(
         "Roles": [(role, uses.get(role.role_id, {})) for role in page.items],
         "Marker": page.marker,
     }
-
-
-_may_list_with_uses = needing(("iam:ListRoles", "role/"), ("iam:GetRole", "role/*"))
-"""The permissions to list roles with their last uses."""
 
 
 LIST_ROLE_OVERVIEWS = console_action(

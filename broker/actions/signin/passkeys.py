@@ -43,6 +43,12 @@ from broker.stores.directory.kinds import PASSKEY
 LIFE = timedelta(minutes=5)
 _CHALLENGE_BYTES = 32
 
+NO_PARTY = "Passkeys need the broker to be reached by https and a domain's name (or as http://localhost)."
+_TOO_LATE = "This page was open for too long, or was used before. Start again."
+_REFUSED = (
+    "The browser's answer does not prove a new passkey for this site. Start again."
+)
+
 
 class Ceremony(Confidential, frozen=True, kw_only=True):
     """Who may answer a challenge: a user (for root the account's id) in one browser.
@@ -81,13 +87,6 @@ class PasskeyCeremonies:
 def _digest(ceremony: Ceremony) -> str:
     parts = (ceremony.account, ceremony.holder, ceremony.session)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
-
-
-NO_PARTY = "Passkeys need the broker to be reached by https and a domain's name (or as http://localhost)."
-_TOO_LATE = "This page was open for too long, or was used before. Start again."
-_REFUSED = (
-    "The browser's answer does not prove a new passkey for this site. Start again."
-)
 
 
 class RegisterPasskeyRequest(TypedDict):

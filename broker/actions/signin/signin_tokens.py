@@ -22,6 +22,18 @@ from broker.stores.cache.port import Cache
 
 LIFE = timedelta(minutes=15)
 
+DURATION_SECONDS_MIN = 900
+DURATION_SECONDS_MAX = 43_200
+_BAD_CREDENTIALS = "Invalid credentials parameter"
+_REFUSED = frozenset(
+    {SessionKind.SESSION_TOKEN, SessionKind.ROOT_TASK, SessionKind.CONSOLE}
+)
+
+LINK_SECONDS = (900, 1800, 3600)
+"""The lifetimes of console sessions that links open, in seconds."""
+
+_LENT = frozenset({SessionKind.FEDERATION_TOKEN})
+
 
 class SigninGrant(Confidential, frozen=True, kw_only=True):
     """What a sign-in token stands for: a session, proved when the token was made.
@@ -83,15 +95,6 @@ def _grant(value: dict[str, object] | None) -> SigninGrant | None:
         duration_seconds=duration if isinstance(duration, int) else None,
         role_arn=str(value.get("role", "")),
     )
-
-
-DURATION_SECONDS_MIN = 900
-DURATION_SECONDS_MAX = 43_200
-
-_BAD_CREDENTIALS = "Invalid credentials parameter"
-_REFUSED = frozenset(
-    {SessionKind.SESSION_TOKEN, SessionKind.ROOT_TASK, SessionKind.CONSOLE}
-)
 
 
 class GetSigninTokenRequest(TypedDict):
@@ -176,12 +179,6 @@ def require_duration(seconds: int, *, chained: bool) -> None:
             "SessionDuration must be between"
             f" {DURATION_SECONDS_MIN} and {DURATION_SECONDS_MAX} seconds."
         )
-
-
-LINK_SECONDS = (900, 1800, 3600)
-"""The lifetimes of console sessions that links open, in seconds."""
-
-_LENT = frozenset({SessionKind.FEDERATION_TOKEN})
 
 
 class CreateConsoleLinkRequest(TypedDict):

@@ -31,15 +31,22 @@ if TYPE_CHECKING:
     from broker.model.types import sts as types
 
 
+_session_tags = remembered()(require_session_tags)
+"""A call asks twice, and a machine's certificate says the same each time."""
+
+_WITH_SAML = "AssumeRoleWithSAML"
+RESERVED_ROLES = "AWSReservedSSO_"
+_WITH_WEB_IDENTITY = "AssumeRoleWithWebIdentity"
+NO_ROLE = "None of your groups in the directory is mapped to a role here."
+_WITH_LDAP_IDENTITY = "AssumeRoleWithLDAPIdentity"
+_ANSWERED = ("Credentials", "AssumedRoleUser", "PackedPolicySize")
+
+
 def identity_tags(identity: FederatedIdentity) -> SessionTags:
     """The tags that an identity provider passes, held to the rules of all tags."""
     if not identity.tags and not identity.transitive_keys:
         return NO_TAGS
     return _session_tags(tuple(identity.tags.items()), identity.transitive_keys)
-
-
-_session_tags = remembered()(require_session_tags)
-"""A call asks twice, and a machine's certificate says the same each time."""
 
 
 async def mint_federated(
@@ -73,10 +80,6 @@ async def mint_federated(
         "PackedPolicySize": minted.packed_policy_size,
         "Audience": identity.audience,
     }
-
-
-_WITH_SAML = "AssumeRoleWithSAML"
-RESERVED_ROLES = "AWSReservedSSO_"
 
 
 def assume_role_with_saml(fresh: FreshDirectory, minter: RoleMinter) -> Action:
@@ -132,9 +135,6 @@ def _name_in_assertion(identity: FederatedIdentity) -> str:
     return identity.session_name
 
 
-_WITH_WEB_IDENTITY = "AssumeRoleWithWebIdentity"
-
-
 def assume_role_with_web_identity(
     fresh: FreshDirectory, minter: RoleMinter, own: OwnTokens
 ) -> Action:
@@ -185,11 +185,6 @@ def assume_role_with_web_identity(
             "PolicyArns",
         ),
     )
-
-
-NO_ROLE = "None of your groups in the directory is mapped to a role here."
-_WITH_LDAP_IDENTITY = "AssumeRoleWithLDAPIdentity"
-_ANSWERED = ("Credentials", "AssumedRoleUser", "PackedPolicySize")
 
 
 class AssumeRoleWithLDAPIdentityRequest(TypedDict):

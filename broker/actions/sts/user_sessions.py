@@ -34,6 +34,9 @@ from broker.stores.directory.readings import FreshDirectory
 if TYPE_CHECKING:
     from broker.model.types import sts as types
 
+_OWN_SESSION = "GetSessionToken"
+_LENT_SESSION = "GetFederationToken"
+
 
 class UserRequest(Struct, frozen=True, kw_only=True):
     """A permitted request for a session that the caller's own key makes."""
@@ -100,9 +103,6 @@ class UserMinter:
         }
 
 
-_OWN_SESSION = "GetSessionToken"
-
-
 def get_session_token(minter: UserMinter, mfa: MfaVerifier) -> Action:
     """The action, given what it works with."""
 
@@ -138,9 +138,6 @@ def get_session_token(minter: UserMinter, mfa: MfaVerifier) -> Action:
         handle=handle,
         audited=("DurationSeconds", "SerialNumber"),
     )
-
-
-_LENT_SESSION = "GetFederationToken"
 
 
 def get_federation_token(minter: UserMinter) -> Action:

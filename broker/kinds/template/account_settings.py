@@ -44,6 +44,14 @@ _UNSET: Final[Settings] = {
 }
 
 
+# The bounds in the service model of ``UpdateAccountPasswordPolicy``.
+_NUMBERS = (
+    ("MinimumPasswordLength", LEAST_LENGTH, LONGEST),
+    ("MaxPasswordAge", 1, 1095),
+    ("PasswordReusePrevention", 1, 24),
+)
+
+
 def read_settings(broker: Properties) -> Settings:
     """The settings among the properties of an account's ``Broker``."""
     results: dict[str, object] = {}
@@ -163,14 +171,6 @@ _READS: Mapping[str, Callable[[Properties, str], object]] = {
     accounts.UNLISTED_POLICIES: Properties.flag,
     accounts.PROVIDER_OPTIONS: Properties.flag,
 }
-
-
-# The bounds in the service model of ``UpdateAccountPasswordPolicy``.
-_NUMBERS = (
-    ("MinimumPasswordLength", LEAST_LENGTH, LONGEST),
-    ("MaxPasswordAge", 1, 1095),
-    ("PasswordReusePrevention", 1, 24),
-)
 
 
 def read_password_policy(properties: Properties) -> PasswordPolicy | None:

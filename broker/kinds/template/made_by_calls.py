@@ -22,6 +22,8 @@ from broker.stores.directory.port import DirectoryReader
 ROOT = "<root_account>"
 """How the account's root user is named, as in the credential report."""
 
+_BODY, _CHAIN = "CertificateBody", "CertificateChain"
+
 
 async def _further_mfa(
     page: Sequence[MfaDevice], directory: DirectoryReader
@@ -78,9 +80,6 @@ VIRTUAL_MFA_DEVICES = Section(
     keyed_by=lambda entry: fold_name("{Path}{VirtualMfaDeviceName}".format(**entry)),
     require_calls=_require_calls_mfa,
 )
-
-
-_BODY, _CHAIN = "CertificateBody", "CertificateChain"
 
 
 def _settle_certificate(

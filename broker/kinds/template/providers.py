@@ -34,6 +34,8 @@ from broker.model.entities import (
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _METADATA = "SamlMetadataDocument"
 
+_SECRET = "ClientSecret"  # noqa: S105  # an option's name
+
 
 def _mode(properties: Properties, name: str) -> str:
     text = properties.optional_text(name) or "Allowed"
@@ -111,9 +113,6 @@ SAML_PROVIDERS = Section(
     keyed_by=lambda wanted: str(wanted["Name"]),
     adopt=_adopt_saml,
 )
-
-
-_SECRET = "ClientSecret"  # noqa: S105  # an option's name
 
 
 def _settle_oidc(

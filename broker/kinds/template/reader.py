@@ -67,6 +67,14 @@ KINDS: tuple[Section, ...] = (
 )
 
 
+_PAGE = 1000
+"""Entities of one part of the text."""
+
+
+_Part = tuple[str, object]
+"""The name of a member of the account, and its value or some of its items."""
+
+
 class AccountTemplate(Struct, frozen=True, kw_only=True):
     """The wanted state of one account.
 
@@ -221,13 +229,6 @@ def _read_controls(
     except ValueError as error:
         raise TemplateError(f"{broker.place}.{control}", str(error)) from error
     return tuple(policies)
-
-
-_PAGE = 1000
-"""Entities of one part of the text."""
-
-_Part = tuple[str, object]
-"""The name of a member of the account, and its value or some of its items."""
 
 
 async def export_account(

@@ -36,6 +36,9 @@ from broker.stores.directory.port import DirectoryChange, DirectoryReader
 CheckOptions = Callable[[type[Any], Mapping[str, object]], object]
 """Raises ``ValueError`` for options that a kind of provider cannot have."""
 
+Members = dict[str, Any]
+PAGE = 1000
+
 
 class TemplateContext(Struct, frozen=True, kw_only=True):
     """What parsing a template depends on besides its text."""
@@ -102,10 +105,6 @@ def shown_tags(tags: Mapping[str, str]) -> list[dict[str, str]]:
 def without_empty(properties: Mapping[str, object]) -> dict[str, object]:
     """The properties without the empty ones."""
     return {k: v for k, v in properties.items() if v not in (None, "", [], {}, ())}
-
-
-Members = dict[str, Any]
-PAGE = 1000
 
 
 class Described(Struct, frozen=True):

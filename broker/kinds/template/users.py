@@ -57,6 +57,17 @@ from broker.stores.directory.kinds import (
 from broker.stores.directory.port import DirectoryReader
 from broker.stores.directory.reports import list_login_profiles
 
+_LOGIN, _KEYS, _CERTIFICATES = "LoginProfile", "SSHPublicKeys", "SigningCertificates"
+_KINDS = {
+    _KEYS: (CredentialKind.SSH_PUBLIC_KEY, "SSHPublicKeyBody", "SSH key"),
+    _CERTIFICATES: (
+        CredentialKind.SIGNING_CERTIFICATE,
+        "CertificateBody",
+        "certificate",
+    ),
+}
+_GROUPS = "Groups"
+
 
 class Login(StrEnum):
     """The public properties of a user's password."""
@@ -90,17 +101,6 @@ class PublicCredentials(Struct, frozen=True, kw_only=True):
         others = [status for status in before.statuses if status not in self.statuses]
         kept = {**self.statuses, **{other: before.statuses[other] for other in others}}
         return replace(self, statuses=dict(sorted(kept.items()))), tuple(others)
-
-
-_LOGIN, _KEYS, _CERTIFICATES = "LoginProfile", "SSHPublicKeys", "SigningCertificates"
-_KINDS = {
-    _KEYS: (CredentialKind.SSH_PUBLIC_KEY, "SSHPublicKeyBody", "SSH key"),
-    _CERTIFICATES: (
-        CredentialKind.SIGNING_CERTIFICATE,
-        "CertificateBody",
-        "certificate",
-    ),
-}
 
 
 async def further_credentials(
@@ -303,9 +303,6 @@ SHOWN_CREDENTIALS: Mapping[str, Callable[[Any], object]] = {
     _LOGIN: _show_login,
     **{name: _showing(body) for name, (_, body, _) in _KINDS.items()},
 }
-
-
-_GROUPS = "Groups"
 
 
 def _distinct(names: Iterable[str]) -> tuple[str, ...]:

@@ -16,6 +16,11 @@ from broker.errors import BrokerError, OperatorError
 from broker.policy.positions import Span, TextPosition
 from broker.protocols.enforcement.definition import DEFINITION_CHARACTERS_MAX
 
+_SPECIAL = "tag:yaml.org,2002:"
+_LITERAL_LENGTH = 60
+_FAULTS_MAX = 100
+_NUMBER = re.compile(r"\[([0-9]+)\]")
+
 
 class TemplateError(OperatorError):
     """A template is invalid, or cannot be applied.
@@ -64,11 +69,6 @@ def at_place(place: str) -> Iterator[None]:
                 for fault in error.faults
             ]
         )
-
-
-_SPECIAL = "tag:yaml.org,2002:"
-_LITERAL_LENGTH = 60
-_FAULTS_MAX = 100
 
 
 class _Loader(yaml.SafeLoader):
@@ -247,9 +247,6 @@ def with_lines(text: str, error: TemplateError) -> list[str]:
     ]
     left = len(error.faults) - len(faults)
     return [*lines, f"and {left:,} more"] if left else lines
-
-
-_NUMBER = re.compile(r"\[([0-9]+)\]")
 
 
 def _find_place(root: yaml.Node, place: str) -> Span | None:

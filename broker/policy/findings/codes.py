@@ -11,24 +11,6 @@ from types import MappingProxyType
 
 from msgspec import Struct
 
-
-class FindingKind(StrEnum):
-    """How bad it is, in AWS's words; the worst first."""
-
-    ERROR = "ERROR"
-    SECURITY_WARNING = "SECURITY_WARNING"
-    WARNING = "WARNING"
-    SUGGESTION = "SUGGESTION"
-
-
-class Issue(Struct, frozen=True):
-    """What a finding can be about."""
-
-    code: str
-    kind: FindingKind
-    text: str
-
-
 _ERRORS = {
     "ARN_ACCOUNT_NOT_ALLOWED": "ARNs of {service} have no account: leave out {value}.",
     "ARN_REGION_NOT_ALLOWED": "ARNs of {service} have no region: leave out {value}.",
@@ -228,6 +210,25 @@ _SUGGESTIONS = {
     "REDUNDANT_STATEMENT": "Other statements say the same already.",
     "WILDCARD_IN_SERVICE_NAME": "Name the services in {value}.",
 }
+
+
+class FindingKind(StrEnum):
+    """How bad it is, in AWS's words; the worst first."""
+
+    ERROR = "ERROR"
+    SECURITY_WARNING = "SECURITY_WARNING"
+    WARNING = "WARNING"
+    SUGGESTION = "SUGGESTION"
+
+
+class Issue(Struct, frozen=True):
+    """What a finding can be about."""
+
+    code: str
+    kind: FindingKind
+    text: str
+
+
 _TABLES = {
     FindingKind.ERROR: _ERRORS,
     FindingKind.SECURITY_WARNING: _SECURITY_WARNINGS,
