@@ -34,10 +34,8 @@ from broker.stores.directory.port import DirectoryChange, DirectoryReader
 _PAUSE_SECONDS = 0.25
 _PAUSES_MAX = 20
 
-
 _LONG_ANSWER = 200_000
 """Characters of XML, roughly: about two milliseconds."""
-
 
 _MEMBER = 60
 """Characters that a value takes besides its own."""

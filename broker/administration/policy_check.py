@@ -14,10 +14,8 @@ from broker.policy.positions import Span
 _AROUND = 2
 _WIDTH_MAX = 160
 
-
 CHECKED_MAX = 30_000
 """Non-white-space characters: three times the limit on a role's policies."""
-
 
 Judge = Callable[[str, PolicyKind], PolicyDocument]
 """Parses a policy, or raises `PolicyRejected`."""

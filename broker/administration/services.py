@@ -46,7 +46,6 @@ REFUSED = frozenset(
 SERVICE = "broker"
 """The prefix of the actions that the pages perform."""
 
-
 SOON = timedelta(days=14)
 """Before a token expires, so that nothing has to be refused."""
 

@@ -26,6 +26,17 @@ _NAME = "broker-session"
 _READ = "broker.cookies"
 _HANDLE_LENGTH = 43
 
+_FLASH_PURPOSE = b"broker/1/console/done"
+_FLASH_LIFE = timedelta(minutes=1)
+_TEXT_MAX = 160
+_VALUE_MAX = 2048
+
+_LIFE = timedelta(days=400)
+"""Browsers cap a cookie's lifetime at 400 days (RFC 6265bis 5.5)."""
+
+_LONGEST = 2048
+_KNOWN_PURPOSE = ("known-browser", "", "", "cookie")
+
 
 class Cookie:
     """A cookie by its name; ``secure`` when the broker is served over https.
@@ -135,12 +146,6 @@ class BrowserHandles:
         self._cookie.clear(response)
 
 
-_FLASH_PURPOSE = b"broker/1/console/done"
-_FLASH_LIFE = timedelta(minutes=1)
-_TEXT_MAX = 160
-_VALUE_MAX = 2048
-
-
 class Flash:
     """A message that the next page shows once, after a redirect.
 
@@ -177,13 +182,6 @@ def _code(text: str, session_cookie: str) -> str:
     key = session_cookie.encode("ascii", "replace")
     digest = hmac.digest(key, _FLASH_PURPOSE + text.encode(), hashlib.sha256)
     return base64.urlsafe_b64encode(digest).decode("ascii").rstrip("=")
-
-
-_LIFE = timedelta(days=400)
-"""Browsers cap a cookie's lifetime at 400 days (RFC 6265bis 5.5)."""
-
-_LONGEST = 2048
-_KNOWN_PURPOSE = ("known-browser", "", "", "cookie")
 
 
 class KnownBrowser(Struct, frozen=True, kw_only=True):

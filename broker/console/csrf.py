@@ -13,13 +13,12 @@ from starlette.requests import Request
 
 from broker.errors import AccessDenied
 
+FIELD = "csrf"
+_PURPOSE = b"broker/1/console/csrf"
+
 
 class StaleFormError(AccessDenied):
     """A form of ours was sent whose session or browser cookie is another one by now."""
-
-
-FIELD = "csrf"
-_PURPOSE = b"broker/1/console/csrf"
 
 
 def csrf_token(cookie: str) -> str:

@@ -27,6 +27,11 @@ LONG_FIELDS_MAX = 2048
 
 _FORM = "application/x-www-form-urlencoded"
 
+_SECRET = re.compile(
+    r"password|secret|token|code\b|\bpin\b|\bpem\b|\bproof\b", re.IGNORECASE
+)
+_SHOWN_MAX = 300
+
 
 class Form:
     """The parameters of one request."""
@@ -134,12 +139,6 @@ async def read_body(request: Request, body_max: int, what: str = "form") -> byte
     except TimeoutError as error:
         raise MalformedInput(f"The {what} did not arrive in time.") from error
     return b"".join(chunks)
-
-
-_SECRET = re.compile(
-    r"password|secret|token|code\b|\bpin\b|\bpem\b|\bproof\b", re.IGNORECASE
-)
-_SHOWN_MAX = 300
 
 
 class KeptForm(Struct, frozen=True):

@@ -9,6 +9,12 @@ from msgspec import field
 from broker.model.secret import Confidential, Hidden
 from broker.sessions.ends import OneTimeUse, one_time_use
 
+PROVIDER_LIFE = timedelta(minutes=10)
+"""For the user to sign in at their identity provider."""
+
+SIGN_IN_MAX = timedelta(minutes=30)
+"""An upper bound on the time from starting an OIDC sign-in to its mint."""
+
 
 class LoginMethod(StrEnum):
     """The kind of sign-in; the values are stored with sessions and must not change."""
@@ -21,13 +27,6 @@ class LoginMethod(StrEnum):
     SWITCH_ROLE = "switch"
     TERMINAL = "login"
     PORTAL = "portal"
-
-
-PROVIDER_LIFE = timedelta(minutes=10)
-"""For the user to sign in at their identity provider."""
-
-SIGN_IN_MAX = timedelta(minutes=30)
-"""An upper bound on the time from starting an OIDC sign-in to its mint."""
 
 
 class PendingLogin(Confidential, frozen=True, kw_only=True):

@@ -22,6 +22,9 @@ from broker.model.session import Caller
 from broker.proofs.claimed_providers import ClaimedProvider
 from broker.proofs.scheme import DoorProof, ProofRefused, ProofResult
 
+SIGNED_OUT = "/signin/signed-out"
+_ONWARD = ("/console", "/signin", "/federation")
+
 
 async def end_session(
     context: ConsoleContext, request: Request, who: ConsoleSession
@@ -50,10 +53,6 @@ async def _end(context: ConsoleContext, request: Request, who: ConsoleSession) -
         who.caller,
         lambda: {"Marks": who.end_marks, "ExpiresAt": who.session.expires_at},
     )
-
-
-SIGNED_OUT = "/signin/signed-out"
-_ONWARD = ("/console", "/signin", "/federation")
 
 
 class SignOut:

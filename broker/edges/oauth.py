@@ -95,14 +95,11 @@ _portal_fault = naming(
     "InvalidRequestException",
 )
 
-
 Ending = tuple[str, str, Scheme]
 """The action that ends what a grant led to, and who performs it."""
 
-
 FindEnding = Callable[[str], Awaitable[Ending | None]]
 """By the request that used the grant up."""
-
 
 _PortalGrant = tuple[OpenPortal, OneTimeUse | None, str]
 """A sign-in, what is used up, and the refresh token to go on with."""

@@ -24,7 +24,6 @@ _PURPOSE = "handle"
 _COLUMN = "value"
 _END = "handle-expires-ms"
 
-
 _Read = Callable[[str, bytes], Awaitable[bytes | None]]
 
 TEXT_MAX = 8192

@@ -36,7 +36,6 @@ _TEXTS = (
 )
 _KEYS = ("context", "session_context")
 
-
 Renew = Callable[[FederatedIdentity, str, datetime], Awaitable[FederatedIdentity]]
 """The person as the provider has them now; the text is what it is asked by, if it is."""
 

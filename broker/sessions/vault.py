@@ -32,7 +32,6 @@ HEAD_BYTES = _SALT_START + _SALT_BYTES
 _INFO = b"broker/1/storage/value"
 _HASH = SHA256()
 
-
 NUMBERED_BYTES = _SALT_START
 """With how many bytes of a sealed value `key_number` tells its key."""
 

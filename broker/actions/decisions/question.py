@@ -33,10 +33,8 @@ DECISIONS_MAX = 100
 KEY_CHARACTERS_MAX = 256
 """Of a condition key: the longest have a tag's key, of up to 128 characters."""
 
-
 UNSEEN = ClientRequest(method="", raw_path=b"", query=b"", headers=())
 """A request of which an enforcement point tells nothing."""
-
 
 ANY_TYPE = "aws"
 """The type given to a resource or a principal that is named by its ARN."""

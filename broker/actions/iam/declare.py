@@ -24,14 +24,11 @@ from broker.permit.need import Need
 
 Context = Mapping[str, tuple[str, ...]]
 
-
 Setting = Callable[[Call], Awaitable[bool]]
 """Whether the account's settings permit something to all its users."""
 
-
 _MAKING = re.compile(r"^(?:CreateVirtual|Create|Upload)")
 """The verbs of actions that create something."""
-
 
 # Parameters that hold no secret and say what was done. Metadata documents are left
 # out for their size, private keys for what they are.
@@ -100,7 +97,6 @@ Target = Callable[[Params, Call], Awaitable[ActionTarget]]
 
 FurtherTarget = Callable[[Params, Call, ActionTarget], ActionTarget | None]
 """What a call acts on besides its target, if anything."""
-
 
 Keys = Callable[[Params, ActionTarget], Context]
 """Further condition keys of a call."""

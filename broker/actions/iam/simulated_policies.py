@@ -41,7 +41,6 @@ from broker.stores.directory.policies import (
 
 _MEMBERS = ("PolicyType", "PolicyArn", "InlinePolicyIdentifier")
 
-
 CHARACTERS_MAX = 524_288
 """Of all policies of a request; AWS documents no bound, a call must have one."""
 

@@ -69,7 +69,6 @@ _NO_KEY = "PublicKey must be the 32 bytes of an Ed25519 public key, in base64."
 POLL_SECONDS = 2
 """How often a machine asks whether its profile changed, at least."""
 
-
 _POLLS_PER_SECOND = 1000
 """Of all machines of an account: with more machines each asks less often."""
 

@@ -35,7 +35,6 @@ _PLACE = re.compile(r"[0-9]{1,6}", re.ASCII)
 _CALLS = 10
 """What a list counts towards the rate limit: it decides about every role."""
 
-
 ROLES_MAX = 50
 """In one answer, or a few more of an IAM user's own account."""
 

@@ -51,7 +51,6 @@ _LOOKED_MAX = 2000
 _SECONDS_MAX = 1.0
 """For deciding about all roles; after it the list is incomplete."""
 
-
 _BATCH = 20
 """Roles decided before other calls get a turn."""
 

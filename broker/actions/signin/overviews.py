@@ -45,7 +45,6 @@ _LOOKED_MAX = 500
 _SECONDS_MAX = 1.0
 """The time for evaluating principals; after it the answer is incomplete."""
 
-
 _may_list_with_uses = needing(("iam:ListRoles", "role/"), ("iam:GetRole", "role/*"))
 """The permissions to list roles with their last uses."""
 

@@ -38,6 +38,12 @@ _LISTED = (*_OF_STS, "user", "role", "saml-provider", "oidc-provider", "ldap-pro
 _LONGEST = 2048
 _BAD_TIME = "Enter a time such as 2026-01-31T08:30, in UTC."
 
+WITHOUT_READS = ""
+_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
+
+_COUNTED = {"1h": "24h", "": "7d"}
+"""The span of the counts where the list's is too short for them, or has no end."""
+
 
 class View(Struct, frozen=True):
     """Records that belong together; empty members match everything."""
@@ -48,7 +54,6 @@ class View(Struct, frozen=True):
     decisions: tuple[Outcome, ...] = ()
 
 
-WITHOUT_READS = ""
 VIEWS = {
     WITHOUT_READS: View(
         "Without reads",
@@ -76,15 +81,12 @@ class Period(Struct, frozen=True):
     bucket_hours: int
 
 
-_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 SPANS = {
     "1h": Period("Last hour", _HOUR, 1),
     "24h": Period("24 hours", _DAY, 1),
     "7d": Period("7 days", 7 * _DAY, 6),
     "30d": Period("30 days", 30 * _DAY, 24),
 }
-_COUNTED = {"1h": "24h", "": "7d"}
-"""The span of the counts where the list's is too short for them, or has no end."""
 
 
 class AuditFilters(Struct, frozen=True):

@@ -50,6 +50,12 @@ _LABELS = {
     "upstream": "Upstream",
 }
 
+RECORDS_MAX = 10_000
+"""Of one file; narrow the time for the others."""
+
+_CSV, _JSON = "csv", "json"
+_TYPES = {_CSV: "text/csv; charset=utf-8", _JSON: "application/json"}
+
 
 async def _page(visit: Visit) -> Response:
     filters = AuditFilters.read(visit.form)
@@ -213,13 +219,6 @@ def _rows(values: Mapping[str, object]) -> list[tuple[str, object]]:
 def _text(value: object) -> str:
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}…"
-
-
-RECORDS_MAX = 10_000
-"""Of one file; narrow the time for the others."""
-
-_CSV, _JSON = "csv", "json"
-_TYPES = {_CSV: "text/csv; charset=utf-8", _JSON: "application/json"}
 
 
 async def export(visit: Visit) -> Response:

@@ -26,6 +26,9 @@ READ_MAX = 500
 _NAMED_MAX = 20
 _KEY_CHARACTERS = 128
 
+DEPTH_MAX = 4
+"""Steps that a list indents."""
+
 
 async def _answer(whose: str, path: str, visit: Visit) -> Response:
     """The page of the user's own, or of all of the account's; a POST ends some."""
@@ -114,10 +117,6 @@ PAGES = (
     PageRoute(OWN, "sessions", partial(_answer, "Own", OWN), BOTH),
     PageRoute(ALL, "all-sessions", partial(_answer, "", ALL), BOTH),
 )
-
-
-DEPTH_MAX = 4
-"""Steps that a list indents."""
 
 
 class Branch(Struct, frozen=True):

@@ -39,6 +39,8 @@ _ROLE_ARN = re.compile(
 )
 _ROLE_NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 
+_NAMED_MAX = 200
+
 
 async def _page(visit: Visit) -> Response:
     role = visit.text("role")
@@ -150,9 +152,6 @@ PAGES = (
     PageRoute(SWITCH, "switch", _page, BOTH),
     PageRoute(BACK, "switch", _back, POST),
 )
-
-
-_NAMED_MAX = 200
 
 
 class OfferedRoles(Struct, frozen=True):

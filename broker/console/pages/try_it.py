@@ -27,6 +27,8 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _TYPED_MAX = 2048
 _PRINCIPAL = re.compile(r"arn:aws:iam::[0-9]{12}:(?:user|role)/[!-~]+")
 
+_FIELDS = ("service", "method", "path", "principal")
+
 
 class TriedRequest(Struct, frozen=True):
     """A request to a service: what it means, and the decision.
@@ -71,9 +73,6 @@ async def _page(visit: Visit) -> Response:
         tried=tried,
         is_request=is_request,
     )
-
-
-_FIELDS = ("service", "method", "path", "principal")
 
 
 async def _ask(visit: Visit, action: str, resource: str) -> Mapping[str, Any]:

@@ -31,6 +31,8 @@ PLACE = "place"
 
 _SHARED = frozenset({"authorize", "device"})
 
+_OIDC = ":oidc-provider/"
+
 
 class PortalPlace(Struct, frozen=True):
     """A place that exists: one of the two is not None."""
@@ -84,9 +86,6 @@ def place_of(destination: str) -> str:
     if name in _SHARED:
         name = parse_qs(parts.query).get(PLACE, [""])[0]
     return name
-
-
-_OIDC = ":oidc-provider/"
 
 
 class OrganisationProofs:

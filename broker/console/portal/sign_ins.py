@@ -47,6 +47,9 @@ _WAITING_LIFE = timedelta(minutes=10)
 _SIGN_IN = ("sso", "Authenticate")
 _ROLES_MAX = 5000
 
+PICKS_PORTAL = "portal"
+"""What a role page sends instead of a role, to go to the portal."""
+
 
 class _Opening(Struct, frozen=True, kw_only=True):
     """Who signs in, to which accounts; ``identities`` are none for an IAM user."""
@@ -88,10 +91,6 @@ def _opening_of(
         identities=tuple(identities),
         pending=pending,
     )
-
-
-PICKS_PORTAL = "portal"
-"""What a role page sends instead of a role, to go to the portal."""
 
 
 def to_portal(pending: PendingLogin, destination: str) -> PendingLogin:

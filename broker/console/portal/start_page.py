@@ -49,6 +49,11 @@ _PLACE_MAX = 200
 _FEW = 8
 """Roles that are all seen at once: recent ones need no list of their own."""
 
+ROLE = f"{PORTAL}/{{account}}/role"
+CREDENTIALS = f"{PORTAL}/{{account}}/credentials"
+CONSOLE = f"{PORTAL}/{{account}}/console"
+_MILLISECONDS = 1000
+
 
 class AccountRoles(Struct, frozen=True):
     """An account and its roles, or roles of several under a ``title`` of their own."""
@@ -291,9 +296,3 @@ def _order(
 ) -> tuple[str, AccountId, str, str]:
     name = names[role.account]
     return name.lower(), role.account, role.name.lower(), role.name
-
-
-ROLE = f"{PORTAL}/{{account}}/role"
-CREDENTIALS = f"{PORTAL}/{{account}}/credentials"
-CONSOLE = f"{PORTAL}/{{account}}/console"
-_MILLISECONDS = 1000

@@ -61,6 +61,11 @@ _EXPIRED = (
     "Your password has expired. Ask an administrator of the account to set a new one."
 )
 
+FIRST_PASSWORD = "/signin/{account}/first-password"  # noqa: S105  # a path
+TOKEN = "token"  # noqa: S105  # a parameter's name
+_TOKEN_MAX = 64
+_DIFFER = "The two passwords do not match."
+
 
 class PasswordSignIn:
     """Checks user name and password."""
@@ -225,12 +230,6 @@ class _PasswordScheme:
             destination=fields.destination,
             remember=fields.remember,
         )
-
-
-FIRST_PASSWORD = "/signin/{account}/first-password"  # noqa: S105  # a path
-TOKEN = "token"  # noqa: S105  # a parameter's name
-_TOKEN_MAX = 64
-_DIFFER = "The two passwords do not match."
 
 
 class FirstPasswordPage:

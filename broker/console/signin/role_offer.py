@@ -28,6 +28,9 @@ from broker.stores.directory.readings import FreshDirectory
 OFFERED_MAX = 60
 """Of so many roles the descriptions are read, and the offer is kept for the home page."""
 
+CHOOSE = "/signin/oidc/role"
+_CHOOSING = timedelta(minutes=5)
+
 
 async def find_descriptions(
     fresh: FreshDirectory, role_arns: Iterable[str]
@@ -47,10 +50,6 @@ async def find_descriptions(
         if role is not None and role.arn == arn and role.description:
             results[arn] = role.description
     return results
-
-
-CHOOSE = "/signin/oidc/role"
-_CHOOSING = timedelta(minutes=5)
 
 
 def session_arn(account: AccountId, role_arn: str, session_name: str | None) -> str:

@@ -35,6 +35,10 @@ _NO_ENDPOINT = (
     " HTTP-Redirect binding. Start at the identity provider itself."
 )
 
+GLOBAL = "/static/saml-metadata.xml"
+PER_PROVIDER = "/static/saml/{uuid}/saml-metadata.xml"
+_MEDIA_TYPE = "application/samlmetadata+xml"
+
 
 class OpenRequest(Struct, frozen=True):
     """A request that awaits its response, and the ``browser`` that it was begun in.
@@ -132,11 +136,6 @@ async def request_key(deps: ConsoleDeps) -> RequestKey:
         raise ServiceUnavailable(
             _NO_KEY, detail=f"{error}; `broker doctor` says what to do"
         ) from error
-
-
-GLOBAL = "/static/saml-metadata.xml"
-PER_PROVIDER = "/static/saml/{uuid}/saml-metadata.xml"
-_MEDIA_TYPE = "application/samlmetadata+xml"
 
 
 async def find_provider_of_path(

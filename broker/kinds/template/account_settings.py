@@ -43,7 +43,6 @@ _UNSET: Final[Settings] = {
     accounts.PROVIDER_OPTIONS: False,
 }
 
-
 # The bounds in the service model of ``UpdateAccountPasswordPolicy``.
 _NUMBERS = (
     ("MinimumPasswordLength", LEAST_LENGTH, LONGEST),

@@ -66,10 +66,8 @@ KINDS: tuple[Section, ...] = (
     *ROLES_ANYWHERE,
 )
 
-
 _PAGE = 1000
 """Entities of one part of the text."""
-
 
 _Part = tuple[str, object]
 """The name of a member of the account, and its value or some of its items."""
