@@ -31,9 +31,10 @@ from broker.console.pages.service_views import read_service_views
 from broker.console.visit import BOTH, PageRoute, Visit, address
 from broker.errors import ConcurrentModification, NoSuchEntity, ValidationError
 from broker.kinds.documents import shown_trust_policies
+from broker.kinds.groups import require_group
 from broker.kinds.owners import Owner, owner_id
 from broker.kinds.roles import require_role
-from broker.kinds.users import require_group, require_user
+from broker.kinds.users import require_user
 from broker.model.account import AccountId
 from broker.policy import PolicyKind
 from broker.protocols.enforcement.mapping import EXECUTE_API

@@ -11,7 +11,7 @@ from broker.cli.operator import with_installation
 from broker.cli.terminal import format_time, say, say_json
 from broker.cli.upstream_texts import explain_upstream
 from broker.errors import BrokerError, NoSuchEntity
-from broker.kinds.registered_services import registered_services, service_entries
+from broker.kinds.service_catalogue import registered_services, service_entries
 from broker.model.account import TEMPORARY_KEY_PREFIX, AccountId
 from broker.model.audit import AuditFilter, AuditRecord, Outcome
 from broker.permit.gather import PolicyLibrary

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from broker.cli.findings import Finding, good, warning
 from broker.compose.storage import Stores
 from broker.kinds.bearer_tokens import SERVICE_TOKENS, owning_service
-from broker.kinds.registered_services import registered_services, service_entries
+from broker.kinds.service_catalogue import registered_services, service_entries
 from broker.model.account import AccountId
 from broker.model.audit import AuditFilter, Outcome
 from broker.model.page import PageRequest
@@ -19,7 +19,7 @@ from broker.runtime.clock import Clock
 from broker.settings import Settings
 from broker.stores.directory.accounts import list_accounts
 from broker.stores.directory.kinds import RESOURCE_POLICY
-from broker.stores.directory.overviews import list_policy_texts
+from broker.stores.directory.policy_texts import list_policy_texts
 
 _POLICIES_MAX = 2000
 _SHOWN = 20

@@ -24,12 +24,8 @@ from broker.cli.operator import (
     with_services,
 )
 from broker.cli.terminal import format_duration, format_time, say, say_json, say_table
-from broker.cli.upstream_texts import (
-    UpstreamFailed,
-    UpstreamRoleName,
-    upstream_roles,
-    words_on_upstreams,
-)
+from broker.cli.upstream_roles import UpstreamRoleName, upstream_roles
+from broker.cli.upstream_texts import UpstreamFailed, words_on_upstreams
 from broker.errors import BrokerError, NoSuchEntity
 from broker.kinds.upstreams import require_upstream
 from broker.model.account import (

@@ -17,10 +17,11 @@ from broker.cli.terminal import Progress, say
 from broker.cli.trust_checks import find_open_roles
 from broker.errors import NoSuchEntity
 from broker.kinds.control_policies import ControlKind
-from broker.kinds.registered_services import registered_services, service_entries
+from broker.kinds.service_catalogue import registered_services, service_entries
 from broker.kinds.template.apply import Change, ChangeKind, apply_template
 from broker.kinds.template.definitions import RESOURCE_POLICIES, SERVICES
-from broker.kinds.template.owned import MANAGED_POLICIES, POLICIES
+from broker.kinds.template.managed_policies import MANAGED_POLICIES
+from broker.kinds.template.owned import POLICIES
 from broker.kinds.template.providers import OIDC_PROVIDERS
 from broker.kinds.template.reader import (
     KINDS,

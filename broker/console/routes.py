@@ -39,7 +39,7 @@ from broker.console.signin import (
     saml_logout,
     saml_requests,
 )
-from broker.console.signin.account_page import ProviderStart, SignIn
+from broker.console.signin.account_page import SignIn
 from broker.console.signin.command_line import CommandLine
 from broker.console.signin.directory_signin import DirectorySignIn
 from broker.console.signin.federation import Federation
@@ -48,6 +48,7 @@ from broker.console.signin.oidc_logout import OidcLogout
 from broker.console.signin.oidc_signin import OidcSignInPages
 from broker.console.signin.password_signin import FirstPasswordPage, PasswordSignIn
 from broker.console.signin.password_steps import PasswordSteps
+from broker.console.signin.provider_start import ProviderStart
 from broker.console.signin.role_offer import RoleOffer
 from broker.console.signin.saml_acs import SamlAcs
 from broker.console.signin.saml_logout import SamlLogout

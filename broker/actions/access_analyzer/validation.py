@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from broker.actions.access_analyzer.checks import SERVICE
 from broker.actions.action import Action, Call, needing
 from broker.errors import ValidationError
-from broker.kinds.registered_services import registered_services, service_entries
+from broker.kinds.service_catalogue import registered_services, service_entries
 from broker.model.request import Params
 from broker.policy import PolicyKind
 from broker.runtime.offload import Steps, offload_steps

@@ -7,6 +7,7 @@ entities, `paging` how lists are paged. The rules themselves are in `broker.kind
 from collections.abc import Collection
 
 from broker.actions.action import Action
+from broker.actions.iam.access_keys import access_key_actions
 from broker.actions.iam.account import (
     ACCOUNT_ALIASES,
     ACCOUNT_PROPERTIES,
@@ -19,7 +20,8 @@ from broker.actions.iam.mfa_devices import mfa_device_actions
 from broker.actions.iam.outside_organization import OUTSIDE_ORGANIZATION
 from broker.actions.iam.owners import OWNED_POLICIES
 from broker.actions.iam.passwords import password_actions
-from broker.actions.iam.policies import POLICIES, POLICY_ENTITIES
+from broker.actions.iam.policies import POLICIES
+from broker.actions.iam.policy_entities import POLICY_ENTITIES
 from broker.actions.iam.providers import oidc_provider_actions, saml_provider_actions
 from broker.actions.iam.roles import (
     INSTANCE_PROFILES,
@@ -27,12 +29,9 @@ from broker.actions.iam.roles import (
     SERVICE_LINKED_ROLES,
     protecting,
 )
+from broker.actions.iam.server_certificates import server_certificate_actions
 from broker.actions.iam.simulation import SIMULATION
-from broker.actions.iam.user_credentials import (
-    access_key_actions,
-    server_certificate_actions,
-    user_credential_actions,
-)
+from broker.actions.iam.user_credentials import user_credential_actions
 from broker.actions.iam.users import GROUPS, USERS
 from broker.kinds.providers import IsInternal
 from broker.model.sealing import SealerOpener

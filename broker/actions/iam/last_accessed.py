@@ -24,11 +24,12 @@ from broker.actions.iam.paging import cut, listed, page_request, truncation
 from broker.errors import InvalidInput, NoSuchEntity
 from broker.kinds.accounts import require_account
 from broker.kinds.documents import granted_services
+from broker.kinds.groups import require_group
 from broker.kinds.managed_policies import find_managed_policy, require_managed_policy
 from broker.kinds.names import find_named_resource, parse_policy_arn
 from broker.kinds.owners import Owner, kind_of, owner_id
 from broker.kinds.roles import require_role
-from broker.kinds.users import require_group, require_user
+from broker.kinds.users import require_user
 from broker.model.entities import Group, ManagedPolicy, Role, User
 from broker.model.page import read_pages
 from broker.model.request import Params

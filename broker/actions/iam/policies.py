@@ -1,4 +1,4 @@
-"""Managed policies, their versions, and who uses them."""
+"""Managed policies and their versions."""
 
 from __future__ import annotations
 
@@ -22,16 +22,12 @@ from broker.kinds.managed_policies import (
     require_managed_policy,
 )
 from broker.kinds.names import AWS_MANAGED
-from broker.kinds.owners import kind_of
-from broker.model.entities import Group, ManagedPolicy, Role, User
+from broker.model.entities import ManagedPolicy
 from broker.model.page import Page, PageRequest
 from broker.model.request import Params
 from broker.stores.directory.kinds import MANAGED_POLICY
 from broker.stores.directory.policies import (
-    find_owners,
-    list_attached_owners,
     list_attached_policies,
-    list_bounded_owners,
 )
 
 if TYPE_CHECKING:
@@ -264,54 +260,3 @@ POLICIES = (
     change("SetDefaultPolicyVersion", _set_default_version, on.policy),
     change("DeletePolicyVersion", _delete_version, on.policy),
 )
-
-
-async def _list_entities(
-    params: types.ListEntitiesForPolicyRequest, call: Call
-) -> types.ListEntitiesForPolicyResponse:
-    policy = await require_managed_policy(
-        call.directory, call.account, params["PolicyArn"]
-    )
-    usage = params.get("PolicyUsageFilter")
-    unique_ids: set[str] = set()
-    if usage != "PermissionsBoundary":
-        unique_ids.update(
-            await list_attached_owners(call.directory, call.account, policy.arn)
-        )
-    if usage != "PermissionsPolicy":
-        unique_ids.update(
-            await list_bounded_owners(call.directory, call.account, policy.arn)
-        )
-    kind = params.get("EntityFilter")
-    prefix = params.get("PathPrefix", "/")
-    owners = [
-        owner
-        for owner in await find_owners(call.directory, call.account, unique_ids)
-        if owner.path.startswith(prefix) and kind in {None, type(owner).__name__}
-    ]
-    page = cut(
-        owners,
-        lambda owner: f"{kind_of(owner).noun}/{owner.name.lower()}",
-        page_request(params),
-    )
-    return {
-        "PolicyGroups": [
-            {"GroupName": owner.name, "GroupId": owner.group_id}
-            for owner in page.items
-            if isinstance(owner, Group)
-        ],
-        "PolicyUsers": [
-            {"UserName": owner.name, "UserId": owner.user_id}
-            for owner in page.items
-            if isinstance(owner, User)
-        ],
-        "PolicyRoles": [
-            {"RoleName": owner.name, "RoleId": owner.role_id}
-            for owner in page.items
-            if isinstance(owner, Role)
-        ],
-        **truncation(page),
-    }
-
-
-POLICY_ENTITIES = (read("ListEntitiesForPolicy", _list_entities, on.policy),)

@@ -11,9 +11,10 @@ from msgspec import Struct
 
 from broker.actions.action import Call
 from broker.errors import InvalidInput, NoSuchEntity
+from broker.kinds.groups import require_group
 from broker.kinds.owners import Bounded, Owner
 from broker.kinds.roles import require_role
-from broker.kinds.users import require_group, require_user
+from broker.kinds.users import require_user
 from broker.model.account import AccountId
 from broker.model.arn import Arn
 from broker.model.entities import User

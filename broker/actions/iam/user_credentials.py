@@ -1,46 +1,33 @@
-"""What users have besides a password: certificates, keys, credentials of services.
-
-Access keys without ``UserName`` are the caller's own, root's included. Server certificates are the account's.
-"""
+"""Signing certificates and SSH keys of users, and their credentials of services."""
 
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from msgspec.structs import replace
 
 from broker.actions.action import Action, Call, Handle
 from broker.actions.iam import targets as on
-from broker.actions.iam import views
 from broker.actions.iam.declare import ActionTarget, Context, change, read
-from broker.actions.iam.holders import Holder, find_user, get_holder, read_holder
-from broker.actions.iam.paging import cut, listed, page_request, truncation
-from broker.actions.iam.plain import Answer, Plain
-from broker.errors import InvalidInput, UnrecognizedPublicKeyEncoding
-from broker.kinds import access_keys, user_credentials
+from broker.actions.iam.holders import Holder, get_holder, read_holder
+from broker.actions.iam.paging import cut, page_request, truncation
+from broker.errors import UnrecognizedPublicKeyEncoding
+from broker.kinds import user_credentials
 from broker.kinds.accounts import require_account
-from broker.kinds.kind import create
 from broker.kinds.user_credentials import (
-    SERVER_CERTIFICATES,
     parse_ssh_key,
     pem_form,
     ssh_form,
-    with_private_keys,
 )
 from broker.kinds.users import require_user
-from broker.model import entities
 from broker.model.credentials import CredentialKind, UserCredential
 from broker.model.page import Page
 from broker.model.request import Params
 from broker.model.sealing import Sealer
 from broker.model.secret import Secret
-from broker.stores.directory.kinds import ACCESS_KEY, USER_CREDENTIAL
+from broker.stores.directory.kinds import USER_CREDENTIAL
 from broker.stores.directory.port import DirectoryReader
-
-if TYPE_CHECKING:
-    from broker.model.types import iam as types
-
 
 _SERVICE_KEY = "iam:servicespecificcredentialservicename"
 _FORMS = {"SSH": ssh_form, "PEM": pem_form}
@@ -52,8 +39,6 @@ _Named = tuple[CredentialKind, str]
 _CERTIFICATE = CredentialKind.SIGNING_CERTIFICATE, "CertificateId"
 _SSH_KEY = CredentialKind.SSH_PUBLIC_KEY, "SSHPublicKeyId"
 _SERVICE = CredentialKind.SERVICE_SPECIFIC, "ServiceSpecificCredentialId"
-
-_PLAIN = Plain(SERVER_CERTIFICATES)
 
 
 def user_credential_actions(sealer: Sealer) -> tuple[Action, ...]:
@@ -300,119 +285,3 @@ def _with_secret(
     is_api_key = user_credentials.SERVICES[credential.details["service"]] is not None
     name = "ServiceCredentialSecret" if is_api_key else "ServicePassword"
     return {**_service(credential, user_name), name: secret.reveal()}
-
-
-def server_certificate_actions(sealer: Sealer) -> tuple[Action, ...]:
-    """The actions on server certificates; ``sealer`` keeps the private keys."""
-    kept = with_private_keys(sealer)
-
-    async def upload(params: Params, call: Call) -> Answer:
-        made = await create(kept, params, call.work)
-        tags = {"Tags": views.tag_list(made.tags)} if made.tags else {}
-        return {"ServerCertificateMetadata": kept.view(made), **tags}
-
-    return (
-        change(
-            "UploadServerCertificate",
-            upload,
-            on.new("server-certificate", "ServerCertificateName"),
-        ),
-        read("GetServerCertificate", _get, on.named(SERVER_CERTIFICATES)),
-        *_PLAIN.operations(
-            "ListServerCertificates",
-            "UpdateServerCertificate",
-            "DeleteServerCertificate",
-            "TagServerCertificate",
-            "UntagServerCertificate",
-            "ListServerCertificateTags",
-        ),
-    )
-
-
-async def _get(params: Params, call: Call) -> Answer:
-    certificate = await _PLAIN.find(params, call)
-    # As AWS answers them: Terraform replaces a certificate that ends in a newline.
-    view = {
-        "ServerCertificateMetadata": SERVER_CERTIFICATES.view(certificate),
-        "CertificateBody": certificate.body.strip(),
-        "Tags": views.tag_list(certificate.tags),
-    }
-    if certificate.chain is not None:
-        view["CertificateChain"] = certificate.chain.strip()
-    return {"ServerCertificate": view}
-
-
-def access_key_actions(sealer: Sealer) -> tuple[Action, ...]:
-    """The actions on access keys; ``sealer`` keeps the secrets."""
-
-    async def create(
-        params: types.CreateAccessKeyRequest, call: Call
-    ) -> types.CreateAccessKeyResponse:
-        account = await require_account(call.change, call.account)
-        user = await find_user(params, call, call.change)
-        key, secret = await access_keys.create_access_key(
-            call.change,
-            account,
-            user.user_id if user else None,
-            sealer=sealer,
-            now=call.now,
-        )
-        view = {**_access_key(key, user), "SecretAccessKey": secret.reveal()}
-        return {"AccessKey": cast("types.AccessKey", view)}
-
-    return (
-        change("CreateAccessKey", create, on.user_or_self),
-        read("ListAccessKeys", _list_access_keys, on.user_or_self),
-        change("UpdateAccessKey", _update_key, on.user_or_self),
-        change("DeleteAccessKey", _delete_key, on.user_or_self),
-    )
-
-
-async def _list_access_keys(
-    params: types.ListAccessKeysRequest, call: Call
-) -> dict[str, Any]:
-    user = await find_user(params, call, call.directory)
-    keys = await call.directory.all_of(
-        ACCESS_KEY, call.account, user_id=user.user_id if user else None
-    )
-    return listed(
-        "AccessKeyMetadata",
-        keys,
-        lambda key: key.access_key_id,
-        params,
-        lambda key: _access_key(key, user),
-    )
-
-
-async def _update_key(params: types.UpdateAccessKeyRequest, call: Call) -> None:
-    key = await _require_key(params, call)
-    try:
-        status = entities.KeyStatus(params["Status"])
-    except ValueError as error:
-        raise InvalidInput("Only Active and Inactive can be set.") from error
-    await call.change.update(ACCESS_KEY, replace(key, status=status))
-
-
-async def _delete_key(params: types.DeleteAccessKeyRequest, call: Call) -> None:
-    await call.change.remove(ACCESS_KEY, await _require_key(params, call))
-
-
-async def _require_key(params: Params, call: Call) -> entities.AccessKey:
-    user = await find_user(params, call, call.change)
-    return await access_keys.require_access_key(
-        call.change, call.account, user.user_id if user else None, params["AccessKeyId"]
-    )
-
-
-def _access_key(
-    key: entities.AccessKey, user: entities.User | None
-) -> types.AccessKeyMetadata:
-    """A key without its secret; root's has no user name."""
-    view: types.AccessKeyMetadata = {
-        "AccessKeyId": key.access_key_id,
-        "Status": key.status.value,
-        "CreateDate": key.created_at,
-    }
-    if user is not None:
-        view["UserName"] = user.name
-    return view

@@ -13,7 +13,7 @@ from broker.actions.iam.holders import find_user
 from broker.actions.iam.paging import listed, page_request, truncation
 from broker.actions.iam.plain import Plain
 from broker.actions.iam.views import password_last_used
-from broker.kinds import users
+from broker.kinds import groups, users
 from broker.kinds.accounts import require_account
 from broker.kinds.kind import create
 from broker.kinds.tags import KeyCase
@@ -75,7 +75,9 @@ USERS = (
 async def _get_group(
     params: types.GetGroupRequest, call: Call
 ) -> types.GetGroupResponse:
-    group = await users.require_group(call.directory, call.account, params["GroupName"])
+    group = await groups.require_group(
+        call.directory, call.account, params["GroupName"]
+    )
     page = await list_group_users(
         call.directory, call.account, group.group_id, page_request(params)
     )
@@ -83,7 +85,7 @@ async def _get_group(
         call.directory, call.account, [user.user_id for user in page.items]
     )
     return {
-        "Group": users.GROUPS.view(group),
+        "Group": groups.GROUPS.view(group),
         "Users": [
             views.listed_user(user, used.get(user.user_id)) for user in page.items
         ],
@@ -95,14 +97,14 @@ async def _list_groups_for_user(
     params: types.ListGroupsForUserRequest, call: Call
 ) -> dict[str, Any]:
     user = await require_user(call.directory, call.account, params["UserName"])
-    groups = await list_user_groups(call.directory, call.account, user.user_id)
-    view = users.GROUPS.view
-    return listed("Groups", groups, lambda group: group.name.lower(), params, view)
+    own = await list_user_groups(call.directory, call.account, user.user_id)
+    view = groups.GROUPS.view
+    return listed("Groups", own, lambda group: group.name.lower(), params, view)
 
 
 async def _add_user(params: types.AddUserToGroupRequest, call: Call) -> None:
     user, group = await _user_and_group(params, call)
-    await users.add_user(
+    await groups.add_user(
         call.change, await require_account(call.change, call.account), group, user
     )
 
@@ -116,12 +118,12 @@ async def _remove_user(params: types.RemoveUserFromGroupRequest, call: Call) -> 
 async def _user_and_group(params: Params, call: Call) -> tuple[User, Group]:
     """Both must be there; AWS looks for the user first."""
     user = await require_user(call.change, call.account, params["UserName"])
-    group = await users.require_group(call.change, call.account, params["GroupName"])
+    group = await groups.require_group(call.change, call.account, params["GroupName"])
     return user, group
 
 
 GROUPS = (
-    *Plain(users.GROUPS).operations(
+    *Plain(groups.GROUPS).operations(
         "CreateGroup", "ListGroups", "UpdateGroup", "DeleteGroup"
     ),
     read("GetGroup", _get_group, on.group),

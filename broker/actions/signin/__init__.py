@@ -11,8 +11,8 @@ from broker.actions.signin.console_login import (
     get_console_credentials,
     proof_check_actions,
 )
-from broker.actions.signin.leavers import END_SIGN_INS, end_console_sessions
 from broker.actions.signin.live_sessions import LiveSessions
+from broker.actions.signin.logout import END_SIGN_INS, end_console_sessions
 from broker.actions.signin.overviews import (
     LIST_ROLE_OVERVIEWS,
     LIST_SERVICE_OVERVIEWS,

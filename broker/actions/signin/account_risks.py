@@ -48,9 +48,9 @@ from broker.stores.directory.kinds import (
 from broker.stores.directory.overviews import (
     list_ending_credentials,
     list_old_keys,
-    list_policy_texts,
     list_unused_roles,
 )
+from broker.stores.directory.policy_texts import list_policy_texts
 from broker.stores.directory.port import Finder
 from broker.stores.directory.timeline import ChangeId
 

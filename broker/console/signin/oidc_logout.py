@@ -23,7 +23,8 @@ from broker.console.provider_logins import Logout, login_end_mark
 from broker.console.rendering import allow_redirect
 from broker.console.request_info import note, refuse_prefetch
 from broker.console.sign_in_options import SignInOptions
-from broker.console.sign_out import SIGNED_OUT, end_by_provider
+from broker.console.sign_out import SIGNED_OUT
+from broker.console.signin.provider_logout import end_by_provider
 from broker.errors import (
     BrokerError,
     IdpCommunicationError,

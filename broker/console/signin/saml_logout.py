@@ -18,7 +18,8 @@ from broker.console.forms import Form, read_form
 from broker.console.provider_logins import Logout
 from broker.console.rendering import see_other
 from broker.console.request_info import note, refuse_prefetch
-from broker.console.sign_out import SIGNED_OUT, end_by_provider
+from broker.console.sign_out import SIGNED_OUT
+from broker.console.signin.provider_logout import end_by_provider
 from broker.console.signin.saml_requests import find_provider_of_path, request_key
 from broker.errors import (
     InvalidIdentityToken,

@@ -22,7 +22,7 @@ from broker.kinds.template.account_settings import (
 )
 from broker.kinds.template.definitions import RESOURCE_POLICIES, SERVICES, UPSTREAMS
 from broker.kinds.template.made_by_calls import SERVER_CERTIFICATES, VIRTUAL_MFA_DEVICES
-from broker.kinds.template.owned import MANAGED_POLICIES
+from broker.kinds.template.managed_policies import MANAGED_POLICIES
 from broker.kinds.template.properties import Properties
 from broker.kinds.template.providers import (
     LDAP_PROVIDERS,

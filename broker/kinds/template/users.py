@@ -8,7 +8,8 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from broker.kinds import users
+from broker.kinds import groups, users
+from broker.kinds.groups import add_user, require_group
 from broker.kinds.mfa_devices import deactivate_device
 from broker.kinds.template.owned import (
     ATTACHED,
@@ -38,7 +39,6 @@ from broker.kinds.user_credentials import (
     upload_certificate,
     upload_ssh_key,
 )
-from broker.kinds.users import add_user, require_group
 from broker.model.credentials import CredentialKind, CredentialStatus, UserCredential
 from broker.model.entities import User
 from broker.model.names import fold_name
@@ -407,12 +407,12 @@ USERS = Section(
 
 async def _clear_group(work: AccountWork, there: Described) -> None:
     await clear_owned(work, there)
-    await users.GROUPS.check_removal(there.found, work.change)
+    await groups.GROUPS.check_removal(there.found, work.change)
 
 
 GROUPS = Section(
     section="Groups",
-    of=users.GROUPS,
+    of=groups.GROUPS,
     name="GroupName",
     reads={
         "GroupName": Properties.name,

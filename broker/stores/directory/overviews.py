@@ -1,6 +1,6 @@
 """Overviews of the directory, and what is old, unused or about to end in an account."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
 
@@ -12,7 +12,6 @@ from broker.model.overview import (
     EndingCredential,
     KeyOverview,
     OldKey,
-    PolicyText,
     UnusedRole,
     UserOverview,
 )
@@ -25,12 +24,9 @@ from broker.stores.schema import (
     ACCESS_KEYS,
     GROUP_MEMBERS,
     GROUPS,
-    INLINE_POLICIES,
     LOGIN_PROFILES,
-    MANAGED_POLICIES,
     MFA_DEVICES,
     PASSKEYS,
-    POLICY_VERSIONS,
     ROLES,
     SERVER_CERTIFICATES,
     USER_CREDENTIALS,
@@ -244,55 +240,3 @@ async def list_ending_credentials(
         EndingCredential(row.kind, row.id, row.name, from_micros(row.expires_at))
         for row in rows
     )
-
-
-async def list_policy_texts(
-    directory: DirectoryReader, account: AccountId, limit: int
-) -> tuple[PolicyText, ...]:
-    """Managed policies by name (in their default version), then inline ones."""
-    managed, versions = MANAGED_POLICIES.c, POLICY_VERSIONS.c
-    rows = await directory.rows(
-        select(managed.path, managed.name, versions.document)
-        .join_from(
-            MANAGED_POLICIES,
-            POLICY_VERSIONS,
-            and_(
-                versions.policy_id == managed.policy_id,
-                versions.version_id == managed.default_version_id,
-            ),
-        )
-        .where(managed.account == account)
-        .order_by(managed.name_key)
-        .limit(limit)
-    )
-    texts = [
-        PolicyText("policy", f"{row.path}{row.name}"[1:], "", row.document)
-        for row in rows
-    ]
-    if len(texts) < limit:
-        texts += [
-            policy_text
-            async for policy_text in _inline(directory, account, limit - len(texts))
-        ]
-    return tuple(texts)
-
-
-async def _inline(
-    directory: DirectoryReader, account: AccountId, limit: int
-) -> AsyncIterator[PolicyText]:
-    inline = INLINE_POLICIES.c
-    owners = (
-        ("role", ROLES, ROLES.c.role_id),
-        ("group", GROUPS, GROUPS.c.group_id),
-        ("user", USERS, USERS.c.user_id),
-    )
-    for kind, table, owner_id in owners:
-        rows = await directory.rows(
-            select(table.c.name.label("owner"), inline.name, inline.document)
-            .join_from(INLINE_POLICIES, table, owner_id == inline.owner_id)
-            .where(inline.account == account)
-            .limit(limit)
-        )
-        for row in rows:
-            yield PolicyText(kind, row.name, row.owner, row.document)
-        limit -= len(rows)

@@ -32,10 +32,10 @@ from broker.stores.directory.kinds import (
 from broker.stores.directory.overviews import (
     list_ending_credentials,
     list_old_keys,
-    list_policy_texts,
     list_unused_roles,
 )
 from broker.stores.directory.policies import put_inline_policy
+from broker.stores.directory.policy_texts import list_policy_texts
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.urls import DatabaseLocation
 from broker.stores.uses import UseBuffer

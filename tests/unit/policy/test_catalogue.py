@@ -6,7 +6,7 @@ from importlib.resources import files
 
 import pytest
 
-from broker.kinds.registered_services import service_entries
+from broker.kinds.service_catalogue import service_entries
 from broker.model.account import AccountId
 from broker.policy import PolicyDocument, PolicyKind, find_context_key, parse_policy
 from broker.policy.catalogue import (
