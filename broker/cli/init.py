@@ -155,7 +155,8 @@ async def _make(
     from broker.kinds.sign_in_links import LIFE  # noqa: PLC0415
 
     now, key = installation.clock.now(), {}
-    async with installation.stores.directory.change(account) as change:
+    directory = installation.stores.directory
+    async with directory.change(account, is_above=True) as change:
         made = await make_administrator(
             change, account, alias=alias, user_name=user, now=now
         )

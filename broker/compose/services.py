@@ -19,6 +19,7 @@ from broker.actions.decisions.gateway import GatewayActions
 from broker.actions.iam import iam_actions
 from broker.actions.iam.account import outbound_federation_actions
 from broker.actions.instances import instance_actions
+from broker.actions.invariants import INVARIANTS
 from broker.actions.models import (
     ServiceName,
     load_rest_service,
@@ -349,6 +350,7 @@ def _build(
             *iam_actions(vault, rules.names, attempts, metadata_http_hosts=http_hosts),
             *outbound_federation_actions(vault, settings.public_origin),
             *MANAGEMENT,
+            *INVARIANTS,
             *OPERATOR_LISTINGS,
             *instance_actions(fresh, minter),
             *SCIM_ADMINISTRATION,

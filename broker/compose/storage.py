@@ -6,12 +6,15 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from broker.kinds.control_policies import ControlKind, control_policies
 from broker.runtime.clock import Clock
 from broker.stores import urls
 from broker.stores.cache.port import Cache
 from broker.stores.database import Database
-from broker.stores.directory.port import Directory
-from broker.stores.directory.sql import SqlDirectory
+from broker.stores.directory.kinds import ACCOUNT
+from broker.stores.directory.policies import GRANTING
+from broker.stores.directory.port import Directory, DirectoryReader
+from broker.stores.directory.sql import Judge, SqlChange, SqlDirectory
 from broker.stores.ledger.port import Ledger
 from broker.stores.migrations import migrate
 from broker.stores.spool import Spool
@@ -77,7 +80,7 @@ async def open_stores(
     database = Database(location)
     stores = Stores(
         database=database,
-        directory=SqlDirectory(database, clock),
+        directory=SqlDirectory(database, clock, keep_invariants(clock)),
         ledger=ledger,
         cache=cache,
     )
@@ -88,6 +91,32 @@ async def open_stores(
         await stores.close()
         raise
     return stores
+
+
+def keep_invariants(clock: Clock) -> Judge:
+    """What judges every change of the directory."""
+
+    async def judge(
+        change: SqlChange, before: DirectoryReader, *, is_first: bool, is_above: bool
+    ) -> None:
+        if GRANTING.isdisjoint(change.changed.tables):
+            return
+        account = await change.find(ACCOUNT, change.account)
+        if account is None or not control_policies(account, ControlKind.INVARIANT):
+            return
+        # Few accounts have any: imports are half of a start.
+        from broker.permit.invariants import judge_change  # noqa: PLC0415
+
+        await judge_change(
+            change,
+            before,
+            account,
+            change.changed,
+            is_first=is_first,
+            overridden_at=clock.now() if is_above else None,
+        )
+
+    return judge
 
 
 def load_drivers(database_url: str, redis_url: str) -> None:

@@ -1,8 +1,9 @@
-"""An account's service and resource control policies: the operator's own option.
+"""An account's service and resource control policies, and its invariants.
 
 They are kept in the account's ``options`` as lists of names and texts. Those of a
 kind stand on one level: what none of the service control policies allows, no
 principal of the account may do. Resource control policies only deny, as in AWS.
+Invariants deny nothing: writes that let a principal do what they match are refused.
 
 Source: Organizations User Guide, "Service control policies", "Resource control
 policies" and "Quotas".
@@ -24,7 +25,6 @@ from broker.policy import (
     policy_size,
 )
 
-POLICIES_MAX = 5
 CHARACTERS_MAX = 5120
 """Of one policy, without white space."""
 
@@ -34,17 +34,29 @@ FULL_ACCESS = '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*
 
 
 class ControlKind(StrEnum):
-    """The two kinds, by the names of the account's options."""
+    """The kinds, by the names of the account's options."""
 
     SERVICE = "ServiceControlPolicies"
     RESOURCE = "ResourceControlPolicies"
+    INVARIANT = "Invariants"
 
     @property
     def grammar(self) -> PolicyKind:
         """How their documents are written."""
-        if self is ControlKind.SERVICE:
-            return PolicyKind.CONTROL
-        return PolicyKind.RESOURCE
+        return _GRAMMARS[self]
+
+    @property
+    def policies_max(self) -> int:
+        """How many an account can have."""
+        return 10 if self is ControlKind.INVARIANT else 5
+
+
+_GRAMMARS = {
+    ControlKind.SERVICE: PolicyKind.CONTROL,
+    ControlKind.RESOURCE: PolicyKind.RESOURCE,
+    ControlKind.INVARIANT: PolicyKind.IDENTITY,
+}
+_ARN_PARTS = 6
 
 
 class ControlPolicy(Struct, frozen=True):
@@ -83,8 +95,10 @@ def check_control_policies(
         ValueError: one is no such policy, too long, or named like another.
     """
     listed = tuple(policies)
-    if len(listed) > POLICIES_MAX:
-        raise ValueError(f"there are {len(listed)}; an account can have {POLICIES_MAX}")
+    if len(listed) > kind.policies_max:
+        raise ValueError(
+            f"there are {len(listed)}; an account can have {kind.policies_max}"
+        )
     names = sorted(policy.name for policy in listed)
     for text, other in pairwise(names):
         if text == other:
@@ -119,4 +133,18 @@ def parse_control_policy(kind: ControlKind, policy: ControlPolicy) -> PolicyDocu
                     ' only denies, and to everyone; write "Effect": "Deny",'
                     ' "Principal": "*"'
                 )
+    if kind is ControlKind.INVARIANT:
+        for statement in document.statements:
+            place = f"{policy.name}: {statement.place}"
+            if statement.effect is not Effect.DENY:
+                raise ValueError(
+                    f"{place}: an invariant says what no principal may do; write"
+                    ' "Effect": "Deny"'
+                )
+            for text in statement.resources or ():
+                if text.strip("*") and text.count(":") < _ARN_PARTS - 1:
+                    raise ValueError(
+                        f"{place}: {text[:200]} is compared part by part; write a whole"
+                        ' ARN, such as arn:aws:s3:::backups/*, or "*"'
+                    )
     return document

@@ -81,19 +81,19 @@ def read_arn_patterns(
 
 
 def read_resource_patterns(
-    patterns: Iterable[str], *, variables: bool
+    patterns: Iterable[str], *, variables: bool, in_parts: bool = False
 ) -> tuple[ArnPattern, ...]:
     """How a Resource element reads its patterns.
 
     A part with a wildcard inside of it, or with a variable, is compared on its own: a
-    value must not reach into the part behind the colon.
+    value must not reach into the part behind the colon. With ``in_parts``, none may.
     """
     results: list[ArnPattern] = []
     for pattern in patterns:
         parts = split_pattern(pattern, variables=variables)
         missing = _PARTS - len(parts)
         complete: list[Template] = [*parts, *[(Wild.STAR,)] * missing]
-        by_part = any(_is_closed(part) for part in complete[:-1])
+        by_part = in_parts or any(_is_closed(part) for part in complete[:-1])
         results.append(ArnPattern(tuple(complete), by_part))
         if missing and not by_part:
             results.append(ArnPattern(tuple(parts), by_part=False))
@@ -109,10 +109,12 @@ def compile_arn_patterns(patterns: Iterable[str], *, variables: bool) -> Context
 
 
 def compile_resource_patterns(
-    patterns: Iterable[str], *, variables: bool
+    patterns: Iterable[str], *, variables: bool, in_parts: bool = False
 ) -> ContextTest:
     """A function deciding whether an ARN matches one of a Resource's patterns."""
-    return _compile(read_resource_patterns(patterns, variables=variables))
+    return _compile(
+        read_resource_patterns(patterns, variables=variables, in_parts=in_parts)
+    )
 
 
 def _compile(patterns: Iterable[ArnPattern]) -> ContextTest:

@@ -79,6 +79,8 @@ class QueuedChange:
         self._session: asyncio.Future[SharedSession] = loop.create_future()
         self._kept: asyncio.Future[bool] = loop.create_future()
         self._outcome: asyncio.Future[None] = loop.create_future()
+        self.is_first = True
+        """Whether no change before it in its transaction is kept."""
 
     @property
     def dialect(self) -> Dialect:
@@ -212,6 +214,7 @@ class ChangeQueue:
         kept = False
         while True:
             change = changes[-1]
+            change.is_first = not kept
             if await change.take(session, before):
                 kept = True
             else:

@@ -70,6 +70,9 @@ def _is_from_driver(error: Exception) -> bool:
 class DatabaseConnection(Protocol):
     """A change's part of a transaction; the caller's last call is ``commit``."""
 
+    is_first: bool
+    """Whether all that it reads of others is committed."""
+
     @property
     def dialect(self) -> Dialect: ...
     async def execute(

@@ -11,6 +11,7 @@ from typing import Any, cast
 from broker.actions.action import Action, Call
 from broker.actions.iam import iam_actions
 from broker.audit.entry import AuditEntry
+from broker.compose.storage import keep_invariants
 from broker.model.account import Account, AccountId
 from broker.model.principal import Principal
 from broker.model.request import Door, RequestContext
@@ -148,7 +149,9 @@ async def open_iam(path: Path) -> AsyncIterator[Iam]:
     """An administrator (root) of `ACCOUNT`; `OTHER` is there too. ``path`` is made."""
     lay_tables_at(path)
     clock = SteppedClock(NOW)
-    directory = SqlDirectory(Database(SqliteLocation(path)), clock)
+    directory = SqlDirectory(
+        Database(SqliteLocation(path)), clock, keep_invariants(clock)
+    )
     vault = Vault(make_keyring(path.with_suffix(".keys"), clock), clock)
     for account in (ACCOUNT, OTHER):
         async with directory.change(account) as change:

@@ -157,6 +157,11 @@ class InstanceAssociation(TypedDict):
     PollSeconds: int
 
 
+class Invariant(TypedDict):
+    PolicyName: str
+    PolicyDocument: str
+
+
 class JoinToken(TypedDict):
     TokenId: str
     Arn: NotRequired[str]
@@ -190,6 +195,14 @@ class ListInstancesResponse(TypedDict):
     Instances: Sequence[Instance]
     IsTruncated: NotRequired[bool]
     Marker: NotRequired[str]
+
+
+class ListInvariantsRequest(TypedDict):
+    pass
+
+
+class ListInvariantsResponse(TypedDict):
+    Invariants: Sequence[Invariant]
 
 
 class ListJoinTokensRequest(TypedDict):
@@ -266,6 +279,10 @@ class ListUpstreamsRequest(TypedDict):
 
 class ListUpstreamsResponse(TypedDict):
     Upstreams: Sequence[Upstream]
+
+
+class PutInvariantsRequest(TypedDict):
+    Invariants: Sequence[Invariant]
 
 
 class PutResourcePolicyRequest(TypedDict):

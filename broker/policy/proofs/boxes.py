@@ -7,6 +7,7 @@ pattern with another variable stands for what it may match.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -179,25 +180,36 @@ class Reader:
     def __init__(self, pinned: Mapping[str, tuple[str, ...]], work: ProofWork) -> None:
         self._work = work
         self._pinned = pinned
-        self._boxes: dict[int, tuple[CompiledStatement, Box | None]] = {}
+        self._boxes: dict[tuple[int, bool], tuple[CompiledStatement, Box | None]] = {}
         self._context: Context = {k: v for k, v in pinned.items() if v}
         self._sets: dict[Hashable, TextSet] = {}
         self._conditions: dict[Hashable, KeyCondition] = {}
 
-    def read(self, policies: PolicySet, statement: CompiledStatement) -> Box | None:
+    def read(
+        self,
+        policies: PolicySet,
+        statement: CompiledStatement,
+        *,
+        in_parts: bool = False,
+    ) -> Box | None:
         """The box of a statement; None if it is about no request.
+
+        With ``in_parts``, no wildcard of its resources goes beyond a part of an ARN.
 
         Raises:
             Undecided: its texts cannot be compared.
         """
         # The statement is kept with its box, so that its number stays its own.
-        entry = self._boxes.get(id(statement))
+        key = (id(statement), in_parts)
+        entry = self._boxes.get(key)
         if entry is None:
-            box = self._read(policies, statement)
-            entry = self._boxes[id(statement)] = (statement, box)
+            box = self._read(policies, statement, in_parts=in_parts)
+            entry = self._boxes[key] = (statement, box)
         return entry[1]
 
-    def _read(self, policies: PolicySet, statement: CompiledStatement) -> Box | None:
+    def _read(
+        self, policies: PolicySet, statement: CompiledStatement, *, in_parts: bool
+    ) -> Box | None:
         source, resources = statement.source, None
         if source.resources is not None:
             everything = any(map(is_everything, source.resources))
@@ -205,7 +217,7 @@ class Reader:
                 return None
             if not everything:
                 texts = self._of_resources(
-                    source.resources, variables=statement.variables
+                    source.resources, variables=statement.variables, in_parts=in_parts
                 )
                 resources = (texts, not source.not_resource)
         actions = self._of_actions(source.actions)
@@ -238,14 +250,17 @@ class Reader:
             )
         return texts
 
-    def _of_resources(self, written: tuple[str, ...], *, variables: bool) -> TextSet:
+    def _of_resources(
+        self, written: tuple[str, ...], *, variables: bool, in_parts: bool
+    ) -> TextSet:
+        read = partial(read_resource_patterns, in_parts=in_parts)
         return self._set(
-            "resource",
+            f"resource{in_parts}",
             written,
-            lambda text: self._by_arn(
-                read_resource_patterns, text, variables=variables
+            lambda text: self._by_arn(read, text, variables=variables),
+            lambda texts: compile_resource_patterns(
+                texts, variables=variables, in_parts=in_parts
             ),
-            lambda texts: compile_resource_patterns(texts, variables=variables),
             variables=variables,
         )
 

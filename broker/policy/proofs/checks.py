@@ -195,13 +195,13 @@ class _Check:
                 rest,
                 entry.facts,
                 principal=entry.principal,
-                actions=_names(inside),
+                actions=list_action_names(inside),
             )
         except Undecided as error:
             return Reason(ref.index, ref.sid, None, error.reason)
         if request is None:
             return None
-        return Reason(ref.index, ref.sid, _with_written_action(request))
+        return Reason(ref.index, ref.sid, with_written_action(request))
 
 
 def _grant(side: Side, entry: PrincipalClass) -> PrincipalGrant:
@@ -232,7 +232,7 @@ def _made(label: str, statements: tuple[Statement, ...], version: str) -> Policy
     return compile_policies([(label, document)])
 
 
-def _names(sides: Iterable[Side]) -> Iterator[str]:
+def list_action_names(sides: Iterable[Side]) -> Iterator[str]:
     """Names of actions that the catalogue has for the statements' patterns."""
     results: dict[str, None] = {}
     for side in sides:
@@ -249,7 +249,7 @@ def _names(sides: Iterable[Side]) -> Iterator[str]:
     return iter(results)
 
 
-def _with_written_action(request: AccessRequest) -> AccessRequest:
+def with_written_action(request: AccessRequest) -> AccessRequest:
     """The request, its action written as the catalogue writes it."""
     entry = find_action(request.action)
     if entry is None:

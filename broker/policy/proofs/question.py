@@ -86,10 +86,15 @@ _Constraint = tuple[str, Literal | KeyCondition]
 
 
 class Side(NamedTuple):
-    """A statement of a set of policies."""
+    """A statement of a set of policies.
+
+    With ``in_parts``, it is only about what it matches with no wildcard of its resources
+    beyond a part of an ARN.
+    """
 
     policies: PolicySet
     statement: CompiledStatement
+    in_parts: bool = False
 
 
 class Prover:
@@ -269,7 +274,7 @@ class _Question(Struct, frozen=True):
     def _replay(self, request: AccessRequest) -> None:
         matching: dict[PolicySet, frozenset[StatementRef]] = {}
         for sides, wanted in ((self.inside, True), (self.outside, False)):
-            for policies, statement in sides:
+            for policies, statement, _ in sides:
                 if policies not in matching:
                     refs = matched_statements(request, policies, bounded=False)
                     matching[policies] = frozenset(refs)
@@ -279,7 +284,7 @@ class _Question(Struct, frozen=True):
     @staticmethod
     def _boxes(sides: Iterable[Side], reader: Reader) -> Iterator[Box]:
         for side in sides:
-            box = reader.read(side.policies, side.statement)
+            box = reader.read(side.policies, side.statement, in_parts=side.in_parts)
             if box is not None:
                 yield box
 

@@ -31,6 +31,13 @@ class ChangedRows:
         """Whether no row was written."""
         return not self.tables
 
+    def values(self, table: str, column: str) -> frozenset[str] | None:
+        """What the rows of a table have in a column; None if that is not known."""
+        rows = self.tables.get(table, ())
+        if rows is None or any(column not in row for row in rows):
+            return None
+        return frozenset(row[column] for row in rows)
+
     def dump(self) -> str:
         """As text."""
         return json.dumps(self.tables, separators=(",", ":"))

@@ -25,13 +25,16 @@ from broker.stores.directory.kinds import GROUP, MANAGED_POLICY, ROLE, USER, cou
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 from broker.stores.directory.statements import (
     arn_key,
+    batches,
     grouped,
     list_entities_of,
     under_path,
 )
 from broker.stores.errors import AlreadyExistsError
 from broker.stores.schema import (
+    ACCOUNTS,
     ATTACHMENTS,
+    GROUP_MEMBERS,
     INLINE_POLICIES,
     MANAGED_POLICIES,
     POLICY_VERSIONS,
@@ -42,6 +45,15 @@ from broker.stores.schema import (
 from broker.stores.times import from_micros, to_micros
 
 INLINE_POLICY_TABLE = EntityTable(INLINE_POLICIES, InlinePolicy)
+GRANTING = frozenset(
+    table.name
+    for table in (
+        *(ACCOUNTS, USERS, ROLES, GROUP_MEMBERS),
+        *(INLINE_POLICIES, ATTACHMENTS, MANAGED_POLICIES, RESOURCE_POLICIES),
+    )
+)
+"""The tables that say who may do what."""
+
 _OWNERS = ((USERS, USERS.c.user_id, "user"), (ROLES, ROLES.c.role_id, "role"))
 
 
@@ -342,3 +354,91 @@ async def resource_policy_arns(
         select(RESOURCE_POLICIES.c.arn).where(RESOURCE_POLICIES.c.account == account)
     )
     return frozenset(row.arn for row in rows)
+
+
+async def list_holders(
+    directory: DirectoryReader,
+    account: AccountId,
+    owner_ids: Collection[str],
+    policy_names: Collection[str],
+) -> frozenset[str]:
+    """The users and roles of an account that have something of what is named.
+
+    Of the owners, the members of groups; of managed policies (by the name as it is
+    compared), whom they are attached to, and whose boundary they are.
+    """
+    owners = set(owner_ids)
+    attached = select(ATTACHMENTS.c.owner_id).where(ATTACHMENTS.c.account == account)
+    for some in batches(policy_names):
+        named = attached.where(ATTACHMENTS.c.name_key.in_(some))
+        owners.update(row.owner_id for row in await directory.rows(named))
+    results: set[str] = set()
+    members = select(GROUP_MEMBERS.c.user_id).where(GROUP_MEMBERS.c.account == account)
+    for some in batches(owners):
+        grouped_ids = members.where(GROUP_MEMBERS.c.group_id.in_(some))
+        results.update(row.user_id for row in await directory.rows(grouped_ids))
+    for table, unique_id, _ in _OWNERS:
+        if policy_names:
+            bounded = select(unique_id.label("owner_id"), table.c.boundary_arn).where(
+                table.c.account == account, table.c.boundary_arn.is_not(None)
+            )
+            results.update(
+                row.owner_id
+                for row in await directory.rows(bounded)
+                if arn_key(row.boundary_arn) in policy_names
+            )
+    return frozenset(results | owners)
+
+
+async def list_owner_ids(
+    directory: DirectoryReader, account: AccountId, limit: int
+) -> tuple[str, ...]:
+    """The unique ids of an account's users and roles, in order."""
+    every = union_all(
+        *(
+            select(unique_id.label("owner_id")).where(table.c.account == account)
+            for table, unique_id, _ in _OWNERS
+        )
+    ).order_by("owner_id")
+    return tuple(row.owner_id for row in await directory.rows(every.limit(limit)))
+
+
+async def documents_in_force(
+    directory: DirectoryReader, account: AccountId, names: Collection[str]
+) -> Mapping[str, str]:
+    """The texts in force of managed policies, by the name as it is compared."""
+    results: dict[str, str] = {}
+    of_account = MANAGED_POLICY.stored.selected.with_only_columns(
+        MANAGED_POLICIES.c.name_key, POLICY_VERSIONS.c.document
+    ).where(MANAGED_POLICIES.c.account == account)
+    for some in batches(names):
+        rows = await directory.rows(
+            of_account.where(MANAGED_POLICIES.c.name_key.in_(some))
+        )
+        results.update((row.name_key, row.document) for row in rows)
+    return results
+
+
+async def list_resource_documents(
+    directory: DirectoryReader, account: AccountId, limit: int
+) -> tuple[tuple[str, str], ...]:
+    """The ARNs of resources with a policy, and its text."""
+    columns = RESOURCE_POLICIES.c
+    every = select(columns.arn, columns.document).where(columns.account == account)
+    rows = await directory.rows(every.order_by(columns.arn).limit(limit))
+    return tuple((row.arn, row.document) for row in rows)
+
+
+async def list_trust_documents(
+    directory: DirectoryReader, account: AccountId, limit: int
+) -> tuple[tuple[str, str], ...]:
+    """The ARNs of an account's roles, and their trust policies."""
+    columns = ROLES.c
+    every = select(columns.path, columns.name, columns.trust_policy).where(
+        columns.account == account
+    )
+    rows = await directory.rows(every.order_by(columns.role_id).limit(limit))
+    return tuple(
+        (iam_arn(account, f"role{row.path}{row.name}"), row.trust_policy)
+        for row in rows
+    )

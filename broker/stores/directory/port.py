@@ -269,18 +269,22 @@ class Directory(DirectoryReader, Protocol):
     """The directory of all accounts."""
 
     def change(
-        self, account: AccountId, *held: AccountId
+        self, account: AccountId, *held: AccountId, is_above: bool = False
     ) -> AbstractAsyncContextManager[DirectoryChange]:
         """Open the one transaction of a changing call.
 
         Changes of the accounts ``held`` that run are waited for, and none begins before
         this one is over: what is read of them is true when it is committed.
 
+        Before it commits, what it comes to is judged by the account's invariants; a
+        change of the operator's own ``is_above`` them, which is then recorded.
+
         Commits when the block ends, after raising the account's generation; rolls
         back when it raises. Changes of one account run one after the other. Those that
         wait for each other may be committed together; none returns before that.
 
         Raises:
+            AccessDenied: it would break an invariant, and was rolled back.
             ConflictError: the transaction collided and was rolled back.
             StoreUnavailableError: the database is away; nothing was written.
         """

@@ -7,7 +7,7 @@ one account run one after the other, and the new number shows only with the comm
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import cast
+from typing import Protocol, cast
 
 from sqlalchemy import Table, bindparam, delete, or_, select, text
 from sqlalchemy.sql import ColumnElement, Delete, Executable, Insert, Update
@@ -21,7 +21,7 @@ from broker.stores.database import Database, DatabaseConnection, translate_error
 from broker.stores.directory.changed_rows import ROWS_MAX, ChangedRows
 from broker.stores.directory.identities import replace_state, replace_use
 from broker.stores.directory.kind import AnyRow
-from broker.stores.directory.port import Directory, DirectoryChange
+from broker.stores.directory.port import Directory, DirectoryChange, DirectoryReader
 from broker.stores.directory.readings import LOOKED_UP_BY
 from broker.stores.directory.statements import Parameters, insert_or_ignore
 from broker.stores.directory.timeline import (
@@ -82,15 +82,45 @@ CHANGES_A_DELETE = 64
 
 Observer = Callable[[AccountId, ChangeId, ChangedRows], None]
 
+
+class Judge(Protocol):
+    """Looks at a change before it is committed; what it raises undoes the change."""
+
+    async def __call__(
+        self,
+        change: "SqlChange",
+        before: DirectoryReader,
+        *,
+        is_first: bool,
+        is_above: bool,
+    ) -> None:
+        """Judge a change.
+
+        ``before`` reads what is committed, which is all that was there before the
+        change if it ``is_first`` in its transaction. A change that ``is_above`` the
+        account's invariants is only told of.
+        """
+        ...
+
+
+async def judge_nothing(
+    change: "SqlChange", before: DirectoryReader, *, is_first: bool, is_above: bool
+) -> None:
+    """Let every change be."""
+
+
 _log = logging.getLogger(__name__)
 
 
 class SqlDirectory(Directory):
     """See ``Directory``."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, judge: Judge = judge_nothing
+    ) -> None:
         self._database = database
         self._clock = clock
+        self._judge = judge
         self._observers: list[Observer] = []
         self._find_known: Callable[[AccountId], ChangeId] = lambda _: NEVER
 
@@ -142,7 +172,7 @@ class SqlDirectory(Directory):
 
     @asynccontextmanager
     async def change(
-        self, account: AccountId, *held: AccountId
+        self, account: AccountId, *held: AccountId, is_above: bool = False
     ) -> AsyncIterator["SqlChange"]:
         mark = new_mark()
         # On SQLite no two changes run at a time, of whatever accounts.
@@ -154,6 +184,8 @@ class SqlDirectory(Directory):
         async with self._database.connection(account, *statements) as connection:
             change = SqlChange(connection, self._clock, account)
             yield change
+            is_first = connection.is_first
+            await self._judge(change, self, is_first=is_first, is_above=is_above)
             this = await change.note_rows(mark, self._find_known(account))
             try:
                 with translate_errors():
