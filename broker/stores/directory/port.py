@@ -5,51 +5,24 @@ account without regard to case and found without regard to it, as in AWS. Lists 
 ordered by name (without regard to case) and stay stable while others write: an item
 that is there the whole time is listed exactly once.
 
-What is the same for every kind of thing stands here, and is one method for all of them.
-What is asked of one kind alone is a function in the module of its family, which takes a
-reader or a change.
+What is the same for every kind of thing stands here, and is one method for all of them
+(`generic` has its SQL). What is asked of one kind alone is a function in the module of
+its family, which takes a reader or a change.
 """
 
-from collections.abc import (
-    AsyncIterator,
-    Callable,
-    Collection,
-    Iterable,
-    Iterator,
-    Mapping,
-    Sequence,
-)
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
-from operator import methodcaller
 from typing import Any, Protocol
-
-from sqlalchemy import Column, Table, delete, func, select
-from sqlalchemy.sql import ColumnElement, Executable
 
 from broker.model.account import AccountId
 from broker.model.audit import AuditRecord
 from broker.model.credentials import MfaDevice, MfaState, Passkey
 from broker.model.page import Page, PageRequest
-from broker.model.revocation import Revocations
+from broker.model.revocation import Bar, Revocation, Revocations
 from broker.stores.directory.changed_rows import ChangedRows
-from broker.stores.directory.kind import WHOLE, AnyRow, Entity, Kind, Remembered
-from broker.stores.directory.kinds import KINDS
-from broker.stores.directory.statements import (
-    RevocationReads,
-    RevocationWrites,
-    has_nul,
-    select_all,
-    under_path,
-)
-from broker.stores.directory.timeline import NEVER, ChangeId
-from broker.stores.errors import AlreadyExistsError
-from broker.stores.schema import GENERATIONS
-
-_LAST_CHANGES = select(
-    GENERATIONS.c.account, GENERATIONS.c.generation, GENERATIONS.c.mark
-)
-_ACCOUNTS_A_QUERY = 500
-_KIND_IN: dict[Table, Kind[Any]] = {kind.table: kind for kind in KINDS}
+from broker.stores.directory.kind import WHOLE, Entity, Kind, Remembered
+from broker.stores.directory.statements import Reads, Writes
+from broker.stores.directory.timeline import ChangeId
 
 
 class Finder(Protocol):
@@ -72,24 +45,20 @@ class Finder(Protocol):
         ...
 
 
-class DirectoryReader(RevocationReads, Protocol):
+class DirectoryReader(Reads, Protocol):
     """Every read; each raises ``StoreUnavailableError`` when the database is away."""
 
     async def find(
         self, kind: Kind[Entity], account: AccountId, key: str = WHOLE
     ) -> Entity | None:
         """One by its id; the only one of its kind without."""
-        return await self.find_entity(
-            kind.stored, **{kind.key: key, "account": account}
-        )
+        ...
 
     async def named(
         self, kind: Kind[Entity], account: AccountId, name: str
     ) -> Entity | None:
         """One by its name."""
-        return await self.find_entity(
-            kind.stored, **{kind.name: kind.named(name), "account": account}
-        )
+        ...
 
     async def all_of(
         self, kind: Kind[Entity], account: AccountId, /, **where: object
@@ -98,27 +67,13 @@ class DirectoryReader(RevocationReads, Protocol):
 
         Without their documents, for which there is ``with_documents``.
         """
-        if has_nul(where.values()):
-            return ()
-        params = {name: entity for name, entity in where.items() if entity is not None}
-        absent = tuple(name for name in where if name not in params)
-        statement = select_all(kind, ("account", *params), absent)
-        rows = await self.rows(statement, {"account": account, **params})
-        return tuple(map(kind.stored.read_listed, rows))
+        ...
 
-    async def with_documents(
+    def with_documents(
         self, kind: Kind[Entity], listed: Iterable[Entity]
     ) -> AsyncIterator[Entity]:
         """Those of a list with their documents, one read at a time; not those gone."""
-        for entity in listed:
-            if not kind.stored.has_documents:
-                yield entity
-                continue
-            values = kind.stored.values(entity)
-            key = {name: values[name] for name in ("account", kind.key)}
-            whole = await self.find_entity(kind.stored, **key)
-            if whole is not None:
-                yield whole
+        ...
 
     async def page_of(
         self,
@@ -137,32 +92,13 @@ class DirectoryReader(RevocationReads, Protocol):
         Raises:
             ValidationError: the marker is none of ours.
         """
-        columns = kind.table.c
-        statement = kind.stored.listed.where(
-            columns.account == account,
-            *(columns[name] == value for name, value in where.items()),
-        )
-        if under:
-            statement = statement.where(under_path(columns.path, under))
-        return await self.page(
-            statement, page, kind.page_order, kind.stored.read_listed
-        )
+        ...
 
     async def count(
         self, kind: Kind[Any], account: AccountId, /, **where: object
     ) -> int:
         """How many there are whose columns have these values."""
-        columns = kind.table.c
-        return await self.number(
-            select(func.count()).where(
-                columns.account == account,
-                *(columns[name] == value for name, value in where.items()),
-            )
-        )
-
-    async def watched_rows(self, statement: Executable) -> Sequence[AnyRow]:
-        """All rows of the statement that also serves as the health check."""
-        return await self.rows(statement)
+        ...
 
     async def last_changes(
         self, accounts: Collection[AccountId] | None = None
@@ -173,11 +109,7 @@ class DirectoryReader(RevocationReads, Protocol):
         by an account's deletion; an account that never was has none. The database is
         asked even when no account is given.
         """
-        if accounts is None:
-            rows: list[Any] = [*await self.rows(_LAST_CHANGES)]
-        else:
-            rows = await self._last_changes_of(list(accounts))
-        return {account: ChangeId(number, mark) for account, number, mark in rows}
+        ...
 
     async def new_changes(
         self, known: Mapping[AccountId, ChangeId]
@@ -186,32 +118,18 @@ class DirectoryReader(RevocationReads, Protocol):
 
         The database is asked even when no account is given.
         """
-        results: dict[AccountId, ChangeId] = {}
-        missing = dict(known)
-        # Many thousand rows, four times a second: no object for each.
-        for account, number, mark in await self._last_changes_of(list(known)):
-            last = missing.pop(account)
-            if number != last[0] or mark != last[1]:
-                results[account] = ChangeId(number, mark)
-        for account, last in missing.items():
-            if last != NEVER:
-                results[account] = NEVER
-        return results
+        ...
 
-    async def _last_changes_of(
-        self, accounts: list[AccountId]
-    ) -> list[tuple[AccountId, int, int]]:
-        rows: list[Any] = []
-        # An empty list still asks: the answer shows that the database is there.
-        for start in range(0, max(1, len(accounts)), _ACCOUNTS_A_QUERY):
-            some = accounts[start : start + _ACCOUNTS_A_QUERY]
-            rows += await self.watched_rows(
-                _LAST_CHANGES.where(GENERATIONS.c.account.in_(some))
-            )
-        return rows
+    async def revocations(self, account: AccountId) -> Revocations:
+        """Everything of the account that is revoked and not yet past its expiry."""
+        ...
+
+    async def list_bars(self, account: AccountId) -> tuple[Bar, ...]:
+        """Who is barred, by issuer and subject."""
+        ...
 
 
-class DirectoryChange(DirectoryReader, RevocationWrites, Protocol):
+class DirectoryChange(DirectoryReader, Writes, Protocol):
     """One open transaction on one account. Reads see its own writes.
 
     Whatever AWS calls a delete conflict has been checked by the caller.
@@ -227,8 +145,7 @@ class DirectoryChange(DirectoryReader, RevocationWrites, Protocol):
         Raises:
             AlreadyExistsError: its name is taken.
         """
-        if not await self.insert_if_free(kind.table, kind.stored.values(entity)):
-            raise AlreadyExistsError(kind.label)
+        ...
 
     async def update(self, kind: Kind[Entity], entity: Entity) -> None:
         """Write the whole of one that is there, but for what its kind keeps.
@@ -236,33 +153,39 @@ class DirectoryChange(DirectoryReader, RevocationWrites, Protocol):
         Raises:
             AlreadyExistsError: its new name is taken.
         """
-        values = kind.stored.values(entity)
-        key = {text: values[text] for text in ("account", kind.key)}
-        for name in kind.kept:
-            del values[name]
-        if kind.name == "name_key":
-            await self._write_named(kind.table, values, kind.label, kind.key)
-        else:
-            await self._write_by(kind.table, values, **key)
+        ...
 
     async def put(self, kind: Kind[Entity], entity: Entity) -> None:
         """Insert it, or update the one of the same id."""
-        values = kind.stored.values(entity)
-        if not await self.insert_if_free(kind.table, values):
-            await self.update(kind, entity)
+        ...
 
     async def remove(self, kind: Kind[Entity], entity: Entity) -> None:
         """Remove it with what it owns; end the sessions that it vouched for."""
-        values = kind.stored.values(entity)
-        account, key = AccountId(str(values["account"])), values[kind.key]
-        for table, rows in _owned(kind, lambda column: column == key, account):
-            await self.run(delete(table).where(rows))
-        await self.delete_by(kind.table, **{kind.key: key, "account": account})
-        if kind.vouches:
-            arn: str = entity.arn  # type: ignore[attr-defined]  # as all that vouch
-            await self._end_vouched_for(account, arn, str(key))
-        if kind.admits:
-            await self._end_admitted(account, str(key))
+        ...
+
+    async def revoke(self, revocation: Revocation) -> int:
+        """Durable; never undone by a cache's loss. How many machines it ended."""
+        ...
+
+    async def narrow(self, revocation: Revocation) -> None:
+        """Put this in place of a revocation of the same target that reaches further."""
+        ...
+
+    async def forget_revocation(self, account: AccountId, target: str) -> int:
+        """Take one back; how many there were."""
+        ...
+
+    async def write_origins(
+        self,
+        account: AccountId,
+        instance_id: str,
+        origins: Iterable[tuple[AccountId, str, int, int]],
+    ) -> None:
+        """What a machine comes from, in place of what is written: see `Trace.labels`.
+
+        Each has the account in which a revocation may name it.
+        """
+        ...
 
 
 class Directory(DirectoryReader, Protocol):
@@ -340,18 +263,3 @@ class Directory(DirectoryReader, Protocol):
         ...
 
     async def close(self) -> None: ...
-
-
-def _owned(
-    kind: Kind[Any],
-    is_of_one: Callable[[Column[Any]], ColumnElement[bool]],
-    account: AccountId,
-) -> Iterator[tuple[Table, ColumnElement[bool]]]:
-    """The rows that go with some of a kind, each after those that go with it."""
-    for column in kind.owns:
-        table = column.table
-        rows = (table.c.account == account) & is_of_one(column)
-        if owner := _KIND_IN.get(table):
-            ids = select(table.c[owner.key]).where(rows)
-            yield from _owned(owner, methodcaller("in_", ids), account)
-        yield table, rows

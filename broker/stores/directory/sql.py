@@ -19,9 +19,10 @@ from broker.runtime.clock import Clock
 from broker.stores.audit_rows import AUDIT_COLUMNS, encode_audit
 from broker.stores.database import Database, DatabaseConnection, translate_errors
 from broker.stores.directory.changed_rows import ROWS_MAX, ChangedRows
+from broker.stores.directory.generic import SqlReads, SqlWrites
 from broker.stores.directory.identities import replace_state, replace_use
 from broker.stores.directory.kind import AnyRow
-from broker.stores.directory.port import Directory, DirectoryChange, DirectoryReader
+from broker.stores.directory.port import Directory, DirectoryReader
 from broker.stores.directory.readings import LOOKED_UP_BY
 from broker.stores.directory.statements import Parameters, insert_or_ignore
 from broker.stores.directory.timeline import (
@@ -112,7 +113,7 @@ async def judge_nothing(
 _log = logging.getLogger(__name__)
 
 
-class SqlDirectory(Directory):
+class SqlDirectory(SqlReads, Directory):
     """See ``Directory``."""
 
     def __init__(
@@ -228,7 +229,7 @@ class SqlDirectory(Directory):
             ) from failure
 
 
-class SqlChange(DirectoryChange):
+class SqlChange(SqlWrites):
     """See ``DirectoryChange``."""
 
     def __init__(
