@@ -17,7 +17,7 @@ from broker.actions.decisions import MANAGEMENT
 from broker.actions.decisions.authorize import Authorizer
 from broker.actions.decisions.gateway import GatewayActions
 from broker.actions.iam import iam_actions
-from broker.actions.iam.account import outbound_federation_actions
+from broker.actions.iam.outbound_federation import outbound_federation_actions
 from broker.actions.instances import instance_actions
 from broker.actions.invariants import INVARIANTS
 from broker.actions.models import (

@@ -28,9 +28,10 @@ from broker.policy import (
 CHARACTERS_MAX = 5120
 """Of one policy, without white space."""
 
-
 FULL_ACCESS = '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}'
 """What stands beside all resource control policies: ``RCPFullAWSAccess``."""
+
+_ARN_PARTS = 6
 
 
 class ControlKind(StrEnum):
@@ -56,7 +57,6 @@ _GRAMMARS = {
     ControlKind.RESOURCE: PolicyKind.RESOURCE,
     ControlKind.INVARIANT: PolicyKind.IDENTITY,
 }
-_ARN_PARTS = 6
 
 
 class ControlPolicy(Struct, frozen=True):

@@ -103,6 +103,22 @@ _OF_HOLDERS = (
     (ROLES.name, "role_id"),
 )
 
+_SELF_EVIDENT = frozenset(
+    {
+        "aws:principalarn",
+        "aws:principalaccount",
+        "aws:principaltype",
+        "aws:principalisawsservice",
+        "aws:userid",
+        "aws:username",
+    }
+)
+
+_MEETINGS = BoundedCache[bytes, Meeting]()
+"""How texts compare with statements of invariants, by digests of both."""
+
+_NO_POLICY = '{"Version":"2012-10-17","Statement":[]}'
+
 
 class HeldPolicy(NamedTuple):
     """A policy: what answers call it, how it is read, and of which resource it is."""
@@ -154,18 +170,6 @@ class BrokenInvariant(Struct, frozen=True):
         )
 
 
-_SELF_EVIDENT = frozenset(
-    {
-        "aws:principalarn",
-        "aws:principalaccount",
-        "aws:principaltype",
-        "aws:principalisawsservice",
-        "aws:userid",
-        "aws:username",
-    }
-)
-
-
 class _Stated(Struct, frozen=True):
     """A statement of an invariant."""
 
@@ -173,10 +177,6 @@ class _Stated(Struct, frozen=True):
     side: Side
     key: bytes
     is_new: bool
-
-
-_MEETINGS = BoundedCache[bytes, Meeting]()
-"""How texts compare with statements of invariants, by digests of both."""
 
 
 async def judge_change(
@@ -728,9 +728,6 @@ async def read_holders(
             boundary,
         )
     return results
-
-
-_NO_POLICY = '{"Version":"2012-10-17","Statement":[]}'
 
 
 async def _documents(

@@ -8,12 +8,8 @@ from collections.abc import Collection
 
 from broker.actions.action import Action
 from broker.actions.iam.access_keys import access_key_actions
-from broker.actions.iam.account import (
-    ACCOUNT_ALIASES,
-    ACCOUNT_PROPERTIES,
-    ACCOUNT_REPORTS,
-    STS_REGIONS,
-)
+from broker.actions.iam.account import ACCOUNT_ALIASES, ACCOUNT_PROPERTIES, STS_REGIONS
+from broker.actions.iam.account_reports import ACCOUNT_REPORTS
 from broker.actions.iam.authorization_details import AUTHORIZATION_DETAILS
 from broker.actions.iam.last_accessed import LAST_ACCESSED
 from broker.actions.iam.mfa_devices import mfa_device_actions

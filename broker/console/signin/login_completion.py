@@ -64,6 +64,8 @@ USED_UP = (
     " came from."
 )
 
+_log = structlog.get_logger(__name__)
+
 
 class _Replaced(Confidential, frozen=True):
     """The session, by its cookie, that a login replaces; ``asks`` if it must be told."""
@@ -436,9 +438,6 @@ class LoginCompletion:
 
     def _now(self) -> datetime:
         return self._context.deps.clock.now()
-
-
-_log = structlog.get_logger(__name__)
 
 
 async def pending_caller(

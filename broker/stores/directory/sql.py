@@ -83,6 +83,8 @@ CHANGES_A_DELETE = 64
 
 Observer = Callable[[AccountId, ChangeId, ChangedRows], None]
 
+_log = logging.getLogger(__name__)
+
 
 class Judge(Protocol):
     """Looks at a change before it is committed; what it raises undoes the change."""
@@ -108,9 +110,6 @@ async def judge_nothing(
     change: "SqlChange", before: DirectoryReader, *, is_first: bool, is_above: bool
 ) -> None:
     """Let every change be."""
-
-
-_log = logging.getLogger(__name__)
 
 
 class SqlDirectory(SqlReads, Directory):
