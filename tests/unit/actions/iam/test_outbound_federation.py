@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from broker.actions.iam import account
+from broker.actions.iam import outbound_federation
 from broker.errors import FeatureEnabled
 from broker.kinds.outbound import Outbound, find_outbound, first_keys
 from broker.stores.directory import kinds
@@ -15,7 +15,9 @@ from tests.support.iam import ACCOUNT, Iam
 
 @pytest.fixture
 def iam(iam: Iam) -> Iam:
-    made = account.outbound_federation_actions(iam.vault, "https://broker.example")
+    made = outbound_federation.outbound_federation_actions(
+        iam.vault, "https://broker.example"
+    )
     iam.actions = {**iam.actions, **{action.name: action for action in made}}
     return iam
 
@@ -37,7 +39,7 @@ async def test_an_account_goes_on_changing_while_its_first_keys_are_made(
         assert go_on.wait(60)
         return first_keys(*params)
 
-    monkeypatch.setattr(account, "first_keys", slowly)
+    monkeypatch.setattr(outbound_federation, "first_keys", slowly)
     enabling = asyncio.create_task(iam("EnableOutboundWebIdentityFederation"))
     try:
         async with asyncio.timeout(10):
