@@ -55,6 +55,25 @@ ORACLES = (
 )  # fmt: skip
 """A program or a publication, the package that has its version, what, and the tests."""
 
+_PROXY = "requests signed by an SDK, the AWS CLI and curl; changed, ambiguous and unsigned requests; bodies; revoked sessions; headers that a client must not set; the broker unavailable"
+TRIED = {
+    "AWS's Roles Anywhere credential helper": "the role of a certificate for the AWS CLI and as an instance's role; the reason for a refused certificate",
+    "aws-sso-util": "signing in to the portal, listing roles, getting credentials",
+    "Caddy": _PROXY,
+    "Envoy": _PROXY,
+    "HAProxy": _PROXY,
+    "Keycloak": "sign-in with SAML and OpenID Connect, roles by group, token exchange, roles for services, logout in both directions",
+    "MinIO": "decisions by the broker's policies, with headers and versions as conditions; the broker unavailable",
+    "nginx": "the client's address and scheme, as the proxy reports them",
+    "rclone": "requests signed with the credentials of a login",
+    "Samba": "groups within groups and in pages, user principal names, wrong passwords, locked and deleted people",
+    "SeaweedFS": "a role with SeaweedFS as its upstream: credentials, and what its policies allow there",
+    "Terraform": "the resources of the provider; state in a store, with a CI job's token",
+    "Traefik": _PROXY,
+    "versitygw": "decisions by a role's policy and a session policy, temporary keys, revoked sessions",
+}  # fmt: skip
+"""What is tried with each program, in sentences; its tests are in `real-programs.json`."""
+
 MUTATIONS = {
     "mutate_proofs": "SAML responses and ID tokens, changed at random",
     "mutate_requests": "signed requests, changed at random",
@@ -233,7 +252,7 @@ def _programs(found: dict[str, Any]) -> Iterator[str]:
     yield "| Program | Version | Last run | What was tried |"
     yield "|---|---|---|---|"
     for name, one in sorted(found.items(), key=lambda pair: pair[0].lower()):
-        tried = "; ".join(one["checked"])
+        tried = TRIED[name]
         yield f"| {name} | {one['version']} | {one['date']}, {one['result']} | {tried} |"
 
 
@@ -251,7 +270,7 @@ def _mutations(evidence: dict[str, Any]) -> Iterator[str]:
         noticed = f"{100 * one.get('killed', 0) / one['tried']:.1f} %"
         if "refused" in one:
             same = one["tried"] - one["refused"]
-            noticed = f"{one['refused']:,} refused, {same:,} accepted as what they were"
+            noticed = f"{one['refused']:,} refused, {same:,} accepted with their original meaning"
         yield f"| {what} | {one['date']} | {tried} | {noticed} |"
 
 
