@@ -305,10 +305,10 @@ def watch_findings(
     if state.unasked:
         yield HealthFinding(
             HealthLevel.WARNING,
-            f"It gave no refresh token for {state.unasked} of"
-            f" {state.asked + state.unasked} sign-ins: it cannot be asked whether these"
-            " people have left.",
-            "Let its client have refresh tokens and the scope offline_access.",
+            f"For {state.unasked} of {state.asked + state.unasked} sign-ins there is no"
+            " refresh token: it cannot be asked whether these people have left.",
+            "Let its client have refresh tokens and the scope offline_access. A token is"
+            " also lost with an answer, or when the client ID changes.",
         )
 
 

@@ -241,6 +241,10 @@ class OidcSignIns:
         more = {} if was_lost else {"doubts": _C.doubts - 1}
         return await self._settle(sign_in, due_at, **more)
 
+    async def keep_unasked(self, sign_in: OidcSignIn) -> bool:
+        """Its token tells nothing any more: drop that, and count the sign-in as unasked."""
+        return await self._settle(sign_in, sign_in.until, sealed=b"", doubts=0)
+
     async def end(self, sign_in: OidcSignIn, until: datetime, due_at: datetime) -> bool:
         """It was over by ``until``; its token is to be revoked at ``due_at``."""
         at = to_micros(until)

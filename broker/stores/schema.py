@@ -242,7 +242,7 @@ LDAP_SIGN_INS = _table(
 
 # Sign-ins at providers that are asked by refresh token whether the person is still
 # there. ``access_key_id`` is that of the session, empty until it is opened; ``sealed`` is
-# empty where the provider gave no refresh token. None of it decides anything.
+# empty where there is no refresh token, or none any more. None of it decides anything.
 OIDC_SIGN_INS = _table(
     "oidc_sign_ins",
     """

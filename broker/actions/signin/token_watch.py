@@ -209,8 +209,11 @@ class TokenWatch:
             kept = self._watched.find_opened(sign_in) if sign_in.sealed else None
             is_ours = sign_in.client_id == options.client_id
             if kept is None or not is_ours:
-                # No one can be asked: it was kept to be told, or for another client.
-                await self._sign_ins.forget([sign_in])
+                # Its time is over; or its token is another client's, or opens no more.
+                if sign_in.until > claimed_at and every is not None:
+                    await self._sign_ins.keep_unasked(sign_in)
+                else:
+                    await self._sign_ins.forget([sign_in])
                 return
             async with limit:
                 if every is None or await self._is_over(provider, sign_in):
@@ -362,7 +365,7 @@ class TokenWatch:
                 provider=provider.arn,
                 answer=result.answer.detail,
             )
-            await self._sign_ins.forget([sign_in])
+            await self._sign_ins.keep_unasked(sign_in)
         for subject, results in refused.items():
             sign_ins = [result.sign_in for result in results]
             is_person = subject not in doubtful and not await self._sign_ins.has_others(

@@ -142,6 +142,22 @@ async def test_a_claim_that_was_never_told_of_casts_a_doubt(
     assert await sign_ins.find("a") is None
 
 
+async def test_a_sign_in_without_its_token_is_counted_until_it_is_over(
+    sign_ins: OidcSignIns,
+) -> None:
+    await keep(sign_ins, sign_in("a"))
+    (old,) = await sign_ins.claim(PROVIDER, LATER)
+    (taken,) = await sign_ins.claim(PROVIDER, LATER + CLAIM)
+    assert not await sign_ins.keep_unasked(old)
+    assert await sign_ins.keep_unasked(taken)
+    state = await sign_ins.state_of(PROVIDER, LATER)
+    assert (state.asked, state.unasked) == (0, 1)
+    over = sign_in("a").until
+    assert await claimed(sign_ins, over - EVERY) == []
+    (last,) = await sign_ins.claim(PROVIDER, over)
+    assert (last.sealed, last.is_doubtful) == (b"", False)
+
+
 @pytest.mark.parametrize("was_lost", [True, False])
 async def test_an_answer_that_was_lost_casts_a_doubt(
     sign_ins: OidcSignIns, was_lost: bool

@@ -145,6 +145,9 @@ async def test_it_opens_no_more(directory: Directory, why: str) -> None:
 
 
 async def test_what_no_certificate_made_is_not_asked_about() -> None:
-    person = Origin(account=ACCOUNT, targets=("person/certificate", "subject/x"))
-    for lineage in (NO_LINEAGE, Lineage(origin=person)):
+    provider = "arn:aws:iam::123456789012:oidc-provider/issuer.example/a/b/c"
+    targets = ("person/certificate", "subject/x", provider, "certificate/of/another")
+    person = Origin(account=ACCOUNT, targets=targets)
+    unknown = Origin(targets=LINEAGE.origin.targets)
+    for lineage in (NO_LINEAGE, Lineage(origin=person), Lineage(origin=unknown)):
         assert await end(Directory(anchor=None, profile=None), lineage) == ""

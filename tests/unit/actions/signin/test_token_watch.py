@@ -269,12 +269,18 @@ async def test_a_refusal_after_a_lost_answer_is_no_evidence(tmp_path: Path) -> N
         assert len(scene.provider.refreshed) == 2
         assert await is_open(console)
         assert await scene.recorded("EndProviderSessions") == []
-        # Nobody can ask about this sign-in any more; the next one is asked about.
-        assert await scene.rows() == []
+        # Nobody can ask about this sign-in any more, which is told as long as it lasts.
+        await scene.ask()
+        assert len(scene.provider.refreshed) == 2
+        assert ((await scene.state()).asked, (await scene.state()).unasked) == (0, 1)
+        # The next one is asked about, and with it all of the person's end.
         again = await scene.console("ann")
         del scene.provider.groups["ann"]
         await scene.ask()
         assert not await is_open(again)
+        assert not await is_open(console)
+        await scene.ask(3 * 3600)
+        assert await scene.rows() == []
 
 
 async def test_a_worker_that_died_with_a_token_under_way_leaves_a_doubt(
@@ -679,6 +685,9 @@ async def test_another_clients_token_is_evidence_of_nothing(tmp_path: Path) -> N
         await scene.ask()
         assert scene.provider.refreshed == []
         assert await is_open(console)
+        # It is told as long as the sign-in lasts.
+        assert (await scene.state()).unasked == 1
+        await scene.ask(3 * 3600)
         assert await scene.rows() == []
 
 
@@ -711,7 +720,10 @@ async def test_a_token_opens_in_no_other_row(tmp_path: Path) -> None:
         await scene.world.services.stores.database.write(move)
         await scene.ask()
         assert len(scene.provider.refreshed) == 1
-        assert [row.subject for row in await scene.rows()] == ["ann"]
+        assert {row.subject: bool(row.sealed) for row in await scene.rows()} == {
+            "ann": True,
+            "bob": False,
+        }
 
 
 async def change_options(scene: Scene, **options: object) -> None:
@@ -766,7 +778,7 @@ async def test_the_pages_say_what_cannot_be_asked(tmp_path: Path) -> None:
         scene.provider.gives_tokens = False
         await scene.console("ann")
         (said,) = await findings(scene)
-        assert "gave no refresh token for 1 of 2 sign-ins" in said
+        assert "For 1 of 2 sign-ins there is no refresh token" in said
         scene.provider.fails = lambda _token: (401, {"error": "invalid_client"}, {})
         await scene.ask()
         failing, _ = await findings(scene)
