@@ -1,5 +1,7 @@
 """Signing out: the browser's console session ends, durably and with an audit record."""
 
+from datetime import UTC, datetime
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -21,7 +23,9 @@ async def end_session(
     Raises:
         ServiceUnavailable: A store is unavailable; what has not ended yet goes on.
     """
-    original = await context.sessions.find_original(who, context.deps.clock.now())
+    # What was made with other roles of it may go on though it has expired since.
+    switched_at = datetime.fromtimestamp(who.session.issued_at_ms / 1000, UTC)
+    original = await context.sessions.find_original(who, switched_at)
     if isinstance(original, ConsoleSession):
         await _end(context, request, original)
     await _end(context, request, who)

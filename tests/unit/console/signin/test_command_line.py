@@ -34,6 +34,7 @@ from broker.sessions.revoke import revoke_session
 from broker.stores.directory.kinds import ROLE
 from tests.support.rows import cases
 from tests.support.signin import ACCOUNT, SignInWorld, form_fields, text_of
+from tests.unit.console.pages.test_switch_role import let_in, switch
 
 SAME = "arn:aws:signin:::devtools/same-device"
 CROSS = "arn:aws:signin:::devtools/cross-device"
@@ -257,6 +258,31 @@ async def test_a_role_that_a_login_assumed_ends_with_the_sign_out_and_copies_do_
         for each in minted
     ]
     assert live == [False, True]
+
+
+@pytest.mark.parametrize("minutes", [0, 15])
+async def test_a_sign_out_in_a_role_ends_the_logins_of_those_before_it(
+    world: SignInWorld, terminal: Terminal, minutes: int
+) -> None:
+    """Also once the session that they were switched from has expired."""
+    await let_in(world, "Admin", "Brief")
+    browser = world.browser()
+    await world.sign_in(browser)
+    answers = []
+    world.clock.move(50 * 60)
+    for role in ("Brief", "Admin"):
+        assert (await switch(browser, role)).status_code == 303
+        answers.append(await allow(terminal, browser))
+    world.clock.move(5)
+    logins = [
+        (await terminal.redeem(code)).json()
+        for answer in answers
+        for code in parse_qs(urlsplit(answer.headers["location"]).query)["code"]
+    ]
+    world.clock.move(60 * minutes)
+    await sign_out(world, browser)
+    for login in logins:
+        assert refused(await terminal.renew(login["refreshToken"]), "TOKEN_EXPIRED")
 
 
 async def sign_out(world: SignInWorld, browser: httpx.AsyncClient) -> None:
