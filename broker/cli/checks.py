@@ -193,7 +193,13 @@ async def check_keyring(
             return [good("keyring", f"{does} at the next start")]
         keyring = Keyring(path, installation.identity or "", keys, clock, settings.skew)
     except KeyringError as error:
-        return [problem("keyring", str(error), "do that, and run this again")]
+        return [
+            problem(
+                "keyring",
+                str(error),
+                "follow the message above, then run `broker doctor` again",
+            )
+        ]
     findings = [good("keyring", f"{path} belongs to this database")]
     if _share_a_folder(settings, installation):
         findings.append(
@@ -209,8 +215,8 @@ async def check_keyring(
             warning(
                 "keyring",
                 f"{path} has {len(keyring.masters)} master keys",
-                "once every node has the same file: broker keys rewrap on one, then take"
-                " the old one out of every node's file",
+                "when every node has the same file, run `broker keys rewrap` on one node;"
+                " then remove the old master key from every node's file",
             )
         )
     findings.extend(

@@ -1,11 +1,12 @@
 """``broker doctor``: check the installation and say how to fix problems."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Sequence
 from typing import Annotated
 
 import typer
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from broker.cli import checks
 from broker.cli.account_checks import check_certificates, check_organisations
@@ -16,11 +17,14 @@ from broker.cli.terminal import say, say_json
 from broker.cli.trust_checks import check_trust
 from broker.cli.upstream_checks import check_upstreams
 from broker.compose.storage import open_stores
+from broker.edges.documentation import SITE
 from broker.runtime.clock import SystemClock
 from broker.settings import Settings, SettingsError, load_settings
 from broker.stores.errors import StoreUnavailableError
 
 _SHOWN = 3
+_PAGE = re.compile(r"\bdocs/([a-z/-]+)\.md\b")
+"""A page that a remedy refers to: an installation has no folder ``docs``."""
 _MARKS = {
     Level.GOOD: ("✓", typer.colors.GREEN),
     Level.WARNING: ("!", typer.colors.YELLOW),
@@ -66,17 +70,26 @@ async def _examine() -> list[Finding]:
             problem("settings", line, "fix it and run this again")
             for line in str(error).splitlines()
         ]
-    findings = [*checks.check_settings(settings)]
-    database = await checks.check_database(settings)
-    findings += database
-    if any(finding.level is Level.PROBLEM for finding in database):
+    findings = [finding async for finding in _examine_all(settings)]
+    if not (SITE / "index.html").exists():
         return findings
+    page = rf"{settings.public_origin}/docs/\1.html"
+    return [replace(f, remedy=_PAGE.sub(page, f.remedy)) for f in findings]
+
+
+async def _examine_all(settings: Settings) -> AsyncIterator[Finding]:
+    for finding in checks.check_settings(settings):
+        yield finding
+    database = await checks.check_database(settings)
+    for finding in database:
+        yield finding
+    if any(finding.level is Level.PROBLEM for finding in database):
+        return
     try:
         async for finding in _examine_stores(settings):
-            findings.append(finding)
+            yield finding
     except (StoreUnavailableError, ValueError) as error:
-        findings.append(problem("stores", str(error), "fix it and run this again"))
-    return findings
+        yield problem("stores", str(error), "fix it and run this again")
 
 
 async def _examine_stores(settings: Settings) -> AsyncIterator[Finding]:

@@ -103,7 +103,8 @@ async def _of_policies(
                 "services",
                 f"the policy of {label}: {doubt}",
                 "declare the key among the service's ConditionKeys if the service sends"
-                " it, or take another key: a Deny on this one denies nothing",
+                " it, or use another key: most conditions on this one never match"
+                " (StringNotEquals always does)",
             )
             for doubt in doubts
         ]

@@ -39,6 +39,29 @@ def test_a_fresh_installation_has_no_problem(
 
 
 @pytest.mark.usefixtures("account")
+@pytest.mark.parametrize("is_served", [True, False])
+def test_a_remedy_leads_to_the_page_where_the_broker_serves_it(
+    cli: CommandLine,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    *,
+    is_served: bool,
+) -> None:
+    if is_served:
+        (tmp_path / "index.html").touch()
+    monkeypatch.setattr("broker.cli.doctor.SITE", tmp_path)
+    monkeypatch.setenv("BROKER_PUBLIC_URL", "https://broker.example.com")
+    monkeypatch.setenv("BROKER_NO_SUCH_SETTING", "1")
+    (remedy,) = (
+        line["remedy"]
+        for line in cli.parse(cli("doctor", "--json"))
+        if "BROKER_NO_SUCH_SETTING" in line["text"]
+    )
+    address = "https://broker.example.com/docs/operating/settings.html"
+    assert remedy.endswith(address if is_served else "see docs/operating/settings.md")
+
+
+@pytest.mark.usefixtures("account")
 def test_a_keyring_elsewhere_and_no_root_key_leave_nothing_to_warn_of(
     cli: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
