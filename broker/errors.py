@@ -269,7 +269,7 @@ class InvalidUserType(BrokerError):
 
 
 class OrganizationNotFound(BrokerError, code="OrganizationNotFoundException"):
-    """The account does not belong to an organisation."""
+    """The account does not belong to an organization."""
 
 
 class ReportNotPresent(BrokerError, status=410):

@@ -96,10 +96,10 @@ class FavouriteRoles:
         roles |= set() if removes else {role_arn}
         if len(roles) > FAVOURITES_MAX:
             raise ValidationError(
-                f"You have {FAVOURITES_MAX} favourites, the maximum. Remove one first."
+                f"You have {FAVOURITES_MAX} favorites, the maximum. Remove one first."
             )
         await self._lists.put(name, sorted(roles))
-        state = "is no longer a favourite" if removes else "is now a favourite"
+        state = "is no longer a favorite" if removes else "is now a favorite"
         return f"{role_arn.rpartition('/')[2]} {state}."
 
 

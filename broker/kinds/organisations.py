@@ -134,7 +134,7 @@ def parse_organisations(text: str) -> Organisations:
     named = _mapping(whole.get("Organisations"), "Organisations")
     if not 1 <= len(named) <= _ORGANISATIONS_MAX:
         raise OrganisationsFileError(
-            f"Organisations must have 1 to {_ORGANISATIONS_MAX} entries"
+            f"`Organisations` must have 1 to {_ORGANISATIONS_MAX} entries"
         )
     return Organisations({name: _organisation(name, named[name]) for name in named})
 
@@ -142,7 +142,7 @@ def parse_organisations(text: str) -> Organisations:
 def _organisation(name: str, value: object) -> Organisation:
     if not _NAME.fullmatch(name) or _NUMBER.fullmatch(name) or name in _TAKEN:
         raise OrganisationsFileError(
-            f"{name[:80]!r} is not a name for an organisation; write 3 to 63 lower-case"
+            f"{name[:80]!r} is not a name for an organization; write 3 to 63 lower-case"
             f" letters, digits and hyphens, and none of {', '.join(sorted(_TAKEN))}"
         )
     params = _mapping(value, name, {"DisplayName", "Accounts"})

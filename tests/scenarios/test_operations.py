@@ -215,7 +215,7 @@ def state(operation: str) -> str:
     if operation in REFUSED:
         return f"refused: {REFUSED[operation]}"
     if operation in OUTSIDE_ORGANIZATION:
-        return "answers as for an account outside an organisation"
+        return "answers as for an account outside an organization"
     return SUPPORTED
 
 

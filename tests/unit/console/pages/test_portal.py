@@ -193,9 +193,9 @@ async def test_favourites_come_first_and_are_ones_own(world: SignInWorld) -> Non
     answer = await send(browser, FAVOURITES, role=role_arn("Zz"), do="add")
     assert answer.status_code == 303
     page = await browser.get("/console/")
-    assert "Zz is now a favourite." in text_of(page)
+    assert "Zz is now a favorite." in text_of(page)
     assert opened(page) == [role_arn("Zz"), role_arn("Aa")]
-    assert "Zz is now a favourite." not in text_of(await browser.get("/console/"))
+    assert "Zz is now a favorite." not in text_of(await browser.get("/console/"))
     assert opened(await (await reader(world)).get("/console/"))[0] == role_arn("Zz")
     other = world.browser()
     await world.sign_in(other, aws={"session_name": "bob@example.com"})

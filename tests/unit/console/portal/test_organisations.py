@@ -173,7 +173,7 @@ async def test_an_account_outside_is_not_reached_though_its_provider_agrees(
     posted = await alone.browser.post("/saml", data=data)
     refused = await alone.browser.get(posted.headers["location"])
     assert refused.status_code == 403
-    assert "no role in this organisation" in refused.text
+    assert "no role in this organization" in refused.text
     record = await world.recorded("sso:Authenticate")
     assert (record.account, record.error_code) == (OUTSIDE, "AccessDenied")
     assert record.resources == (f"arn:aws:iam::{OUTSIDE}:saml-provider/Corp",)

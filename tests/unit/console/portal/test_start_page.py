@@ -207,19 +207,19 @@ async def test_favourites_and_recent_roles_come_first_and_are_ones_own(
     )
     assert answer.headers["location"] == f"{START}?q=team&from=0"
     page = await person.browser.get(answer.headers["location"])
-    assert "Team-07 is now a favourite." in text_of(page)
-    assert titles(page)[0] == "Favourites"
-    assert listed(page, "Favourites") == [role]
+    assert "Team-07 is now a favorite." in text_of(page)
+    assert titles(page)[0] == "Favorites"
+    assert listed(page, "Favorites") == [role]
     assert listed(page, "product-01").count(role) == 1
     used = role_arn("Team-03", TWO[0])
     await send(person, "credentials", role=used)
     page = await person.browser.get(START)
-    assert titles(page)[:2] == ["Favourites", "Recently used"]
+    assert titles(page)[:2] == ["Favorites", "Recently used"]
     assert listed(page, "Recently used") == [used]
-    assert "is now a favourite" not in page.text
+    assert "is now a favorite" not in page.text
     # In another browser, too; for nobody else.
     again = await arrived(world, pair("Reader"), *pairs(TWO))
-    assert listed(await again.browser.get(START), "Favourites") == [role]
+    assert listed(await again.browser.get(START), "Favorites") == [role]
     bob = await arrived(
         world, pair("Reader"), *pairs(TWO), aws={"session_name": "bob@example.com"}
     )
@@ -228,7 +228,7 @@ async def test_favourites_and_recent_roles_come_first_and_are_ones_own(
     fewer = await arrived(world)
     assert listed(await fewer.browser.get(START)) == [role_arn("Reader")]
     await send(person, "favourites", role=role, do="remove")
-    assert "Favourites" not in titles(await person.browser.get(START))
+    assert "Favorites" not in titles(await person.browser.get(START))
 
 
 async def test_a_favourite_is_shown_only_if_the_sign_in_names_it(

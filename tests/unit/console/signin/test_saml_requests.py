@@ -64,10 +64,10 @@ async def test_the_sign_in_page_calls_a_provider_by_its_display_name(
 ) -> None:
     await set_options(world, SignIn=True)
     page = await world.browser().get(f"/signin/{ACCOUNT}")
-    assert "With your organisation Corp" in text_of(page)
+    assert "With your organization Corp" in text_of(page)
     await set_options(world, SignIn=True, DisplayName="Staff & partners")
     page = await world.browser().get(f"/signin/{ACCOUNT}")
-    assert "With your organisation Staff & partners" in text_of(page)
+    assert "With your organization Staff & partners" in text_of(page)
 
 
 async def test_the_request_is_signed_with_the_key_that_the_metadata_publishes(
