@@ -1,4 +1,4 @@
-"""The figures of `docs/evidence.md` and `SECURITY.md`.
+"""The figures of `docs/evidence.md`, `docs/bounds.md` and `SECURITY.md`.
 
 `evidence.py measure` counts the tests, and runs those of the core to see how much of it
 they reach; the other programs of `make long` write what they find by themselves.
@@ -20,7 +20,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 ARTEFACTS, DATA = ROOT / "artefacts", ROOT / "docs"
-PAGES = ("docs/evidence.md", "SECURITY.md")
+PAGES = ("docs/evidence.md", "docs/bounds.md", "SECURITY.md")
 CORE = {
     "protocols": "SAML, OpenID Connect, signatures, LDAP, SCIM, X.509: bytes to values",
     "policy": "the policy language and its decisions",
@@ -220,6 +220,7 @@ def with_figures(text: str) -> str:
         "mutations": lambda: _mutations(evidence),
         "attacks": lambda: _attacks(evidence),
         "scale": lambda: _scale(evidence),
+        "memory": lambda: _memory(evidence),
         "core": lambda: _core(evidence["core"]),
     }
 
@@ -293,6 +294,17 @@ def _scale(evidence: dict[str, Any]) -> Iterator[str]:
         day, *figures = sorted(evidence[name].items(), key=lambda one: one[0] != "date")
         yield f"- {name.removeprefix('scale: ')}, on {day[1]}:"
         yield from (f"  - {what}: {text}" for what, text in figures)
+
+
+def _memory(evidence: dict[str, Any]) -> Iterator[str]:
+    kept = evidence.get("memory")
+    if kept is None:
+        yield "No run is recorded yet."
+        return
+    yield f"| Measured on {kept['date']}, {kept['at_rest']} MB at rest | Times | MB more | MB in caches |"
+    yield "|---|---|---|---|"
+    for words, times, more, cached in kept["rows"]:
+        yield f"| {words} | {times:,} | {max(0, more)} | {cached} |"
 
 
 def _core(found: dict[str, Any]) -> Iterator[str]:

@@ -133,7 +133,8 @@ PAGES = (
 )
 """How the paths of pages begin; metrics know them by it."""
 
-_MIB = 1024 * 1024
+_CACHED_BYTES_OF_MIB = 768 * 1024
+"""The rest are holes between entries, which the allocator cannot return."""
 
 
 class Services(Installation, frozen=True, kw_only=True):
@@ -205,7 +206,7 @@ async def open_services(
         opened = await stack.enter_async_context(
             open_installation(settings, clock, may_make=may_make)
         )
-        CACHES.limit(settings.cache_mb * _MIB)
+        CACHES.limit(settings.cache_mb * _CACHED_BYTES_OF_MIB)
         metrics = Metrics(PAGES, CACHES)
         if shared_folder():
             await stack.enter_async_context(metrics.flushing())

@@ -12,6 +12,7 @@ from typing import Protocol
 import structlog
 from msgspec import Struct
 
+from broker.runtime.bounded import CACHES
 from broker.runtime.memory import return_free_pages
 
 _log = structlog.get_logger(__name__)
@@ -29,6 +30,8 @@ _FLOOD_CONNECTIONS = 64
 """After this many at once, returning free memory is worth the time."""
 
 _RETURNS = 8
+_FREED_BYTES = 4 * 1024 * 1024
+"""After so much was forgotten by the caches, too."""
 
 _PATIENCE_SECONDS = 1.0
 """A body that takes longer makes room for one that comes when there is none."""
@@ -128,6 +131,7 @@ class Watch:
         )
         self._most_open = 0
         self._returns_left = 0
+        self._returned_at = CACHES.bytes_freed
         self._is_ticking = False
         self._said_at = float("-inf")
 
@@ -188,13 +192,19 @@ class Watch:
             self._loop.call_later(self._step, self._tick)
 
     def _return_memory(self) -> None:
-        """For some ticks after a flood, since not all memory is freed at once."""
+        """For some ticks after a flood, since not all memory is freed at once.
+
+        And while entries of the caches make room for others: what an entry leaves is
+        seldom of the size that the next one takes.
+        """
         now_open = len(self._open)
         if self._most_open >= _FLOOD_CONNECTIONS and now_open < self._most_open // 4:
             self._returns_left = _RETURNS
             self._most_open = now_open
-        if self._returns_left:
-            self._returns_left -= 1
+        freed = CACHES.bytes_freed
+        if self._returns_left or freed - self._returned_at >= _FREED_BYTES:
+            self._returns_left = max(0, self._returns_left - 1)
+            self._returned_at = freed
             return_free_pages()
 
 

@@ -91,7 +91,7 @@ class Metrics:
         )
         self._bound = Gauge(
             "broker_memory_cache_bytes_max",
-            "Bytes that the workers may remember: BROKER_CACHE_MB for each.",
+            "Bytes that the workers may remember: 3/4 of BROKER_CACHE_MB for each.",
             registry=self._registry,
             multiprocess_mode="livesum",
         )

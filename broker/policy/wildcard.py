@@ -6,7 +6,7 @@ The first is anchored at the beginning, the last at the end, and each of the oth
 matches at its first occurrence after the previous one (the leftmost match is always
 sufficient).
 
-A literal chunk is found in time linear in chunk and text (`literal_index`). One with
+A literal chunk is found in time linear in chunk and text (`_pad`). One with
 ``?`` takes a step for each of its characters, over as many machine words as the text
 has groups of 64 characters: 64 for the longest text there is.
 """
@@ -15,7 +15,6 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from enum import Enum
-from functools import lru_cache, partial
 
 from msgspec import Struct
 
@@ -38,9 +37,6 @@ _LINEAR_CHARACTERS = 30_000
 
 Source: CPython, Objects/stringlib/fastsearch.h: the two-way algorithm.
 """
-
-_PADDED = 8
-"""The number of cached texts of that length: a request has few values so long."""
 
 _WILDCARDS = re.compile(r"([*?])")
 _ONE_OR_ZERO = bytes(0x31 if code == 1 else 0x30 for code in range(256))
@@ -94,6 +90,7 @@ def compile_wildcard(tokens: Iterable[Token]) -> TextTest:
     first, *middle, last = chunks
     between = tuple(chunk for chunk in middle if chunk.length)
     shortest = sum(chunk.length for chunk in chunks)
+    longest = max((len(chunk.anchor[1]) for chunk in between), default=0)
 
     def matches(text: str) -> bool:
         end = len(text) - last.length
@@ -102,8 +99,9 @@ def compile_wildcard(tokens: Iterable[Token]) -> TextTest:
         if not (first.stands_at(text, 0) and last.stands_at(text, end)):
             return False
         position = first.length
+        linear = text if longest * end <= _PRODUCT_MAX else _pad(text)
         for chunk in between:
-            match = chunk.find(text, position, end)
+            match = chunk.find(text, linear, position, end)
             if match < 0:
                 return False
             position = match + chunk.length
@@ -125,35 +123,25 @@ def _compile_literals(literals: list[str]) -> TextTest:
         if not (text.startswith(first) and text.endswith(last)):
             return False
         position, end = len(first), len(text) - len(last)
-        find = text.find
-        if longest * end > _PRODUCT_MAX:
-            find = partial(literal_index, text)
+        linear = text if longest * end <= _PRODUCT_MAX else _pad(text)
+        find = linear.find
         for literal in between:
-            position = find(literal, position, end)
-            if position < 0:
+            match = find(literal, position)
+            position = match + len(literal)
+            if match < 0 or position > end:
                 return False
-            position += len(literal)
         return True
 
     return matches
 
 
-def literal_index(text: str, literal: str, start: int, end: int) -> int:
-    """What ``text.find`` returns, in time linear in both.
+def _pad(text: str) -> str:
+    """The text, long enough to be searched in linear time from wherever it begins.
 
     `str.find` compares every character of a short literal at every position of a text
-    that is not very long, if the two are made for that.
+    that is not very long, if the two are made for that. A match that ends beyond the
+    text is the first: there is none within.
     """
-    if len(literal) * (end - start) <= _PRODUCT_MAX:
-        return text.find(literal, start, end)
-    # A match that ends beyond what may be searched is the first: there is none within.
-    position = _pad(text).find(literal, start)
-    return position if position + len(literal) <= end else -1
-
-
-@lru_cache(_PADDED)
-def _pad(text: str) -> str:
-    """The text, long enough to be searched in linear time from wherever it begins."""
     return text + "\0" * _LINEAR_CHARACTERS
 
 
@@ -186,16 +174,16 @@ class _Chunk(Struct, frozen=True):
                 return False
         return True
 
-    def find(self, text: str, start: int, end: int) -> int:
-        """The first position in ``text[start:end]``, or -1."""
+    def find(self, text: str, linear: str, start: int, end: int) -> int:
+        """The first position in ``text[start:end]``, or -1; ``linear`` is what is searched."""
         if not self.pieces:
             return start if start + self.length <= end else -1
         offset, literal = self.anchor
         stop = end - (self.length - offset - len(literal))
         low = start + offset
         for _ in range(1 + _COMPARED // len(self.pieces)):
-            match = literal_index(text, literal, low, stop)
-            if match < 0:
+            match = linear.find(literal, low)
+            if match < 0 or match + len(literal) > stop:
                 return -1
             if self.stands_at(text, match - offset):
                 return match - offset

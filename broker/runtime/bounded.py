@@ -163,6 +163,10 @@ class CacheMemory:
         self.bytes_max = bytes_max
         self.evictions = 0
         """Entries that were given up for others, since the process began."""
+
+        self.bytes_freed = 0
+        """What entries had that were forgotten or replaced, since then."""
+
         self._holders: dict[str, _Holder] = {}
         # Objects may be freed at any time, also while this holds it.
         self.lock = RLock()
@@ -220,8 +224,10 @@ class CacheMemory:
             if size > 0:
                 if self.bytes > self.bytes_max:
                     self._make_room()
-            elif not holder.bytes and not holder.shelves:
-                self._holders.pop(holder.account, None)
+            else:
+                self.bytes_freed -= size
+                if not holder.bytes and not holder.shelves:
+                    self._holders.pop(holder.account, None)
 
     def _holder(self, account: str) -> _Holder:
         holder = self._holders.get(account)
