@@ -17,7 +17,6 @@ from broker.console.csrf import FIELD, StaleFormError, csrf_token, require_csrf
 from broker.console.deps import ConsoleDeps
 from broker.console.destinations import Destinations
 from broker.console.forms import Form
-from broker.console.login_requests import LoginRequests
 from broker.console.parked import Browsers, Parked
 from broker.console.provider_logins import ProviderLogins
 from broker.console.rendering import Pages
@@ -59,7 +58,6 @@ class ConsoleContext:
         self.login_states = Parked(deps, self.browsers, "sign-in")
         self.known = KnownBrowsers(deps)
         self.begin_limits = BeginLimits(deps.pipeline.rates)
-        self.login_requests = LoginRequests(deps, self.begin_limits)
         self.destinations = Destinations(
             deps.public_origin, deps.allowed_origins, deps.host_aliases
         )

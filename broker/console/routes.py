@@ -8,6 +8,15 @@ from starlette.routing import Route
 
 from broker.console.context import HOME, LOGIN, SIGN_IN, ConsoleContext
 from broker.console.deps import ConsoleDeps
+from broker.console.oauth import (
+    CONSENT,
+    DEVICE,
+    LOGIN_AUTHORIZE,
+    PORTAL_AUTHORIZE,
+    DevicePage,
+    PortalConsent,
+    TerminalConsent,
+)
 from broker.console.page_frame import PageFrame
 from broker.console.pages import (
     audit_log,
@@ -21,8 +30,7 @@ from broker.console.pages import (
     try_it,
 )
 from broker.console.pending_login import LoginMethod
-from broker.console.portal import consents, start_page
-from broker.console.portal.consents import Consents
+from broker.console.portal import start_page
 from broker.console.portal.places import PORTAL
 from broker.console.portal.sign_ins import PortalSignIns
 from broker.console.portal.start_page import StartPage
@@ -30,7 +38,6 @@ from broker.console.portal.visits import PortalVisits
 from broker.console.rendering import Handler, see_other
 from broker.console.sign_out import SIGNED_OUT, SignOut
 from broker.console.signin import (
-    command_line,
     oidc_logout,
     oidc_signin,
     password_signin,
@@ -40,7 +47,6 @@ from broker.console.signin import (
     saml_requests,
 )
 from broker.console.signin.account_page import SignIn
-from broker.console.signin.command_line import CommandLine
 from broker.console.signin.directory_signin import DirectorySignIn
 from broker.console.signin.federation import Federation
 from broker.console.signin.login_completion import CONTINUE, LoginCompletion
@@ -132,7 +138,7 @@ def _sign_in(context: ConsoleContext) -> Iterable[_Row]:
     offer = RoleOffer(context, completion)
     oidc, directory = OidcSignInPages(context, offer), DirectorySignIn(context, offer)
     begin, logout = ProviderStart(context, oidc, directory), OidcLogout(context)
-    steps, terminal = PasswordSteps(context, completion), CommandLine(context)
+    steps, terminal = PasswordSteps(context, completion), TerminalConsent(context)
     first = FirstPasswordPage(context, sign_in, steps)
     password = PasswordSignIn(context, sign_in, steps)
     saml, federation = LoginMethod.SAML, LoginMethod.FEDERATION
@@ -164,8 +170,8 @@ def _sign_in(context: ConsoleContext) -> Iterable[_Row]:
         (password_signin.FIRST_PASSWORD, "POST", first.choose, by_password),
         (saml_requests.GLOBAL, "GET", metadata.overall, None),
         (saml_requests.PER_PROVIDER, "GET", metadata.of_provider, None),
-        (command_line.AUTHORIZE, "GET", terminal.authorize, LoginMethod.TERMINAL),
-        (command_line.AUTHORIZE, "POST", terminal.push, LoginMethod.TERMINAL),
+        (LOGIN_AUTHORIZE, "GET", terminal.authorize, LoginMethod.TERMINAL),
+        (LOGIN_AUTHORIZE, "POST", terminal.push, LoginMethod.TERMINAL),
         (LOGIN, "GET", terminal.page, LoginMethod.TERMINAL),
         (LOGIN, "POST", terminal.answer, LoginMethod.TERMINAL),
         ("/console/sign-out", "POST", sign_out.post, None),
@@ -176,18 +182,19 @@ def _portal(context: ConsoleContext) -> Iterable[_Row]:
     """The access portal's pages; those with a fixed name come before an account's."""
     sign_ins = PortalSignIns(context)
     visits = PortalVisits(context, sign_ins)
-    consent = Consents(context, sign_ins, visits)
+    consent = PortalConsent(context, sign_ins, visits)
+    device = DevicePage(context, visits, consent)
     start = StartPage(context, sign_ins, visits)
     rows = (
-        (consents.AUTHORIZE, "GET", consent.authorize),
-        (consents.CONSENT, "GET", consent.consent),
-        (consents.CONSENT, "POST", consent.answer_client),
-        (consents.DEVICE, "GET", consent.device),
-        (consents.DEVICE, "POST", consent.answer_device),
+        (PORTAL_AUTHORIZE, "GET", consent.authorize),
+        (CONSENT, "GET", consent.page),
+        (CONSENT, "POST", consent.answer),
+        (DEVICE, "GET", device.page),
+        (DEVICE, "POST", device.answer),
         (PORTAL, "GET", start.begin),
         (f"{PORTAL}/", "GET", start.begin),
-        (consents.CONSENT, "HEAD", start.nowhere),
-        (consents.DEVICE, "HEAD", start.nowhere),
+        (CONSENT, "HEAD", start.nowhere),
+        (DEVICE, "HEAD", start.nowhere),
         (start_page.START, "HEAD", start.resolve),
         (start_page.START, "GET", visits.page(start.show)),
         (start_page.SIGN_OUT, "POST", start.sign_out),

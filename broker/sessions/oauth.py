@@ -113,7 +113,7 @@ class OAuthClient(Struct, frozen=True, kw_only=True):
 
     def accepts(self, redirect_uri: str) -> bool:
         """Whether it registered the address, whatever its port."""
-        return _is_loopback(redirect_uri) and any(
+        return is_loopback(redirect_uri) and any(
             _without_port(redirect) == _without_port(redirect_uri)
             for redirect in self.redirects
         )
@@ -201,7 +201,7 @@ def read_client(
         raise GrantRefused(
             "UnsupportedGrantTypeException", "There is no such grant type here."
         )
-    if len(redirects) > _MOST or not all(map(_is_loopback, redirects)):
+    if len(redirects) > _MOST or not all(map(is_loopback, redirects)):
         raise GrantRefused(
             "InvalidRedirectUriException",
             f"At most {_MOST} redirectUris, each a loopback address over http.",
@@ -220,7 +220,8 @@ def read_client(
     )
 
 
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
+    """Whether it is an address of a program on the browser's own computer."""
     if len(address) > _ADDRESS_MAX:
         return False
     match = _REDIRECT.fullmatch(address)

@@ -21,7 +21,7 @@ from lxml import html
 from msgspec import Struct, field
 from msgspec.structs import asdict, replace
 
-from broker.console import login_requests
+from broker.console import oauth
 from broker.errors import ExpiredToken
 from broker.model.revocation import Revocation
 from broker.model.session import SessionKind
@@ -514,7 +514,7 @@ async def test_a_state_of_any_printable_characters_comes_back_as_it_was(
 
 
 def test_an_answer_joins_the_query_that_a_redirect_has() -> None:
-    request = login_requests.LoginRequest(
+    request = oauth.LoginRequest(
         client_id="c",
         redirect_uri="http://127.0.0.1:1/callback?session=7",
         challenge="c",
@@ -576,7 +576,7 @@ async def test_a_request_that_an_earlier_version_stored_is_read(
     def as_then(request: Any) -> dict[str, Any]:
         return {**asdict(request), "address": "192.0.2.1", "agent": "aws-cli"}
 
-    monkeypatch.setattr(login_requests, "asdict", as_then)
+    monkeypatch.setattr(oauth, "asdict", as_then)
     assert await get_code(terminal)
 
 
