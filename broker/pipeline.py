@@ -184,6 +184,8 @@ class Pipeline:
             record.decision = "allowed"
             return
         record.resources = tuple(dict.fromkeys(map(_RESOURCE, needs)))
+        if NEXT_TURN.calls > 1:
+            await NEXT_TURN
         decisions = await self._guard.require(
             call.caller,
             needs,

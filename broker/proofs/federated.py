@@ -32,6 +32,7 @@ from broker.protocols.saml.keys import (
     parse_private_key,
 )
 from broker.protocols.saml.metadata import IdpMetadata, parse_metadata
+from broker.runtime.batches import NEXT_TURN
 from broker.runtime.bounded import remembered
 from broker.runtime.offload import offload_long
 from broker.sessions.vault import SealBrokenError
@@ -175,6 +176,8 @@ class SamlProver:
         expected = self._expectations
         terms = await self._terms(provider)
         _require_valid(provider, terms.metadata, now - expected.skew)
+        if NEXT_TURN.calls > 1:
+            await NEXT_TURN
         if key_budget is not None:
             key_budget.begin(terms.metadata)
         try:
@@ -195,6 +198,8 @@ class SamlProver:
             if key_budget is not None:
                 key_budget.note(terms.metadata, error)
             raise
+        if NEXT_TURN.calls > 1:
+            await NEXT_TURN
         admitted = await self._admission.admit(identity, terms.options.scim, now)
         return with_group_pairs(admitted, terms.options.group_roles)
 

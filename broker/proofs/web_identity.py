@@ -41,6 +41,7 @@ from broker.protocols.oidc.verify import (
     check_algorithm,
     verify_token,
 )
+from broker.runtime.batches import NEXT_TURN
 from broker.runtime.bounded import BoundedCache
 from broker.stores.directory.kinds import OIDC_PROVIDER
 from broker.stores.directory.port import Finder
@@ -148,17 +149,20 @@ class WebIdentityProver:
             provider = await self._get_provider(account, unverified.issuer)
             trusted = self._prepare(provider)
             check_algorithm(unverified, trusted.rules)
+            keys = await self._keys.keys_for(provider, trusted.options, unverified.kid)
+            if NEXT_TURN.calls > 1:
+                await NEXT_TURN
             verified = verify_token(
                 unverified,
-                keys=await self._keys.keys_for(
-                    provider, trusted.options, unverified.kid
-                ),
+                keys=keys,
                 issuer=provider.url,
                 client_ids=provider.client_ids,
                 now=now,
                 skew=self._skew,
                 options=trusted.rules,
             )
+            if NEXT_TURN.calls > 1:
+                await NEXT_TURN
             identity = self._identity(verified, trusted)
         except OidcRejected as rejected:
             raise translate(rejected) from rejected

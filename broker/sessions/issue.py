@@ -20,6 +20,7 @@ from broker.model.account import (
 )
 from broker.model.audit import AuditRecord
 from broker.model.session import Session, TemporaryCredentials
+from broker.runtime.batches import NEXT_TURN
 from broker.runtime.entropy import random_bits
 from broker.sessions.record import SessionIndex, audit_session, describe_session
 from broker.sessions.seal import SessionSealer, token_utilization
@@ -139,7 +140,11 @@ class SessionIssuer:
             ServiceUnavailable: the database is away; nothing is spent. If the outcome
             is unknown, a spent proof becomes usable again when the database returns.
         """
+        if NEXT_TURN.calls > 1:
+            await NEXT_TURN
         sealed = self.seal(order)
+        if NEXT_TURN.calls > 1:
+            await NEXT_TURN
         session, credentials = sealed.session, sealed.credentials
         if keep is not None:
             await keep(credentials)

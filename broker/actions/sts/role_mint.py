@@ -23,6 +23,7 @@ from broker.model.federated import FederatedIdentity
 from broker.model.lineage import Lineage
 from broker.model.request import Door
 from broker.model.session import Session, SessionKind
+from broker.runtime.batches import NEXT_TURN
 from broker.sessions.issue import (
     MintOrder,
     MintResult,
@@ -101,6 +102,8 @@ class RoleMinter:
         )
         policies = await read_session_policies(params, role.account, call.directory)
         tags = inherit_tags(request.tags, calling)
+        if NEXT_TURN.calls > 1:
+            await NEXT_TURN
         user = assumed_role_user(role.account, role, request.session_name)
         session = Session(
             access_key_id=new_access_key_id(role.account),
