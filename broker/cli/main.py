@@ -66,6 +66,7 @@ COMMANDS = {
         "app",
         "Other STS endpoints that issue the credentials of roles.",
     ),
+    "policy": CommandPlace("broker.cli.policy", "app", "Checks of policies in files."),
     "instances": CommandPlace(
         "broker.cli.instances", "app", "Machines and their instance profiles."
     ),

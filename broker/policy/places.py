@@ -11,7 +11,7 @@ from json import JSONDecodeError
 from msgspec import Struct
 
 from broker.policy.errors import PolicyRejected, RejectionReason
-from broker.policy.positions import _DECODER, Span, _end_of_value, _skip, _spans
+from broker.policy.positions import _DECODER, Span, _end_of_value, _skip, make_span
 from broker.policy.strict_json import shorten
 
 _STATEMENT = re.compile(
@@ -42,7 +42,7 @@ def find_place(text: str, error: PolicyRejected) -> Span | None:
         return None
     if bounds is None:
         return None
-    return next(_spans(text, [bounds]))
+    return make_span(text, *bounds)
 
 
 def locate_offsets(

@@ -40,6 +40,11 @@ def statement_spans(text: str) -> tuple[Span, ...]:
     return tuple(_spans(text, _statements(text)))
 
 
+def make_span(text: str, start: int, end: int) -> Span:
+    """The place of a part of a text, by its offsets."""
+    return next(_spans(text, [(start, end)]))
+
+
 def _spans(text: str, places: Iterable[tuple[int, int]]) -> Iterator[Span]:
     lines = [0, *(match.end() for match in _LINE_END.finditer(text))]
 

@@ -6,10 +6,11 @@ tokens of the documented shape are made here.
 
 import json
 import os
+import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -385,3 +386,41 @@ def test_lemonldap(tmp_path: Path) -> None:
             page_text = text_of(browser.submit(posting))
         assert browser.url == f"{broker.url}/console/", page_text
         assert "assumed-role/Staff/dwho@badwolf.org" in page_text
+
+
+def exit_code(here: Walk, words: Sequence[str]) -> str:
+    return here.run(f"{shlex.join(words)} >printed; echo $?").strip()
+
+
+def test_policies_in_ci(tmp_path: Path) -> None:
+    """Nothing but the program and the page's files; a hook gets the files that match."""
+    walk = Walk(tmp_path, {"PATH": path_with(tmp_path, {})})
+    with walking(walk) as here:
+        here.do(read_steps(RECIPES / "policies-in-ci.md"))
+        (repo,) = yaml.safe_load((tmp_path / ".pre-commit-config.yaml").read_text())[
+            "repos"
+        ]
+        listed = [
+            "old.json",
+            "policies/jobs.json",
+            "policies/reports.json",
+            "policies/notes.md",
+        ]
+        for hook, expected in zip(repo["hooks"], ["1", "1"], strict=True):
+            assert hook["language"] == "system"
+            files = [name for name in listed if re.search(hook["files"], name)]
+            assert files == ["policies/jobs.json", "policies/reports.json"]
+            words = [*shlex.split(hook["entry"]), *files]
+            assert exit_code(here, words) == expected
+            words.remove("policies/jobs.json")
+            assert exit_code(here, words) == "0"
+        workflow = yaml.safe_load(
+            (tmp_path / ".github/workflows/policies.yml").read_text()
+        )
+        (job,) = workflow["jobs"].values()
+        (command,) = [
+            s["run"] for s in job["steps"] if s.get("run", "").startswith("broker ")
+        ]
+        here.run(f"{command} || test $? = 1")
+        log = json.loads((tmp_path / "policies.sarif").read_text())
+        assert len(log["runs"][0]["results"]) == 1

@@ -29,11 +29,9 @@ from broker.policy.strict_json import shorten
 from broker.runtime.offload import offload_steps
 
 if TYPE_CHECKING:
-    from broker.policy import AccessRequest
     from broker.policy.proofs import Reason, Reasons
 
 SERVICE = "access-analyzer"
-_KEYS_NAMED_MAX = 12
 _KINDS = {
     "IDENTITY_POLICY": PolicyKind.IDENTITY,
     "RESOURCE_POLICY": PolicyKind.RESOURCE,
@@ -145,30 +143,18 @@ def _answer(reasons: Sequence[Reason], words: _Words) -> Mapping[str, Any]:
 
 
 def _reason(reason: Reason, begin: str) -> Mapping[str, Any]:
+    from broker.policy.proofs import describe_request  # noqa: PLC0415
+
     name = f"sid: {reason.sid}" if reason.sid else f"index: {reason.index}"
     more = f"Not decided: {reason.undecided}."
     if reason.request is not None:
-        more = f"For example: {describe(reason.request)}."
+        more = f"For example: {describe_request(reason.request)}."
     member = {"statementId": reason.sid} if reason.sid else {}
     return {
         "description": f"{begin} {name}. {more}",
         "statementIndex": reason.index,
         **member,
     }
-
-
-def describe(request: AccessRequest) -> str:
-    """A request in words, cut to a length fit for a message."""
-    keys = [
-        f"{key} = {', '.join(map(shorten, values[:3]))}"
-        for key, values in sorted(request.context.items())
-    ]
-    named = keys[:_KEYS_NAMED_MAX]
-    if len(keys) > len(named):
-        named.append(f"{len(keys) - len(named)} keys more")
-    with_keys = f" with {'; '.join(named)}" if named else ""
-    who = request.principal.arn or request.principal.type.value
-    return f"{request.action} on {shorten(request.resource)} by {who}{with_keys}"
 
 
 def _check(name: str, handle: Callable[..., Any], *audited: str) -> Action:

@@ -49,6 +49,11 @@ def start(*words: str, **environment: str) -> tuple[str, set[str]]:
             900,
         ),
         (("export", ACCOUNT), SERVES | {"httpx2", "alembic"}, 1000),
+        (
+            ("policy", "prove", "/dev/null", "--action", "iam:*", "--help"),
+            SERVES | STORES | CLIENT | {"lxml"},
+            650,
+        ),
         (("keys", "list"), SERVES | CLIENT | {"lxml", "alembic"}, 720),
     ],
     ids=lambda params: " ".join(params) if isinstance(params, tuple) else "",

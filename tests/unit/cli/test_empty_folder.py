@@ -29,6 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "tokens").write_text(
         "GAHT12345678,00112233445566778899aabbccddeeff00112233\n"
     )
+    (tmp_path / "policy.json").write_text('{"Version": "2012-10-17"}')
     (tmp_path / "proof").write_text("PHNhbWw+")
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
