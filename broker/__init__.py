@@ -12,6 +12,7 @@ The rooms, from the entry points down, which is also how imports go:
     actions         what can be asked for: each operation, declared in a few lines
     proofs          who calls: by signature, assertion, token, password or certificate
     permit          whether they may: the policies that apply, and the rate of calls
+    template        a whole account as text: what ``broker apply`` reads
     sessions        temporary credentials: what they hold, and what ends them
     kinds           what an account has, and the rules of each kind
     audit           the record of each call

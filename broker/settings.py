@@ -240,7 +240,7 @@ def read_directories(path: Path) -> "DirectoriesFile":
         ValueError: it cannot be read, or a line for what is wrong.
     """
     # Imported here: it is needed only with such a file.
-    from broker.kinds.template import yaml_text  # noqa: PLC0415
+    from broker.kinds import yaml_text  # noqa: PLC0415
     from broker.proofs.ldap.directories import parse_directories  # noqa: PLC0415
 
     try:

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from broker.audit.entry import AuditEntry
 from broker.errors import Throttling
-from broker.kinds.kind import Work
+from broker.kinds.rules import Work
 from broker.model.account import AccountId
 from broker.model.arn import iam_arn
 from broker.model.entities import Role

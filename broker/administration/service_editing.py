@@ -14,7 +14,7 @@ from broker.errors import ConcurrentModification
 from broker.kinds.registered_services import (
     require_service,
 )
-from broker.kinds.template.yaml_text import (
+from broker.kinds.yaml_text import (
     TemplateError,
     find_places,
     read_definition,

@@ -26,7 +26,7 @@ from broker.console.visit import BOTH, PageRoute, Visit, address
 from broker.errors import ValidationError
 from broker.kinds.bearer_tokens import SERVICE_TOKENS
 from broker.kinds.service_catalogue import service_entry
-from broker.kinds.template.yaml_text import write_definition
+from broker.kinds.yaml_text import write_definition
 from broker.model.audit import DECISION_MEASURES, AuditRecord, Outcome
 from broker.policy.catalogue import ServiceEntry
 from broker.protocols.enforcement.mapping import EXECUTE_API

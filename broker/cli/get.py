@@ -11,14 +11,14 @@ from broker.cli.operator import AccountOption, JsonOption, with_services
 from broker.cli.providers import read_account, require_provider
 from broker.cli.terminal import say, say_entries
 from broker.errors import NoSuchEntity
-from broker.kinds.template.reader import KINDS
-from broker.kinds.template.section import Section, without_empty
 from broker.model.entities import LdapProvider, SamlProvider
 from broker.policy import DIRECTORY_KEYS, known_claims
 from broker.proofs.provider_options import Provider, shown_options
 from broker.protocols.saml.sp_metadata import assertion_consumer_url
 from broker.runtime.spelling import suggest
 from broker.stores.directory.accounts import list_accounts
+from broker.template.reader import KINDS
+from broker.template.section import Section, without_empty
 
 if TYPE_CHECKING:
     from broker.compose.services import Services

@@ -45,7 +45,7 @@ def read_definition_file(file: Path) -> str:
     Raises:
         typer.BadParameter: The file cannot be read, is too long, or is not YAML.
     """
-    from broker.kinds.template.yaml_text import TemplateError, read_definition  # noqa: PLC0415  # see below
+    from broker.kinds.yaml_text import TemplateError, read_definition  # noqa: PLC0415  # see below
     from broker.protocols.enforcement.definition import DEFINITION_CHARACTERS_MAX  # noqa: PLC0415
 
     try:

@@ -55,7 +55,6 @@ from broker.sessions.revoke import (
 )
 from broker.stores.cache.port import SessionRecord
 from broker.stores.directory.identities import find_access_key
-from broker.stores.directory.kind import Kind
 from broker.stores.directory.kinds import (
     ACCOUNT,
     LDAP_PROVIDER,
@@ -66,6 +65,7 @@ from broker.stores.directory.kinds import (
     USER,
 )
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.directory.stored import Kind
 from broker.stores.errors import StoreUnavailableError
 
 if TYPE_CHECKING:

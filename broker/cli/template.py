@@ -18,20 +18,7 @@ from broker.cli.trust_checks import find_open_roles
 from broker.errors import NoSuchEntity
 from broker.kinds.control_policies import ControlKind
 from broker.kinds.service_catalogue import registered_services, service_entries
-from broker.kinds.template.apply import Change, ChangeKind, apply_template
-from broker.kinds.template.definitions import RESOURCE_POLICIES, SERVICES
-from broker.kinds.template.managed_policies import MANAGED_POLICIES
-from broker.kinds.template.owned import POLICIES
-from broker.kinds.template.providers import OIDC_PROVIDERS
-from broker.kinds.template.reader import (
-    KINDS,
-    AccountTemplate,
-    export_account,
-    parse_template,
-)
-from broker.kinds.template.roles import ROLES, TRUST
-from broker.kinds.template.section import TemplateContext
-from broker.kinds.template.yaml_text import TemplateError, with_lines
+from broker.kinds.yaml_text import TemplateError, with_lines
 from broker.model.account import AccountId
 from broker.model.arn import iam_arn
 from broker.policy import PolicyKind, parse_policy
@@ -44,6 +31,19 @@ from broker.runtime.spelling import suggest
 from broker.settings import Settings, load_settings
 from broker.stores.directory.kinds import ACCOUNT
 from broker.stores.directory.port import DirectoryReader
+from broker.template.apply import Change, ChangeKind, apply_template
+from broker.template.definitions import RESOURCE_POLICIES, SERVICES
+from broker.template.managed_policies import MANAGED_POLICIES
+from broker.template.owned import POLICIES
+from broker.template.providers import OIDC_PROVIDERS
+from broker.template.reader import (
+    KINDS,
+    AccountTemplate,
+    export_account,
+    parse_template,
+)
+from broker.template.roles import ROLES, TRUST
+from broker.template.section import TemplateContext
 
 if TYPE_CHECKING:
     from broker.compose.installation import Installation

@@ -42,7 +42,6 @@ from broker.sessions.vault import NUMBERED_BYTES, SealBrokenError, Vault, key_nu
 from broker.sessions.watched import WatchedSignIns
 from broker.stores.directory import kinds, reports
 from broker.stores.directory.accounts import list_accounts, update_account
-from broker.stores.directory.kind import Kind
 from broker.stores.directory.kinds import (
     ACCOUNT,
     LOGIN_PROFILE,
@@ -50,6 +49,7 @@ from broker.stores.directory.kinds import (
     USER_CREDENTIAL,
 )
 from broker.stores.directory.port import Directory, DirectoryChange, DirectoryReader
+from broker.stores.directory.stored import Kind
 from broker.stores.errors import StoreFailedError
 from broker.stores.oidc_sign_ins import OidcSignIns
 

@@ -19,8 +19,8 @@ from broker.model.arn import Arn
 from broker.model.entities import OidcProvider, SamlProvider
 from broker.proofs.provider_options import Provider, ProviderOptions, find_provider
 from broker.stores.directory.accounts import find_account_by_alias
-from broker.stores.directory.kind import Kind
 from broker.stores.directory.kinds import LDAP_PROVIDER, OIDC_PROVIDER, SAML_PROVIDER
+from broker.stores.directory.stored import Kind
 
 _NUMBER_LENGTH = 12
 _KINDS: tuple[Kind[Any], ...] = (LDAP_PROVIDER, SAML_PROVIDER, OIDC_PROVIDER)

@@ -16,8 +16,6 @@ from broker.compose.services import Services
 from broker.demo.console_password import console_password
 from broker.demo.people import ACCOUNT, PORTAL_USER
 from broker.kinds.access_keys import create_access_key
-from broker.kinds.template.apply import apply_template
-from broker.kinds.template.section import TemplateContext
 from broker.model.entities import KeyStatus
 from broker.model.secret import Secret
 from broker.proofs.addresses import AddressRules
@@ -25,6 +23,8 @@ from broker.stores.directory import kinds
 from broker.stores.directory.accounts import list_accounts
 from broker.stores.directory.kinds import ACCESS_KEY, USER
 from broker.stores.installation import DEMO_MARK, read_installation, set_mark
+from broker.template.apply import apply_template
+from broker.template.section import TemplateContext
 
 CREDENTIALS_FILE = "aws-credentials"
 """The portal's access key, in the AWS CLI's format."""

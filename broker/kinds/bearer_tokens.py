@@ -13,8 +13,8 @@ from typing import Any, Generic, TypeVar
 from msgspec import Struct
 
 from broker.errors import NoSuchEntity, ValidationError
-from broker.kinds.kind import require_room
 from broker.kinds.limits import Quota
+from broker.kinds.rules import require_room
 from broker.model.account import Account, AccountId, parse_account_id
 from broker.model.entities import LdapProvider, OidcProvider, SamlProvider
 from broker.model.machines import InstanceProfile
@@ -23,9 +23,9 @@ from broker.model.secret import Secret
 from broker.runtime.bounded import remembered
 from broker.runtime.entropy import new_handle, new_unique_id
 from broker.stores.directory.identities import delete_expired_tokens
-from broker.stores.directory.kind import Kind
 from broker.stores.directory.kinds import JOIN_TOKEN, SCIM_TOKEN, SERVICE_TOKEN
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.directory.stored import Kind
 
 ADDRESSES_MAX = 20
 

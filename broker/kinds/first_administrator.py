@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from broker.errors import EntityAlreadyExists
 from broker.kinds.accounts import create_account, set_alias
-from broker.kinds.kind import Work, create
 from broker.kinds.owners import attach_policy
+from broker.kinds.rules import Work, create
 from broker.kinds.sign_in_links import issue_link, linked_users
 from broker.kinds.users import USERS
 from broker.model.account import Account, AccountId

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from broker.errors import DeleteConflict, EntityAlreadyExists
-from broker.kinds.kind import Named, Work, renaming
 from broker.kinds.limits import Quota, require_within
 from broker.kinds.names import require_path
 from broker.kinds.owners import require_no_policies
+from broker.kinds.rules import Named, Work, renaming
 from broker.model.account import Account
 from broker.model.entities import Group, User
 from broker.model.page import PageRequest

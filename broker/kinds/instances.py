@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from broker import errors
-from broker.kinds.kind import Named, Work, finder, require_room
 from broker.kinds.limits import Quota
 from broker.kinds.names import require_path
+from broker.kinds.rules import Named, Work, finder, require_room
 from broker.kinds.tags import KeyCase, given_tags
 from broker.model.account import Account, AccountId, parse_account_id
 from broker.model.arn import Arn

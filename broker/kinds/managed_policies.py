@@ -12,9 +12,9 @@ from msgspec.structs import replace
 from broker import errors
 from broker.kinds.accounts import accepts_unlisted_policies, require_account
 from broker.kinds.documents import checked_document
-from broker.kinds.kind import Named, Work, create
 from broker.kinds.limits import Quota, require_version_room, require_within
 from broker.kinds.names import AWS_MANAGED, parse_policy_arn, require_path
+from broker.kinds.rules import Named, Work, create
 from broker.kinds.tags import KeyCase, given_tags
 from broker.model.account import Account, AccountId
 from broker.model.entities import ManagedPolicy, PolicyVersion

@@ -7,12 +7,12 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from broker import errors
-from broker.kinds.kind import Named, insert
-from broker.kinds.kind import require_room as require_room_in
 from broker.kinds.limits import Quota
 from broker.kinds.mfa_codes import judge_pair, open_seed
 from broker.kinds.names import require_path
 from broker.kinds.passkeys import MISSING_DEVICE, missing_device, require_room
+from broker.kinds.rules import Named, insert
+from broker.kinds.rules import require_room as require_room_in
 from broker.model.account import Account, AccountId
 from broker.model.arn import iam_arn
 from broker.model.credentials import MFA_SEAL, MfaDevice, MfaState

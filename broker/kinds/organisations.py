@@ -12,7 +12,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from broker.errors import OperatorError
-from broker.kinds.template.yaml_text import TemplateError, load_yaml
+from broker.kinds.yaml_text import TemplateError, load_yaml
 from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import iam_arn
 

@@ -20,10 +20,10 @@ from broker.model.entities import Group, InlinePolicy, Role, User
 from broker.model.names import fold_name
 from broker.policy import PolicyKind, policy_size
 from broker.stores.directory import policies
-from broker.stores.directory.kind import Kind
 from broker.stores.directory.kinds import GROUP, ROLE, USER
 from broker.stores.directory.policies import list_attachments, list_inline_policies
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.directory.stored import Kind
 
 Bounded = User | Role
 """What may have a permissions boundary."""

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 
 from broker import errors
 from broker.kinds.accounts import require_account
-from broker.kinds.kind import Named, Rules, Work
 from broker.kinds.limits import Quota, require_within
+from broker.kinds.rules import Named, Rules, Work
 from broker.kinds.tags import KeyCase, given_tags, tag_pairs
 from broker.model.account import AccountId
 from broker.model.entities import (

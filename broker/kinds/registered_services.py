@@ -9,8 +9,8 @@ from functools import partial
 from msgspec.structs import replace
 
 from broker.errors import InvalidInput
-from broker.kinds.kind import finder, require_room
 from broker.kinds.limits import Quota
+from broker.kinds.rules import finder, require_room
 from broker.model.account import Account
 from broker.model.registered import RegisteredService
 from broker.protocols.enforcement import (

@@ -8,8 +8,8 @@ from typing import Any
 
 from broker.errors import InvalidInput, MalformedPolicyDocument
 from broker.kinds.documents import checked_document, pin_principals
-from broker.kinds.kind import finder, require_room
 from broker.kinds.limits import Quota, require_within
+from broker.kinds.rules import finder, require_room
 from broker.model.account import Account, AccountId
 from broker.model.arn import Arn
 from broker.model.registered import RegisteredService, ResourcePolicy

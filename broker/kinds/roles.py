@@ -14,10 +14,10 @@ from broker.errors import (
 from broker.kinds.accounts import require_account
 from broker.kinds.documents import stored_trust_policy
 from broker.kinds.instances import require_in_no_profile
-from broker.kinds.kind import Named, Work
 from broker.kinds.limits import Quota
 from broker.kinds.names import require_path
 from broker.kinds.owners import checked_boundary, require_no_policies
+from broker.kinds.rules import Named, Work
 from broker.kinds.tags import KeyCase, given_tags
 from broker.model.account import Account
 from broker.model.entities import Role

@@ -18,9 +18,9 @@ from msgspec.structs import replace
 
 from broker.errors import NoSuchEntity, UnsupportedOperation, ValidationError, about
 from broker.kinds.documents import checked_document
-from broker.kinds.kind import Rules, Work
 from broker.kinds.limits import Quota
 from broker.kinds.managed_policies import find_managed_policy
+from broker.kinds.rules import Rules, Work
 from broker.kinds.tags import KeyCase, checked_tags
 from broker.model.account import AccountId
 from broker.model.arn import Arn
@@ -41,13 +41,13 @@ from broker.protocols.x509.errors import CertificateRejected
 from broker.protocols.x509.revocation import parse_revocation_lists
 from broker.runtime.entropy import random_bytes
 from broker.runtime.offload import offload_long
-from broker.stores.directory.kind import Entity
 from broker.stores.directory.kinds import (
     CERTIFICATE_LIST,
     CERTIFICATE_PROFILE,
     TRUST_ANCHOR,
 )
 from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.stored import Entity
 
 if TYPE_CHECKING:
     from broker.model.types import rolesanywhere as types

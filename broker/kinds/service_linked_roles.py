@@ -24,9 +24,9 @@ from broker.errors import (
     NoSuchEntity,
     UnmodifiableEntity,
 )
-from broker.kinds.kind import require_room
 from broker.kinds.limits import Quota
 from broker.kinds.managed_policies import SERVICE_ROLE_POLICIES
+from broker.kinds.rules import require_room
 from broker.model.account import Account, AccountId
 from broker.model.entities import Role
 from broker.model.machines import SERVICE_ROLE_PATH, DeletionTask

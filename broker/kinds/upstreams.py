@@ -10,8 +10,8 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from broker.errors import InvalidInput
-from broker.kinds.kind import finder, require_room
 from broker.kinds.limits import Quota
+from broker.kinds.rules import finder, require_room
 from broker.kinds.upstream_definition import (
     UpstreamRejected,
     normalize_upstream,

@@ -32,9 +32,9 @@ from broker.errors import (
     NoSuchEntity,
     ValidationError,
 )
-from broker.kinds.kind import Named, Work, renaming
 from broker.kinds.limits import Quota, require_within
 from broker.kinds.names import require_path
+from broker.kinds.rules import Named, Work, renaming
 from broker.kinds.tags import KeyCase, given_tags
 from broker.model.account import Account
 from broker.model.credentials import (

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from broker.errors import DeleteConflict, EntityAlreadyExists, NoSuchEntity, about
-from broker.kinds.kind import Named, Work, renaming
 from broker.kinds.limits import Quota
 from broker.kinds.names import require_path
 from broker.kinds.owners import checked_boundary, require_no_policies
+from broker.kinds.rules import Named, Work, renaming
 from broker.kinds.tags import KeyCase, given_tags
 from broker.kinds.user_credentials import require_no_credentials
 from broker.model.entities import User

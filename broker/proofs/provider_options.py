@@ -30,9 +30,9 @@ from broker.proofs import option_types as types
 from broker.proofs.group_roles import GroupRoles
 from broker.runtime.bounded import remembered
 from broker.runtime.spelling import suggest
-from broker.stores.directory.kind import Remembered
 from broker.stores.directory.kinds import LDAP_PROVIDER, OIDC_PROVIDER, SAML_PROVIDER
 from broker.stores.directory.port import Finder
+from broker.stores.directory.stored import Remembered
 
 if TYPE_CHECKING:
     # They bring the verifiers, which a list of providers does not need.

@@ -41,8 +41,8 @@ from broker.model.revocation import Revocations
 from broker.model.session import Caller, Session, SessionKind
 from broker.runtime.entropy import random_bytes
 from broker.stores.cache.port import SessionRecord
-from broker.stores.directory.kind import WHOLE, Entity, Remembered
 from broker.stores.directory.kinds import ACCOUNT
+from broker.stores.directory.stored import WHOLE, Entity, Remembered
 
 KEPT = 7
 """Ancestors named besides the first."""

@@ -27,9 +27,9 @@ from broker.sessions.record import SessionIndex, describe_session
 from broker.sessions.seal import OpenedSession, SessionSealer
 from broker.sessions.tags import principal_tags
 from broker.stores.directory import identities
-from broker.stores.directory.kind import Remembered
 from broker.stores.directory.kinds import ACCOUNT, LOGIN_PROFILE, ROLE, USER
 from broker.stores.directory.port import Finder
+from broker.stores.directory.stored import Remembered
 from broker.stores.errors import StoreUnavailableError
 
 _ENDS_WITH_ITS_KEY = frozenset(

@@ -8,12 +8,12 @@ from sqlalchemy import delete, insert, select, update
 
 from broker.model.sealing import SealingKey, SealingKeys
 from broker.stores.database import Database, translate_errors
-from broker.stores.directory.kind import (
+from broker.stores.directory.statements import insert_or_ignore
+from broker.stores.directory.stored import (
     EntityTable,
     dump_mapping,
     load_mapping,
 )
-from broker.stores.directory.statements import insert_or_ignore
 from broker.stores.schema import INSTALLATION, SEALING_KEYS
 from broker.stores.times import from_micros, to_micros
 

@@ -19,7 +19,7 @@ from broker.proofs.web_identity import WebIdentityProver
 from broker.protocols.oidc.jwks import parse_jwks
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
 from broker.runtime.clock import SystemClock
-from broker.stores.directory.kind import Kind
+from broker.stores.directory.stored import Kind
 from tests.support.effort import cpu_at_most
 from tests.support.oidc_issuer import (
     IssuerServer,

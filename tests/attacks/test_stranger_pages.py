@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from msgspec.structs import replace
 
-from broker.kinds.kind import Work
 from broker.kinds.providers import saml_providers
+from broker.kinds.rules import Work
 from broker.proofs import federated
 from broker.runtime.entropy import new_provider_id
 from broker.stores.directory.kinds import SAML_PROVIDER

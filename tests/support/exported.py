@@ -1,8 +1,8 @@
 """An account's template in one piece."""
 
-from broker.kinds.template.reader import export_account
 from broker.model.account import Account
 from broker.stores.directory.port import DirectoryReader
+from broker.template.reader import export_account
 
 
 async def exported_text(directory: DirectoryReader, account: Account) -> str:

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from broker.model.account import AccountId
-from broker.stores.directory.kind import WHOLE, Key, Reading
 from broker.stores.directory.readings import FreshDirectory
+from broker.stores.directory.stored import WHOLE, Key, Reading
 from broker.stores.errors import StoreUnavailableError
 
 

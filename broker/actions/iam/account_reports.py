@@ -36,10 +36,10 @@ from broker.model.uses import Report
 from broker.runtime.offload import offload
 from broker.stores.directory import kinds
 from broker.stores.directory.identities import find_access_key
-from broker.stores.directory.kind import Kind
 from broker.stores.directory.policies import count_used_policies
 from broker.stores.directory.port import DirectoryReader
 from broker.stores.directory.reports import list_uses, put_report
+from broker.stores.directory.stored import Kind
 
 if TYPE_CHECKING:
     from broker.model.types import iam as types

@@ -17,11 +17,11 @@ from broker.actions.iam.views import encoded
 from broker.kinds import owners
 from broker.kinds.accounts import require_account
 from broker.kinds.groups import GROUPS
-from broker.kinds.kind import Named
 from broker.kinds.names import (
     parse_policy_arn,
 )
 from broker.kinds.roles import ROLES
+from broker.kinds.rules import Named
 from broker.kinds.users import USERS
 from broker.model.request import Params
 from broker.stores.directory.policies import list_attachments, list_inline_policies

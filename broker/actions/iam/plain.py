@@ -12,11 +12,11 @@ from broker.actions.iam import targets as on
 from broker.actions.iam import views
 from broker.actions.iam.declare import Target, change, read
 from broker.actions.iam.paging import listed, page_request, truncation
-from broker.kinds import kind as rules
-from broker.kinds.kind import Named
+from broker.kinds import rules
+from broker.kinds.rules import Named
 from broker.kinds.tags import KeyCase, given_tags, with_tags, without_tags
 from broker.model.request import Params
-from broker.stores.directory.kind import Entity
+from broker.stores.directory.stored import Entity
 
 Answer = Mapping[str, Any]
 _VERB = re.compile("^[A-Z][a-z]+")

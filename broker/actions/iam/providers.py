@@ -11,8 +11,7 @@ from broker.actions.iam import targets as on
 from broker.actions.iam.declare import change, read
 from broker.actions.iam.plain import Plain
 from broker.errors import InvalidInput, NoSuchEntity
-from broker.kinds import kind as rules
-from broker.kinds import providers
+from broker.kinds import providers, rules
 from broker.kinds.providers import OIDC_PROVIDERS, IsInternal, with_issuers
 from broker.model.sealing import Sealer
 from broker.runtime.offload import offload_long

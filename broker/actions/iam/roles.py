@@ -16,8 +16,8 @@ from broker.actions.iam.views import role_last_used
 from broker.kinds import instances, roles, service_linked_roles
 from broker.kinds.accounts import require_account
 from broker.kinds.documents import shown_trust_policies
-from broker.kinds.kind import create
 from broker.kinds.roles import require_role
+from broker.kinds.rules import create
 from broker.kinds.service_linked_roles import require_modifiable
 from broker.kinds.tags import KeyCase
 from broker.model.arn import iam_arn

@@ -7,7 +7,7 @@ from broker.actions.iam import targets as on
 from broker.actions.iam import views
 from broker.actions.iam.declare import change, read
 from broker.actions.iam.plain import Answer, Plain
-from broker.kinds.kind import create
+from broker.kinds.rules import create
 from broker.kinds.user_credentials import (
     SERVER_CERTIFICATES,
     with_private_keys,

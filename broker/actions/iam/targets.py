@@ -15,10 +15,10 @@ from broker.actions.action import Call
 from broker.actions.iam.declare import ActionTarget, Context, FurtherTarget, Target
 from broker.errors import AccessDenied, BrokerError, ValidationError
 from broker.kinds.groups import GROUPS
-from broker.kinds.kind import Named
 from broker.kinds.managed_policies import find_managed_policy
 from broker.kinds.providers import checked_issuer_url
 from broker.kinds.roles import ROLES
+from broker.kinds.rules import Named
 from broker.kinds.users import USERS
 from broker.model.arn import iam_arn
 from broker.model.entities import Role, User

@@ -15,7 +15,7 @@ from broker.actions.iam.plain import Plain
 from broker.actions.iam.views import password_last_used
 from broker.kinds import groups, users
 from broker.kinds.accounts import require_account
-from broker.kinds.kind import create
+from broker.kinds.rules import create
 from broker.kinds.tags import KeyCase
 from broker.kinds.users import require_user
 from broker.model.arn import iam_arn

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from broker.actions.action import Action, Call, Handle
 from broker.errors import NoSuchEntity, UnsupportedOperation, ValidationError
-from broker.kinds import kind as rules
+from broker.kinds import rules
 from broker.kinds.roles_anywhere import (
     KINDS,
     SERVICE_PRINCIPAL,

@@ -43,9 +43,9 @@ from broker.proofs.provider_options import (
 from broker.proofs.provider_probe import probe_oidc, probe_saml
 from broker.protocols.oidc.rejection import OidcRejected
 from broker.stores.directory.identities import list_roles_naming
-from broker.stores.directory.kind import Kind
 from broker.stores.directory.kinds import ACCOUNT, OIDC_PROVIDER, SAML_PROVIDER
 from broker.stores.directory.reports import list_uses
+from broker.stores.directory.stored import Kind
 from broker.stores.oidc_sign_ins import OidcSignIns
 
 PROOF_CHARACTERS_MAX = 300_000

@@ -20,9 +20,9 @@ from broker.policy.catalogue.managed_policies import (
 )
 from broker.stores.directory import kinds
 from broker.stores.directory.identities import list_roles_with
-from broker.stores.directory.kind import Kind
 from broker.stores.directory.overviews import list_user_overviews
 from broker.stores.directory.policies import resource_policy_arns
+from broker.stores.directory.stored import Kind
 
 KINDS: Final[Mapping[str, tuple[str, str]]] = {
     "role": ("iam:ListRoles", "role/"),

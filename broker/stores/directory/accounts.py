@@ -7,10 +7,10 @@ from sqlalchemy import select, update
 
 from broker.model.account import Account
 from broker.model.entities import SamlProvider
-from broker.stores.directory.kind import Entity, Kind
 from broker.stores.directory.kinds import ACCOUNT, SAML_PROVIDER
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 from broker.stores.directory.readings import any_rows
+from broker.stores.directory.stored import Entity, Kind
 from broker.stores.errors import AlreadyExistsError
 from broker.stores.schema import ACCOUNTS, CHANGES, SAML_PROVIDERS
 

@@ -46,9 +46,9 @@ from broker.runtime.clock import Clock
 from broker.runtime.offload import begin
 from broker.runtime.shares import SharedWork
 from broker.stores.directory.changed_rows import ChangedRows
-from broker.stores.directory.kind import WHOLE, Key, Reading
 from broker.stores.directory.port import Directory
 from broker.stores.directory.readings import READINGS, outdated_by
+from broker.stores.directory.stored import WHOLE, Key, Reading
 from broker.stores.directory.timeline import NEVER, TIMELINES, ChangeId, is_lost
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.stepped_timeout import SteppedTimeout

@@ -32,7 +32,6 @@ from sqlalchemy.sql import ColumnElement, Delete, Executable, Select, Update
 from broker.errors import ValidationError
 from broker.model.account import AccountId
 from broker.model.page import Page, PageRequest
-from broker.stores.directory.kind import WHOLE, AnyRow, Entity, EntityTable, Kind
 from broker.stores.directory.kinds import KINDS
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 from broker.stores.directory.revocations import SqlRevocationReads, SqlRevocationWrites
@@ -46,6 +45,7 @@ from broker.stores.directory.statements import (
     select_one,
     under_path,
 )
+from broker.stores.directory.stored import WHOLE, AnyRow, Entity, EntityTable, Kind
 from broker.stores.directory.timeline import NEVER, ChangeId
 from broker.stores.errors import AlreadyExistsError
 from broker.stores.schema import GENERATIONS

@@ -19,7 +19,6 @@ from broker.model.entities import AccessKey, Group, Role, User
 from broker.model.machines import Instance, InstanceProfile
 from broker.model.page import Page, PageRequest
 from broker.model.registered import JoinToken
-from broker.stores.directory.kind import Kind, name_key
 from broker.stores.directory.kinds import (
     ACCESS_KEY,
     GROUP,
@@ -34,6 +33,7 @@ from broker.stores.directory.kinds import (
 )
 from broker.stores.directory.port import DirectoryChange, DirectoryReader, Finder
 from broker.stores.directory.statements import grouped, list_entities_of
+from broker.stores.directory.stored import Kind, name_key
 from broker.stores.errors import AlreadyExistsError
 from broker.stores.schema import (
     GROUP_MEMBERS,

@@ -25,7 +25,7 @@ from broker.model.roles_anywhere import CertificateList, CertificateProfile, Tru
 from broker.model.upstream import Upstream
 from broker.model.uses import Report
 from broker.stores import schema
-from broker.stores.directory.kind import (
+from broker.stores.directory.stored import (
     AnyRow,
     ColumnFormat,
     Columns,

@@ -16,10 +16,10 @@ from broker.model.overview import (
     UserOverview,
 )
 from broker.model.page import Page, PageRequest
-from broker.stores.directory.kind import name_key
 from broker.stores.directory.kinds import ROLE, USER
 from broker.stores.directory.port import DirectoryReader
 from broker.stores.directory.statements import grouped, under_path
+from broker.stores.directory.stored import name_key
 from broker.stores.schema import (
     ACCESS_KEYS,
     GROUP_MEMBERS,

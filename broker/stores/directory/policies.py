@@ -20,7 +20,6 @@ from broker.model.entities import (
     User,
 )
 from broker.model.page import Page, PageRequest
-from broker.stores.directory.kind import EntityTable, Kind, name_key
 from broker.stores.directory.kinds import GROUP, MANAGED_POLICY, ROLE, USER, count_uses
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 from broker.stores.directory.statements import (
@@ -30,6 +29,7 @@ from broker.stores.directory.statements import (
     list_entities_of,
     under_path,
 )
+from broker.stores.directory.stored import EntityTable, Kind, name_key
 from broker.stores.errors import AlreadyExistsError
 from broker.stores.schema import (
     ACCOUNTS,

@@ -20,8 +20,8 @@ from broker.model.credentials import MfaDevice, MfaState, Passkey
 from broker.model.page import Page, PageRequest
 from broker.model.revocation import Bar, Revocation, Revocations
 from broker.stores.directory.changed_rows import ChangedRows
-from broker.stores.directory.kind import WHOLE, Entity, Kind, Remembered
 from broker.stores.directory.statements import Reads, Writes
+from broker.stores.directory.stored import WHOLE, Entity, Kind, Remembered
 from broker.stores.directory.timeline import ChangeId
 
 

@@ -15,10 +15,10 @@ from broker.model.provisioned import (
     ProvisionedUser,
     ProvisioningCounts,
 )
-from broker.stores.directory.kind import EntityTable, name_key
 from broker.stores.directory.kinds import PROVISIONED_GROUP, PROVISIONED_USER
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 from broker.stores.directory.statements import batches
+from broker.stores.directory.stored import EntityTable, name_key
 from broker.stores.errors import AlreadyExistsError
 from broker.stores.schema import (
     PROVISIONED_GROUPS,

@@ -29,15 +29,6 @@ from broker.model.revocation import Revocations
 from broker.model.roles_anywhere import CertificateList
 from broker.stores.directory.changed_rows import ChangedRows
 from broker.stores.directory.identities import list_user_groups
-from broker.stores.directory.kind import (
-    WHOLE,
-    Entity,
-    Key,
-    Kind,
-    Reading,
-    Remembered,
-    name_key,
-)
 from broker.stores.directory.kinds import (
     CERTIFICATE_LIST,
     KINDS,
@@ -54,6 +45,15 @@ from broker.stores.directory.port import DirectoryReader
 from broker.stores.directory.provisioning import (
     list_provisioned_memberships,
     list_provisioned_people,
+)
+from broker.stores.directory.stored import (
+    WHOLE,
+    Entity,
+    Key,
+    Kind,
+    Reading,
+    Remembered,
+    name_key,
 )
 from broker.stores.schema import (
     ATTACHMENTS,

@@ -10,10 +10,10 @@ from broker.model.account import AccountId
 from broker.model.entities import LoginProfile
 from broker.model.uses import Report, Use
 from broker.stores import schema
-from broker.stores.directory.kind import EntityTable
 from broker.stores.directory.kinds import LOGIN_PROFILE, REPORT
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 from broker.stores.directory.statements import list_entities_of
+from broker.stores.directory.stored import EntityTable
 from broker.stores.times import to_micros
 
 SEALED = (

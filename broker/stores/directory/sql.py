@@ -21,10 +21,10 @@ from broker.stores.database import Database, DatabaseConnection, translate_error
 from broker.stores.directory.changed_rows import ROWS_MAX, ChangedRows
 from broker.stores.directory.generic import SqlReads, SqlWrites
 from broker.stores.directory.identities import replace_state, replace_use
-from broker.stores.directory.kind import AnyRow
 from broker.stores.directory.port import Directory, DirectoryReader
 from broker.stores.directory.readings import LOOKED_UP_BY
 from broker.stores.directory.statements import Parameters, insert_or_ignore
+from broker.stores.directory.stored import AnyRow
 from broker.stores.directory.timeline import (
     CHANGES_KEPT,
     NEVER,

@@ -9,7 +9,7 @@ from sqlalchemy.sql import ColumnElement, Executable, Select
 
 from broker.model.names import fold_name
 from broker.model.page import Page, PageRequest
-from broker.stores.directory.kind import AnyRow, Entity, EntityTable, Kind
+from broker.stores.directory.stored import AnyRow, Entity, EntityTable, Kind
 
 Item = TypeVar("Item")
 Parameters = Mapping[str, object]

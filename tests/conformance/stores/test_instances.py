@@ -28,10 +28,10 @@ from broker.sessions.lineage import (
     trace_machine,
 )
 from broker.sessions.revoke import revoke_issued_before, revoke_lost_role
-from broker.stores.directory.kind import Kind
 from broker.stores.directory.kinds import INSTANCE, ROLE, USER
 from broker.stores.directory.port import DirectoryChange
 from broker.stores.directory.sql import SqlDirectory
+from broker.stores.directory.stored import Kind
 from broker.stores.schema import INSTANCE_ORIGINS
 
 FIRST = AccountId("111111111111")

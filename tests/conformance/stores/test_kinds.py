@@ -34,9 +34,9 @@ from broker.stores.directory.identities import (
     list_profiles_of_roles,
     list_virtual_mfa_devices,
 )
-from broker.stores.directory.kind import Kind, is_document
 from broker.stores.directory.policies import resource_policy_arns
 from broker.stores.directory.sql import SqlDirectory
+from broker.stores.directory.stored import Kind, is_document
 from broker.stores.errors import AlreadyExistsError
 from tests.support.policies import insert_policy
 

@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from lxml import html
 
 from broker.kinds.instances import INSTANCE_PROFILES, add_role
-from broker.kinds.kind import Work, create
 from broker.kinds.roles import ROLES
+from broker.kinds.rules import Work, create
 from tests.support.administrator import Administrator, enter, grant
 from tests.support.in_process import InProcess
 from tests.support.machines import TRUST

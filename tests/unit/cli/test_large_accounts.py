@@ -11,10 +11,10 @@ from broker.cli.findings import Level
 from broker.cli.terminal import say_table
 from broker.compose.resealing import sealed_values
 from broker.compose.services import Services
-from broker.kinds.template.reader import export_account
 from broker.model.entities import PASSWORD_SEAL, LoginProfile, User
 from broker.stores.directory import kinds
 from broker.stores.directory.kinds import LOGIN_PROFILE, USER
+from broker.template.reader import export_account
 from tests.support.exported import exported_text
 from tests.support.signin import ACCOUNT, open_world
 
@@ -121,7 +121,7 @@ async def test_an_export_reads_and_tells_some_users_at_a_time(
             return match
 
         monkeypatch.setattr(database, "rows", counted)
-        monkeypatch.setattr("broker.kinds.template.section.PAGE", 10)
+        monkeypatch.setattr("broker.template.section.PAGE", 10)
         parts = [part async for part in export_account(directory, account)]
         assert "".join(parts) == whole
         assert max(part.count("UserName: ") for part in parts) == 10

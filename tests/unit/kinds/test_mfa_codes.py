@@ -17,7 +17,7 @@ from broker.kinds.mfa_codes import (
 from broker.model.account import AccountId
 from broker.model.credentials import MfaDevice, MfaState
 from broker.protocols.totp import totp_code
-from broker.stores.directory.kind import Kind
+from broker.stores.directory.stored import Kind
 
 ACCOUNT = AccountId("123456789012")
 SEED = bytes(range(20))

@@ -9,7 +9,7 @@ from broker.kinds.organisations import (
     parse_organisations,
     read_organisations,
 )
-from broker.kinds.template.yaml_text import TemplateError
+from broker.kinds.yaml_text import TemplateError
 from broker.model.account import AccountId
 from tests.support.rows import rows
 

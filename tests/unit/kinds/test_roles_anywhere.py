@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from broker.errors import LimitExceeded, ValidationError
-from broker.kinds.kind import Work, create
 from broker.kinds.roles_anywhere import (
     PROFILES,
     TRUST_ANCHORS,
@@ -13,6 +12,7 @@ from broker.kinds.roles_anywhere import (
     check_mapping,
     id_of,
 )
+from broker.kinds.rules import Work, create
 from tests.support.certificates import issue
 from tests.support.iam import ACCOUNT, NOW, Iam, set_quotas
 from tests.support.rows import rows

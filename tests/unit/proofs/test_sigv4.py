@@ -37,7 +37,7 @@ from broker.sessions.resolve import Resolver
 from broker.sessions.seal import SessionSealer
 from broker.sessions.vault import Vault
 from broker.stores.directory import kinds
-from broker.stores.directory.kind import Kind
+from broker.stores.directory.stored import Kind
 from broker.stores.errors import StoreUnavailableError
 from tests.support.iam import make_keyring
 from tests.support.sigv4 import KEY_ID, SECRET, edited, presign, sign

@@ -25,7 +25,7 @@ from broker.proofs.web_identity import WIRE_ERRORS, WebIdentityProver, translate
 from broker.protocols.oidc.aws_claims import ROLES_CLAIM, TAGS_CLAIM
 from broker.protocols.oidc.claims import AWS_SKEW
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
-from broker.stores.directory.kind import Kind
+from broker.stores.directory.stored import Kind
 from tests.support.oidc_issuer import OidcIssuer, serving
 from tests.support.provisioned import NO_DIRECTORY, People, person
 from tests.support.rows import cases

@@ -16,9 +16,9 @@ from broker.stores.directory.freshness import (
     TRUST_SECONDS,
     Freshness,
 )
-from broker.stores.directory.kind import Key, Reading
 from broker.stores.directory.port import DirectoryReader
 from broker.stores.directory.readings import REVOKED
+from broker.stores.directory.stored import Key, Reading
 from broker.stores.directory.timeline import (
     CHANGES_KEPT,
     NEVER,

@@ -1,8 +1,8 @@
 """What the descriptions of kinds must say."""
 
 from broker.stores.directory import kinds
-from broker.stores.directory.kind import Kind
 from broker.stores.directory.kinds import ACCOUNT, KINDS
+from broker.stores.directory.stored import Kind
 from broker.stores.schema import METADATA
 
 STAYS = {

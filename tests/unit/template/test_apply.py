@@ -10,23 +10,23 @@ from typing import Any
 import pytest
 import yaml
 
-from broker.kinds.template.apply import Change, ChangeKind, apply_template
-from broker.kinds.template.section import TemplateContext
-from broker.kinds.template.yaml_text import TemplateError
+from broker.kinds.yaml_text import TemplateError
 from broker.model.account import AccountId
 from broker.model.entities import EncryptionMode
 from broker.policy import PolicyKind, parse_policy
 from broker.stores.directory import kinds
-from broker.stores.directory.kind import Kind
 from broker.stores.directory.kinds import ACCESS_KEY, MANAGED_POLICY, SAML_PROVIDER
 from broker.stores.directory.sql import SqlDirectory
+from broker.stores.directory.stored import Kind
+from broker.template.apply import Change, ChangeKind, apply_template
+from broker.template.section import TemplateContext
 from tests.support.deleted_meanwhile import delete_account
 from tests.support.exported import exported_text
 from tests.support.iam import ACCOUNT, NOW, OTHER, Iam, policy, trust
 from tests.support.rows import cases, of_file
 from tests.support.saml_idp import metadata_xml
 
-SAMPLE = Path(__file__).parents[4] / "samples" / "account.yaml"
+SAMPLE = Path(__file__).parents[3] / "samples" / "account.yaml"
 NEW = AccountId("000000000042")
 SURROUNDINGS = TemplateContext(is_internal=lambda *_: False)
 

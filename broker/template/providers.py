@@ -21,15 +21,15 @@ from broker.kinds.providers import (
     checked_thumbprints,
     with_issuers,
 )
-from broker.kinds.template.properties import Properties
-from broker.kinds.template.section import AccountReading, AccountWork, Members, Section
-from broker.kinds.template.yaml_text import TemplateError, at_place
+from broker.kinds.yaml_text import TemplateError, at_place
 from broker.model.entities import (
     EncryptionMode,
     LdapProvider,
     OidcProvider,
     SamlProvider,
 )
+from broker.template.properties import Properties
+from broker.template.section import AccountReading, AccountWork, Members, Section
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _METADATA = "SamlMetadataDocument"

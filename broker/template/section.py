@@ -21,17 +21,17 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from broker.errors import BrokerError
-from broker.kinds import kind as rules
-from broker.kinds.kind import Rules, Work
+from broker.kinds import rules
 from broker.kinds.providers import IsInternal
-from broker.kinds.template.properties import Properties
-from broker.kinds.template.yaml_text import TemplateError
+from broker.kinds.rules import Rules, Work
+from broker.kinds.yaml_text import TemplateError
 from broker.model.account import Account, AccountId
 from broker.model.arn import iam_arn
 from broker.model.names import fold_name
 from broker.model.page import read_pages
 from broker.model.sealing import Sealer
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.template.properties import Properties
 
 CheckOptions = Callable[[type[Any], Mapping[str, object]], object]
 """Raises ``ValueError`` for options that a kind of provider cannot have."""

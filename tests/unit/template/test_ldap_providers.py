@@ -7,12 +7,12 @@ import pytest
 import yaml
 
 from broker.cli.template import template_context
-from broker.kinds.template.apply import Change, apply_template
-from broker.kinds.template.yaml_text import TemplateError
+from broker.kinds.yaml_text import TemplateError
 from broker.proofs.addresses import parse_internal_issuers
 from broker.settings import Settings
 from broker.stores.directory import kinds
 from broker.stores.directory.kinds import LDAP_PROVIDER
+from broker.template.apply import Change, apply_template
 from tests.support.directory_world import write_directories
 from tests.support.exported import exported_text
 from tests.support.iam import ACCOUNT, Iam

@@ -7,10 +7,10 @@ import pytest
 import yaml
 
 from broker.kinds.control_policies import ControlKind, control_policies
-from broker.kinds.template.apply import Change, apply_template
-from broker.kinds.template.section import TemplateContext
-from broker.kinds.template.yaml_text import TemplateError
+from broker.kinds.yaml_text import TemplateError
 from broker.stores.directory import kinds
+from broker.template.apply import Change, apply_template
+from broker.template.section import TemplateContext
 from tests.support.exported import exported_text
 from tests.support.iam import ACCOUNT, Iam
 

@@ -20,7 +20,13 @@ from broker.kinds.documents import (
 from broker.kinds.instances import INSTANCE_PROFILES as RULES
 from broker.kinds.roles import require_role
 from broker.kinds.service_linked_roles import is_service_linked
-from broker.kinds.template.owned import (
+from broker.kinds.yaml_text import at_place
+from broker.model.entities import Role
+from broker.model.machines import InstanceProfile
+from broker.policy import PolicyKind
+from broker.stores.directory.kinds import ROLE
+from broker.stores.directory.port import DirectoryReader
+from broker.template.owned import (
     BOUNDED,
     POLICIES,
     adopt_names,
@@ -33,25 +39,19 @@ from broker.kinds.template.owned import (
     show_policies,
     write_owned,
 )
-from broker.kinds.template.properties import (
+from broker.template.properties import (
     Properties,
     compact,
     normal_document,
     read_document,
 )
-from broker.kinds.template.section import (
+from broker.template.section import (
     AccountWork,
     Described,
     Members,
     Section,
     shown_tags,
 )
-from broker.kinds.template.yaml_text import at_place
-from broker.model.entities import Role
-from broker.model.machines import InstanceProfile
-from broker.policy import PolicyKind
-from broker.stores.directory.kinds import ROLE
-from broker.stores.directory.port import DirectoryReader
 
 TRUST, _SECONDS = "AssumeRolePolicyDocument", "MaxSessionDuration"
 _SECONDS_MIN = 3600

@@ -10,24 +10,24 @@ from datetime import datetime
 from typing import Any
 
 from broker.kinds.documents import shown_trust_policies, with_root_arns
-from broker.kinds.kind import Rules
 from broker.kinds.registered_services import normalize_definition, put_service
 from broker.kinds.resource_policies import put_resource_policy
-from broker.kinds.template.properties import (
+from broker.kinds.rules import Rules
+from broker.kinds.upstreams import checked_definition, put_upstream
+from broker.kinds.yaml_text import at_place
+from broker.model.account import Account
+from broker.model.registered import ResourcePolicy
+from broker.policy import PolicyKind
+from broker.stores.directory.kinds import RESOURCE_POLICY, SERVICE, UPSTREAM
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.directory.stored import Kind
+from broker.template.properties import (
     Properties,
     compact,
     normal_document,
     read_document,
 )
-from broker.kinds.template.section import AccountReading, AccountWork, Members, Section
-from broker.kinds.template.yaml_text import at_place
-from broker.kinds.upstreams import checked_definition, put_upstream
-from broker.model.account import Account
-from broker.model.registered import ResourcePolicy
-from broker.policy import PolicyKind
-from broker.stores.directory.kind import Kind
-from broker.stores.directory.kinds import RESOURCE_POLICY, SERVICE, UPSTREAM
-from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.template.section import AccountReading, AccountWork, Members, Section
 
 _DEFINITION, _POLICY = "Definition", "PolicyDocument"
 

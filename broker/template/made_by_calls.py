@@ -8,16 +8,16 @@ change tags and a certificate's path, and delete.
 from collections.abc import Sequence
 
 from broker.kinds.mfa_devices import MFA_DEVICES
-from broker.kinds.template.owned import as_present
-from broker.kinds.template.properties import Properties
-from broker.kinds.template.section import AccountReading, AccountWork, Members, Section
-from broker.kinds.template.yaml_text import TemplateError, at_place
 from broker.kinds.user_credentials import SERVER_CERTIFICATES as CERTIFICATES
 from broker.kinds.user_credentials import parse_certificate, parse_chain
+from broker.kinds.yaml_text import TemplateError, at_place
 from broker.model.credentials import MfaDevice, ServerCertificate
 from broker.model.names import fold_name
 from broker.stores.directory.kinds import USER
 from broker.stores.directory.port import DirectoryReader
+from broker.template.owned import as_present
+from broker.template.properties import Properties
+from broker.template.section import AccountReading, AccountWork, Members, Section
 
 ROOT = "<root_account>"
 """How the account's root user is named, as in the credential report."""

@@ -16,8 +16,8 @@ from broker.kinds.accounts import require_account
 from broker.kinds.limits import Quota, require_within
 from broker.kinds.names import parse_provider_arn, require_path
 from broker.model.account import Account, AccountId
-from broker.stores.directory.kind import Entity, Kind
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.directory.stored import Entity, Kind
 from broker.stores.errors import AlreadyExistsError
 
 

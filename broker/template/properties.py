@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from broker.kinds.documents import checked_document
 from broker.kinds.tags import KeyCase, checked_tags
-from broker.kinds.template.yaml_text import TemplateError, at_place
+from broker.kinds.yaml_text import TemplateError, at_place
 from broker.policy import PolicyKind, PolicyRejected, load_document
 from broker.runtime.spelling import find_similar, suggest
 

@@ -11,25 +11,6 @@ from msgspec.structs import replace
 from broker.kinds import groups, users
 from broker.kinds.groups import add_user, require_group
 from broker.kinds.mfa_devices import deactivate_device
-from broker.kinds.template.owned import (
-    ATTACHED,
-    BOUNDED,
-    POLICIES,
-    adopt_names,
-    as_present,
-    clear_owned,
-    finish_bounded,
-    further_owned,
-    keep_owned,
-    read_attached,
-    read_policies,
-    short_name,
-    show_policies,
-    write_owned,
-)
-from broker.kinds.template.properties import Properties
-from broker.kinds.template.section import AccountWork, Described, Members, Section
-from broker.kinds.template.yaml_text import TemplateError, at_place
 from broker.kinds.user_credentials import (
     certificate_fingerprint,
     parse_certificate,
@@ -39,6 +20,7 @@ from broker.kinds.user_credentials import (
     upload_certificate,
     upload_ssh_key,
 )
+from broker.kinds.yaml_text import TemplateError, at_place
 from broker.model.credentials import CredentialKind, CredentialStatus, UserCredential
 from broker.model.entities import User
 from broker.model.names import fold_name
@@ -56,6 +38,24 @@ from broker.stores.directory.kinds import (
 )
 from broker.stores.directory.port import DirectoryReader
 from broker.stores.directory.reports import list_login_profiles
+from broker.template.owned import (
+    ATTACHED,
+    BOUNDED,
+    POLICIES,
+    adopt_names,
+    as_present,
+    clear_owned,
+    finish_bounded,
+    further_owned,
+    keep_owned,
+    read_attached,
+    read_policies,
+    short_name,
+    show_policies,
+    write_owned,
+)
+from broker.template.properties import Properties
+from broker.template.section import AccountWork, Described, Members, Section
 
 _LOGIN, _KEYS, _CERTIFICATES = "LoginProfile", "SSHPublicKeys", "SigningCertificates"
 _KINDS = {

@@ -25,11 +25,11 @@ from broker.kinds.password_policy import (
     PasswordPolicy,
     complete_policy,
 )
-from broker.kinds.template.properties import Properties
-from broker.kinds.template.section import AccountWork
-from broker.kinds.template.yaml_text import TemplateError
+from broker.kinds.yaml_text import TemplateError
 from broker.model.account import Account, parse_account_id
 from broker.stores.directory.kinds import ACCOUNT
+from broker.template.properties import Properties
+from broker.template.section import AccountWork
 
 Settings = Mapping[str, object]
 """Values by property; an absent property stays as it is."""

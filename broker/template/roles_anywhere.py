@@ -25,14 +25,14 @@ from broker.kinds.roles_anywhere import (
     check_certificates,
     check_mapping,
 )
-from broker.kinds.template.properties import Properties, normal_document, read_document
-from broker.kinds.template.section import AccountWork, Members, Section
-from broker.kinds.template.yaml_text import TemplateError, at_place
+from broker.kinds.yaml_text import TemplateError, at_place
 from broker.model.roles_anywhere import CertificateList, CertificateProfile, TrustAnchor
 from broker.policy import PolicyKind
 from broker.protocols.x509.attributes import DEFAULT_MAPPINGS
 from broker.stores.directory.kinds import TRUST_ANCHOR
 from broker.stores.directory.port import DirectoryReader
+from broker.template.properties import Properties, normal_document, read_document
+from broker.template.section import AccountWork, Members, Section
 
 _NAME = re.compile(r"[ a-zA-Z0-9_-]{1,255}")
 _REGION = re.compile(r"[a-z0-9-]{1,64}")

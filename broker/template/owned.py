@@ -12,9 +12,7 @@ from msgspec.structs import replace
 
 from broker.kinds import owners
 from broker.kinds.tags import KeyCase
-from broker.kinds.template.properties import Properties, normal_document, read_document
-from broker.kinds.template.section import AccountWork, Described, Members
-from broker.kinds.template.yaml_text import TemplateError, at_place
+from broker.kinds.yaml_text import TemplateError, at_place
 from broker.model.names import fold_name
 from broker.policy import PolicyKind
 from broker.stores.directory.policies import (
@@ -22,6 +20,8 @@ from broker.stores.directory.policies import (
     list_inline_policies_of,
 )
 from broker.stores.directory.port import DirectoryReader
+from broker.template.properties import Properties, normal_document, read_document
+from broker.template.section import AccountWork, Described, Members
 
 POLICIES, ATTACHED, BOUNDARY = "Policies", "ManagedPolicyArns", "PermissionsBoundary"
 _NAME_MAX = 64

@@ -14,32 +14,7 @@ from broker.kinds.control_policies import (
 )
 from broker.kinds.limits import DEFAULTS
 from broker.kinds.password_policy import PasswordPolicy
-from broker.kinds.template.account_settings import (
-    Settings,
-    read_password_policy,
-    read_settings,
-    shown_settings,
-)
-from broker.kinds.template.definitions import RESOURCE_POLICIES, SERVICES, UPSTREAMS
-from broker.kinds.template.made_by_calls import SERVER_CERTIFICATES, VIRTUAL_MFA_DEVICES
-from broker.kinds.template.managed_policies import MANAGED_POLICIES
-from broker.kinds.template.properties import Properties
-from broker.kinds.template.providers import (
-    LDAP_PROVIDERS,
-    OIDC_PROVIDERS,
-    SAML_PROVIDERS,
-)
-from broker.kinds.template.roles import INSTANCE_PROFILES, ROLES
-from broker.kinds.template.roles_anywhere import ROLES_ANYWHERE
-from broker.kinds.template.section import (
-    AccountReading,
-    Described,
-    Section,
-    TemplateContext,
-    without_empty,
-)
-from broker.kinds.template.users import GROUPS, USERS
-from broker.kinds.template.yaml_text import (
+from broker.kinds.yaml_text import (
     TemplateError,
     dump_yaml,
     load_yaml,
@@ -48,6 +23,31 @@ from broker.kinds.template.yaml_text import (
 from broker.model.account import Account, AccountId, parse_account_id
 from broker.model.arn import iam_arn
 from broker.stores.directory.port import DirectoryReader
+from broker.template.account_settings import (
+    Settings,
+    read_password_policy,
+    read_settings,
+    shown_settings,
+)
+from broker.template.definitions import RESOURCE_POLICIES, SERVICES, UPSTREAMS
+from broker.template.made_by_calls import SERVER_CERTIFICATES, VIRTUAL_MFA_DEVICES
+from broker.template.managed_policies import MANAGED_POLICIES
+from broker.template.properties import Properties
+from broker.template.providers import (
+    LDAP_PROVIDERS,
+    OIDC_PROVIDERS,
+    SAML_PROVIDERS,
+)
+from broker.template.roles import INSTANCE_PROFILES, ROLES
+from broker.template.roles_anywhere import ROLES_ANYWHERE
+from broker.template.section import (
+    AccountReading,
+    Described,
+    Section,
+    TemplateContext,
+    without_empty,
+)
+from broker.template.users import GROUPS, USERS
 
 KINDS: tuple[Section, ...] = (
     SAML_PROVIDERS,

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 import yaml
 
-from broker.kinds.template.apply import Change, apply_template
-from broker.kinds.template.section import TemplateContext
-from broker.kinds.template.yaml_text import TemplateError
+from broker.kinds.yaml_text import TemplateError
 from broker.stores.directory import kinds
+from broker.template.apply import Change, apply_template
+from broker.template.section import TemplateContext
 from tests.support.exported import exported_text
 from tests.support.iam import ACCOUNT, Iam, policy
 from tests.support.rows import cases

@@ -10,13 +10,13 @@ from msgspec.structs import replace
 
 from broker.kinds import managed_policies as rules
 from broker.kinds.limits import Quota, quota
-from broker.kinds.template.properties import Properties, normal_document, read_document
-from broker.kinds.template.section import AccountWork, Described, Members, Section
 from broker.model.entities import ManagedPolicy
 from broker.policy import PolicyKind
 from broker.stores.directory.policies import (
     insert_policy_version,
 )
+from broker.template.properties import Properties, normal_document, read_document
+from broker.template.section import AccountWork, Described, Members, Section
 
 
 async def _finish(

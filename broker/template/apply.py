@@ -33,28 +33,28 @@ from broker.kinds.accounts import (
     set_alias,
 )
 from broker.kinds.control_policies import ControlPolicy, control_policies, option_value
-from broker.kinds.template.account_settings import settings_of, with_settings
-from broker.kinds.template.reader import (
-    KINDS,
-    AccountTemplate,
-    parse_template,
-    planned_arns,
-)
-from broker.kinds.template.roles import set_pending_trust
-from broker.kinds.template.section import (
-    AccountWork,
-    Described,
-    Members,
-    Section,
-    TemplateContext,
-)
-from broker.kinds.template.yaml_text import TemplateError, at_place
+from broker.kinds.yaml_text import TemplateError, at_place
 from broker.model.account import Account, AccountId
 from broker.model.audit import AuditRecord
 from broker.runtime.entropy import new_request_id
 from broker.stores.directory.accounts import update_account
 from broker.stores.directory.kinds import ACCOUNT
 from broker.stores.directory.port import Directory, DirectoryReader
+from broker.template.account_settings import settings_of, with_settings
+from broker.template.reader import (
+    KINDS,
+    AccountTemplate,
+    parse_template,
+    planned_arns,
+)
+from broker.template.roles import set_pending_trust
+from broker.template.section import (
+    AccountWork,
+    Described,
+    Members,
+    Section,
+    TemplateContext,
+)
 
 _SHOWN_CHARACTERS = 60
 

@@ -13,12 +13,12 @@ from msgspec.structs import replace
 
 from broker.kinds.accounts import ROOT_MANAGED_BY
 from broker.kinds.outbound import find_outbound
-from broker.kinds.template.apply import Change, apply_template
-from broker.kinds.template.section import TemplateContext
-from broker.kinds.template.yaml_text import TemplateError
+from broker.kinds.yaml_text import TemplateError
 from broker.model.account import AccountId
 from broker.stores.directory import kinds
 from broker.stores.directory.kinds import MFA_DEVICE, OIDC_PROVIDER, USER
+from broker.template.apply import Change, apply_template
+from broker.template.section import TemplateContext
 from tests.support.certificates import server_certificate
 from tests.support.exported import exported_text
 from tests.support.iam import ACCOUNT, NOW, OTHER, Iam, open_iam, trust

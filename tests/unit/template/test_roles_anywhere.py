@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 import yaml
 
-from broker.kinds.template.apply import Change, apply_template
-from broker.kinds.template.section import TemplateContext
-from broker.kinds.template.yaml_text import TemplateError
+from broker.kinds.yaml_text import TemplateError
 from broker.stores.directory import kinds
 from broker.stores.directory.kinds import (
     CERTIFICATE_LIST,
     CERTIFICATE_PROFILE,
     TRUST_ANCHOR,
 )
+from broker.template.apply import Change, apply_template
+from broker.template.section import TemplateContext
 from tests.support.certificates import issue
 from tests.support.exported import exported_text
 from tests.support.iam import ACCOUNT, NOW, Iam, open_iam
