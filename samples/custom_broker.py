@@ -22,17 +22,17 @@ def main() -> None:
     parser.add_argument("--role", default="arn:aws:iam::111122223333:role/Analyst")
     parser.add_argument("--name", default="ana@example.com", help="the user's name")
     parser.add_argument("--minutes", type=int, default=60, help="in the console")
-    given = parser.parse_args()
+    options = parser.parse_args()
 
-    sts = boto3.client("sts", endpoint_url=given.broker, region_name="us-east-1")
-    credentials = sts.assume_role(RoleArn=given.role, RoleSessionName=given.name)[
+    sts = boto3.client("sts", endpoint_url=options.broker, region_name="us-east-1")
+    credentials = sts.assume_role(RoleArn=options.role, RoleSessionName=options.name)[
         "Credentials"
     ]
 
     # POST, so that the credentials are in no access log on the way.
     form = {
         "Action": "getSigninToken",
-        "SessionDuration": str(given.minutes * 60),
+        "SessionDuration": str(options.minutes * 60),
         "Session": json.dumps(
             {
                 "sessionId": credentials["AccessKeyId"],
@@ -41,7 +41,7 @@ def main() -> None:
             }
         ),
     }
-    endpoint = f"{given.broker}/federation"
+    endpoint = f"{options.broker}/federation"
     with urllib.request.urlopen(
         endpoint, urllib.parse.urlencode(form).encode()
     ) as answer:
@@ -49,7 +49,7 @@ def main() -> None:
 
     login = {
         "Action": "login",
-        "Destination": f"{given.broker}/console/",
+        "Destination": f"{options.broker}/console/",
         "SigninToken": token,
     }
     print(f"{endpoint}?{urllib.parse.urlencode(login)}")

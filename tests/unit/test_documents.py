@@ -94,3 +94,20 @@ def test_figures_are_those_that_programs_wrote() -> None:
     command = [sys.executable, ROOT / ".ci" / "evidence.py", "check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_drawings_are_as_their_texts_say() -> None:
+    command = [sys.executable, ROOT / ".ci" / "diagrams.py", "check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    """A page that no toctree names is one that Sphinx refuses."""
+    docs = ROOT / "docs"
+    index = (docs / "index.md").read_text("utf-8")
+    named = set(re.findall(r"^([a-z][a-z0-9/*-]+)$", index, re.MULTILINE))
+    pages = {str(path.relative_to(docs))[:-3] for path in docs.rglob("*.md")}
+    folders = tuple(f"{name[:-1]}" for name in named if name.endswith("/*"))
+    rest = {page for page in pages - named if not page.startswith(folders)}
+    assert rest == {"index", *(page for page in pages if page[:10] == "operating/")}
