@@ -38,6 +38,7 @@ from broker.protocols.saml.published_metadata import (
     parse_signers,
     read_published_metadata,
 )
+from broker.runtime.bounded import BoundedCache
 from broker.runtime.clock import Clock
 from broker.runtime.entropy import new_request_id
 from broker.runtime.offload import begin, in_background, offload_long
@@ -94,7 +95,7 @@ class MetadataRefresher:
         self._clock = clock
         self._http_hosts = http_hosts
         self._running: dict[str, SharedWork[RefreshState]] = {}
-        self._states: dict[str, RefreshState] = {}
+        self._states = BoundedCache[str, RefreshState]()
         self._gate = asyncio.Semaphore(_AT_ONCE)
 
     async def close(self) -> None:
@@ -226,7 +227,7 @@ class MetadataRefresher:
                 ):
                     return before
                 state = await self._attempt(provider, before)
-                self._states[provider.uuid] = state
+                self._states.put(provider.account, provider.uuid, state)
                 with contextlib.suppress(StoreUnavailableError):
                     await write_state(self._cache, provider, state)
                 return state
@@ -252,7 +253,7 @@ class MetadataRefresher:
         return False
 
     def _own_state(self, provider: SamlProvider, url: str) -> RefreshState | None:
-        state = self._states.get(provider.uuid)
+        state = self._states.get(provider.account, provider.uuid)
         return state if state is not None and state.url == url else None
 
     async def _attempt(

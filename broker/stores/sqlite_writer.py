@@ -48,6 +48,8 @@ _GATHER_SECONDS = 0.0001
 _GATHER_SECONDS_MAX = 0.0003
 _RETRY_SECONDS = 1.0
 _WAITING_ROWS_MAX = 10_000
+# Proofs of mints beyond these stay spent.
+_UNCLEAR_MAX = 10_000
 # Of the spool at a time: no mint, of any worker, waits for more than these.
 _DRAIN_ROWS = 1000
 # A little longer than another writer may hold the database.
@@ -274,7 +276,8 @@ class SqliteWriter:
         except sqlite3.Error:
             self._drop_connection()
             leave_unclear(mints)
-            self._unclear += [mint.mark for mint in mints if mint.mark is not None]
+            marks = [mint.mark for mint in mints if mint.mark is not None]
+            self._unclear += marks[: _UNCLEAR_MAX - len(self._unclear)]
 
     def _connect(self) -> sqlite3.Connection:
         self._connection = connect_sqlite(self._path, busy_seconds=self._busy_seconds)

@@ -1,15 +1,24 @@
 """What a process remembers is bounded in bytes, as the interpreter counts them."""
 
 import gc
+import json
+import os
 import threading
 import tracemalloc
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 from msgspec import Struct
 
 from broker.model.account import AccountId
+from broker.policy.compiled import PolicySet, compile_policies
+from broker.policy.grammar import PolicyKind, parse_policy
+from broker.protocols.oidc.jwks import parse_jwks
+from broker.protocols.saml.metadata import parse_metadata
+from broker.protocols.sigv4.signature import prepare_signing_key
 from broker.runtime.bounded import (
     KEY_CHARACTERS_MAX,
     SHARED,
@@ -19,6 +28,8 @@ from broker.runtime.bounded import (
     measure,
     remembered,
 )
+from tests.support import certificates, oidc_issuer, saml_idp
+from tests.support.policies import allow
 
 MEMORY = 1_000_000
 A, B = AccountId("000000000001"), AccountId("000000000002")
@@ -282,3 +293,73 @@ def test_a_function_is_computed_anew_for_long_texts() -> None:
         assert look(text) == look(text) == KEY_CHARACTERS_MAX
         assert look(text + text[:1]) == look(text + text[:1])  # type: ignore[operator]
     assert len(calls) == 6
+
+
+def compiled(number: int) -> object:
+    values = [f"*{number}?{n}*" for n in range(20)]
+    text = allow("s3:Get*", Condition={"StringLike": {"aws:UserAgent": values}})
+    policies = compile_policies([("p", parse_policy(text, PolicyKind.IDENTITY))])
+    policies.candidates("s3:GetObject")
+    # Itself it is left out where it is measured, since it is charged by itself.
+    return [getattr(policies, name, None) for name in PolicySet.__slots__]
+
+
+def key_set(_: int) -> object:
+    return parse_jwks(JWKS)
+
+
+def certificate(_: int) -> object:
+    return x509.load_der_x509_certificate(CERTIFICATE)
+
+
+def key_of_signatures(number: int) -> object:
+    return prepare_signing_key(str(number).encode())
+
+
+def metadata(number: int) -> object:
+    return parse_metadata(METADATA.replace("idp", f"idp{number:x}"), now=None)
+
+
+JWKS = json.dumps(
+    {"keys": [oidc_issuer.jwk_of(oidc_issuer.make_key("RS256"), "k")]}
+).encode()
+METADATA = saml_idp.metadata_xml()
+CERTIFICATE = certificates.issue("web").der
+
+
+@pytest.mark.parametrize(
+    ("make", "number"),
+    [
+        (compiled, 1_000),
+        (key_set, 10_000),
+        (certificate, 20_000),
+        (key_of_signatures, 20_000),
+        (metadata, 5_000),
+    ],
+)
+def test_a_size_is_what_the_process_takes(
+    make: Callable[[int], object], number: int
+) -> None:
+    """Counted in pages of a process of its own, libraries' objects included.
+
+    What a library holds counts as the largest of its kind.
+    """
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        kept = [*map(make, range(number // 4))]  # in what the parent left free
+        before = anonymous_bytes()
+        kept += map(make, range(number))
+        taken = (anonymous_bytes() - before) / number
+        os.write(writer, json.dumps([taken, measure(kept[-1])]).encode())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as answer:
+        taken, counted = json.loads(answer.read())
+    os.waitpid(child, 0)
+    assert taken * 0.9 <= counted <= taken * 16
+
+
+def anonymous_bytes() -> int:
+    status = Path("/proc/self/status").read_text("utf-8")
+    return int(status.partition("RssAnon:")[2].split()[0]) * 1024

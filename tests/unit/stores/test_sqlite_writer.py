@@ -161,6 +161,29 @@ async def test_a_proof_stays_usable_if_its_mint_was_never_answered(
         await writer.mint(make_row("3"), make_mark(b"1", "3"))
 
 
+async def test_no_more_proofs_are_given_back_than_are_remembered(
+    writer: SqliteWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_writer, "_UNCLEAR_MAX", 1)
+    await writer.mint(make_row("0"), None)
+    let_the_next_commit_fail(writer, commits=True)
+
+    def refuse() -> sqlite3.Connection:
+        raise sqlite3.OperationalError("unable to open database file")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(writer, "_connect", refuse)
+        results = await asyncio.gather(
+            writer.mint(make_row("1"), make_mark(b"1", "1")),
+            writer.mint(make_row("2"), make_mark(b"2", "2")),
+            return_exceptions=True,
+        )
+    assert [type(each) for each in results] == [OutcomeUnknownError] * 2
+    await writer.mint(make_row("3"), make_mark(b"1", "3"))
+    with pytest.raises(ReplayedError):
+        await writer.mint(make_row("4"), make_mark(b"2", "4"))
+
+
 async def test_rows_of_a_failed_commit_are_spooled_and_written_once(
     writer: SqliteWriter,
 ) -> None:
