@@ -218,6 +218,34 @@ _Proved = tuple[Question, _Subject, list[ActionOnResource], Context]
 """A question with who acts, what is asked about, and in which circumstances."""
 
 
+class _Kept:
+    """A record that gets more resources: each once, and a number of those beyond."""
+
+    def __init__(self, entry: AuditEntry) -> None:
+        self._entry = entry
+        self._resources = dict.fromkeys(entry.resources)
+        self._room = _ITEMS_CHARACTERS_MAX - sum(map(len, self._resources))
+        self._more = 0
+
+    def add(self, resource: str) -> None:
+        """Name one more resource, or count it if they are long."""
+        if resource in self._resources:
+            return
+        if len(resource) > self._room:
+            self._more += 1
+            return
+        self._room -= len(resource)
+        self._resources[resource] = None
+
+    def complete(self) -> AuditEntry:
+        """The record, with all of them."""
+        entry = self._entry
+        entry.resources = tuple(self._resources)
+        if self._more:
+            entry.parameters = {**entry.parameters, _MORE_RESOURCES: self._more}
+        return entry
+
+
 class _Decisions:
     """The decisions of one call, each by the same stages.
 
@@ -475,11 +503,12 @@ class _Decisions:
         by, ready, call = self._by, self._ready, self._call
         asker = f"{call.caller.principal.arn} {call.caller.access_key_id}"
         has_room = by.log.has_room(asker)
-        kept: dict[tuple[str, str, bool], AuditEntry] = {}
+        kept: dict[tuple[str, str, bool], _Kept] = {}
         used: set[tuple[int, str]] = set()
         for subject, decisions in self._judged:
             who = subject.caller
             for decision in decisions:
+                await self.go_on()
                 action, allowed = decision.action, decision.allowed
                 if subject.is_proved and (id(subject), action) not in used:
                     used.add((id(subject), action))
@@ -490,7 +519,7 @@ class _Decisions:
                 )
                 same = who.principal.arn, action, allowed
                 if kept and same in kept:
-                    _add_resource(kept[same], decision.resource)
+                    kept[same].add(decision.resource)
                     continue
                 why = ""
                 if allowed:
@@ -505,11 +534,10 @@ class _Decisions:
                     )
                     if not why:
                         continue
-                await self.go_on()
                 entry = self._entry(subject, action)
                 await _describe(entry, decision, why)
-                kept[same] = entry
-        entries = [*self._refused, *kept.values()]
+                kept[same] = _Kept(entry)
+        entries = [*self._refused, *(record.complete() for record in kept.values())]
         if entries:
             await by.log.keep(self._joined(entries), asker)
 
@@ -533,6 +561,7 @@ class _Decisions:
         whole.decision, whole.error_code = worst.decision, worst.error_code
         whole.reason, whole.detail = worst.reason, worst.detail
         whole.region = worst.region
+        record = _Kept(whole)
         items: list[dict[str, object]] = []
         room = _ITEMS_CHARACTERS_MAX
         for entry in entries:
@@ -542,8 +571,8 @@ class _Decisions:
                 break
             items.append(item)
             for resource in entry.resources:
-                if resource not in whole.resources:
-                    _add_resource(whole, resource)
+                record.add(resource)
+        record.complete()
         whole.parameters = {**whole.parameters, "Decisions": items}
         if len(items) < len(entries):
             whole.parameters["MoreDecisions"] = len(entries) - len(items)
@@ -585,15 +614,6 @@ class _Decisions:
             entry.region = subject.region
         entry.account = self._ready.service.account
         return entry
-
-
-def _add_resource(entry: AuditEntry, resource: str) -> None:
-    """Name one more resource in a record, or count it if they are long."""
-    if sum(map(len, entry.resources)) + len(resource) <= _ITEMS_CHARACTERS_MAX:
-        entry.add_resource(resource)
-        return
-    more = int(str(entry.parameters.get(_MORE_RESOURCES, 0)))
-    entry.parameters = {**entry.parameters, _MORE_RESOURCES: more + 1}
 
 
 def _item(entry: AuditEntry) -> dict[str, object]:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import uuid
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,10 +12,13 @@ import pytest
 
 from broker.actions.decisions import authorize
 from broker.audit import decisions
+from broker.audit.entry import AuditEntry
 from broker.model.audit import AuditFilter, AuditRecord
 from broker.model.page import PageRequest
+from broker.model.request import Door
 from tests.support.broker import Key
 from tests.support.decisions import ACCOUNT, ORDER, ORDERS, READER, AskingService, sign
+from tests.support.effort import times_as_long
 from tests.support.in_process import in_process
 from tests.unit.actions.decisions.test_authorize import session_of
 
@@ -241,6 +245,25 @@ async def test_the_resources_of_one_action_are_in_its_record(
     items = record.parameters["Decisions"]
     assert isinstance(items, list)
     assert [len(item["Resources"]) for item in items] == [50, 50]
+
+
+def test_a_record_of_many_resources_costs_as_much_for_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A deletion of a thousand objects asks for two actions on each."""
+    monkeypatch.setattr(authorize, "_ITEMS_CHARACTERS_MAX", 1_000_000)
+
+    def fill(number: int) -> None:
+        record = authorize._Kept(
+            AuditEntry(
+                event_id="1", at=datetime.now(UTC), door=Door.DECISIONS, action="s3:Get"
+            )
+        )
+        for n in range(number):
+            record.add(f"arn:aws:s3:::bucket/{n}")
+        assert len(record.complete().resources) == number
+
+    assert times_as_long(lambda: fill(4_000), lambda: fill(500)) < 20
 
 
 async def test_a_batch_that_ends_early_leaves_no_record_of_the_rest(
