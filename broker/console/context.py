@@ -56,6 +56,7 @@ class ConsoleContext:
         )
         self.browsers = Browsers(deps)
         self.login_states = Parked(deps, self.browsers, "sign-in")
+        self.ways_out = Parked(deps, self.browsers, "oidc-way-out")
         self.known = KnownBrowsers(deps)
         self.begin_limits = BeginLimits(deps.pipeline.rates)
         self.destinations = Destinations(

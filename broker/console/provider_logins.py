@@ -37,9 +37,6 @@ LOGINS_MAX = 16
 _PENDING = timedelta(minutes=20)
 """Longer than a sign-in that started before a logout can take to complete."""
 
-_OFFERED = timedelta(minutes=10)
-"""For the user to go on to the provider's sign-out page."""
-
 WATCHED = "watched"
 """In a login's fields: the sign-in whose provider is asked about the person."""
 
@@ -151,7 +148,6 @@ class ProviderLogins:
         self._logins = Handles(deps.handles, deps.vault, "oidc-login")
         self._named = Handles(deps.handles, deps.vault, "oidc-login-name")
         self._logouts = Handles(deps.cache, deps.vault, "oidc-logout")
-        self._provider_logouts = Handles(deps.cache, deps.vault, "oidc-way-out")
 
     async def open(
         self,
@@ -263,17 +259,6 @@ class ProviderLogins:
         """Find a login by its handle."""
         value = await self._logins.find(handle)
         return None if value is None else ProviderLogin(**value["login"])
-
-    async def offer_provider_logout(self, login: ProviderLogin) -> str:
-        """Store a login for `find_provider_logout`; return its handle."""
-        return await self._provider_logouts.put(
-            asdict(login), self._clock.now() + _OFFERED
-        )
-
-    async def find_provider_logout(self, handle: str) -> ProviderLogin | None:
-        """The login whose provider the user may sign out at as well."""
-        value = await self._provider_logouts.find(handle)
-        return None if value is None else ProviderLogin(**value)
 
     async def find(
         self,

@@ -1,18 +1,22 @@
 """Signing out: the browser's console session ends, durably and with an audit record."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+from msgspec.structs import asdict
 from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.console.console_session import ConsoleSession
 from broker.console.context import ConsoleContext
 from broker.console.forms import read_form
+from broker.console.provider_logins import ProviderLogin
 from broker.console.rendering import see_other
 from broker.model.request import Door
 
 SIGNED_OUT = "/signin/signed-out"
 _ONWARD = ("/console", "/signin", "/federation")
+_OFFERED = timedelta(minutes=10)
+"""For the user to go on to the provider's sign-out page."""
 
 
 async def end_session(
@@ -32,6 +36,19 @@ async def end_session(
     if who.origin.login:
         await context.logins.forget(who.origin.login)
     await context.sessions.forget(who)
+
+
+async def find_way_out(
+    context: ConsoleContext, request: Request, handle: str
+) -> ProviderLogin | None:
+    """The login at whose provider the user may sign out as well.
+
+    None in another browser than the one that signed out: it has the user's ID token.
+    """
+    value, browser = await context.ways_out.peek(handle)
+    if value is None or not context.browsers.is_owner(request, browser.owner):
+        return None
+    return ProviderLogin(**value)
 
 
 async def _end(context: ConsoleContext, request: Request, who: ConsoleSession) -> None:
@@ -77,10 +94,13 @@ class SignOut:
         elif cookie is not None:
             await context.sessions.close(cookie)
         target = context.destinations.find_safe(onward, _ONWARD)
-        if target is None:
-            target = SIGNED_OUT
-            if login is not None and login.can_end:
-                target += f"?there={await context.logins.offer_provider_logout(login)}"
-        response = see_other(target)
+        if target is not None or login is None or not login.can_end:
+            response: Response = see_other(target or SIGNED_OUT)
+        else:
+            browser = context.browsers.of(request)
+            handle = await context.ways_out.put(browser, asdict(login), _OFFERED)
+            response = context.browsers.redirect(
+                browser, f"{SIGNED_OUT}?there={handle}"
+            )
         context.cookie.clear(response)
         return response

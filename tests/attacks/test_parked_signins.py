@@ -12,12 +12,19 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
+from broker.kinds.first_administrator import make_administrator
 from broker.model.session import SessionKind
 from broker.stores.directory.kinds import SAML_PROVIDER
 from tests.support.directory_world import START as DIRECTORY
 from tests.support.directory_world import directory_world
 from tests.support.directory_world import send_password as send_to_directory
-from tests.support.passwords import PAGE, create_user, give_device, send_password
+from tests.support.passwords import (
+    PAGE,
+    PASSWORD,
+    create_user,
+    give_device,
+    send_password,
+)
 from tests.support.portal import Person, Terminal
 from tests.support.signin import (
     ACCOUNT,
@@ -32,6 +39,7 @@ from tests.support.signin import (
 )
 from tests.support.slapd import Slapd, dn_of, group, person, start_slapd
 from tests.unit.console.signin.test_command_line import Terminal as CommandLineTerminal
+from tests.unit.console.signin.test_password_signin import MAY_CHANGE, NEW
 from tests.unit.console.signin.test_saml_requests import UUID, answer, begin, post
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1", "::1"])
@@ -159,6 +167,14 @@ async def _(world: SignInWorld, browser: httpx.AsyncClient) -> Waiting:
     fields = form_fields(await send_password(browser), f"{PAGE}/factor")
     step = {"factor": "code", "code": phone.code(world)}
     return Waiting(f"{PAGE}/factor", {**fields, **step})
+
+
+@parked("a new password that must be chosen")
+async def _(world: SignInWorld, browser: httpx.AsyncClient) -> Waiting:
+    await create_user(world, policy=MAY_CHANGE, reset_required=True)
+    fields = form_fields(await send_password(browser), f"{PAGE}/new-password")
+    new = {"password": PASSWORD, "new": NEW, "again": NEW}
+    return Waiting(f"{PAGE}/new-password", {**fields, **new})
 
 
 @pytest.fixture(scope="module")
@@ -321,6 +337,29 @@ async def test_a_form_that_was_open_for_longer_than_its_cookie_is_shown_again(
     elsewhere = {"origin": "https://evil.example", "sec-fetch-site": "cross-site"}
     refused = await browser.post(path, data={**new, **filled}, headers=elsewhere)
     assert "sent from another site" in text_of(refused)
+
+
+async def test_a_link_that_someone_was_sent_ends_nobodys_session(
+    world: SignInWorld,
+) -> None:
+    """It has no beginning in any browser: it asks before it replaces another person."""
+    minted = await world.mint(SessionKind.ASSUME_ROLE)
+    token = await get_signin_token(world.browser(), minted)
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        made = await make_administrator(
+            change, ACCOUNT, alias=None, user_name="eve", now=world.clock.now()
+        )
+    victim = await victim_of(world, signed_in=True)
+    first = f"{PAGE}/first-password"
+    page = await victim.get(first, params={"token": made.token.reveal()})
+    assert await is_signed_in(victim, "vera")
+    typed = {**form_fields(page, first), "new": NEW, "again": NEW}
+    chosen = await Waiting(first, typed).send(victim)
+    asked = [chosen, await victim.get(login_url(token), follow_redirects=True)]
+    for question in asked:
+        assert question.status_code == 200, text_of(question)
+        assert form_fields(question, "/signin/continue")
+        assert await is_signed_in(victim, "vera")
 
 
 async def client_page(person: Person) -> httpx.Response:

@@ -16,6 +16,7 @@ from broker.console.request_info import (
     require_place,
 )
 from broker.console.sign_in_options import SignInOption, SignInOptions
+from broker.console.sign_out import find_way_out
 from broker.console.signin.oidc_logout import THERE
 from broker.kinds.organisations import Organisation
 from broker.model.account import Account
@@ -166,9 +167,7 @@ class SignIn:
     async def signed_out(self, request: Request) -> Response:
         """The page after sign-out, with a link to sign out at the provider as well."""
         handle = (await read_form(request)).find("there") or ""
-        login = (
-            await self._context.logins.find_provider_logout(handle) if handle else None
-        )
+        login = await find_way_out(self._context, request, handle) if handle else None
         return self._context.pages.show(
             request,
             "signed_out.html",

@@ -23,7 +23,7 @@ from broker.console.provider_logins import Logout, login_end_mark
 from broker.console.rendering import allow_redirect
 from broker.console.request_info import note, refuse_prefetch
 from broker.console.sign_in_options import SignInOptions
-from broker.console.sign_out import SIGNED_OUT
+from broker.console.sign_out import SIGNED_OUT, find_way_out
 from broker.console.signin.provider_logout import end_by_provider
 from broker.errors import (
     BrokerError,
@@ -138,12 +138,12 @@ class OidcLogout:
         """A form for the provider's end-session endpoint, with the ID token as hint.
 
         Raises:
-            ValidationError: The link has expired.
+            ValidationError: The link has expired, or is another browser's.
             IdpCommunicationError: The provider's configuration cannot be read.
         """
         refuse_prefetch(request)
         form = await read_form(request)
-        login = await self._context.logins.find_provider_logout(form.require("handle"))
+        login = await find_way_out(self._context, request, form.require("handle"))
         if login is None:
             raise ValidationError(_TOO_OLD)
         arn = Arn.parse(login.provider_arn)

@@ -256,6 +256,26 @@ async def show(browser: Any, page: Any, credential: str) -> Any:
     )
 
 
+@pytest.mark.parametrize("signed_in", [False, True])
+async def test_the_step_of_a_passkey_is_of_the_browser_that_began_it(
+    world: SignInWorld, signed_in: bool
+) -> None:
+    _, authenticator = await person(world)
+    browser, victim = world.browser(), world.browser()
+    page = await send_password(browser)
+    answer = {"factor": "passkey", "credential": authenticator.get(options_on(page))}
+    if signed_in:
+        await create_user(world, "bob", policy=ALL)
+        victim = await enter(world, "bob")
+    own = form_fields(await victim.get(PAGE), PAGE)
+    stolen = {**form_fields(page, f"{PAGE}/factor"), "csrf": own["csrf"], **answer}
+    refused = await victim.post(f"{PAGE}/factor", data=stolen, headers=SAME)
+    assert "not started in this browser" in text_of(refused)
+    assert ("user/staff/bob" in (await victim.get("/console/")).text) is signed_in
+    entered = await send_step(browser, page, "factor", **answer)
+    assert entered.status_code == 303
+
+
 @pytest.mark.parametrize("algorithm", [EDDSA, RS256])
 async def test_a_passkey_is_the_second_factor(
     world: SignInWorld, algorithm: int

@@ -368,6 +368,34 @@ async def test_a_frame_that_names_nothing_ends_the_browsers_own_session(
     assert await is_in(saml)
 
 
+async def test_a_frame_after_the_end_says_nothing_and_leaves_no_record(
+    scene: Scene,
+) -> None:
+    provider = await scene.register()
+    browser, _ = await scene.sign_in(scene.login(provider))
+    await browser.get(channel(provider, "front"))
+    assert (await scene.world.recorded("signin:FrontChannelLogout")).account == ACCOUNT
+    cookie = dict(browser.cookies)
+    browser, _ = await scene.sign_in(scene.login(provider))
+    await scene.world.browser().get(
+        channel(provider, "front"), params={"iss": provider.url, "sid": "unknown"}
+    )
+    ended = scene.world.browser(cookies=cookie)
+    assert (await ended.get(channel(provider, "front"))).status_code == 200
+    records = [each.action for each in await scene.world.audit()]
+    assert records.count("signin:FrontChannelLogout") == 1
+    assert await is_in(browser)
+
+
+async def test_a_page_that_is_only_prefetched_ends_nothing(scene: Scene) -> None:
+    provider = await scene.register()
+    browser, _ = await scene.sign_in(scene.login(provider))
+    early = {"sec-purpose": "prefetch"}
+    for path in (channel(provider, "front"), "/signin/sign-out-there?handle=x"):
+        assert (await browser.get(path, headers=early)).status_code == 503
+    assert await is_in(browser)
+
+
 async def test_a_frame_of_another_provider_leaves_the_browsers_session_alone(
     scene: Scene,
 ) -> None:
@@ -499,6 +527,42 @@ async def test_signing_out_offers_the_providers_own_way_out(scene: Scene) -> Non
     without, _ = await scene.sign_in(scene.login(provider))
     left = await without.get("/federation", params={"Action": "logout"})
     assert left.headers["location"] == "/signin/signed-out"
+
+
+async def test_the_way_out_is_of_the_browser_that_signed_out(scene: Scene) -> None:
+    """It leads to a form with the person's ID token."""
+    provider = await scene.register()
+    browser, _ = await scene.sign_in(scene.login(provider, can_end=True))
+    left = await browser.get("/federation", params={"Action": "logout"})
+    shown = left.headers["location"]
+    handle = parse_qs(urlsplit(shown).query)["there"][0]
+    path = f"/signin/sign-out-there?handle={handle}"
+    other, _ = await scene.sign_in(scene.login(provider))
+    for stranger in (other, scene.world.browser()):
+        assert "still signed in" not in (await stranger.get(shown)).text
+        refused = await stranger.get(path)
+        assert (refused.status_code, "the.id.token" in refused.text) == (400, False)
+        assert "link has expired" in text_of(refused)
+    assert await is_in(other)
+    # Its own gets as far as the provider, which no one can reach here.
+    assert "cannot be reached" in text_of(await browser.get(path))
+
+
+@pytest.mark.parametrize("unique_id", ["", "OIDCPNEW"])
+async def test_the_way_out_is_of_the_provider_that_vouched(
+    scene: Scene, unique_id: str
+) -> None:
+    """Not of one that has its name since."""
+    provider = await scene.register()
+    browser, _ = await scene.sign_in(scene.login(provider, can_end=True))
+    left = await browser.get("/federation", params={"Action": "logout"})
+    handle = parse_qs(urlsplit(left.headers["location"]).query)["there"][0]
+    async with scene.world.services.stores.directory.change(ACCOUNT) as change:
+        await change.remove(OIDC_PROVIDER, provider)
+        if unique_id:
+            await change.insert(OIDC_PROVIDER, replace(provider, unique_id=unique_id))
+    out = await browser.get("/signin/sign-out-there", params={"handle": handle})
+    assert (out.status_code, "link has expired" in text_of(out)) == (400, True)
 
 
 @pytest.mark.parametrize("handle", ["", "x", "A" * 43, "A" * 500])
