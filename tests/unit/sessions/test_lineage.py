@@ -13,22 +13,43 @@ from msgspec.structs import replace
 from broker.errors import ExpiredToken
 from broker.model.account import Account, AccountId, format_access_key_id
 from broker.model.federated import FederatedIdentity
-from broker.model.lineage import Lineage, Origin, Trace, subject_digest
+from broker.model.lineage import (
+    Ancestor,
+    FoldedAncestors,
+    Lineage,
+    Origin,
+    Trace,
+    admitted_target,
+    lineage_row,
+    subject_digest,
+)
+from broker.model.machines import Instance
 from broker.model.principal import Principal, PrincipalType
+from broker.model.revocation import Revocations
 from broker.model.session import Caller, Session, SessionKind
 from broker.sessions import contents, lineage, seal
 from broker.sessions.issue import MintResult
 from broker.sessions.lineage import (
     KEPT,
+    LineageSnapshot,
     descend,
+    descend_as,
+    ending_with,
+    find_proof_end,
     has_shown_mfa,
     lineage_from,
+    lineage_of_admission,
+    lineage_of_machine,
+    lineage_of_old_token,
     lineage_of_proof,
+    lineage_of_token,
+    list_origins,
     person_target,
     provider_session_target,
     source_identity_target,
     subject_target,
     trace,
+    trace_token,
 )
 from broker.sessions.record import describe_session
 from broker.sessions.revoke import revoke_issued_before, revoke_key_id, revoke_session
@@ -417,6 +438,267 @@ def test_a_factor_counts_for_anyone_who_the_lineage_goes_back_to(
     assert has_shown_mfa(view, "AIDASOMEBODYELSE") is None
     own = replace(session, kind=SessionKind.FEDERATION_TOKEN, principal_id=USER.user_id)
     assert has_shown_mfa(own, USER.user_id) is False
+    task = replace(own, kind=SessionKind.ROOT_TASK)
+    assert has_shown_mfa(task, USER.user_id) is None
+    assert has_shown_mfa(session, session.principal_id) is None
+
+
+def test_what_a_caller_makes_goes_back_to_its_session_or_to_its_key(
+    session: Session,
+) -> None:
+    owner = Principal.user(ACCOUNT, user_id=USER.user_id, path="/", name="alice")
+    by_session = Caller(principal=owner, session=session, access_key_id="ASIAX")
+    assert lineage_from(by_session) == descend(session)
+    key = KEY.access_key_id
+    origin = Origin(account=ACCOUNT, access_key_id=key, principal_id=USER.user_id)
+    assert by_key() == Lineage(origin=origin)
+    role = Caller(principal=session_principal(), access_key_id=key)
+    assert lineage_from(role).origin == replace(origin, principal_id="")
+
+
+def session_principal() -> Principal:
+    return Principal.from_provider(
+        PrincipalType.SAML, ACCOUNT, provider=PROVIDER, subject="alice"
+    )
+
+
+def test_a_token_has_what_its_session_carries_beside_its_lineage(
+    session: Session,
+) -> None:
+    owner = Principal.user(ACCOUNT, user_id=USER.user_id, path="/", name="alice")
+    key = Caller(principal=owner, access_key_id=KEY.access_key_id)
+    assert lineage_of_token(key) == by_key()
+
+    def targets(**more: Any) -> tuple[str, ...]:
+        made = replace(session, **more)
+        caller = Caller(principal=owner, session=made, access_key_id="ASIAX")
+        return lineage_of_token(caller).origin.targets
+
+    named = {"provider_arn": None, "provider_id": "", "source_identity": None}
+    assert targets(**named) == ()
+    assert targets(**{**named, "provider_arn": PROVIDER}) == (PROVIDER,)
+    assert targets(**{**named, "provider_id": "SAMLSP1"}) == ("SAMLSP1",)
+    known = (source_identity_target("ana"),)
+    assert targets(**{**named, "source_identity": "ana"}) == known
+
+
+def test_a_proof_is_known_by_what_it_says_and_by_nothing_else() -> None:
+    assert by_provider().origin.targets == ()
+    assert (by_provider().origin.began_ms, by_provider().origin.named_ms) == (0, 0)
+    for more, target in (
+        ({"person": "SCMU1"}, person_target("SCMU1")),
+        (
+            {"provider_session": "s-1"},
+            provider_session_target("https://idp/", "s-1"),
+        ),
+        ({"certificate": "certificate/a/p/1/d"}, "certificate/a/p/1/d"),
+    ):
+        assert by_provider(**more).origin.targets == (target,)
+    at_ms = int(NOW.timestamp() * 1000)
+    named = by_provider(issued_at=NOW, source_identity="ana").origin
+    assert (named.began_ms, named.named_ms) == (at_ms, at_ms)
+    assert by_provider(issued_at=NOW).origin.named_ms == 0
+
+
+def test_several_providers_that_vouch_may_each_end_it(session: Session) -> None:
+    first = replace(session, account=OTHER, lineage=by_provider())
+    own, other = (
+        FederatedIdentity(
+            principal=session_principal(),
+            account=account,
+            provider_arn=PROVIDER,
+            provider_id="SAMLSPX",
+            issuer="https://idp/",
+            subject="bob",
+            person=person,
+        )
+        for account, person in ((OTHER, ""), (ACCOUNT, "SCMU1"))
+    )
+    assert descend_as(first, own) == descend(first)
+    bob = subject_target(subject_digest("https://idp/", "bob"))
+    targets = descend_as(first, other).origin.targets
+    assert targets == (bob, person_target("SCMU1"))
+
+
+def test_a_source_identity_is_dated_by_the_session_that_set_it(
+    session: Session,
+) -> None:
+    first = replace(session, issued_at_ms=1_000, source_identity=None)
+    second = replace(
+        first, issued_at_ms=2_000, source_identity="ana", lineage=descend(first)
+    )
+    third = replace(second, issued_at_ms=3_000, lineage=descend(second))
+    named = [descend(each).origin.named_ms for each in (first, second, third)]
+    assert named == [0, 2_000, 2_000]
+
+
+def test_an_end_mark_is_one_more_target() -> None:
+    made_from = by_provider(person="SCMU1")
+    assert ending_with(made_from, ()) == made_from
+    targets = (person_target("SCMU1"), "console-end/1")
+    assert ending_with(made_from, ("console-end/1",)).origin.targets == targets
+    (other,) = trace_token(ending_with(made_from, ("console-end/1",)), OTHER, 1)
+    assert "console-end/1" in other.key_ids
+
+
+MACHINE = Instance(
+    account=ACCOUNT,
+    instance_id="i-1",
+    region="eu-central-1",
+    public_key=b"",
+    registered_at=NOW,
+    registered_by="",
+)
+
+
+def test_a_machine_is_what_its_sessions_begin_with_or_an_ancestor_of_them(
+    session: Session,
+) -> None:
+    assert list_origins(MACHINE) == []
+    own = lineage_of_machine(MACHINE)
+    assert own == Lineage(origin=Origin(account=ACCOUNT, access_key_id="i-1"))
+    machine = Ancestor(
+        account=ACCOUNT,
+        mint_id="",
+        access_key_id="i-1",
+        principal_id="i-1",
+        issued_at_ms=int(NOW.timestamp() * 1000),
+    )
+    by_user = Lineage(origin=Origin(account=OTHER, principal_id="AIDAX"))
+    for made_from in (by_key(), by_user, descend(session)):
+        row = tuple(lineage_row(made_from))
+        made = lineage_of_machine(replace(MACHINE, lineage=row))
+        assert made.origin == made_from.origin
+        assert made.ancestors == (*made_from.ancestors, machine)
+    proved = lineage_of_machine(
+        replace(MACHINE, lineage=tuple(lineage_row(by_provider())))
+    )
+    assert (proved.origin.account, proved.origin.access_key_id) == (OTHER, "i-1")
+
+
+def test_a_machine_ends_with_the_users_and_roles_that_it_came_from() -> None:
+    made_from = replace(
+        by_key(),
+        ancestors=(ancestor("AROAX", 1_000), ancestor("", 2_000)),
+        folded=(FoldedAncestors(account=OTHER, principal_id="AROAY", first_ms=1),),
+    )
+    admission = lineage_of_admission(made_from, ACCOUNT, 5_000)
+    principals = (USER.user_id, "AROAX", "AROAY")
+    assert admission.origin.targets == tuple(map(admitted_target, principals))
+    assert admission.origin.began_ms == 5_000
+
+
+def ancestor(
+    principal_id: str, at_ms: int, account: AccountId = ACCOUNT, mint_id: str = "m"
+) -> Ancestor:
+    return Ancestor(
+        account=account,
+        mint_id=mint_id,
+        access_key_id=f"ASIA{at_ms}",
+        principal_id=principal_id,
+        issued_at_ms=at_ms,
+    )
+
+
+def test_the_oldest_counts_of_what_lies_in_an_account() -> None:
+    chain = (ancestor("AROAX", 2_000), ancestor("AROAX", 1_000))
+    chain += (ancestor("AROAX", 3_000), ancestor("AROAZ", 4_000, OTHER))
+    of_key = replace(by_key(), ancestors=chain)
+    own, other = trace_token(of_key, ACCOUNT, 9_000)
+    assert (own.account, own.since_ms) == (ACCOUNT, 1_000)
+    assert (other.account, other.since_ms) == (OTHER, 4_000)
+    assert dict(own.marks)["AROAX"] == 1_000
+
+
+def test_what_began_with_a_proof_begins_with_its_first_session() -> None:
+    of_proof = by_provider(issued_at=NOW)
+    marks = dict(trace_token(of_proof, OTHER, 9_000, providers=(PROVIDER,))[0].marks)
+    assert marks[PROVIDER] == 9_000
+    later = replace(of_proof, ancestors=(ancestor("AROAX", 5_000, OTHER),))
+    marks = dict(trace_token(later, OTHER, 9_000, providers=(PROVIDER,))[0].marks)
+    assert marks[PROVIDER] == 5_000
+
+
+def test_what_is_of_another_account_is_looked_up_there(session: Session) -> None:
+    elsewhere = replace(session, lineage=by_provider())
+    assert {entry.account for entry in trace(elsewhere)} == {ACCOUNT, OTHER}
+    entries = trace_token(by_key(), ACCOUNT, 9_000, providers=(PROVIDER, "SAMLSPX"))
+    marks = {entry.account: dict(entry.marks) for entry in entries}
+    assert PROVIDER in marks[OTHER]
+    assert PROVIDER not in marks[ACCOUNT]
+    assert "SAMLSPX" in marks[ACCOUNT]
+
+
+def test_ancestors_are_folded_by_account_and_principal(session: Session) -> None:
+    kinds_of = [(ACCOUNT, "AROAX"), (OTHER, "AROAX"), (ACCOUNT, "AROAZ")] * 2
+    made = Lineage(origin=Origin(account=ACCOUNT), ancestors=(ancestor("AROAX", 1),))
+    for number, (account, who) in enumerate((*kinds_of, *kinds_of, *kinds_of)):
+        at_ms = 10_000 + number
+        parent = replace(
+            session,
+            account=account,
+            principal_id=who,
+            issued_at_ms=at_ms,
+            lineage=made,
+        )
+        made = descend(parent)
+    assert len(made.ancestors) == KEPT + 1
+    folded = {(each.account, each.principal_id) for each in made.folded}
+    assert folded == set(kinds_of)
+    assert {each.first_ms for each in made.folded} == {10_000, 10_001, 10_002}
+    assert made.folded_until_ms == made.ancestors[1].issued_at_ms - 1
+    # A session may have been issued by a clock that went back.
+    earlier = replace(session, issued_at_ms=5, lineage=made)
+    for _ in range(KEPT + 1):
+        earlier = replace(earlier, lineage=descend(earlier))
+    assert earlier.lineage.folded_until_ms == 10_017
+
+
+async def test_a_password_is_as_new_as_its_use() -> None:
+    """It has no time of its own; no other proof is named by what it does not say."""
+    password = FederatedIdentity(
+        principal=session_principal(),
+        account=OTHER,
+        provider_arn=PROVIDER,
+        provider_id="LDAPX",
+        issuer=PROVIDER,
+        subject="alice",
+    )
+    subject = subject_target(subject_digest(PROVIDER, "alice"))
+    now_ms = int(NOW.timestamp() * 1000)
+    none_named = source_identity_target("None")
+    for marks, end in (
+        ({}, None),
+        ({subject: now_ms}, None),
+        ({subject: now_ms + 1}, (subject, now_ms + 1)),
+        ({none_named: now_ms + 1}, None),
+    ):
+
+        class Directory:
+            async def revocations(self, _account: AccountId, by: Any = marks) -> Any:
+                return Revocations(not_before_ms=by)
+
+        assert await find_proof_end(password, NOW, Directory()) == end  # type: ignore[arg-type]
+
+
+async def test_a_list_reads_each_account_once() -> None:
+    asked: list[object] = []
+
+    class Directory:
+        async def find(self, kind: Any, account: AccountId, key: str = "") -> object:
+            asked.append((kind, account, key))
+            return None
+
+        async def revocations(self, account: AccountId) -> object:
+            asked.append(account)
+            return len(asked)
+
+    snapshot = LineageSnapshot(Directory())  # type: ignore[arg-type]
+    for _ in range(2):
+        for account in (ACCOUNT, OTHER):
+            assert await snapshot.find(kinds.ACCOUNT, account) is None
+            await snapshot.revocations(account)
+    assert len(asked) == 4
 
 
 # Tokens of version 1.
@@ -479,6 +761,18 @@ async def test_an_old_token_ends_with_a_parent_that_has_a_mint_id(
         await revoke_session(change, parent, now=world.clock.now())
     with pytest.raises(ExpiredToken):
         await world.resolver.resolve(session.access_key_id, token, world.clock.now())
+
+
+def test_an_old_token_goes_back_to_the_key_that_it_was_made_with() -> None:
+    temporary = lineage_of_old_token(ACCOUNT, PARENT, (NARROWED,), 7)
+    assert temporary.origin == Origin()
+    keys = [each.access_key_id for each in temporary.ancestors]
+    assert keys == [NARROWED, PARENT]
+    long_term = lineage_of_old_token(ACCOUNT, KEY.access_key_id, (), 7)
+    assert long_term.origin.access_key_id == KEY.access_key_id
+    assert long_term.ancestors == ()
+    unknown = lineage_of_old_token(ACCOUNT, "", (), 7)
+    assert (unknown.origin, unknown.ancestors) == (Origin(), ())
 
 
 def test_the_version_before_is_told_by_its_missing_mint_id() -> None:
