@@ -44,13 +44,13 @@ def test_a_policy_that_grants_an_action_fails_with_a_request(analyzer: Any) -> N
     assert answer["result"] == "FAIL"
     assert answer["message"] == (
         "The policy document grants access to perform one or more of the listed"
-        " actions or resources."
+        " actions."
     )
     (reason,) = answer["reasons"]
     assert reason["statementIndex"] == 1
     assert reason["statementId"] == "Wide"
     assert reason["description"].startswith(
-        "One or more of the listed actions or resources in the statement with sid: Wide."
+        "One or more of the listed actions in the statement with sid: Wide."
         " For example: s3:PutObject on "
     )
 

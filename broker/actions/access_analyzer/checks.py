@@ -46,13 +46,29 @@ class _Words(Struct, frozen=True):
     reason: str
 
 
-_NOT_GRANTED = _Words(
-    "The policy document does not grant access to perform one or more of the listed"
-    " actions or resources.",
-    "The policy document grants access to perform one or more of the listed actions or"
-    " resources.",
-    "One or more of the listed actions or resources in the statement with",
-)
+_NOT_GRANTED = {
+    (True, False): _Words(
+        "The policy document does not grant access to perform one or more of the"
+        " listed actions.",
+        "The policy document grants access to perform one or more of the listed"
+        " actions.",
+        "One or more of the listed actions in the statement with",
+    ),
+    (False, True): _Words(
+        "The policy document does not grant access to one or more of the listed"
+        " resources.",
+        "The policy document grants access to one or more of the listed resources.",
+        "One or more of the listed resources in the statement with",
+    ),
+    (True, True): _Words(
+        "The policy document does not grant access to one or more listed resources to"
+        " perform one or more listed actions.",
+        "The policy document grants access to one or more listed resources to perform"
+        " one or more listed actions.",
+        "One or more of the listed actions and/or resources in the statement with",
+    ),
+}
+"""By whether actions are listed, and resources."""
 _NO_NEW = _Words(
     "The modified permissions do not grant new access compared to your existing policy.",
     "The modified permissions grant new access compared to your existing policy.",
@@ -78,7 +94,9 @@ async def _access_not_granted(params: Params, _call: Call) -> Mapping[str, Any]:
         yield
         return (yield from access_not_granted(policies, asked))
 
-    return _answer(await offload_steps(work()), _NOT_GRANTED)
+    lists = [any(entry[part] for entry in asked) for part in (0, 1)]
+    words = _NOT_GRANTED[lists[0], lists[1]]
+    return _answer(await offload_steps(work()), words)
 
 
 async def _no_new_access(params: Params, _call: Call) -> Mapping[str, Any]:
