@@ -7,7 +7,14 @@ import pytest
 
 from broker.actions.signin.begin_limits import PER_ADDRESS
 from broker.sessions.handles import Handles
-from tests.support.portal import SCOPES, Person, Terminal, challenge, logged_in
+from tests.support.portal import (
+    DEVICE_CODE,
+    SCOPES,
+    Person,
+    Terminal,
+    challenge,
+    logged_in,
+)
 from tests.support.signin import ACCOUNT, ORIGIN, SignInWorld, open_world
 
 
@@ -85,3 +92,29 @@ async def test_a_sign_in_is_dropped_when_it_is_signed_out_of(
     assert await kept.find(handle) is not None
     await terminal.ask("logout", tokens["accessToken"])
     assert await kept.find(handle) is None
+
+
+async def test_a_sign_in_that_was_signed_out_of_is_not_renewed(
+    world: SignInWorld,
+) -> None:
+    person, terminal, tokens = await logged_in(world)
+    code = await person.code_for(terminal)
+    await terminal.ask("logout", tokens["accessToken"])
+    renewed = await terminal.token("refresh_token", refreshToken=tokens["refreshToken"])
+    for refused in (renewed, await terminal.redeem(code)):
+        assert refused.headers["x-amzn-errortype"] == "InvalidGrantException"
+
+
+async def test_a_client_that_renews_nothing_has_one_token_for_the_whole_sign_in(
+    world: SignInWorld,
+) -> None:
+    person, terminal = Person(world), Terminal(world)
+    await terminal.register(device=True, grantTypes=[DEVICE_CODE])
+    await person.sign_in()
+    device = await terminal.begin()
+    await person.answer_device(device["userCode"])
+    tokens = (await terminal.poll(device)).json()
+    assert tokens.get("refreshToken") is None
+    _, _, renewed = await logged_in(world)
+    assert renewed["refreshToken"]
+    assert renewed["expiresIn"] <= 3600 < tokens["expiresIn"]

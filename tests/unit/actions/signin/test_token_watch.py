@@ -422,7 +422,11 @@ async def test_the_id_token_of_another_changes_nothing(tmp_path: Path) -> None:
     async with opened(tmp_path, ann=["staff"], bob=[]) as scene:
         console = await scene.console("ann")
         for claims in ({"sub": "bob"}, {"aud": "other"}, {"iss": "https://other"}):
-            forged = scene.provider.server.issuer.token(**claims)
+            at = int(scene.world.clock.now().timestamp()) + PAUSE
+            usual = {"sub": "ann", "aud": CLIENT, "iat": at, "exp": at + 300}
+            forged = scene.provider.server.issuer.token(
+                **{**usual, "groups": [], **claims}
+            )
             tokens = {"access_token": "a", "id_token": forged}
             scene.provider.fails = lambda _token, tokens=tokens: (200, tokens, {})
             await scene.ask()
@@ -691,7 +695,11 @@ async def test_another_clients_token_is_evidence_of_nothing(tmp_path: Path) -> N
         assert await scene.rows() == []
 
 
-async def test_a_provider_that_is_gone_is_forgotten(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unique_id", ["", "OIDCPNEW"])
+async def test_a_provider_that_is_gone_is_forgotten(
+    tmp_path: Path, unique_id: str
+) -> None:
+    """Nor is a token sent to one that has its name since."""
     async with opened(tmp_path, ann=["staff"]) as scene:
         console = await scene.console("ann")
         async with scene.world.services.stores.directory.change(ACCOUNT) as change:
@@ -699,10 +707,12 @@ async def test_a_provider_that_is_gone_is_forgotten(tmp_path: Path) -> None:
             provider = await change.named(OIDC_PROVIDER, ACCOUNT, name)
             assert provider is not None
             await change.remove(OIDC_PROVIDER, provider)
-            await change.insert(OIDC_PROVIDER, replace(provider, unique_id="OIDCPNEW"))
+            if unique_id:
+                new = replace(provider, unique_id=unique_id)
+                await change.insert(OIDC_PROVIDER, new)
         await scene.ask()
         assert not await is_open(console)
-        assert scene.provider.refreshed == []
+        assert scene.provider.refreshed == scene.provider.revoked == []
         assert await scene.rows() == []
 
 

@@ -341,6 +341,42 @@ async def test_a_refresh_token_stays_with_its_client(terminal: Terminal) -> None
     assert refused(await terminal.renew(token, clientId=CROSS), "TOKEN_EXPIRED")
 
 
+async def test_a_proof_of_the_key_comes_once_and_is_used_up_by_a_code(
+    terminal: Terminal,
+) -> None:
+    code, other = await get_code(terminal), await get_code(terminal)
+    sent = {
+        "grantType": "authorization_code",
+        "codeVerifier": VERIFIER,
+        "redirectUri": CALLBACK,
+    }
+    body = {"clientId": SAME, "code": code, **sent}
+    headers = [("DPoP", terminal.proof()), ("DPoP", terminal.proof())]
+    twice = await terminal.http.post("/v1/token", json=body, headers=headers)
+    none = await terminal.http.post("/v1/token", json=body)
+    for refused_answer in (twice, none):
+        assert "Exactly one DPoP header" in refused_answer.text
+    proof = terminal.proof()
+    login = await terminal.ask(proof, code=code, **sent)
+    assert login.status_code == 200, login.text
+    again = await terminal.ask(proof, code=other, **sent)
+    assert "already used" in again.text
+    assert (await terminal.redeem(other)).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["code", "codeVerifier", "redirectUri"])
+async def test_a_code_comes_with_all_that_belongs_to_it(
+    terminal: Terminal, name: str
+) -> None:
+    code = await get_code(terminal)
+    whole = {"code": code, "codeVerifier": VERIFIER, "redirectUri": CALLBACK}
+    del whole[name]
+    answer = await terminal.ask(grantType="authorization_code", **whole)
+    assert answer.status_code == 400
+    assert f"{name} is missing" in answer.text
+    assert (await terminal.redeem(code)).status_code == 200
+
+
 async def test_tokens_of_two_families_do_not_mix(terminal: Terminal) -> None:
     token = (await log_in(terminal))["refreshToken"]
     two = (await log_in(terminal))["refreshToken"]
