@@ -14,6 +14,7 @@ PARTS = (
     "saml",
     "console",
     "writes",
+    "invariants",
     "http",
     "decisions",
     "agent",

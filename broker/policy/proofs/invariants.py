@@ -8,7 +8,8 @@ is the caller's to know.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import product
+from itertools import chain, product
+from math import prod
 
 from msgspec import Struct
 
@@ -125,20 +126,19 @@ def find_breach(
     stated: Side,
     suspects: Iterable[Side],
     rules: PrincipalRules,
-    before: PrincipalRules | None,
+    excuses: Sequence[PrincipalRules],
     *,
     asker: Asker,
     prover: Prover,
 ) -> Breach | None:
     """The first suspect that grants what the statement is about, and did not before.
 
-    ``before`` are the rules until now, what they allowed is left as it was; None if
-    nothing is excused.
+    ``excuses`` are rules of until now: what one of them allowed is left as it was.
     """
     for allow in suspects:
         try:
             request = _find_request(
-                *(stated, allow, rules, before), asker=asker, prover=prover
+                *(stated, allow, rules, excuses), asker=asker, prover=prover
             )
         except Undecided as error:
             return Breach(allow.statement.ref, None, error.reason)
@@ -151,22 +151,19 @@ def _find_request(
     stated: Side,
     allow: Side,
     rules: PrincipalRules,
-    before: PrincipalRules | None,
+    excuses: Sequence[PrincipalRules],
     *,
     asker: Asker,
     prover: Prover,
 ) -> AccessRequest | None:
-    count = 1
-    for layer in rules.layers:
-        count *= len(layer)
-    if count > COMBINATIONS_MAX:
+    if prod(map(len, rules.layers)) > COMBINATIONS_MAX:
         raise Undecided("too many statements of its boundary and controls apply")
-    facts = _facts(asker, (stated, allow, *rules.sides(), *_sides_of(before)))
+    facts = _facts(asker, (stated, allow, *rules.sides(), *_sides_of(excuses)))
     for others in product(*rules.layers):
         inside = (allow, stated, *others, *asker.within)
         names = list_action_names(inside)
         tried = tuple(names)
-        for more, outside in _differences(rules, before):
+        for more, outside in _differences(rules, excuses):
             request = prover.find_request(
                 (*inside, *more),
                 outside,
@@ -180,22 +177,32 @@ def _find_request(
 
 
 def _differences(
-    rules: PrincipalRules, before: PrincipalRules | None
+    rules: PrincipalRules, excuses: Sequence[PrincipalRules]
 ) -> Iterator[tuple[tuple[Side, ...], tuple[Side, ...]]]:
-    """The ways in which a request was not allowed before; one way if nothing was."""
-    if before is None:
-        yield (), rules.denies
-        return
-    yield (), (*rules.denies, *before.allows)
-    for deny in before.denies:
+    """The ways in which none of the excuses allowed a request: inside, and outside."""
+    ways = [list(_refusals(excuse, rules)) for excuse in excuses]
+    if prod(map(len, ways)) > COMBINATIONS_MAX:
+        raise Undecided("too many statements applied before")
+    for picked in product(*ways):
+        inside = chain.from_iterable(more for more, _ in picked)
+        outside = chain.from_iterable(others for _, others in picked)
+        yield tuple(inside), (*rules.denies, *outside)
+
+
+def _refusals(
+    excuse: PrincipalRules, rules: PrincipalRules
+) -> Iterator[tuple[tuple[Side, ...], tuple[Side, ...]]]:
+    """The ways in which an excuse did not allow what other rules do not deny."""
+    yield (), excuse.allows
+    for deny in excuse.denies:
         if deny not in rules.denies:
-            yield (deny,), rules.denies
-    for layer in before.layers:
-        yield (), (*rules.denies, *layer)
+            yield (deny,), ()
+    for layer in excuse.layers:
+        yield (), layer
 
 
-def _sides_of(rules: PrincipalRules | None) -> Iterable[Side]:
-    return () if rules is None else rules.sides()
+def _sides_of(excuses: Sequence[PrincipalRules]) -> Iterable[Side]:
+    return chain.from_iterable(excuse.sides() for excuse in excuses)
 
 
 def _facts(asker: Asker, sides: Iterable[Side]) -> Facts:

@@ -24,7 +24,8 @@ from broker.stores.directory.policies import put_inline_policy
 from tests.support.iam import ACCOUNT, Iam, policy, trust
 
 BACKUPS = "arn:aws:s3:::backups/*"
-SRE = f"arn:aws:iam::{ACCOUNT}:role/sre"
+ROOT = f"arn:aws:iam::{ACCOUNT}"
+SRE = f"{ROOT}:role/sre"
 READ = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": BACKUPS}
 ALL_OF_S3 = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
 NO_READING = {"Effect": "Deny", "Action": "s3:GetObject", "Resource": BACKUPS}
@@ -49,6 +50,15 @@ async def state(
         if controls is not None:
             listed = [ControlPolicy(f"c{n}", text) for n, text in enumerate(controls)]
             options["ServiceControlPolicies"] = option_value(listed)
+        await update_account(change, replace(account, options=options))
+
+
+async def state_above(iam: Iam, *statements: Mapping[str, object]) -> None:
+    """The same, whatever breaks it already."""
+    stated = option_value([ControlPolicy("backups", policy(*statements))])
+    async with iam.directory.change(ACCOUNT, is_above=True) as change:
+        account = await require_account(change, ACCOUNT)
+        options = {**account.options, "Invariants": stated}
         await update_account(change, replace(account, options=options))
 
 
@@ -206,11 +216,7 @@ async def test_a_new_invariant_tells_what_breaks_it(iam: Iam) -> None:
 
 async def test_an_older_violation_is_left_as_it_was(iam: Iam) -> None:
     await make_role(iam, "ci", READ)
-    async with iam.directory.change(ACCOUNT, is_above=True) as change:
-        account = await require_account(change, ACCOUNT)
-        stated = option_value([ControlPolicy("backups", policy(ONLY_SRE))])
-        options = {**account.options, "Invariants": stated}
-        await update_account(change, replace(account, options=options))
+    await state_above(iam, ONLY_SRE)
     await put(iam, "ci", READ, OTHERS)
     await iam("TagRole", RoleName="ci", Tags=[{"Key": "a", "Value": "b"}])
     wider = {**READ, "Action": "s3:Get*"}
@@ -231,11 +237,7 @@ async def test_what_an_older_violation_did_not_reach_is_refused(iam: Iam) -> Non
     await make_role(iam, "ci", READ)
     one = {**NO_READING, "Resource": "arn:aws:s3:::backups/keys/*"}
     await put(iam, "ci", READ, one)
-    async with iam.directory.change(ACCOUNT, is_above=True) as change:
-        account = await require_account(change, ACCOUNT)
-        stated = option_value([ControlPolicy("backups", policy(ONLY_SRE))])
-        options = {**account.options, "Invariants": stated}
-        await update_account(change, replace(account, options=options))
+    await state_above(iam, ONLY_SRE)
     with pytest.raises(AccessDenied, match=r"arn:aws:s3:::backups/keys/"):
         await put(iam, "ci", READ)
 
@@ -321,6 +323,24 @@ async def test_trust_is_judged_by_statements_about_assuming_roles(scene: Iam) ->
         await scene("UpdateAssumeRolePolicy", **change)
     with pytest.raises(AccessDenied, match="role/ci could sts:AssumeRole"):
         await put(scene, "ci", {**ALL_OF_S3, "Action": "sts:*"})
+
+
+async def test_what_a_resource_granted_is_left_as_it_was(iam: Iam) -> None:
+    """A Deny goes, and another one still denies the same."""
+    await make_role(iam, "sre")
+    await iam("CreateUser", UserName="ann")
+    no_assuming = {**NO_READING, "Action": "sts:AssumeRole", "Resource": SRE}
+    inside = {"Condition": {"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}}
+    user = {"UserName": "ann"}
+    for name in ("p", "q"):
+        document = policy({**no_assuming, **inside})
+        await iam("PutUserPolicy", **user, PolicyName=name, PolicyDocument=document)
+    change = {"RoleName": "sre", "PolicyDocument": trust(f"{ROOT}:user/ann")}
+    await iam("UpdateAssumeRolePolicy", **change)
+    await state_above(iam, no_assuming)
+    await iam("DeleteUserPolicy", **user, PolicyName="q")
+    with pytest.raises(AccessDenied, match=r"could sts:AssumeRole .* 10\."):
+        await iam("DeleteUserPolicy", **user, PolicyName="p")
 
 
 async def test_tags_of_a_user_decide(iam: Iam) -> None:
