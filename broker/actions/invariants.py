@@ -60,7 +60,7 @@ async def _list(
 def _read(params: types.PutInvariantsRequest) -> tuple[ControlPolicy, ...]:
     listed = tuple(
         ControlPolicy(entry["PolicyName"], entry["PolicyDocument"])
-        for entry in params["Invariants"]
+        for entry in params.get("Invariants", ())
     )
     try:
         check_control_policies(_KIND, listed)

@@ -1,21 +1,25 @@
-"""``broker doctor`` on trust anchors, revocation lists and organisations."""
+"""``broker doctor`` on trust anchors, revocation lists, organisations and invariants."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
 from broker.cli.findings import Finding, good, problem, warning
 from broker.compose.storage import Stores
+from broker.errors import AccessDenied
+from broker.kinds.control_policies import ControlKind, control_policies
 from broker.kinds.organisations import (
     Organisation,
     OrganisationsFileError,
     read_organisations,
 )
 from broker.kinds.roles_anywhere import anchor_expiries, list_expiries
+from broker.permit.invariants import find_broken
 from broker.proofs.provider_options import ProviderOptions, find_provider
 from broker.runtime.clock import Clock
 from broker.settings import Settings
 from broker.stores.directory.accounts import (
     find_account_by_alias,
+    list_accounts,
     list_everywhere,
     read_everywhere,
 )
@@ -25,6 +29,7 @@ ANCHOR_SOON = timedelta(days=45)
 """AWS warns of a trust anchor's end from 45 days before on."""
 
 LIST_SOON = timedelta(days=1)
+_INVARIANTS = "invariants"
 _ROLES_ANYWHERE = "roles anywhere"
 
 
@@ -126,3 +131,32 @@ async def _check_members(
             "broker providers set ARN SignIn=true for one of its SAML or LDAP"
             " providers, or ClientId=… for an OpenID Connect provider",
         )
+
+
+async def check_invariants(stores: Stores) -> list[Finding]:
+    """Judge every account's invariants: AWS's managed policies may have changed."""
+    findings: list[Finding] = []
+    for account in await list_accounts(stores.directory):
+        stated = control_policies(account, ControlKind.INVARIANT)
+        if not stated:
+            continue
+        number = account.account_id
+        try:
+            broken = await find_broken(stores.directory, account, stated)
+        except AccessDenied as error:
+            findings.append(
+                warning(_INVARIANTS, f"{number}: {error.message}", "split the account")
+            )
+            continue
+        findings += (
+            problem(
+                _INVARIANTS,
+                f"{number}: {breach.as_it_is}",
+                "take the permission away, or state the invariant otherwise",
+            )
+            for breach in broken
+        )
+        if not broken:
+            count = f"{len(stated)} invariant{'s' * (len(stated) != 1)}"
+            findings.append(good(_INVARIANTS, f"{number} keeps its {count}"))
+    return findings

@@ -9,7 +9,11 @@ import typer
 from msgspec.structs import asdict, replace
 
 from broker.cli import checks
-from broker.cli.account_checks import check_certificates, check_organisations
+from broker.cli.account_checks import (
+    check_certificates,
+    check_invariants,
+    check_organisations,
+)
 from broker.cli.findings import Finding, Level, problem
 from broker.cli.provider_checks import check_directories, check_providers
 from broker.cli.service_checks import check_services
@@ -114,6 +118,7 @@ async def _examine_stores(settings: Settings) -> AsyncIterator[Finding]:
             *await check_certificates(stores, clock),
             *await check_upstreams(settings, stores),
             *await check_organisations(settings, stores),
+            *await check_invariants(stores),
             *await check_directories(settings, stores),
         ):
             yield finding

@@ -91,6 +91,7 @@ SECTIONS = (
                 "layers",
                 "broker:ListResourcePolicies",
             ),
+            _entry("invariants", "Invariants", "circle-check", "broker:ListInvariants"),
             _entry("instances", "Instances", "server", "broker:ListInstances"),
             _entry(
                 "roles-anywhere",

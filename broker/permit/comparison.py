@@ -75,6 +75,14 @@ class BrokenInvariant(Struct, frozen=True):
     breach: Breach
 
     def __str__(self) -> str:
+        return self._sentence("would be")
+
+    @property
+    def as_it_is(self) -> str:
+        """The same about what is already so."""
+        return self._sentence("is")
+
+    def _sentence(self, verb: str) -> str:
         allow, request = self.breach.allow, self.breach.request
         if request is None:
             return (
@@ -87,7 +95,7 @@ class BrokenInvariant(Struct, frozen=True):
             if key not in _SELF_EVIDENT
         )
         return (
-            f"The invariant {self.invariant} would be broken: {self.principal} could"
+            f"The invariant {self.invariant} {verb} broken: {self.principal} could"
             f" {request.action} on {request.resource}{context}, by {allow}"
         )
 

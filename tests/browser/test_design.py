@@ -182,3 +182,22 @@ async def test_a_row_of_a_list_takes_one_line(scene: Scene) -> None:
     heights = await rows.evaluate_all("rows => rows.map(row => row.offsetHeight)")
     assert len(heights) > 20
     assert max(heights) < 50
+
+
+@needs_axe
+async def test_a_refused_invariant_fits_every_window(scene: Scene) -> None:
+    await furnish(scene.world)
+    page = await scene.page()
+    await scene.arrive(page, pair("Admin"))
+    await page.goto(f"{scene.origin}/console/invariants")
+    await page.get_by_label("Name").fill(LONG)
+    stated = {"Effect": "Deny", "Action": "s3:GetObject", "Resource": "*"}
+    document = {"Version": "2012-10-17", "Statement": stated}
+    await page.get_by_label("Policy", exact=True).fill(json.dumps(document))
+    await page.get_by_role("button", name="Save").click()
+    problem = page.locator("#problem")
+    await expect(problem).to_contain_text(f"The invariant {LONG} would be broken")
+    results: list[str] = []
+    for width in WIDTHS:
+        results += await too_wide(page, width)
+    require_none(results + await violations(page))

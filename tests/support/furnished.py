@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from broker.kinds import bearer_tokens as tokens
 from broker.kinds import registered_services
 from broker.kinds.accounts import PROVIDER_OPTIONS, create_root_key, require_account
+from broker.kinds.control_policies import ControlKind, ControlPolicy, option_value
 from broker.kinds.instances import require_instance_profile
 from broker.kinds.resource_policies import put_resource_policy
 from broker.model.entities import LdapProvider
@@ -42,6 +43,19 @@ READ_ONE_BUCKET = json.dumps(
             },
             {"Effect": "Deny", "Action": "s3:Delete*", "Resource": "*"},
         ],
+    }
+)
+OUTSIDERS_READ_NOTHING = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": {
+            "Effect": "Deny",
+            "Action": "s3:GetObject",
+            "Resource": "arn:aws:s3:::reports/*",
+            "Condition": {
+                "ArnNotLike": {"aws:PrincipalArn": f"arn:aws:iam::{ACCOUNT}:*"}
+            },
+        },
     }
 )
 PASSWORD = "Correct-horse-7"
@@ -159,7 +173,12 @@ async def furnish(world: SignInWorld) -> None:
     async with world.services.stores.directory.change(ACCOUNT) as change:
         account = await change.find(kinds.ACCOUNT, ACCOUNT)
         assert account is not None
-        options = {**account.options, PROVIDER_OPTIONS: True}
+        stated = [ControlPolicy("outsiders-read-nothing", OUTSIDERS_READ_NOTHING)]
+        options = {
+            **account.options,
+            PROVIDER_OPTIONS: True,
+            ControlKind.INVARIANT.value: option_value(stated),
+        }
         await update_account(change, replace(account, options=options))
 
 

@@ -282,7 +282,7 @@ class ListUpstreamsResponse(TypedDict):
 
 
 class PutInvariantsRequest(TypedDict):
-    Invariants: Sequence[Invariant]
+    Invariants: NotRequired[Sequence[Invariant]]
 
 
 class PutResourcePolicyRequest(TypedDict):

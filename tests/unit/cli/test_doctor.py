@@ -529,3 +529,41 @@ def test_trust_anchors_and_lists_that_end_are_told(cli: CommandLine) -> None:
     ends, due = sorted(text for text in results["warning"] if "anywhere" in text)
     assert "CN=Soon" in ends
     assert "the revocation list due" in due
+
+
+def test_invariants_are_judged_anew(cli: CommandLine, tmp_path: Path) -> None:
+    """What broke one before it could be refused is told of, with the request."""
+    reading = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+    trust = {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "sts:*"}
+    file = tmp_path / "account.json"
+
+    def apply(denied: str) -> None:
+        stated = {"Effect": "Deny", "Action": denied, "Resource": "*"}
+        roles = {
+            "RoleName": "ci",
+            "AssumeRolePolicyDocument": document({**trust, "Action": "sts:AssumeRole"}),
+            "Policies": [{"PolicyName": "p", "PolicyDocument": document(reading)}],
+        }
+        invariants = [{"PolicyName": "none", "PolicyDocument": document(stated)}]
+        whole = {"Roles": [roles], "Broker": {"Invariants": invariants}}
+        file.write_text(json.dumps({"Accounts": {ACCOUNT: whole}}))
+        cli("apply", str(file))
+
+    apply("sqs:*")
+    assert f"invariants: {ACCOUNT} keeps its 1 invariant" in findings(cli)["ok"]
+    with closing(sqlite3.connect(cli.folder / "data" / "broker.db")) as database:
+        database.execute("UPDATE accounts SET options = replace(options, 'sqs', 's3')")
+        database.commit()
+    (told,) = (
+        text
+        for text in findings(cli, fails=True)["problem"]
+        if text.startswith("invariants: ")
+    )
+    assert told.startswith(
+        f"invariants: {ACCOUNT}: The invariant none is broken: "
+        f"arn:aws:iam::{ACCOUNT}:role/ci could s3:"
+    )
+
+
+def document(statement: dict[str, Any]) -> dict[str, Any]:
+    return {"Version": "2012-10-17", "Statement": statement}
