@@ -15,9 +15,11 @@ def run() -> None:
     if (replacement := find_replacement(sys.argv[1:])) is not None:
         sys.exit(f"broker: {replacement}")
     if sys.argv[1:2] == ["agent"]:
-        from broker.agent.main import run as run_agent  # noqa: PLC0415  # see above
+        from broker.agent.main import find_order  # noqa: PLC0415  # see above
+        from broker.agent.main import run as run_agent  # noqa: PLC0415
 
-        sys.exit(run_agent(sys.argv[2:]))
+        if (order := find_order(sys.argv[2:])) is not None:
+            sys.exit(run_agent(order))
     from broker.cli.main import run as run_command  # noqa: PLC0415  # see above
 
     run_command()

@@ -37,6 +37,9 @@ DEFAULT_PORT = 8080
 """Of ``broker serve``, and of the public URL that is assumed."""
 
 _PREFIX = "BROKER_"
+_OF_COMMANDS = frozenset({"BROKER_ACCOUNT"})
+"""Variables that options of commands have as their default, which are no settings."""
+
 _SECRETS = Path("/run/secrets")
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}", re.ASCII)
@@ -450,6 +453,7 @@ def unknown_settings(environment: Iterable[str]) -> list[str]:
         for name in environment
         if name.upper().startswith(_PREFIX)
         and name.upper().removeprefix(_PREFIX).lower() not in Settings.model_fields
+        and name.upper() not in _OF_COMMANDS
         and not name.upper().startswith(("BROKER_PORT", "BROKER_SERVICE_"))
     )
 

@@ -1,6 +1,5 @@
 """The command ``broker agent``."""
 
-import argparse
 import asyncio
 import json
 import logging
@@ -9,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from broker.agent.broker_api import (
     UNEXPECTED,
@@ -32,22 +31,44 @@ from broker.agent.outputs import process_output
 from broker.agent.private_files import read_text
 from broker.agent.service import Agent
 
+COMMANDS = ("serve", "check", "process")
 _OK = 200
 _ANSWER_BYTES_MAX = 65_536
 _ANSWER_SECONDS = 4
 
 
-def run(words: Sequence[str]) -> int:
-    """Run it with the words after ``broker agent``; the exit status."""
-    options = _parser().parse_args(words)
+class Order(NamedTuple):
+    """What ``broker agent`` is to do, one of `COMMANDS`, and with which settings."""
+
+    command: str = COMMANDS[0]
+    config: Path = DEFAULT_PATH
+
+
+def find_order(words: Sequence[str]) -> Order | None:
+    """What the words after ``broker agent`` ask for; None for help and mistakes.
+
+    The command line proper has both, in `broker.cli.agent`: to start it takes more than
+    the agent needs.
+    """
+    order, left = Order(), [*words]
+    has_command = False
+    while left:
+        word = left.pop(0)
+        name, equals, value = word.partition("=")
+        if word in COMMANDS and not has_command:
+            order, has_command = order._replace(command=word), True
+        elif name == "--config" and (equals or left):
+            order = order._replace(config=Path(value if equals else left.pop(0)))
+        else:
+            return None
+    return order
+
+
+def run(order: Order) -> int:
+    """Run it; the exit status."""
+    work = {"serve": _serve, "check": _check, "process": _process}[order.command]
     try:
-        match options.what:
-            case "check":
-                return _check(options.config)
-            case "process":
-                return _process(options.config)
-            case _:
-                return _serve(options.config)
+        return work(order.config)
     except (
         BrokerAwayError,
         BrokerRefusedError,
@@ -57,29 +78,6 @@ def run(words: Sequence[str]) -> int:
     ) as error:
         _say(f"broker agent: {error}", sys.stderr)
         return 1
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="broker agent",
-        description="Provide a machine's credentials to the programs on it.",
-    )
-    parser.add_argument(
-        "what",
-        nargs="?",
-        choices=("serve", "check", "process"),
-        default="serve",
-        help="serve (the default), check for problems, or print credentials once"
-        " for credential_process",
-    )
-    parser.add_argument(
-        "--config",
-        type=Path,
-        default=DEFAULT_PATH,
-        metavar="FILE",
-        help=f"the agent's settings (default: {DEFAULT_PATH})",
-    )
-    return parser
 
 
 def _serve(path: Path) -> int:

@@ -7,31 +7,43 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from broker.cli.commands import CommandApp, say_renamed
 from broker.cli.operator import (
-    AccountArgument,
+    AlwaysJsonOption,
     JsonOption,
+    OneJsonOption,
+    OwnerOption,
+    YesOption,
+    read_account_id,
     record_change,
+    require_consent,
     require_known,
     with_installation,
 )
-from broker.cli.terminal import say, say_entries, say_json
+from broker.cli.terminal import say, say_entries, say_json, say_members, say_result
 from broker.model.account import AccountId
 
 if TYPE_CHECKING:
     from broker.compose.installation import Installation
 
-app = typer.Typer(help="Accounts of this installation.", no_args_is_help=True)
+app = CommandApp(help="Accounts.", no_args_is_help=True)
 
 
 @app.command()
 def create(
-    account_id: AccountArgument,
-    alias: Annotated[str | None, typer.Option(help="Sign-in name.")] = None,
+    account: Annotated[
+        AccountId,
+        typer.Argument(
+            metavar="ID", parser=read_account_id, help="The account number: 12 digits."
+        ),
+    ],
+    alias: Annotated[
+        str | None, typer.Option(metavar="ALIAS", help="Sign-in name.")
+    ] = None,
+    _as_json: AlwaysJsonOption = False,
 ) -> None:
     """Create an account and print its root access key, once."""
     from broker.kinds import accounts as rules  # noqa: PLC0415
-
-    account = AccountId(account_id)
 
     async def work(installation: "Installation") -> dict[str, str]:
         async with installation.stores.directory.change(account) as change:
@@ -51,6 +63,13 @@ def create(
 
 
 def accounts(as_json: JsonOption = False) -> None:
+    """List the accounts, and the administrators who have no password yet."""
+    say_renamed("accounts", "account list")
+    list_all(as_json=as_json)
+
+
+@app.command("list")
+def list_all(as_json: JsonOption = False) -> None:
     """List the accounts, and the administrators who have no password yet."""
     from broker.kinds.first_administrator import list_waiting  # noqa: PLC0415
     from broker.stores.directory.accounts import list_accounts  # noqa: PLC0415
@@ -82,20 +101,58 @@ def accounts(as_json: JsonOption = False) -> None:
     )
 
 
+@app.command()
+def show(account: OwnerOption, as_json: OneJsonOption = False) -> None:
+    """Show an account: its settings, and whether its root can be used."""
+    from broker.kinds.first_administrator import list_waiting  # noqa: PLC0415
+    from broker.model.entities import KeyStatus  # noqa: PLC0415
+    from broker.stores.directory.kinds import ACCESS_KEY, LOGIN_PROFILE  # noqa: PLC0415
+    from broker.template.account_settings import shown_settings  # noqa: PLC0415
+
+    async def work(installation: "Installation") -> dict[str, Any]:
+        directory = installation.stores.directory
+        known = await require_known(directory, account)
+        root_profile = await directory.find(LOGIN_PROFILE, account, account)
+        return {
+            "AccountId": account,
+            "Alias": known.alias,
+            "Created": known.created_at.isoformat(timespec="seconds"),
+            "RootKeys": [
+                key.access_key_id
+                for key in await directory.all_of(ACCESS_KEY, account, user_id=None)
+                if key.status is KeyStatus.ACTIVE
+            ],
+            "RootMaySignIn": root_profile is not None,
+            "WaitingForPassword": [
+                user.name for user in await list_waiting(directory, known)
+            ],
+            "Quotas": dict(sorted(known.quotas.items())),
+            "Settings": shown_settings(known),
+        }
+
+    members = with_installation(work)
+    if as_json:
+        say_json(members)
+    else:
+        say_members({name: value or "-" for name, value in members.items()})
+
+
 @app.command("root-key")
 def root_key(
-    account_id: AccountArgument,
+    account: OwnerOption,
     new: Annotated[bool, typer.Option("--new", help="Create a new root key.")] = False,
     deactivate: Annotated[
         bool, typer.Option("--deactivate", help="Deactivate all root keys.")
-    ] = False,  # a flag
+    ] = False,
+    yes: YesOption = False,
+    _as_json: AlwaysJsonOption = False,
 ) -> None:
     """Replace or deactivate an account's root access key."""
     from broker.kinds import accounts as rules  # noqa: PLC0415
 
     if new == deactivate:
         raise typer.BadParameter("pass either --new or --deactivate")
-    account = AccountId(account_id)
+    require_consent(f"The root keys that {account} has will end.", yes=yes)
 
     async def work(installation: "Installation") -> dict[str, str]:
         async with installation.stores.directory.change(account) as change:
@@ -120,13 +177,11 @@ def root_key(
 
 @app.command()
 def delete(
-    account_id: AccountArgument,
-    yes: Annotated[
-        bool, typer.Option("--yes", help="Confirm the deletion.")
-    ] = False,  # a flag
+    account: OwnerOption,
+    yes: Annotated[bool, typer.Option("--yes", help="Confirm the deletion.")] = False,
+    as_json: OneJsonOption = False,
 ) -> None:
     """Delete an account with everything in it; audit records are kept."""
-    account = AccountId(account_id)
     if not yes:
         raise typer.BadParameter(f"pass --yes to delete {account} and everything in it")
 
@@ -138,18 +193,24 @@ def delete(
             await record_change(change, "DeleteAccount", account)
 
     with_installation(work)
-    say(f"Account {account} was deleted, and its sessions ended.")
+    say_result(
+        {"AccountId": account},
+        f"Account {account} was deleted, and its sessions ended.",
+        as_json=as_json,
+    )
 
 
 @app.command("root-password")
 def root_password(
-    account_id: AccountArgument,
+    account: OwnerOption,
     set_: Annotated[
         bool, typer.Option("--set", help="Set a password and allow sign-in.")
-    ] = False,  # a flag
+    ] = False,
     off: Annotated[
         bool, typer.Option("--off", help="Remove the password and end root's sessions.")
-    ] = False,  # a flag
+    ] = False,
+    yes: YesOption = False,
+    as_json: OneJsonOption = False,
 ) -> None:
     """Allow or stop root user sign-in with a password and an MFA device.
 
@@ -158,29 +219,37 @@ def root_password(
     """
     if set_ == off:
         raise typer.BadParameter("pass either --set or --off")
-    account = AccountId(account_id)
     if off:
-        if with_installation(lambda installation: _switch_off(installation, account)):
-            say(f"The root user of {account} can no longer sign in.")
-        else:
-            say(f"Root user sign-in was not enabled for {account}.")
+        require_consent(
+            f"The root password of {account} and root's sessions will end.", yes=yes
+        )
+        was_on = with_installation(
+            lambda installation: _switch_off(installation, account)
+        )
+        say_result(
+            {"AccountId": account, "WasOn": was_on, "CanSignIn": False},
+            f"The root user of {account} can no longer sign in."
+            if was_on
+            else f"Root user sign-in was not enabled for {account}.",
+            as_json=as_json,
+        )
         return
     password = _read_password()
 
     async def work(installation: "Installation") -> bool:
         return await _set(installation, account, password)
 
-    if with_installation(work):
-        say(
-            f"The root user of {account} can now sign in, at"
-            f" /signin/{account}?kind=root. Disable it afterwards: broker account"
-            f" root-password {account} --off"
-        )
-    else:
-        say(
-            f"The root password of {account} is set, but sign-in also requires an MFA"
-            f" device. Assign one: broker mfa enable-root {account} SERIAL CODE1 CODE2"
-        )
+    can_sign_in = with_installation(work)
+    say_result(
+        {"AccountId": account, "CanSignIn": can_sign_in},
+        f"The root user of {account} can now sign in, at /signin/{account}?kind=root."
+        f" Disable it afterwards: broker account root-password --account {account} --off"
+        if can_sign_in
+        else f"The root password of {account} is set, but sign-in also requires an MFA"
+        f" device. Assign one: broker mfa enable-root --account {account} SERIAL CODE1"
+        " CODE2",
+        as_json=as_json,
+    )
 
 
 async def _set(installation: "Installation", account: AccountId, password: str) -> bool:
@@ -229,13 +298,12 @@ def _read_password() -> str:
 
 @app.command("reset-password")
 def reset_password(
-    account_id: AccountArgument,
+    account: OwnerOption,
     user: Annotated[
         str, typer.Argument(metavar="USER", help="The user's name, such as admin.")
     ],
-    as_json: Annotated[
-        bool, typer.Option("--json", help="As one JSON object.")
-    ] = False,
+    yes: YesOption = False,
+    as_json: OneJsonOption = False,
 ) -> None:
     """End a lost password, and print a link to choose another.
 
@@ -244,7 +312,10 @@ def reset_password(
     from broker.cli.init import OPEN, link_address  # noqa: PLC0415
     from broker.kinds import login_profiles, sign_in_links  # noqa: PLC0415
 
-    account = AccountId(account_id)
+    require_consent(
+        f"The password of {user} in account {account} and what began with it will end.",
+        yes=yes,
+    )
 
     async def work(installation: "Installation") -> str:
         async with installation.stores.directory.change(account) as change:
@@ -279,12 +350,10 @@ def reset_password(
 
 
 @app.command("rotate-issuer-keys")
-def rotate_issuer_keys(account_id: AccountArgument) -> None:
+def rotate_issuer_keys(account: OwnerOption, as_json: OneJsonOption = False) -> None:
     """Create new keys for the account's issuer; they sign after ten minutes."""
     from broker.kinds.outbound import find_outbound, rotate, with_outbound  # noqa: PLC0415
     from broker.stores.directory.accounts import update_account  # noqa: PLC0415
-
-    account = AccountId(account_id)
 
     async def work(installation: "Installation") -> list[str]:
         async with installation.stores.directory.change(account) as change:
@@ -304,4 +373,9 @@ def rotate_issuer_keys(account_id: AccountArgument) -> None:
             )
         return published
 
-    say(f"Published: {', '.join(with_installation(work))}")
+    published = with_installation(work)
+    say_result(
+        {"AccountId": account, "Published": published},
+        f"Published: {', '.join(published)}",
+        as_json=as_json,
+    )

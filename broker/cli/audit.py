@@ -10,7 +10,7 @@ import typer
 from msgspec.structs import replace
 
 from broker.audit.export import COLUMNS, csv_lines, csv_row, record_members
-from broker.cli.operator import with_installation
+from broker.cli.operator import AccountOption, with_installation
 from broker.cli.terminal import (
     format_time,
     parse_time,
@@ -19,7 +19,6 @@ from broker.cli.terminal import (
     say_lines,
     say_table,
 )
-from broker.model.account import parse_account_id
 from broker.model.audit import (
     ISSUING_KINDS,
     ActivityCounts,
@@ -49,10 +48,10 @@ _HEADINGS = (
     "Account",
     "Action",
     "Resource",
-    "Caller",
+    "Principal",
     "From",
     "Outcome",
-    "Event",
+    "Request ID",
 )
 _ISSUE_HEADINGS = (
     "When",
@@ -68,20 +67,26 @@ _ISSUE_HEADINGS = (
 
 def audit(
     *,
-    event: Annotated[str, typer.Option(help="A call's request ID.")] = "",
-    account: Annotated[str, typer.Option(help="The account of the call.")] = "",
-    caller: Annotated[str, typer.Option(help="The caller's ARN.")] = "",
+    request_id: Annotated[
+        str, typer.Option(metavar="ID", help="A call's request ID.")
+    ] = "",
+    account: AccountOption = None,
+    principal: Annotated[
+        str, typer.Option(metavar="ARN", help="Who called, by the ARN.")
+    ] = "",
     key: Annotated[
-        str, typer.Option(help="An access key ID that signed or was issued.")
+        str,
+        typer.Option(metavar="KEY", help="An access key ID that signed or was issued."),
     ] = "",
     action: Annotated[
         str,
         typer.Option(
+            metavar="ACTION",
             help="For example sts:AssumeRoleWithSAML, AssumeRole of any service, or"
-            " orders:* for a service."
+            " orders:* for a service.",
         ),
     ] = "",
-    decision: Annotated[
+    outcome: Annotated[
         list[Outcome] | None,
         typer.Option(
             help="denied: by policies. refused: the proof. error: any other failure."
@@ -95,12 +100,21 @@ def audit(
             " Repeat it for several."
         ),
     ] = None,
-    provider: Annotated[str, typer.Option(help="An identity provider's ARN.")] = "",
+    provider: Annotated[
+        str, typer.Option(metavar="ARN", help="An identity provider's ARN.")
+    ] = "",
     source_identity: Annotated[
-        str, typer.Option(help="The source identity of the caller or issued session.")
+        str,
+        typer.Option(
+            metavar="TEXT", help="The source identity of the caller or issued session."
+        ),
     ] = "",
     session_name: Annotated[
-        str, typer.Option(help="The name of the caller's or issued session, or a user.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="The name of the caller's or issued session, or a user.",
+        ),
     ] = "",
     role: Annotated[
         str,
@@ -111,10 +125,15 @@ def audit(
         ),
     ] = "",
     since: Annotated[
-        str, typer.Option(help="From this time: ISO 8601, or 2h for 2 hours ago.")
+        str,
+        typer.Option(
+            metavar="TIME", help="From this time: ISO 8601, or 2h for 2 hours ago."
+        ),
     ] = "",
-    until: Annotated[str, typer.Option(help="Before this time.")] = "",
-    limit: Annotated[int, typer.Option(min=1, help="The most records to show.")] = 50,
+    until: Annotated[str, typer.Option(metavar="TIME", help="Before this time.")] = "",
+    limit: Annotated[
+        int, typer.Option(metavar="N", min=1, help="The most records to show.")
+    ] = 50,
     as_json: Annotated[
         bool, typer.Option("--json", help="Full records, one JSON object per line.")
     ] = False,
@@ -133,21 +152,20 @@ def audit(
     """Show the audit records that match all filters, newest first."""
     now = SystemClock().now()
     try:
-        account_id = parse_account_id(account) if account else None
         filters = AuditFilter(
-            event_id=event,
+            event_id=request_id,
             # Who comes from another account is on record there.
-            account=None if role else account_id,
-            caller_arn=caller,
+            account=None if role else account,
+            caller_arn=principal,
             access_key_id=key,
             action=action,
-            decisions=tuple(decision or ()),
+            decisions=tuple(outcome or ()),
             kinds=tuple(kind or (ISSUING_KINDS if role else ())),
             provider_arn=provider,
             source_identity=source_identity,
             session_name=session_name,
             role_name=role.rpartition("/")[2],
-            role_account=account_id if role else None,
+            role_account=account if role else None,
             since=parse_time(since, now) if since else None,
             until=parse_time(until, now) if until else None,
         )

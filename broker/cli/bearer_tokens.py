@@ -17,12 +17,26 @@ if TYPE_CHECKING:
 
 AddressOption = Annotated[
     list[str] | None,
-    typer.Option(help="A network it may be used from, such as 10.0.0.0/8; repeatable."),
+    typer.Option(
+        metavar="NETWORK",
+        help="A network it may be used from, such as 10.0.0.0/8; repeatable.",
+    ),
 ]
-DaysOption = Annotated[int, typer.Option(help="How many days it is valid.")]
+DaysOption = Annotated[
+    int, typer.Option(metavar="DAYS", help="How many days it is valid.")
+]
 RevokeOption = Annotated[
-    str, typer.Option(metavar="TOKEN_ID", help="Revoke this token instead.")
+    str,
+    typer.Option(
+        metavar="TOKEN_ID", hidden=True, help="Revoke this token; now a command."
+    ),
 ]
+TokenArgument = Annotated[
+    str, typer.Argument(metavar="TOKEN_ID", help="The token, as the list names it.")
+]
+
+OwnerReader = Callable[[DirectoryChange], Awaitable[Owner]]
+"""Finds what a token belongs to; fails where there is no such thing."""
 
 
 async def described_tokens(
@@ -39,38 +53,57 @@ async def described_tokens(
     ]
 
 
-async def change_tokens(  # noqa: PLR0917  # as the options stand
+async def create_token(  # noqa: PLR0917  # as the options stand
     of: TokenRules[Any],
     opened: "Installation | Services",
-    get_owner: Callable[[DirectoryChange], Awaitable[Owner]],
-    account: str,
+    get_owner: OwnerReader,
+    account: AccountId,
     lasts: int,
     addresses: list[str] | None,
-    revoke: str = "",
 ) -> dict[str, str]:
-    """Make a token and show it this once, or ``revoke`` the one of this id."""
-    async with opened.stores.directory.change(AccountId(account)) as change:
-        known = await require_known(change, AccountId(account))
+    """Make a token, and show it this once."""
+    async with opened.stores.directory.change(account) as change:
+        known = await require_known(change, account)
         owner = await get_owner(change)
-        resources: list[str] = [owner.arn]
-        view: dict[str, Any] = {of.of: owner.name, "TokenId": revoke}
-        if revoke:
-            verb, answer = "Delete", {"Revoked": revoke}
-            await of.delete(change, owner, revoke)
-        else:
-            verb, now = "Create", opened.clock.now().replace(microsecond=0)
-            made, secret = await of.create(
-                change, known, owner, lasts=lasts, addresses=addresses or (), now=now
-            )
-            answer = {
+        made, secret = await of.create(
+            change,
+            known,
+            owner,
+            lasts=lasts,
+            addresses=addresses or (),
+            now=opened.clock.now().replace(microsecond=0),
+        )
+        await record_change(
+            *(change, f"Create{of.noun}", owner.account, owner.arn),
+            *((made.arn,) if isinstance(made, JoinToken) else ()),
+            **{
+                of.of: owner.name,
+                of.member: lasts,
                 "TokenId": made.token_id,
-                "Token": secret.reveal(),
-                "Expires": made.expires_at.isoformat(),
-            }
-            view |= {of.member: lasts, "TokenId": made.token_id}
-            view["Addresses"] = list(made.addresses)
-            if isinstance(made, JoinToken):
-                resources.append(made.arn)
-        action = f"{verb}{of.noun}"
-        await record_change(change, action, owner.account, *resources, **view)
-    return answer
+                "Addresses": list(made.addresses),
+            },
+        )
+    return {
+        "TokenId": made.token_id,
+        "Token": secret.reveal(),
+        "Expires": made.expires_at.isoformat(),
+    }
+
+
+async def revoke_token(
+    of: TokenRules[Any],
+    opened: "Installation | Services",
+    get_owner: OwnerReader,
+    account: AccountId,
+    token_id: str,
+) -> dict[str, str]:
+    """End a token: whatever presents it is refused from now on."""
+    async with opened.stores.directory.change(account) as change:
+        await require_known(change, account)
+        owner = await get_owner(change)
+        await of.delete(change, owner, token_id)
+        await record_change(
+            *(change, f"Delete{of.noun}", owner.account, owner.arn),
+            **{of.of: owner.name, "TokenId": token_id},
+        )
+    return {"Revoked": token_id}

@@ -15,7 +15,8 @@ from urllib.parse import urlencode, urlsplit
 import typer
 
 from broker.cli.listening import is_loopback
-from broker.cli.terminal import say
+from broker.cli.operator import OneJsonOption
+from broker.cli.terminal import say_result
 from broker.errors import ValidationError
 from broker.model.secret import Confidential, Hidden
 
@@ -44,23 +45,31 @@ def console_url(
     endpoint: Annotated[
         str | None,
         typer.Option(
+            metavar="URL",
             help="The broker, or AWS: https://signin.aws.amazon.com."
-            " Default: BROKER_PUBLIC_URL, or the endpoint that AWS's tools use."
+            " Default: BROKER_PUBLIC_URL, or the endpoint that AWS's tools use.",
         ),
     ] = None,
     profile: Annotated[
-        str | None, typer.Option(help="Use the credentials of this AWS profile.")
+        str | None,
+        typer.Option(metavar="NAME", help="Use the credentials of this AWS profile."),
     ] = None,
     destination: Annotated[
         str | None,
-        typer.Option(help="The console page to open. Default: its home page."),
+        typer.Option(
+            metavar="URL", help="The console page to open. Default: its home page."
+        ),
     ] = None,
     issuer: Annotated[
-        str, typer.Option(help="Where users sign in again when the session ends.")
+        str,
+        typer.Option(
+            metavar="URL", help="Where users sign in again when the session ends."
+        ),
     ] = "",
     duration: Annotated[
         int | None,
         typer.Option(
+            metavar="SECONDS",
             min=_SHORTEST,
             max=_LONGEST,
             help="Console session duration in seconds, for credentials that allow it.",
@@ -69,6 +78,7 @@ def console_url(
     open_it: Annotated[
         bool, typer.Option("--open", help="Open it in the browser as well.")
     ] = False,
+    as_json: OneJsonOption = False,
 ) -> None:
     """Print a link that signs in to the console with your current credentials.
 
@@ -79,7 +89,7 @@ def console_url(
     base = find_endpoint(broker or configured_endpoint(profile), os.environ)
     token = fetch_signin_token(base, get_key(profile), duration)
     link = login_link(base, token, destination or default_destination(base), issuer)
-    say(link)
+    say_result({"Url": link}, link, as_json=as_json)
     if open_it:
         webbrowser.open(link)
 

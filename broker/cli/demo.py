@@ -22,6 +22,7 @@ def demo(
     port: Annotated[
         int,
         typer.Option(
+            metavar="PORT",
             min=1,
             max=_HIGHEST_PORT,
             help="The broker's port; the identity provider takes the next one.",
@@ -29,7 +30,9 @@ def demo(
     ] = 8080,
     folder: Annotated[
         Path | None,
-        typer.Option(help="Keep the data here. Default: a temporary folder."),
+        typer.Option(
+            metavar="FOLDER", help="Keep the data here. Default: a temporary folder."
+        ),
     ] = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Show a line for each request.")

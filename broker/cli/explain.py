@@ -110,21 +110,30 @@ _RECORDS_MAX = 100
 
 
 def explain(
-    event: Annotated[
-        str, typer.Argument(metavar="EVENT_ID", help="A call's request ID.")
+    request: Annotated[
+        str, typer.Argument(metavar="[REQUEST_ID]", help="A call's request ID.")
     ] = "",
     *,
+    request_id: Annotated[
+        str, typer.Option(metavar="ID", help="The same, as an option.")
+    ] = "",
     principal: Annotated[
         str,
-        typer.Option(help="The ARN of a user, role, session, provider or root user."),
+        typer.Option(
+            metavar="ARN",
+            help="The ARN of a user, role, session, provider or root user.",
+        ),
     ] = "",
     action: Annotated[
         str,
         typer.Option(
-            help="For example sts:AssumeRole. Default: summarize the principal's policies."
+            metavar="ACTION",
+            help="For example sts:AssumeRole. Default: summarize the principal's policies.",
         ),
     ] = "",
-    resource: Annotated[str, typer.Option(help="An ARN, or * for none.")] = "*",
+    resource: Annotated[
+        str, typer.Option(metavar="ARN", help="An ARN, or * for none.")
+    ] = "*",
     context: Annotated[
         list[str] | None,
         typer.Option(
@@ -136,8 +145,9 @@ def explain(
     ] = False,
 ) -> None:
     """Explain why a call was allowed or denied, or would be."""
+    event = request_id or request
     if bool(event) == bool(principal) or (action and not principal):
-        raise typer.BadParameter("pass an event ID, or --principal and --action")
+        raise typer.BadParameter("pass a request ID, or --principal and --action")
     asked = action and Hypothesis(
         principal=principal,
         action=_require_action(action),

@@ -44,10 +44,14 @@ def init(
         ),
     ] = None,
     alias: Annotated[
-        str | None, typer.Option(help="A sign-in name for the account.")
+        str | None,
+        typer.Option(metavar="ALIAS", help="A sign-in name for the account."),
     ] = None,
     user: Annotated[
-        str | None, typer.Option(help="The administrator's user name. Default: admin.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The administrator's user name. Default: admin."
+        ),
     ] = None,
     access_key: Annotated[
         bool,

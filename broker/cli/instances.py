@@ -6,15 +6,21 @@ from typing import Annotated, Any
 
 import typer
 
-from broker.cli.bearer_tokens import AddressOption, change_tokens
+from broker.cli.bearer_tokens import AddressOption, create_token
+from broker.cli.commands import CommandApp, say_renamed
 from broker.cli.operator import (
+    AccountOption,
+    AlwaysJsonOption,
     JsonOption,
-    read_account_id,
+    OneJsonOption,
+    OwnerOption,
+    YesOption,
     record_change,
+    require_consent,
     require_known,
     with_services,
 )
-from broker.cli.terminal import say, say_entries, say_json
+from broker.cli.terminal import say_entries, say_json, say_result
 from broker.compose.services import Services
 from broker.kinds import instances as rules
 from broker.kinds.bearer_tokens import JOIN_TOKENS, Owner, owning_profile
@@ -28,7 +34,7 @@ from broker.stores.directory.kinds import INSTANCE, INSTANCE_PROFILE
 from broker.stores.directory.port import DirectoryChange
 from broker.stores.directory.reports import list_uses
 
-app = typer.Typer(help="Machines and their instance profiles.", no_args_is_help=True)
+app = CommandApp(help="Machines and their instance profiles.", no_args_is_help=True)
 
 _OPERATOR = "operator"
 _HEADINGS = ("Instance", "Profile", "Registered", "Last used", "Registered with")
@@ -37,17 +43,11 @@ _PAGE = 500
 IdArgument = Annotated[
     str, typer.Argument(metavar="INSTANCE", help="The instance, i-….")
 ]
-AccountOption = Annotated[
-    str, typer.Option("--account", parser=read_account_id, help="The account number.")
-]
 
 
 @app.command("list")
 def list_instances(
-    account: Annotated[
-        str | None,
-        typer.Option("--account", parser=read_account_id, help="Only this account's."),
-    ] = None,
+    account: AccountOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the machines."""
@@ -86,11 +86,12 @@ def join_token(
     profile: Annotated[
         str, typer.Argument(metavar="PROFILE", help="The instance profile's name.")
     ],
-    account: AccountOption,
+    account: OwnerOption,
     seconds: Annotated[
-        int, typer.Option(help="How long it is valid.")
+        int, typer.Option(metavar="SECONDS", help="How long it is valid.")
     ] = JOIN_TOKENS.default,
     address: AddressOption = None,
+    _as_json: AlwaysJsonOption = False,
 ) -> None:
     """Create a token with which one machine can register, and print it once."""
 
@@ -101,7 +102,7 @@ def join_token(
         return owning_profile(instance_profile, created_by=_OPERATOR)
 
     async def work(services: Services) -> dict[str, str]:
-        return await change_tokens(
+        return await create_token(
             JOIN_TOKENS, services, get_owner, account, seconds, address
         )
 
@@ -111,13 +112,14 @@ def join_token(
 @app.command()
 def associate(
     instance: IdArgument,
-    account: AccountOption,
+    account: OwnerOption,
     profile: Annotated[
         str, typer.Argument(metavar="[PROFILE]", help="The instance profile.")
     ] = "",
     detach: Annotated[
         bool, typer.Option("--detach", help="Remove the current one.")
     ] = False,
+    as_json: OneJsonOption = False,
 ) -> None:
     """Set a machine's instance profile, or remove it."""
     if bool(profile) == detach:
@@ -141,12 +143,32 @@ def associate(
         )
         return f"{known.instance_id} has {has}."
 
-    _change(instance, account, apply)
+    _change(instance, account, apply, as_json=as_json)
 
 
-@app.command()
-def end(instance: IdArgument, account: AccountOption) -> None:
+@app.command("show")
+def show_instance(
+    instance: IdArgument, account: OwnerOption, _as_json: AlwaysJsonOption = False
+) -> None:
+    """Print what is known of a machine."""
+
+    async def work(services: Services) -> dict[str, Any]:
+        await rules.require_instance(services.stores.directory, account, instance)
+        rows = [row async for row in _rows(services, account)]
+        return next(row for row in rows if row["InstanceId"] == instance)
+
+    say_json(with_services(work), indent=2)
+
+
+@app.command("delete")
+def delete_instance(
+    instance: IdArgument,
+    account: OwnerOption,
+    yes: YesOption = False,
+    as_json: OneJsonOption = False,
+) -> None:
     """End a machine: its credentials stop working, and it gets no new ones."""
+    require_consent(f"The machine {instance} and its credentials will end.", yes=yes)
 
     async def apply(change: DirectoryChange, known: Instance, made: Services) -> str:
         await change.remove(INSTANCE, known)
@@ -163,13 +185,27 @@ def end(instance: IdArgument, account: AccountOption) -> None:
         )
         return f"{known.instance_id} was ended."
 
-    _change(instance, account, apply)
+    _change(instance, account, apply, as_json=as_json)
+
+
+@app.command(hidden=True)
+def end(
+    instance: IdArgument,
+    account: OwnerOption,
+    yes: YesOption = False,
+    as_json: OneJsonOption = False,
+) -> None:
+    """End a machine: its credentials stop working, and it gets no new ones."""
+    say_renamed("instances end", "instances delete")
+    delete_instance(instance, account, yes=yes, as_json=as_json)
 
 
 def _change(
     instance: str,
     account: str,
     apply: Callable[[DirectoryChange, Instance, Services], Awaitable[str]],
+    *,
+    as_json: bool,
 ) -> None:
     async def work(services: Services) -> str:
         owner = AccountId(account)
@@ -178,7 +214,10 @@ def _change(
             known = await rules.require_instance(change, owner, instance)
             return await apply(change, known, services)
 
-    say(with_services(work))
+    sentence = with_services(work)
+    say_result(
+        {"AccountId": account, "InstanceId": instance}, sentence, as_json=as_json
+    )
 
 
 async def _rows(

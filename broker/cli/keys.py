@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from msgspec.structs import asdict
 
+from broker.cli.commands import CommandApp
 from broker.cli.operator import (
     JsonOption,
+    OneJsonOption,
+    YesOption,
     operator_entry,
+    require_consent,
     say_written,
     with_installation,
 )
-from broker.cli.terminal import format_time, say, say_json, say_table
+from broker.cli.terminal import format_time, say, say_json, say_result, say_table
 from broker.model.page import read_pages
 from broker.model.sealing import KeyKind
 from broker.sessions.keyring import encode_masters, new_master
@@ -24,7 +28,7 @@ from broker.stores.directory.accounts import list_accounts
 if TYPE_CHECKING:
     from broker.compose.installation import Installation
 
-app = typer.Typer(help="Sealing keys.", no_args_is_help=True)
+app = CommandApp(help="Sealing keys.", no_args_is_help=True)
 
 _FOLLOWS_WITHIN = timedelta(seconds=1)
 """The time in which every process notices a change."""
@@ -59,6 +63,7 @@ def list_all(as_json: JsonOption = False) -> None:
 @app.command()
 def rotate(
     kind: Annotated[RotatedKind, typer.Option(help="Which keys.")] = RotatedKind.ALL,
+    as_json: JsonOption = False,
 ) -> None:
     """Add new keys, which start sealing in five seconds, on every node.
 
@@ -71,7 +76,11 @@ def rotate(
         for each in kinds:
             key = await opened.keyring.rotate(opened.stores.database, each)
             await _record(opened, "RotateKeys", Kind=each.value, Key=key.number)
-            say(f"Key {key.number} ({each}) starts sealing in five seconds.")
+            say_result(
+                {"Number": key.number, "Kind": each.value},
+                f"Key {key.number} ({each}) starts sealing in five seconds.",
+                as_json=as_json,
+            )
 
     with_installation(work)
 
@@ -79,12 +88,15 @@ def rotate(
 @app.command()
 def revoke(
     number: Annotated[int, typer.Argument(metavar="N", help="The key's number.")],
+    yes: YesOption = False,
+    as_json: OneJsonOption = False,
 ) -> None:
     """Revoke a key on every node within a second, and list what it protected.
 
     If it was the sealing key, a new one takes over. Sessions that it sealed end;
     secrets that it sealed must be replaced.
     """
+    require_consent(f"What key {number} sealed will end on every node.", yes=yes)
 
     async def work(opened: "Installation") -> None:
         keyring = opened.keyring
@@ -92,11 +104,21 @@ def revoke(
         await keyring.revoke(opened.stores.database, number)
         kind = before[number].kind
         await _record(opened, "RevokeKey", Key=number, Kind=kind.value)
-        say(f"Key {number} ({kind}) was revoked, on every node within a second.")
-        if kind is KeyKind.STORAGE:
+        sealed = (
             await _list_values(opened, number)
-        else:
-            await _list_sessions(opened, before[number])
+            if kind is KeyKind.STORAGE
+            else await _list_sessions(opened, before[number])
+        )
+        say_result(
+            {"Number": number, "Kind": kind.value, "Sealed": sealed},
+            f"Key {number} ({kind}) was revoked, on every node within a second.",
+            "It sealed these secrets, which must be replaced:"
+            if kind is KeyKind.STORAGE
+            else "It sealed these sessions, which have ended (as far as the cache"
+            " knows):",
+            *(f"  {entry}" for entry in sealed),
+            as_json=as_json,
+        )
 
     with_installation(work)
 
@@ -110,6 +132,7 @@ def rewrap(
             help="Change nothing; print a keyring with a new master key before the old.",
         ),
     ] = False,
+    as_json: OneJsonOption = False,
 ) -> None:
     """Wrap all keys with the first master key of the keyring file.
 
@@ -134,26 +157,32 @@ def rewrap(
             return
         await keyring.rewrap(opened.stores.database)
         await _record(opened, "RewrapKeys", MasterKey=first.key_id)
-        say(f"All keys are wrapped with the master key {first.key_id}.")
+        say_result(
+            {"MasterKey": first.key_id},
+            f"All keys are wrapped with the master key {first.key_id}.",
+            as_json=as_json,
+        )
         if others:
             old = ", ".join(master.key_id for master in others)
             say(
                 f"Every node must have {first.key_id} in its keyring, or it cannot start"
-                f" again: `broker doctor` on each. Then take {old} out of all of them."
+                f" again: `broker doctor` on each. Then take {old} out of all of them.",
+                err=as_json,
             )
 
     with_installation(work)
 
 
-async def _list_values(opened: "Installation", number: int) -> None:
+async def _list_values(opened: "Installation", number: int) -> list[str]:
     from broker.compose.resealing import sealed_values  # noqa: PLC0415
     from broker.proofs.saml_request_key import RequestKeys, find_sealed_request_key  # noqa: PLC0415
     from broker.sessions.vault import key_number  # noqa: PLC0415
 
-    say("It sealed these secrets, which must be replaced:")
-    async for value in sealed_values(opened.stores.directory):
-        if value.number == number:
-            say(f"  {value}")
+    values = [
+        str(value)
+        async for value in sealed_values(opened.stores.directory)
+        if value.number == number
+    ]
     database = opened.stores.database
     sealed = await find_sealed_request_key(database, opened.clock.now())
     if sealed is not None and key_number(sealed) == number:
@@ -161,23 +190,26 @@ async def _list_values(opened: "Installation", number: int) -> None:
         await _record(opened, "RenewRequestKey")
         say(
             "The key that signs SAML requests was replaced. Give the new metadata to"
-            " identity providers that verify requests."
+            " identity providers that verify requests.",
+            err=True,
         )
+    return values
 
 
-async def _list_sessions(opened: "Installation", key: KeyListing) -> None:
+async def _list_sessions(opened: "Installation", key: KeyListing) -> list[str]:
     """List the sessions in the cache that were issued while the key was sealing."""
     began = key.seals_from or key.created_at
     # A process that had not read the newer key yet used this one a little longer.
     ended = (key.seals_until or opened.clock.now()) + _FOLLOWS_WITHIN
-    say("It sealed these sessions, which have ended (as far as the cache knows):")
+    sessions = []
     for account in await list_accounts(opened.stores.directory):
         listed = partial(opened.stores.cache.list_sessions, account.account_id)
         async for page in read_pages(listed, _PAGE):
             for record in page:
                 issued = record.issued_at_ms / 1000
                 if began.timestamp() <= issued <= ended.timestamp():
-                    say(f"  {record.access_key_id} {record.principal_arn}")
+                    sessions.append(f"{record.access_key_id} {record.principal_arn}")
+    return sessions
 
 
 async def _record(opened: "Installation", action: str, **parameters: object) -> None:

@@ -23,13 +23,12 @@ COMMANDS = {
         "demo",
         "Try the broker with a demo account and demo users; no setup needed.",
     ),
-    "account": CommandPlace(
-        "broker.cli.account", "app", "Accounts of this installation."
-    ),
+    "account": CommandPlace("broker.cli.account", "app", "Accounts."),
     "accounts": CommandPlace(
         "broker.cli.account",
         "accounts",
         "List the accounts, and the administrators who have no password yet.",
+        is_hidden=True,
     ),
     "apply": CommandPlace(
         "broker.cli.template",
@@ -71,8 +70,8 @@ COMMANDS = {
         "broker.cli.instances", "app", "Machines and their instance profiles."
     ),
     "agent": CommandPlace(
-        "broker.cli.main",
-        "agent",
+        "broker.cli.agent",
+        "app",
         "Provide a machine's credentials to the programs on it.",
     ),
     "keys": CommandPlace("broker.cli.keys", "app", "Sealing keys."),
@@ -94,11 +93,18 @@ COMMANDS = {
     ),
 }
 
+EPILOG = (
+    "Commands open the database themselves, with the broker's settings: run them where"
+    " the broker runs, as the same user (`broker config` prints the settings)."
+    " The documentation is at /docs of a running broker, and in docs/ of the source."
+)
+
 app = typer.Typer(
     cls=lazy_group(COMMANDS),
     help="A federation identity broker that speaks AWS's sign-in, STS and IAM protocols.",
+    epilog=EPILOG,
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 
@@ -125,19 +131,6 @@ def _options(
     ] = False,
 ) -> None:
     pass
-
-
-def agent(
-    what: Annotated[str, typer.Argument(help="serve, check or process.")] = "serve",
-    config: Annotated[
-        str, typer.Option(metavar="FILE", help="The agent's settings.")
-    ] = "",
-) -> None:
-    """Provide a machine's credentials to the programs on it."""
-    # Here only where it was not dispatched before this module was imported.
-    from broker.agent.main import run as run_agent  # noqa: PLC0415
-
-    raise typer.Exit(run_agent([what, *(("--config", config) if config else ())]))
 
 
 def run() -> None:

@@ -6,40 +6,44 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from broker.cli.commands import CommandApp
 from broker.cli.operator import (
-    AccountArgument,
+    OneJsonOption,
+    OwnerOption,
     record_change,
     require_known,
     with_installation,
 )
-from broker.cli.terminal import say
+from broker.cli.terminal import say_result
 from broker.errors import InvalidInput
 from broker.kinds import mfa_devices
 from broker.kinds.token_file import SeedEncoding, parse_tokens
-from broker.model.account import AccountId
 
 if TYPE_CHECKING:
     from broker.compose.installation import Installation
 
-app = typer.Typer(help="MFA devices.", no_args_is_help=True)
+app = CommandApp(help="MFA devices.", no_args_is_help=True)
 
 _STDIN = "-"
 
 
 @app.command("import")
 def import_tokens(
-    account_id: AccountArgument,
-    file: Annotated[str, typer.Argument(help="Serial numbers and seeds; - for stdin.")],
+    account: OwnerOption,
+    file: Annotated[
+        str,
+        typer.Argument(metavar="FILE", help="Serial numbers and seeds; - for stdin."),
+    ],
     seeds: Annotated[
         SeedEncoding, typer.Option(help="The encoding of the seeds.")
     ] = SeedEncoding.HEX,
+    as_json: OneJsonOption = False,
 ) -> None:
     """Import hardware tokens, so that they can be assigned with EnableMFADevice.
 
     One token per line: serial number, seed, and its period if not 30 seconds. Either
     all of them are imported or none.
     """
-    account = AccountId(account_id)
     tokens = parse_tokens(_read(file), seeds)
 
     async def work(installation: "Installation") -> None:
@@ -62,18 +66,26 @@ def import_tokens(
             )
 
     with_installation(work)
-    say(f"Imported: {len(tokens)}")
+    say_result(
+        {"AccountId": account, "SerialNumbers": [token.serial for token in tokens]},
+        f"Imported: {len(tokens)}",
+        as_json=as_json,
+    )
 
 
 @app.command("enable-root")
 def enable_root(
-    account_id: AccountArgument,
-    serial: Annotated[str, typer.Argument(metavar="SERIAL")],
-    code1: Annotated[str, typer.Argument(metavar="CODE1")],
-    code2: Annotated[str, typer.Argument(metavar="CODE2")],
+    account: OwnerOption,
+    serial: Annotated[
+        str, typer.Argument(metavar="SERIAL", help="The device's serial number or ARN.")
+    ],
+    code1: Annotated[
+        str, typer.Argument(metavar="CODE1", help="A code that it shows.")
+    ],
+    code2: Annotated[str, typer.Argument(metavar="CODE2", help="The next code.")],
+    as_json: OneJsonOption = False,
 ) -> None:
     """Assign a device to an account's root user, with two consecutive codes."""
-    account = AccountId(account_id)
 
     async def work(installation: "Installation") -> None:
         async with installation.stores.directory.change(account) as change:
@@ -89,7 +101,11 @@ def enable_root(
             await record_change(change, "EnableRootMFA", account, SerialNumber=serial)
 
     with_installation(work)
-    say(f"{serial} was assigned to the root user.")
+    say_result(
+        {"AccountId": account, "SerialNumber": serial},
+        f"{serial} was assigned to the root user.",
+        as_json=as_json,
+    )
 
 
 def _read(file: str) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import pwd
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from broker.audit.entry import AuditEntry
-from broker.cli.terminal import say
+from broker.cli.terminal import ask, say
 from broker.errors import NoSuchEntity
 from broker.model.account import Account, AccountId, parse_account_id
 from broker.runtime.clock import SystemClock
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 Outcome = TypeVar("Outcome")
 
+ACCOUNT_VARIABLE = "BROKER_ACCOUNT"
+_ANSWER_MAX = 16
+
 
 def read_account_id(text: str) -> AccountId:
     """Parse an account number in an argument or option.
@@ -37,6 +41,34 @@ def read_account_id(text: str) -> AccountId:
         return parse_account_id(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+
+
+def read_account(text: str) -> AccountId:
+    """The number of the account that an option names by its number or alias.
+
+    An alias is looked up in the installation's database.
+
+    Raises:
+        NoInstallationError: there is none.
+        typer.BadParameter: no account has the alias.
+    """
+    try:
+        return parse_account_id(text)
+    except ValueError:
+        return with_installation(
+            lambda installation: _require_alias(installation, text)
+        )
+
+
+async def _require_alias(installation: "Installation", alias: str) -> AccountId:
+    from broker.stores.directory.accounts import find_account_by_alias  # noqa: PLC0415
+
+    known = await find_account_by_alias(installation.stores.directory, alias)
+    if known is None:
+        raise typer.BadParameter(
+            f"no account has the alias {alias!r}; `broker account list` shows all"
+        )
+    return known.account_id
 
 
 def read_definition_file(file: Path) -> str:
@@ -55,19 +87,57 @@ def read_definition_file(file: Path) -> str:
         raise typer.BadParameter(f"{file}: {error}") from error
 
 
-AccountArgument = Annotated[
-    str,
-    typer.Argument(metavar="ID", parser=read_account_id, help="The account number."),
+OwnerOption = Annotated[
+    AccountId,
+    typer.Option(
+        "--account",
+        metavar="ACCOUNT",
+        parser=read_account,
+        envvar=ACCOUNT_VARIABLE,
+        help="The account, by its ID or alias.",
+    ),
+]
+
+AccountOption = Annotated[
+    AccountId | None,
+    typer.Option(
+        "--account",
+        metavar="ACCOUNT",
+        parser=read_account,
+        envvar=ACCOUNT_VARIABLE,
+        help="Only this account, by its ID or alias.",
+    ),
 ]
 
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
-
-AccountOption = Annotated[
-    str | None,
-    typer.Option(
-        "--account", metavar="ID", parser=read_account_id, help="Only this account."
-    ),
+OneJsonOption = Annotated[bool, typer.Option("--json", help="As one JSON object.")]
+AlwaysJsonOption = Annotated[
+    bool, typer.Option("--json", help="Accepted everywhere; this prints JSON anyway.")
 ]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+
+def may_ask(*, yes: bool) -> bool:
+    """Whether there is a person at a terminal who did not say yes to all."""
+    return not yes and sys.stdin.isatty()
+
+
+def require_consent(ending: str, *, yes: bool) -> None:
+    """Ask at a terminal before something ends; elsewhere only say what does.
+
+    Raises:
+        typer.Exit: the answer is not yes.
+    """
+    if yes:
+        return
+    if not may_ask(yes=yes):
+        say(ending, err=True)
+        return
+    ask(f"{ending} Go on? [y/N] ")
+    if sys.stdin.readline(_ANSWER_MAX).strip().lower() not in {"y", "yes"}:
+        say("Nothing was changed.", err=True)
+        raise typer.Exit(1)
+
 
 # Imported inside: a command's help, and most mistakes in its arguments, need none of it.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from broker.cli.commands import CommandApp
 from broker.cli.policy_files import (
     TextFile,
     TextType,
@@ -45,7 +46,7 @@ from broker.runtime.offload import run_steps
 if TYPE_CHECKING:
     from broker.policy.catalogue import ServiceEntry
 
-app = typer.Typer(help="Checks of policies in files.", no_args_is_help=True)
+app = CommandApp(help="Checks of policies in files.", no_args_is_help=True)
 
 FilesArgument = Annotated[
     list[str],

@@ -3,12 +3,12 @@
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from broker.cli.operator import with_services
-from broker.cli.providers import read_account, require_provider
+from broker.cli.operator import AlwaysJsonOption, with_services
+from broker.cli.providers import ArnArgument, read_account, require_provider
 from broker.cli.terminal import say
 from broker.model.entities import OidcProvider, SamlProvider
 from broker.proofs.issuer_keys import IssuerUnreachableError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from broker.compose.services import Services
 
 
-def refresh(arn: Annotated[str, typer.Argument(metavar="ARN")]) -> None:
+def refresh(arn: ArnArgument, _as_json: AlwaysJsonOption = False) -> None:
     """Fetch a provider's metadata (SAML) or keys now, and show the result."""
     account = read_account(arn)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from broker.cli.operator import with_services
-from broker.cli.providers import read_account, require_provider
+from broker.cli.providers import ArnArgument, read_account, require_provider
 from broker.cli.terminal import say, say_json
 from broker.model.entities import LdapProvider, OidcProvider, SamlProvider
 from broker.model.secret import Secret
@@ -28,23 +28,30 @@ _MARKS = {
 
 
 def try_proof(  # noqa: PLR0917  # options, which the command line names
-    arn: Annotated[str, typer.Argument(metavar="ARN")],
+    arn: ArnArgument,
     saml_response: Annotated[
         Path | None,
-        typer.Option(help="A SAMLResponse form field or its XML; - for stdin."),
+        typer.Option(
+            metavar="FILE", help="A SAMLResponse form field or its XML; - for stdin."
+        ),
     ] = None,
     token: Annotated[
-        Path | None, typer.Option(help="An ID token; - for stdin.")
+        Path | None, typer.Option(metavar="FILE", help="An ID token; - for stdin.")
     ] = None,
     user: Annotated[
-        str, typer.Option(help="A person's name in the provider's directory.")
+        str,
+        typer.Option(
+            metavar="NAME", help="A person's name in the provider's directory."
+        ),
     ] = "",
     password_file: Annotated[
         Path | None,
-        typer.Option(help="A file with that person's password; - for stdin."),
+        typer.Option(
+            metavar="FILE", help="A file with that person's password; - for stdin."
+        ),
     ] = None,
     at: Annotated[
-        str, typer.Option(help="Evaluate at this time (ISO 8601, UTC).")
+        str, typer.Option(metavar="TIME", help="Evaluate at this time (ISO 8601, UTC).")
     ] = "",
     as_json: Annotated[
         bool, typer.Option("--json", help="As one JSON object.")

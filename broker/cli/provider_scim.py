@@ -1,12 +1,18 @@
-"""``broker providers scim`` and ``scim-token``: the directory of a provider."""
+"""``broker providers scim``, and its tokens: the directory of a provider."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from broker.cli import bearer_tokens as tokens
-from broker.cli.operator import with_installation
-from broker.cli.providers import read_account, require_provider
+from broker.cli.commands import say_renamed
+from broker.cli.operator import (
+    AlwaysJsonOption,
+    YesOption,
+    require_consent,
+    with_installation,
+)
+from broker.cli.providers import ArnArgument, read_account, require_provider
 from broker.cli.terminal import say_json
 from broker.kinds.bearer_tokens import SCIM_TOKENS, Owner, owning_provider
 from broker.proofs.option_types import SUBJECTS
@@ -17,10 +23,8 @@ from broker.stores.directory.provisioning import provisioning_counts
 if TYPE_CHECKING:
     from broker.compose.installation import Installation
 
-ArnArgument = Annotated[str, typer.Argument(metavar="ARN", help="The provider.")]
 
-
-def scim(arn: ArnArgument) -> None:
+def scim(arn: ArnArgument, _as_json: AlwaysJsonOption = False) -> None:
     """Show a provider's SCIM address, tokens, and how many people and groups it has."""
     account = read_account(arn)
 
@@ -47,24 +51,50 @@ def scim_token(
     days: tokens.DaysOption = SCIM_TOKENS.default,
     address: tokens.AddressOption = None,
     revoke: tokens.RevokeOption = "",
+    _as_json: AlwaysJsonOption = False,
 ) -> None:
     """Create a SCIM token for a provider's directory, and print it once."""
+    if revoke:
+        say_renamed("providers scim-token --revoke", "providers revoke-scim-token")
+        revoke_scim_token(arn, revoke)
+        return
     account = read_account(arn)
 
     async def get_owner(change: DirectoryChange) -> Owner:
         provider = await require_provider(change, account, arn)
-        if not revoke:
-            _require_switched_on(provider)
+        _require_switched_on(provider)
         return owning_provider(provider)
 
     async def work(installation: "Installation") -> dict[str, str]:
-        made = await tokens.change_tokens(
-            SCIM_TOKENS, installation, get_owner, account, days, address, revoke
+        made = await tokens.create_token(
+            SCIM_TOKENS, installation, get_owner, account, days, address
         )
         address_shown = f"{installation.settings.public_origin}/scim/v2/{account}"
-        return made if revoke else {"Address": address_shown, **made}
+        return {"Address": address_shown, **made}
 
     say_json(with_installation(work))
+
+
+def revoke_scim_token(
+    arn: ArnArgument,
+    token_id: tokens.TokenArgument,
+    yes: YesOption = False,
+    _as_json: AlwaysJsonOption = False,
+) -> None:
+    """End a SCIM token of a provider's directory; `providers scim` lists them."""
+    account = read_account(arn)
+    require_consent(f"The SCIM token {token_id} of {arn} will end.", yes=yes)
+
+    async def get_owner(change: DirectoryChange) -> Owner:
+        return owning_provider(await require_provider(change, account, arn))
+
+    say_json(
+        with_installation(
+            lambda installation: tokens.revoke_token(
+                SCIM_TOKENS, installation, get_owner, account, token_id
+            )
+        )
+    )
 
 
 def find_scim_options(provider: Provider) -> ScimOptions | None:

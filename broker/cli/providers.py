@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from broker.cli.commands import CommandPlace, lazy_group
-from broker.cli.operator import JsonOption, record_change, with_installation
+from broker.cli.commands import CommandApp, CommandPlace, lazy_group
+from broker.cli.operator import (
+    AccountOption,
+    AlwaysJsonOption,
+    JsonOption,
+    record_change,
+    with_installation,
+)
 from broker.cli.terminal import say_entries, say_json
 from broker.errors import NoSuchEntity
 from broker.model.account import AccountId, parse_account_id
@@ -29,6 +35,11 @@ if TYPE_CHECKING:
     from broker.compose.installation import Installation
 
 _MORE = {
+    "show": CommandPlace(
+        "broker.cli.provider_setup",
+        "show",
+        "Show a provider, and what to configure at the identity provider.",
+    ),
     "test": CommandPlace(
         "broker.cli.provider_proofs",
         "try_proof",
@@ -44,15 +55,23 @@ _MORE = {
         "scim_token",
         "Create a SCIM token for a provider's directory, and print it once.",
     ),
+    "revoke-scim-token": CommandPlace(
+        "broker.cli.provider_scim",
+        "revoke_scim_token",
+        "End a SCIM token of a provider's directory; `providers scim` lists them.",
+    ),
     "refresh": CommandPlace(
         "broker.cli.provider_metadata",
         "refresh",
         "Fetch a provider's metadata (SAML) or keys now, and show the result.",
     ),
 }
-app = typer.Typer(
+app = CommandApp(
     cls=lazy_group(_MORE), help="Identity providers.", no_args_is_help=True
 )
+
+
+ArnArgument = Annotated[str, typer.Argument(metavar="ARN", help="The provider.")]
 
 
 def _content(text: str) -> str:
@@ -65,8 +84,8 @@ def _content(text: str) -> str:
 
 
 @app.command("list")
-def list_providers(as_json: JsonOption = False) -> None:
-    """List the providers of all accounts with their broker options."""
+def list_providers(account: AccountOption = None, as_json: JsonOption = False) -> None:
+    """List the providers with their broker options."""
 
     async def work(installation: "Installation") -> list[Provider]:
         return await all_providers(installation.stores.directory)
@@ -79,6 +98,7 @@ def list_providers(as_json: JsonOption = False) -> None:
                 "Options": shown_options(provider.options),
             }
             for provider in with_installation(work)
+            if account in {None, provider.account}
         ],
         ("Provider", "Issuer", "Options"),
         lambda item: (
@@ -109,11 +129,12 @@ _HELP = "Set a provider's broker options.\n\n" + "\n\n".join(
 
 @app.command("set", help=_HELP)
 def configure(
-    arn: Annotated[str, typer.Argument(metavar="ARN")],
+    arn: ArnArgument,
     settings: Annotated[
         list[str],
         typer.Argument(metavar="KEY=VALUE…", help="An empty value removes the option."),
     ],
+    _as_json: AlwaysJsonOption = False,
 ) -> None:
     """Set a provider's broker options."""
     account = read_account(arn)

@@ -41,9 +41,6 @@ _REPLACEMENTS = {
     ("mfa", "deactivate"): (
         "`broker mfa deactivate` has been removed. Use `aws iam deactivate-mfa-device`."
     ),
-    ("providers", "show"): (
-        "`broker providers show` has been removed. Use `broker get provider ARN`."
-    ),
     ("agent", "pods"): (
         "`broker agent pods` has been removed. Give pods a token of their own, or run"
         " `broker agent` beside the program (docs/pods.md)."

@@ -21,11 +21,15 @@ _log = logging.getLogger(__name__)
 
 
 def serve(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Address to listen on.")
+    ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(min=1, max=65535, help="Port to listen on.")
+        int, typer.Option(metavar="PORT", min=1, max=65535, help="Port to listen on.")
     ] = DEFAULT_PORT,
-    workers: Annotated[int, typer.Option(min=1, max=256, help="Worker processes.")] = 1,
+    workers: Annotated[
+        int, typer.Option(metavar="N", min=1, max=256, help="Worker processes.")
+    ] = 1,
     init: Annotated[
         bool,
         typer.Option(

@@ -14,16 +14,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from msgspec import Struct, to_builtins
 
+from broker.cli.commands import CommandApp
 from broker.cli.ended import EndedByRevocation, list_live_sessions
 from broker.cli.operator import (
-    AccountArgument,
+    AlwaysJsonOption,
     JsonOption,
+    OneJsonOption,
+    OwnerOption,
+    YesOption,
     record_change,
+    require_consent,
     require_known,
     with_installation,
     with_services,
 )
-from broker.cli.terminal import format_duration, format_time, say, say_json, say_table
+from broker.cli.terminal import (
+    format_duration,
+    format_time,
+    say,
+    say_json,
+    say_json_lines,
+    say_result,
+    say_table,
+)
 from broker.cli.upstream_roles import UpstreamRoleName, upstream_roles
 from broker.cli.upstream_texts import UpstreamFailed, words_on_upstreams
 from broker.errors import BrokerError, NoSuchEntity
@@ -113,7 +126,7 @@ def end_older_sessions(
     with_services(work)
 
 
-app = typer.Typer(help="Live sessions.", no_args_is_help=True)
+app = CommandApp(help="Live sessions.", no_args_is_help=True)
 
 _HEADINGS = (
     *("Access key", "Principal", "Kind", "Issued", "Left", "Provider"),
@@ -149,16 +162,25 @@ class _SessionFilter(Struct, frozen=True, kw_only=True):
 
 @app.command("list")
 def list_sessions(
-    account_id: AccountArgument,
     *,
+    account: OwnerOption,
     principal: Annotated[
-        str, typer.Option(help="Only this principal's ARN; * and ? are wildcards.")
+        str,
+        typer.Option(
+            metavar="ARN", help="Only this principal's ARN; * and ? are wildcards."
+        ),
     ] = "*",
     provider: Annotated[
-        str, typer.Option(help="Only this provider's ARN; * and ? are wildcards.")
+        str,
+        typer.Option(
+            metavar="ARN", help="Only this provider's ARN; * and ? are wildcards."
+        ),
     ] = "*",
     source_identity: Annotated[
-        str, typer.Option(help="Only this source identity; * and ? are wildcards.")
+        str,
+        typer.Option(
+            metavar="TEXT", help="Only this source identity; * and ? are wildcards."
+        ),
     ] = "*",
     barred: Annotated[
         bool, typer.Option("--barred", help="The people who are barred, instead.")
@@ -166,7 +188,6 @@ def list_sessions(
     as_json: JsonOption = False,
 ) -> None:
     """List an account's live sessions, as far as they are in the cache."""
-    account = AccountId(account_id)
     if barred:
         _list_barred(account, as_json=as_json)
         return
@@ -185,8 +206,10 @@ def list_sessions(
     records, is_whole, now = with_installation(work)
     records.sort(key=lambda record: record.issued_at_ms, reverse=True)
     if as_json:
-        for record in records:
-            say_json({**_described(record), "lineage": show_lineage(record.lineage)})
+        say_json_lines(
+            {**_described(record), "lineage": show_lineage(record.lineage)}
+            for record in records
+        )
     else:
         _print_table(records, now)
     if not is_whole:
@@ -220,15 +243,14 @@ def _list_barred(account: AccountId, *, as_json: bool) -> None:
 
     bars = with_installation(work)
     if as_json:
-        for bar in bars:
-            say_json(to_builtins(bar))
+        say_json_lines(map(to_builtins, bars))
         return
     headings = ("Issuer", "Subject", "Reason")
     say_table(headings, ((bar.issuer, bar.subject, bar.reason) for bar in bars))
 
 
 @app.command()
-def show(key: KeyArgument) -> None:
+def show(key: KeyArgument, _as_json: AlwaysJsonOption = False) -> None:
     """Show a session's origin and state, as JSON."""
 
     async def work(installation: "Installation") -> dict[str, object]:
@@ -256,27 +278,38 @@ def revoke(
     target: Annotated[
         str,
         typer.Argument(
+            metavar="[TARGET]",
             help="A session's access key ID; or, to end all sessions of one, a long-term"
-            " access key ID, the ARN of a role, user or provider, or an account number."
+            " access key ID, the ARN of a role, user or provider, or an account number.",
         ),
     ] = "",
     *,
     provider: Annotated[
         str,
         typer.Option(
+            metavar="ARN",
             help="Instead of TARGET: all sessions from this provider, by its ARN, even"
-            " if it was deleted."
+            " if it was deleted.",
         ),
     ] = "",
     source_identity: Annotated[
-        str, typer.Option(help="Only this source identity, in the account TARGET.")
+        str,
+        typer.Option(
+            metavar="TEXT", help="Only this source identity, in the account TARGET."
+        ),
     ] = "",
     issuer: Annotated[
-        str, typer.Option(help="With --subject: its issuer (entity ID or URL).")
+        str,
+        typer.Option(
+            metavar="ISSUER", help="With --subject: its issuer (entity ID or URL)."
+        ),
     ] = "",
     subject: Annotated[
         str,
-        typer.Option(help="Only this subject (NameID or sub), in the account TARGET."),
+        typer.Option(
+            metavar="SUBJECT",
+            help="Only this subject (NameID or sub), in the account TARGET.",
+        ),
     ] = "",
     bar: Annotated[
         bool,
@@ -286,7 +319,9 @@ def revoke(
         bool,
         typer.Option("--lift", help="With --subject: no longer refuse new sign-ins."),
     ] = False,
-    reason: Annotated[str, typer.Option(help="A reason for the audit record.")] = "",
+    reason: Annotated[
+        str, typer.Option(metavar="TEXT", help="A reason for the audit record.")
+    ] = "",
     upstream: Annotated[
         bool,
         typer.Option(
@@ -295,6 +330,8 @@ def revoke(
             " roles there, too.",
         ),
     ] = False,
+    yes: YesOption = False,
+    as_json: OneJsonOption = False,
 ) -> None:
     """Revoke one session, or all that were issued so far.
 
@@ -312,15 +349,28 @@ def revoke(
         lifts=lift,
     )
     order.check()
+    if not lift:
+        require_consent(f"{order.ending} will end.", yes=yes)
     done = with_installation(lambda installation: _revoke(installation, order))
     if lift:
-        say(f"No longer barred: {subject}. What was issued before now opens nothing.")
+        say_result(
+            {"Admitted": subject, "AccountId": done.account},
+            f"No longer barred: {subject}. What was issued before now opens nothing.",
+            as_json=as_json,
+        )
         return
-    say(f"Revoked: {order.whose}", *done.ended)
+    say_result(
+        {"Revoked": order.whose, "AccountId": done.account, "Ended": list(done.ended)},
+        *(f"Revoked: {order.whose}", *done.ended),
+        as_json=as_json,
+    )
     if bar:
-        say(f"{subject} is barred, until you say the same with --lift.")
+        say(f"{subject} is barred, until you say the same with --lift.", err=as_json)
     elif subject or source_identity:
-        say("What identity providers issued before now opens nothing more.")
+        say(
+            "What identity providers issued before now opens nothing more.",
+            err=as_json,
+        )
     _go_on(done.account, done.upstream, done.roles, done.at, ends=upstream)
 
 
@@ -363,6 +413,13 @@ class _Order(Struct, frozen=True, kw_only=True):
         """What it ends, for the operator."""
         texts = (self.source_identity, self.subject, self.target, self.provider)
         return next(filter(None, texts))
+
+    @property
+    def ending(self) -> str:
+        """What will end, for the operator."""
+        if self.is_key:
+            return f"Session {self.target}"
+        return f"All sessions of {self.whose} until now, and what came from them,"
 
     @property
     def action(self) -> str:

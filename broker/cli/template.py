@@ -12,14 +12,22 @@ import typer
 from msgspec.structs import replace
 
 from broker.cli.findings import Finding, Level
-from broker.cli.operator import AccountArgument, system_user, with_installation
-from broker.cli.terminal import Progress, say
+from broker.cli.operator import (
+    JsonOption,
+    OneJsonOption,
+    OwnerOption,
+    YesOption,
+    may_ask,
+    require_consent,
+    system_user,
+    with_installation,
+)
+from broker.cli.terminal import Progress, say, say_json
 from broker.cli.trust_checks import find_open_roles
 from broker.errors import NoSuchEntity
 from broker.kinds.control_policies import ControlKind
 from broker.kinds.service_catalogue import registered_services, service_entries
 from broker.kinds.yaml_text import TemplateError, with_lines
-from broker.model.account import AccountId
 from broker.model.arn import iam_arn
 from broker.policy import PolicyKind, parse_policy
 from broker.policy.catalogue import ServiceEntry, unknown_names
@@ -39,6 +47,7 @@ from broker.template.providers import OIDC_PROVIDERS
 from broker.template.reader import (
     KINDS,
     AccountTemplate,
+    account_data,
     export_account,
     parse_template,
 )
@@ -156,14 +165,18 @@ def _check_directory(settings: Settings, directory: str) -> None:
         )
 
 
-def apply(
-    file: Annotated[str, typer.Argument(help="The YAML file; - reads it from stdin.")],
+def apply(  # noqa: PLR0917  # options, which the command line names
+    file: Annotated[
+        str,
+        typer.Argument(metavar="FILE", help="The YAML file; - reads it from stdin."),
+    ],
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the changes without making them.")
     ] = False,
     prune: Annotated[
         bool, typer.Option("--prune", help="Delete what is not in the file.")
     ] = False,
+    yes: YesOption = False,
     check: Annotated[
         bool,
         typer.Option(
@@ -172,6 +185,7 @@ def apply(
             " database is opened.",
         ),
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Make accounts match a file; applying it again changes nothing.
 
@@ -184,7 +198,7 @@ def apply(
     progress = Progress("Comparing" if dry_run else "Applying")
 
     async def work(
-        installation: "Installation",
+        installation: "Installation", *, dry_run: bool = dry_run
     ) -> tuple[list[str], list[Change], list[Finding]]:
         settings = installation.settings
         context = replace(template_context(settings), sealer=installation.vault)
@@ -216,6 +230,10 @@ def apply(
         return warnings, changes, probed
 
     try:
+        if prune and not dry_run and may_ask(yes=yes):
+            _, changes, _ = with_installation(partial(work, dry_run=True))
+            progress.end()
+            _ask_to_delete(changes)
         warnings, changes, probed = with_installation(work)
     except TemplateError as error:
         progress.end()
@@ -223,8 +241,7 @@ def apply(
         raise typer.Exit(1) from error
     took = f"{progress.end():.1f} s"
     _say_warnings(warnings)
-    for change in changes:
-        say(*change.lines, colour=_COLOURS.get(change.kind))
+    _say_changes(changes, as_json=as_json)
     for finding in probed:
         mark = "✓" if finding.level is Level.GOOD else "!"
         say(f"{mark} {finding.subject}: {finding.text}", err=True)
@@ -240,6 +257,31 @@ def apply(
         )
     else:
         say(f"Done: {len(done):,} changes ({took}).", err=True)
+
+
+def _ask_to_delete(changes: list[Change]) -> None:
+    deleted = [change for change in changes if change.kind is ChangeKind.DELETE]
+    if deleted:
+        for change in deleted:
+            say(*change.lines, colour=_COLOURS[change.kind], err=True)
+        require_consent(f"{len(deleted):,} will be deleted.", yes=False)
+
+
+def _say_changes(changes: list[Change], *, as_json: bool) -> None:
+    for change in changes:
+        if as_json:
+            say_json(_described(change))
+        else:
+            say(*change.lines, colour=_COLOURS.get(change.kind))
+
+
+def _described(change: Change) -> dict[str, object]:
+    return {
+        "AccountId": change.account,
+        "Change": change.kind.name.capitalize(),
+        "Entity": change.entity,
+        "Differences": list(change.details),
+    }
 
 
 def _check(file: str, text: str) -> None:
@@ -267,15 +309,17 @@ def _say_warnings(warnings: list[str]) -> None:
         say(f"? {warning}", colour=typer.colors.YELLOW, err=True)
 
 
-def export(account_id: AccountArgument) -> None:
+def export(account: OwnerOption, as_json: OneJsonOption = False) -> None:
     """Print an account as YAML for `broker apply`, without secrets."""
-    account = AccountId(account_id)
 
     async def work(installation: "Installation") -> None:
         directory = installation.stores.directory
         exported = await directory.find(ACCOUNT, account)
         if exported is None:
             raise NoSuchEntity(f"There is no account {account}.")
+        if as_json:
+            say_json(await account_data(directory, exported))
+            return
         count = 0
         async for text in export_account(directory, exported):
             lines = text.removesuffix("\n").split("\n")

@@ -16,6 +16,8 @@ from typing import Any
 import typer
 
 _QUIET_SECONDS, _EVERY_SECONDS = 1.0, 0.2
+NO_ENTRIES = "There are none."
+
 _MANY_ROWS = 1000
 """From this many rows on, `rich` is too slow to lay out the table."""
 
@@ -50,6 +52,16 @@ def say_json(
     typer.echo(text.replace("\x7f", "\\u007f"))
 
 
+def say_result(
+    members: Mapping[str, object], *sentences: object, as_json: bool
+) -> None:
+    """Print what a command did as sentences, or as one JSON object."""
+    if as_json:
+        say_json(members)
+    else:
+        say(*sentences)
+
+
 def say_entries(
     entries: Iterable[Mapping[str, Any]],
     headings: Sequence[str],
@@ -57,12 +69,39 @@ def say_entries(
     *,
     as_json: bool,
 ) -> None:
-    """Print entries as JSON, one per line, or as a table with a ``row`` of each."""
-    if not as_json:
+    """Print entries as JSON, one per line, or as a table with a ``row`` of each.
+
+    Where there are none, that is said on stderr.
+    """
+    if as_json:
+        say_json_lines(entries)
+    else:
         say_table(headings, map(row, entries))
-        return
+
+
+def say_json_lines(entries: Iterable[Mapping[str, Any]]) -> None:
+    """Print entries as JSON, one per line; on stderr, that there are none."""
+    count = 0
     for entry in entries:
         say_json(entry)
+        count += 1
+    if not count:
+        say(NO_ENTRIES, err=True)
+
+
+def say_members(members: Mapping[str, Any]) -> None:
+    """Print the members of one thing, each with its value or values beside it."""
+    width = max(map(len, members))
+    for name, value in members.items():
+        lines = _value_lines(value)
+        say(f"{name:<{width}}  {lines[0] if lines else 'none'}")
+        say(*(f"{'':<{width}}  {line}" for line in lines[1:]))
+
+
+def _value_lines(value: object) -> list[str]:
+    if isinstance(value, Mapping):
+        return [f"{name}={entry}" for name, entry in value.items()]
+    return [str(entry) for entry in value] if isinstance(value, list) else [str(value)]
 
 
 def say_table(
@@ -70,6 +109,8 @@ def say_table(
 ) -> None:
     """Print rows under headings; ``styles`` has a style per row, or is empty."""
     rows = list(rows)
+    if not rows:
+        say(NO_ENTRIES, err=True)
     if len(rows) > _MANY_ROWS or not sys.stdout.isatty():
         _say_plain_table([headings, *rows])
         return

@@ -7,15 +7,21 @@ from typing import Annotated, Any
 
 import typer
 
+from broker.cli.commands import CommandApp, say_renamed
 from broker.cli.operator import (
+    AccountOption,
+    AlwaysJsonOption,
     JsonOption,
-    read_account_id,
+    OneJsonOption,
+    OwnerOption,
+    YesOption,
     read_definition_file,
     record_change,
+    require_consent,
     require_known,
     with_services,
 )
-from broker.cli.terminal import say, say_json, say_table
+from broker.cli.terminal import say_json, say_json_lines, say_result, say_table
 from broker.cli.upstream_texts import UpstreamFailed
 from broker.compose.services import Services
 from broker.errors import BrokerError, NoSuchEntity
@@ -28,30 +34,28 @@ from broker.sessions.issue_upstream import NothingMintedError
 from broker.stores.directory.accounts import read_everywhere
 from broker.stores.directory.kinds import ROLE, UPSTREAM
 
-app = typer.Typer(
+app = CommandApp(
     help="Other STS endpoints that issue the credentials of roles.",
     no_args_is_help=True,
 )
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The upstream.")]
-AccountOption = Annotated[
-    str, typer.Option("--account", parser=read_account_id, help="The account number.")
-]
 _HEADINGS = ("Account", "Upstream", "Endpoint", "Method", "Roles")
 
 
 @app.command("list")
-def list_upstreams(as_json: JsonOption = False) -> None:
-    """List the upstreams of all accounts."""
+def list_upstreams(account: AccountOption = None, as_json: JsonOption = False) -> None:
+    """List the upstreams."""
 
     async def work(services: Services) -> list[Upstream]:
         every = read_everywhere(services.stores.directory, UPSTREAM)
-        return [upstream async for upstream in every]
+        return [
+            upstream async for upstream in every if account in {None, upstream.account}
+        ]
 
     upstreams = with_services(work)
     if as_json:
-        for upstream in upstreams:
-            say_json(_described(upstream))
+        say_json_lines(map(_described, upstreams))
         return
     say_table(_HEADINGS, map(_row, upstreams))
 
@@ -59,11 +63,14 @@ def list_upstreams(as_json: JsonOption = False) -> None:
 @app.command("set")
 def set_upstream(  # noqa: PLR0917  # a command's options
     name: NameArgument,
-    account: AccountOption,
+    account: OwnerOption,
     file: Annotated[
-        Path | None, typer.Argument(help="The definition, YAML or JSON.")
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="The definition, YAML or JSON."),
     ] = None,
-    delete: Annotated[bool, typer.Option("--delete", help="Remove it.")] = False,
+    delete: Annotated[
+        bool, typer.Option("--delete", hidden=True, help="`broker upstreams delete`.")
+    ] = False,
     access_key_id: Annotated[
         str,
         typer.Option(
@@ -74,12 +81,15 @@ def set_upstream(  # noqa: PLR0917  # a command's options
     no_key: Annotated[
         bool, typer.Option("--no-key", help="Remove its key pair.")
     ] = False,
+    as_json: OneJsonOption = False,
 ) -> None:
     """Create an upstream, change its definition, or set its key pair."""
     if sum(map(bool, (file, delete, access_key_id, no_key))) != 1:
-        raise typer.BadParameter(
-            "pass one of FILE, --delete, --access-key-id and --no-key"
-        )
+        raise typer.BadParameter("pass one of FILE, --access-key-id and --no-key")
+    if delete:
+        say_renamed("upstreams set --delete", "upstreams delete")
+        delete_upstream(name, account, yes=False, as_json=as_json)
+        return
     text = "" if file is None else read_definition_file(file)
     secret = Secret(sys.stdin.readline().strip()) if access_key_id else None
     if secret is not None and not secret.reveal():
@@ -99,10 +109,6 @@ def set_upstream(  # noqa: PLR0917  # a command's options
                 )
                 return f"The upstream {name} is set."
             upstream = await rules.require_upstream(change, owner, name)
-            if delete:
-                await change.remove(UPSTREAM, upstream)
-                await record_change(change, "DeleteUpstream", owner, Upstream=name)
-                return f"The upstream {name} was deleted."
             await rules.put_key_pair(
                 change,
                 upstream,
@@ -118,16 +124,62 @@ def set_upstream(  # noqa: PLR0917  # a command's options
             )
         return f"The upstream {name} has {access_key_id or 'no key pair'}."
 
-    say(with_services(work))
+    say_result(
+        {"AccountId": account, "UpstreamName": name},
+        with_services(work),
+        as_json=as_json,
+    )
 
 
-@app.command()
-def test(
+@app.command("show")
+def show_upstream(
+    name: NameArgument, account: OwnerOption, _as_json: AlwaysJsonOption = False
+) -> None:
+    """Print an upstream's definition and key ID, without the secret."""
+
+    async def work(services: Services) -> dict[str, Any]:
+        directory = services.stores.directory
+        return _described(await rules.require_upstream(directory, account, name))
+
+    say_json(with_services(work), indent=2)
+
+
+@app.command("delete")
+def delete_upstream(
     name: NameArgument,
-    account: AccountOption,
+    account: OwnerOption,
+    yes: YesOption = False,
+    as_json: OneJsonOption = False,
+) -> None:
+    """Remove an upstream; what it issued stays valid there until it expires."""
+    require_consent(f"The upstream {name} of {account} will be removed.", yes=yes)
+
+    async def work(services: Services) -> None:
+        async with services.stores.directory.change(account) as change:
+            await require_known(change, account)
+            upstream = await rules.require_upstream(change, account, name)
+            await change.remove(UPSTREAM, upstream)
+            await record_change(change, "DeleteUpstream", account, Upstream=name)
+
+    with_services(work)
+    say_result(
+        {"AccountId": account, "UpstreamName": name},
+        f"The upstream {name} was deleted.",
+        as_json=as_json,
+    )
+
+
+@app.command("test")
+def try_out(
+    name: NameArgument,
+    account: OwnerOption,
     role: Annotated[
-        str, typer.Option(help="A role of the account that uses this upstream.")
+        str,
+        typer.Option(
+            metavar="NAME", help="A role of the account that uses this upstream."
+        ),
     ],
+    _as_json: AlwaysJsonOption = False,
 ) -> None:
     """Get credentials for a role from an upstream, and show whose they are.
 

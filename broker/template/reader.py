@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from msgspec import Struct
 
@@ -245,6 +246,18 @@ async def export_account(
         before = name
     if not before:
         yield dump_yaml({"Accounts": {account.account_id: {}}})
+
+
+async def account_data(
+    directory: DirectoryReader, account: Account
+) -> dict[str, dict[str, dict[str, object]]]:
+    """The same as `export_account`, as plain data; a large account is held whole."""
+    members: dict[str, Any] = {}
+    async for name, value in _parts(directory, account):
+        members[name] = (
+            [*members.get(name, ()), *value] if isinstance(value, list) else value
+        )
+    return {"Accounts": {account.account_id: members}}
 
 
 async def _parts(directory: DirectoryReader, account: Account) -> AsyncIterator[_Part]:

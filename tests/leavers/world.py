@@ -485,7 +485,7 @@ def running(
 @contextmanager
 def _second_node(first: RunningBroker, folder: Path) -> Iterator[RunningBroker]:
     """Another node with the same stores, master key and public address."""
-    first.command("accounts")
+    first.command("account", "list")
     with running_broker(folder, workers=1, start=False, database_url="later") as node:
         own = node.environment["BROKER_DATA_DIR"]
         node.environment = {**first.environment, "BROKER_DATA_DIR": own}

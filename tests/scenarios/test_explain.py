@@ -164,11 +164,11 @@ def test_refused_proofs_are_found_and_told_check_by_check(
     )
     denied = event_of(broker.client("iam", ann).get_user, UserName="ann")
     time.sleep(1.2)
-    listed = broker.command("audit", "--decision", "refused", "--json")
+    listed = broker.command("audit", "--outcome", "refused", "--json")
     assert forged in listed
     assert foreign in listed
     assert denied not in listed
-    assert denied in broker.command("audit", "--decision", "denied", "--json")
+    assert denied in broker.command("audit", "--outcome", "denied", "--json")
     lines = told(broker, foreign)
     assert "Check that failed: " in lines
     assert "To do: " in lines
@@ -215,7 +215,7 @@ def flooded(tmp_path: Path) -> Iterator[RunningBroker]:
 def test_a_request_that_was_only_counted_is_said_to_be(flooded: RunningBroker) -> None:
     broker = flooded
     unsigned = broker.client("sts", Key("AKIA" + "A" * 16, "wrong"))
-    words = ["audit", "--json", "--action", COUNT_FAILURES, "--decision", "refused"]
+    words = ["audit", "--json", "--action", COUNT_FAILURES, "--outcome", "refused"]
     deadline = time.monotonic() + 5 * _SOON
     events: set[str] = set()
     counts: list[dict[str, Any]] = []

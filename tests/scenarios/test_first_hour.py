@@ -71,7 +71,7 @@ def test_a_start_with_init_prints_a_link_for_a_database_that_it_made(
         broker.stop()
         broker.start()
         assert len(re.findall("^broker init", broker.log, re.MULTILINE)) == 1
-        only = json.loads(broker.command("accounts", "--json"))
+        only = json.loads(broker.command("account", "list", "--json"))
         assert (only["AccountId"], only["WaitingForPassword"]) == (account, [])
 
 
@@ -82,7 +82,7 @@ def test_a_start_with_init_makes_nothing_in_a_database_that_others_made(
         broker.stop()
     with broker_on("embedded", tmp_path, options=("--init",)) as broker:
         assert not LINK.findall(broker.log)
-        assert not broker.command("accounts", "--json").strip()
+        assert not broker.command("account", "list", "--json").strip()
 
 
 def test_another_link_replaces_the_one_that_a_start_printed(tmp_path: Path) -> None:

@@ -268,7 +268,7 @@ def test_a_hardware_token_is_imported_by_the_operator_and_enabled_by_its_user(
 ) -> None:
     seed, serial = bytes(range(32)), "GAHT87654321"
     (broker.folder / "tokens").write_text(f"{serial},{seed.hex()}\n")
-    broker.command("mfa", "import", ACCOUNT, str(broker.folder / "tokens"))
+    broker.command("mfa", "import", "--account", ACCOUNT, str(broker.folder / "tokens"))
     device = Device(base64.b32encode(seed).decode())
     iam.create_user(UserName="token")
     iam.enable_mfa_device(UserName="token", SerialNumber=serial, **device.pair())
@@ -287,7 +287,9 @@ def test_the_root_shows_a_code_of_its_own_device(broker: RunningBroker) -> None:
     account = "210987654321"
     key = broker.create_account(account)
     serial, device = make_device(broker.client("iam", key), "root-account-mfa-device")
-    broker.command("mfa", "enable-root", account, serial, *device.pair().values())
+    broker.command(
+        "mfa", "enable-root", "--account", account, serial, *device.pair().values()
+    )
     alone = broker.client("iam", key)
     assert refused(alone.deactivate_mfa_device, SerialNumber=serial).code == (
         "AccessDenied"

@@ -170,7 +170,7 @@ def test_what_a_session_may_do_and_tries_is_on_record(world: World) -> None:
     world.revoke(key.access_key_id)
     guess = Key(key.access_key_id, "x" * 40, key.session_token)
     assert world.outcomes(guess) == {"ExpiredToken"}
-    refused = ("--key", key.access_key_id, "--decision", "refused")
+    refused = ("--key", key.access_key_id, "--outcome", "refused")
     assert world.audited(*refused) == set()
     time.sleep(1)  # of one address, few refusals a second are recorded
     assert world.outcomes(key) == {"ExpiredToken"}
@@ -208,7 +208,7 @@ def test_a_revoked_session_ends_what_came_from_it_through_every_door(
     ]
     assert view["lineage"]["began_with"]["access_key_id"] == (world.alice.access_key_id)
     assert view["state"] == "revoked"
-    listed = world.broker.command("sessions", "list", OTHER, "--json")
+    listed = world.broker.command("sessions", "list", "--account", OTHER, "--json")
     assert second.access_key_id not in listed
 
 

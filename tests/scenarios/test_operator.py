@@ -80,11 +80,13 @@ def test_a_session_is_listed_shown_and_ended(operated: Installation) -> None:
     credentials = answer["Credentials"]
     key = credentials["AccessKeyId"]
     # The record is written behind the answer.
-    assert comes(lambda: key in command(operated, "sessions", "list", ACCOUNT))
+    assert comes(
+        lambda: key in command(operated, "sessions", "list", "--account", ACCOUNT)
+    )
     listed = [
         json.loads(line)
         for line in command(
-            operated, "sessions", "list", ACCOUNT, "--json"
+            operated, "sessions", "list", "--account", ACCOUNT, "--json"
         ).splitlines()
     ]
     assert [s["principal_arn"] for s in listed if s["access_key_id"] == key] == [
@@ -98,7 +100,7 @@ def test_a_session_is_listed_shown_and_ended(operated: Installation) -> None:
     command(operated, "sessions", "revoke", key, "--reason", "lost laptop")
     assert comes(lambda: identity_code(operated, credentials) == "ExpiredToken")
     assert json.loads(command(operated, "sessions", "show", key))["state"] == "revoked"
-    assert key not in command(operated, "sessions", "list", ACCOUNT)
+    assert key not in command(operated, "sessions", "list", "--account", ACCOUNT)
     record = command(operated, "audit", "--action", "broker:RevokeSessions", "--json")
     assert "lost laptop" in record
 
@@ -138,7 +140,7 @@ def test_a_provider_made_one_time_refuses_the_second_exchange(
         assert comes(
             lambda: (
                 '"error_code": "InvalidIdentityToken"'
-                in command(operated, "audit", "--decision", "refused", "--json")
+                in command(operated, "audit", "--outcome", "refused", "--json")
             )
         )
     finally:

@@ -116,5 +116,5 @@ def test_the_message_is_aws_s_alone_at_every_door(
             ADVICE,
         ), name
     request_id = answer["ResponseMetadata"]["RequestId"]
-    printed = broker.command("audit", "--event", request_id, "--json")
+    printed = broker.command("audit", "--request-id", request_id, "--json")
     assert f"{SENTENCE}. {ADVICE}" in json.loads(printed)["detail"]

@@ -74,7 +74,7 @@ def test_what_was_issued_before_opens_nothing_and_a_new_sign_in_does(
     assert [person.exchange(proof) for proof in old] == ["ExpiredTokenException"] * 2
     assert person.exchange(person.proof()) == "ok"
     assert stranger.exchange(of_stranger) == "ok"
-    why = person.installation.broker.command("audit", "--json", "--decision", "refused")
+    why = person.installation.broker.command("audit", "--json", "--outcome", "refused")
     assert "revoked: it was issued at" in why
 
 
@@ -103,21 +103,27 @@ def test_who_is_barred_is_refused_until_it_is_lifted(person: Person) -> None:
     broker = person.installation.broker
     old = person.proof()
     assert "barred" in person.revoke("--bar", "--reason", "under investigation")
-    listed = broker.command("sessions", "list", ACCOUNT, "--barred", "--json")
+    listed = broker.command(
+        "sessions", "list", "--account", ACCOUNT, "--barred", "--json"
+    )
     rows = [json.loads(line) for line in listed.splitlines()]
     assert {
         "issuer": person.issuer,
         "subject": person.subject,
         "reason": "under investigation",
     } in rows
-    assert person.subject in broker.command("sessions", "list", ACCOUNT, "--barred")
+    assert person.subject in broker.command(
+        "sessions", "list", "--account", ACCOUNT, "--barred"
+    )
     during = person.proof()
     for proof in (old, during):
         assert person.exchange(proof) == "IDPRejectedClaim"
     person.revoke()  # narrows nothing
     assert person.exchange(during) == "IDPRejectedClaim"
     person.revoke("--lift")
-    assert person.subject not in broker.command("sessions", "list", ACCOUNT, "--barred")
+    assert person.subject not in broker.command(
+        "sessions", "list", "--account", ACCOUNT, "--barred"
+    )
     for proof in (old, during):
         assert person.exchange(proof) == "ExpiredTokenException"
     assert person.exchange(person.proof()) == "ok"

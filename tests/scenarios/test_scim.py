@@ -236,7 +236,8 @@ def test_the_operators_tokens(installation: Installation) -> None:
         made = json.loads(broker.command(*words, "--days", "3"))
         with directory(broker, made["Token"]) as corp:
             wait_until_known(corp)
-            broker.command(*words, "--revoke", made["TokenId"])
+            revoke = ("providers", "revoke-scim-token", SAML_PROVIDER)
+            broker.command(*revoke, made["TokenId"])
             deadline = time.monotonic() + PROMISED_SECONDS
             while corp.send("GET", "/Users").status_code == 200:
                 assert time.monotonic() < deadline

@@ -531,7 +531,9 @@ def test_root_tasks_reach_the_roots_password(world: World) -> None:
         )
     assert error_of(audit.delete_login_profile)["Code"] == "AccessDenied"
     request_id = delete.delete_login_profile()["ResponseMetadata"]["RequestId"]
-    record = json.loads(world.broker.command("audit", "--event", request_id, "--json"))
+    record = json.loads(
+        world.broker.command("audit", "--request-id", request_id, "--json")
+    )
     assert record["action"] == "iam:DeleteLoginProfile"
     assert record["resources"] == [f"arn:aws:iam::{ROOTED}:root"]
     assert "was not enabled" in world.broker.command(*command, "--off")

@@ -408,7 +408,7 @@ def test_a_revocation_reaches_the_upstream_where_it_may(world: World) -> None:
         command("sessions", "revoke", role_arn("Ended"), "--upstream")
     assert f"\n  {ended} (to-Ended)\n" in str(failed.value)
     assert "There: AccessDenied" in str(failed.value)
-    world.command("set", "to-Ended", "--account", ACCOUNT, "--delete")
+    world.command("delete", "to-Ended", "--account", ACCOUNT)
     with pytest.raises(AssertionError, match="to-Reader has no Revocation"):
         command("sessions", "revoke", READER, "--upstream")
 
@@ -446,7 +446,7 @@ def test_what_the_broker_minted_is_sent_to_no_upstream(world: World) -> None:
         time.sleep(1.2)  # until the worker knows
         assert signin_token(world, own).status_code == 200
         assert there.asked == 0
-    world.command("set", "to-Late", "--account", ACCOUNT, "--delete")
+    world.command("delete", "to-Late", "--account", ACCOUNT)
 
 
 def at(there: FakeSts) -> dict[str, str]:
@@ -495,7 +495,7 @@ def test_credentials_are_sent_only_to_the_upstream_that_gave_them(world: World) 
         world.set("Moved", **at(first))
         time.sleep(1.2)  # until the worker knows
         assert signin_token(world, results).status_code == 200
-    world.command("set", "to-Moved", "--account", ACCOUNT, "--delete")
+    world.command("delete", "to-Moved", "--account", ACCOUNT)
     command, key_id = world.front.broker.command, results["Credentials"]["AccessKeyId"]
     view = json.loads(command("sessions", "show", key_id))
     assert (view["upstream"], view["upstream_endpoint"]) == ("to-Moved", first.url)
@@ -519,7 +519,7 @@ def test_an_upstream_that_changes_meanwhile_opens_no_console(
             )
             return page, dict(browser.cookies)
 
-    delete = ("set", f"to-{name}", "--account", ACCOUNT, "--delete")
+    delete = ("delete", f"to-{name}", "--account", ACCOUNT)
     with (
         fake_sts(world.spare) as first,
         fake_sts(world.other) as second,

@@ -187,7 +187,7 @@ def test_a_nul_where_something_is_looked_up_finds_nothing(
 def test_every_call_leaves_one_audit_record(installation: Installation) -> None:
     answer = installation.web_identity()
     request_id = answer["ResponseMetadata"]["RequestId"]
-    printed = installation.broker.command("audit", "--event", request_id, "--json")
+    printed = installation.broker.command("audit", "--request-id", request_id, "--json")
     assert printed.count(request_id) == 1
     assert answer["Credentials"]["AccessKeyId"] in printed
     assert answer["Credentials"]["SecretAccessKey"] not in printed

@@ -152,9 +152,11 @@ def used_at(iam: Any, name: str) -> Any:
 def test_the_root_signs_in_while_the_operator_lets_it(broker: RunningBroker) -> None:
     tokens = broker.folder / "tokens.txt"
     tokens.write_text(f"{SERIAL},{SEED.hex()}\n")
-    broker.command("mfa", "import", ACCOUNT, str(tokens))
+    broker.command("mfa", "import", "--account", ACCOUNT, str(tokens))
     device = Device(base64.b32encode(SEED).decode())
-    broker.command("mfa", "enable-root", ACCOUNT, SERIAL, device.code(), device.code())
+    broker.command(
+        "mfa", "enable-root", "--account", ACCOUNT, SERIAL, device.code(), device.code()
+    )
     command = ("account", "root-password", ACCOUNT)
     said = broker.command(*command, "--set", stdin=f"{ROOT_PASSWORD}\n")
     assert "can now sign in" in said

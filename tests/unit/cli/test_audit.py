@@ -46,23 +46,24 @@ def test_every_filter_narrows(
     assert len(actions(cli, *words)) == count
 
 
-def test_one_event_is_found_by_its_id(cli: CommandLine) -> None:
+def test_one_request_is_found_by_its_id(cli: CommandLine) -> None:
     (event,) = [r["event_id"] for r in cli.lines("audit", "--json", "--limit", "1")]
-    assert actions(cli, "--event", event) == [f"broker:DeactivateRootKey {OTHER}"]
+    assert actions(cli, "--request-id", event) == [f"broker:DeactivateRootKey {OTHER}"]
 
 
 def test_a_person_reads_a_table_with_one_record_a_line(cli: CommandLine) -> None:
     table = cli("audit").splitlines()
     assert len(table) == 4
     assert table[0].split() == [
-        *("When", "Account", "Action", "Resource", "Caller", "From", "Outcome", "Event")
+        *("When", "Account", "Action", "Resource", "Principal", "From", "Outcome"),
+        *("Request", "ID"),
     ]
     assert OTHER in table[1]
     assert "broker:DeactivateRootKey" in table[1]
 
 
 def test_nothing_found_is_said_beside_the_answer(cli: CommandLine) -> None:
-    assert cli("audit", "--event", "none") == ""
+    assert cli("audit", "--request-id", "none") == ""
     assert "No matching records" in cli.stderr
 
 

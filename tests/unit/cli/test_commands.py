@@ -41,7 +41,11 @@ def start(*words: str, **environment: str) -> tuple[str, set[str]]:
         (("--help",), SERVES | STORES | CLIENT, 420),
         (("account", "--help"), SERVES | STORES | CLIENT, 570),
         (("audit",), SERVES | CLIENT | {"lxml", "alembic", "rich"}, 700),
-        (("sessions", "list", ACCOUNT), SERVES | CLIENT | {"lxml", "alembic"}, 760),
+        (
+            ("sessions", "list", "--account", ACCOUNT),
+            SERVES | CLIENT | {"lxml", "alembic"},
+            760,
+        ),
         (("providers", "list"), SERVES | CLIENT | {"lxml", "alembic"}, 720),
         (
             ("explain", "--principal", f"arn:aws:iam::{ACCOUNT}:root"),

@@ -65,5 +65,5 @@ def test_who_makes_an_installation_says_where(folder: Path, words: list[str]) ->
     )
     assert "Written to sqlite:///data/broker.db." in result.stderr
     assert (folder / "data" / "broker.db").exists()
-    again = CliRunner().invoke(app, ["accounts"])
+    again = CliRunner().invoke(app, ["account", "list"])
     assert (again.exit_code, again.stderr) == (0, "")

@@ -94,7 +94,7 @@ def test_run_again_it_goes_on_with_what_waits_for_a_password(
     assert (again["AccountId"], again["UserName"]) == (first["AccountId"], "ann")
     assert again["SignInLink"].startswith("https://broker.example.com/signin/")
     assert cli.json("init", "--alias", "example", "--json")["UserName"] == "ann"
-    (listed,) = cli.lines("accounts", "--json")
+    (listed,) = cli.lines("account", "list", "--json")
     assert listed == {
         "AccountId": first["AccountId"],
         "Alias": "example",
@@ -112,7 +112,7 @@ def test_run_again_it_goes_on_with_what_waits_for_a_password(
         cli("init")
     for number in (first["AccountId"], *others):
         assert number in str(several.value)
-    printed = cli("accounts")
+    printed = cli("account", "list")
     assert re.search(rf"{first['AccountId']} +example .*\bann\b", printed)
 
 
@@ -136,7 +136,9 @@ def test_who_has_a_password_waits_no_more(cli: CommandLine) -> None:
 
     with_installation(give_password)
     assert cli.json("init", "--json")["AccountId"] != made["AccountId"]
-    waiting = [entry["WaitingForPassword"] for entry in cli.lines("accounts", "--json")]
+    waiting = [
+        entry["WaitingForPassword"] for entry in cli.lines("account", "list", "--json")
+    ]
     assert sorted(waiting) == [[], ["admin"]]
 
 

@@ -63,12 +63,12 @@ def test_a_machine_is_admitted_changed_and_ended(cli: CommandLine) -> None:
     cli(*words, "web")
     assert cli.lines("instances", "list", "--json")[0]["InstanceProfileName"] == "web"
     cli(*words, fails=True)
-    cli("instances", "end", name, "--account", ACCOUNT)
+    cli("instances", "delete", name, "--account", ACCOUNT)
     assert cli.lines("instances", "list", "--json") == []
     (ended,) = cli.audit("broker:EndInstance")
     assert ended["parameters"] == {"InstanceId": name}
     with pytest.raises(NoSuchEntity):
-        cli("instances", "end", name, "--account", ACCOUNT)
+        cli("instances", "delete", name, "--account", ACCOUNT)
 
 
 def test_a_join_token_is_kept_as_a_hash_alone(cli: CommandLine) -> None:

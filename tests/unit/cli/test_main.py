@@ -47,7 +47,7 @@ def test_text_that_is_not_utf_8_is_refused_and_not_shown(
     environment: dict[str, str],
 ) -> None:
     answer = subprocess.run(
-        [sys.executable, "-m", "broker", "audit", "--caller", b"secret\xff"],
+        [sys.executable, "-m", "broker", "audit", "--principal", b"secret\xff"],
         capture_output=True,
         text=True,
         check=False,
@@ -112,7 +112,7 @@ def test_a_folder_that_a_newer_version_opened_is_refused_by_name(
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
         connection.commit()
     content = database.read_bytes()
-    for words in (("init",), ("accounts",), ("export", ACCOUNT)):
+    for words in (("init",), ("account", "list"), ("export", ACCOUNT)):
         with pytest.raises(SchemaRevisionError) as refused:
             cli(*words)
         assert str(refused.value).startswith(f"{database} is at revision '9999', and")

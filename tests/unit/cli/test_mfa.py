@@ -18,7 +18,14 @@ SERIAL = "GAHT12345678"
 
 
 def import_one(cli: CommandLine) -> Device:
-    cli("mfa", "import", ACCOUNT, "-", stdin=f"# ours\n{SERIAL},{SEED.hex()}\n")
+    cli(
+        "mfa",
+        "import",
+        "--account",
+        ACCOUNT,
+        "-",
+        stdin=f"# ours\n{SERIAL},{SEED.hex()}\n",
+    )
     return Device(base64.b32encode(SEED).decode())
 
 
@@ -39,7 +46,7 @@ def test_tokens_are_imported_listed_and_audited_without_seeds(cli: CommandLine) 
     base32 = base64.b32encode(SEED).decode().lower()
     file = cli.folder / "tokens.txt"
     file.write_text(f"GAHT00000002 {base32} 60\n\nGAHT00000003\t{base32}\n")
-    printed = cli("mfa", "import", ACCOUNT, str(file), "--seeds", "base32")
+    printed = cli("mfa", "import", "--account", ACCOUNT, str(file), "--seeds", "base32")
     assert printed == "Imported: 2\n"
     assert devices() == {"GAHT00000002": None, "GAHT00000003": None, SERIAL: None}
     records = cli.audit("broker:ImportMFADevices")
@@ -53,7 +60,7 @@ def test_a_known_serial_stops_the_whole_import(cli: CommandLine) -> None:
     import_one(cli)
     lines = f"GAHT99999999,{SEED.hex()}\n{SERIAL.lower()},{SEED.hex()}\n"
     with pytest.raises(EntityAlreadyExists):
-        cli("mfa", "import", ACCOUNT, "-", stdin=lines)
+        cli("mfa", "import", "--account", ACCOUNT, "-", stdin=lines)
     assert devices() == {SERIAL: None}
 
 
@@ -78,7 +85,7 @@ def test_another_line_is_refused_without_showing_its_seed(
     cli: CommandLine, line: str
 ) -> None:
     with pytest.raises(InvalidInput, match="is not a token") as caught:
-        cli("mfa", "import", ACCOUNT, "-", stdin=line)
+        cli("mfa", "import", "--account", ACCOUNT, "-", stdin=line)
     assert SEED[:15].hex() not in str(caught.value)
     assert devices() == {}
 
@@ -86,15 +93,24 @@ def test_another_line_is_refused_without_showing_its_seed(
 @pytest.mark.usefixtures("account")
 def test_a_missing_file_and_a_missing_account_are_told(cli: CommandLine) -> None:
     with pytest.raises(InvalidInput, match="cannot be read"):
-        cli("mfa", "import", ACCOUNT, str(cli.folder / "none"))
+        cli("mfa", "import", "--account", ACCOUNT, str(cli.folder / "none"))
     with pytest.raises(BrokerError):
-        cli("mfa", "import", "999999999999", "-", stdin=f"{SERIAL},{SEED.hex()}")
+        cli(
+            "mfa",
+            "import",
+            "--account",
+            "999999999999",
+            "-",
+            stdin=f"{SERIAL},{SEED.hex()}",
+        )
 
 
 @pytest.mark.usefixtures("account")
 def test_the_root_gets_a_device(cli: CommandLine) -> None:
     device = import_one(cli)
-    cli("mfa", "enable-root", ACCOUNT, SERIAL, device.code(), device.code())
+    cli(
+        "mfa", "enable-root", "--account", ACCOUNT, SERIAL, device.code(), device.code()
+    )
     assert devices() == {SERIAL: ACCOUNT}
     assert cli.audit("broker:EnableRootMFA")
 
@@ -106,4 +122,6 @@ def test_seeds_are_sealed_again(cli: CommandLine) -> None:
     let_pass(cli)
     # The root's access key and the seed.
     assert reseal().changed == 2
-    cli("mfa", "enable-root", ACCOUNT, SERIAL, device.code(), device.code())
+    cli(
+        "mfa", "enable-root", "--account", ACCOUNT, SERIAL, device.code(), device.code()
+    )

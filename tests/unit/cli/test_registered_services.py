@@ -68,7 +68,7 @@ def test_a_service_is_registered_shown_changed_and_deleted(
     assert view["Definition"]["Routes"][0]["Action"] == "GetOrder"
     (second, first) = cli.audit("broker:PutService")
     assert first["resources"] == second["resources"] == [ARN]
-    cli("services", "set", "orders", "--delete", "--account", ACCOUNT)
+    cli("services", "delete", "orders", "--account", ACCOUNT)
     assert cli.lines("services", "list", "--json") == []
     with pytest.raises(NoSuchEntity):
         cli("services", "show", "orders", "--account", ACCOUNT)
@@ -99,11 +99,12 @@ def test_a_token_is_printed_once_and_kept_as_a_hash(cli: CommandLine) -> None:
     assert secret not in text + cli("audit", "--json")
     stored = b"".join(p.read_bytes() for p in cli.folder.rglob("broker.db*"))
     assert secret.encode() not in stored
-    cli(*words, "--revoke", made["TokenId"])
+    revoke = ("services", "revoke-token", "orders", made["TokenId"])
+    assert cli.json(*revoke, "--account", ACCOUNT) == {"Revoked": made["TokenId"]}
     after = cli.json("services", "show", "orders", "--account", ACCOUNT)
     assert after["Tokens"] == []
     with pytest.raises(NoSuchEntity):
-        cli(*words, "--revoke", made["TokenId"])
+        cli(*revoke, "--account", ACCOUNT)
     for bad in (("--days", "0"), ("--days", "367"), ("--address", "10.0.0.1/8")):
         with pytest.raises(BrokerError):
             cli(*words, *bad)

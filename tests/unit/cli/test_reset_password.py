@@ -34,7 +34,7 @@ def give_password(name: str) -> None:
 
 
 def waiting(cli: CommandLine) -> list[str]:
-    (listed,) = cli.lines("accounts", "--json")
+    (listed,) = cli.lines("account", "list", "--json")
     names: list[str] = listed["WaitingForPassword"]
     return names
 

@@ -39,9 +39,11 @@ def test_it_is_switched_on_and_off_and_doctor_tells(cli: CommandLine) -> None:
 def test_with_a_device_the_address_is_told_and_the_password_nowhere(
     cli: CommandLine,
 ) -> None:
-    cli("mfa", "import", ACCOUNT, "-", stdin=f"{SERIAL},{SEED.hex()}\n")
+    cli("mfa", "import", "--account", ACCOUNT, "-", stdin=f"{SERIAL},{SEED.hex()}\n")
     device = Device(base64.b32encode(SEED).decode())
-    cli("mfa", "enable-root", ACCOUNT, SERIAL, device.code(), device.code())
+    cli(
+        "mfa", "enable-root", "--account", ACCOUNT, SERIAL, device.code(), device.code()
+    )
     printed = set_it(cli)
     assert f"/signin/{ACCOUNT}?kind=root" in printed
     assert PASSWORD not in printed + cli.stderr + cli("audit", "--json")

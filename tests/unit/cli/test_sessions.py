@@ -105,16 +105,17 @@ def cached(
 
 def listed(cli: CommandLine) -> list[Any]:
     return [
-        s["access_key_id"] for s in cli.lines("sessions", "list", ACCOUNT, "--json")
+        s["access_key_id"]
+        for s in cli.lines("sessions", "list", "--account", ACCOUNT, "--json")
     ]
 
 
 def test_live_sessions_are_listed_with_where_they_came_from(cli: CommandLine) -> None:
     record = cached(KEY, "AROAEXAMPLE")
-    (line,) = cli.lines("sessions", "list", ACCOUNT, "--json")
+    (line,) = cli.lines("sessions", "list", "--account", ACCOUNT, "--json")
     assert line["tags"] == {"team": "data"}
     assert line["provider_arn"] == SAML
-    table = cli("sessions", "list", ACCOUNT)
+    table = cli("sessions", "list", "--account", ACCOUNT)
     assert record.principal_arn in table
     assert "9m" in table
 
@@ -123,11 +124,23 @@ def test_live_sessions_are_listed_with_where_they_came_from(cli: CommandLine) ->
 def test_a_listing_is_narrowed(cli: CommandLine, option: str, value: str) -> None:
     cached(KEY, "AROAEXAMPLE", "ana")
     cached(OTHER_KEY, "AROAEXAMPLE", "ben")
-    (line,) = cli.lines("sessions", "list", ACCOUNT, "--json", option, value)
+    (line,) = cli.lines(
+        "sessions", "list", "--account", ACCOUNT, "--json", option, value
+    )
     assert line["access_key_id"] == KEY
-    assert "ana" in cli("sessions", "list", ACCOUNT, option, value)
-    assert cli("sessions", "list", ACCOUNT, "--json", "--provider", "arn:x") == ""
-    assert len(cli.lines("sessions", "list", ACCOUNT, "--json", "--provider", SAML)) > 1
+    assert "ana" in cli("sessions", "list", "--account", ACCOUNT, option, value)
+    assert (
+        cli("sessions", "list", "--account", ACCOUNT, "--json", "--provider", "arn:x")
+        == ""
+    )
+    assert (
+        len(
+            cli.lines(
+                "sessions", "list", "--account", ACCOUNT, "--json", "--provider", SAML
+            )
+        )
+        > 1
+    )
 
 
 def test_a_source_identitys_sessions_end(cli: CommandLine) -> None:
@@ -151,7 +164,7 @@ def test_without_the_cache_a_listing_says_that_it_is_incomplete(
 ) -> None:
     minted(KEY, "ana")
     monkeypatch.setenv("BROKER_REDIS_URL", f"redis://127.0.0.1:{find_free_port()}")
-    assert cli("sessions", "list", ACCOUNT, "--json", fails=True) == ""
+    assert cli("sessions", "list", "--account", ACCOUNT, "--json", fails=True) == ""
     assert "incomplete" in cli.stderr
     assert cli.json("sessions", "show", KEY)["state"] == "live"
     cli("sessions", "revoke", KEY)
@@ -312,5 +325,5 @@ def test_a_target_is_a_key_an_arn_or_an_account(cli: CommandLine, target: str) -
 
 
 def test_an_account_without_sessions_lists_none(cli: CommandLine) -> None:
-    assert cli("sessions", "list", ACCOUNT, "--json") == ""
+    assert cli("sessions", "list", "--account", ACCOUNT, "--json") == ""
     assert json.dumps(listed(cli)) == "[]"

@@ -257,3 +257,14 @@ def test_new_providers_are_looked_at_once(cli: CommandLine) -> None:
     )
     cli("apply", "-", stdin=NEW)
     assert re.fullmatch(r"No changes \(\d+\.\d s\)\.\n", cli.stderr)
+
+
+def test_yaml_of_a_kind_is_as_export_writes_it(
+    cli: CommandLine, applied: Callable[[str], str]
+) -> None:
+    applied("Accounts: {'123456789012': {Users: [{UserName: ana}, {UserName: ben}]}}")
+    printed = cli("get", "users", "--yaml")
+    assert printed == cli("export", ACCOUNT)
+    assert "ben" not in cli("get", "users", "ana", "--yaml")
+    cli("get", "--yaml", fails=True)
+    cli("get", "users", "--yaml", "--json", fails=True)

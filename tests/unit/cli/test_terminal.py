@@ -71,7 +71,7 @@ def test_what_audit_and_explain_show(cli: CommandLine) -> None:
     assert SPELT in cli("audit")
     lines = cli("explain", "hostile").splitlines()
     assert f"Why: {SPELT}" in lines
-    (told,) = cli.lines("audit", "--json", "--event", "hostile")
+    (told,) = cli.lines("audit", "--json", "--request-id", "hostile")
     assert told["detail"] == HOSTILE
 
 
@@ -95,10 +95,10 @@ def test_what_is_listed_of_sessions(cli: CommandLine) -> None:
         )
 
     with_services(put)
-    printed = cli("sessions", "list", ACCOUNT)
+    printed = cli("sessions", "list", "--account", ACCOUNT)
     assert SPELT in printed
     assert is_harmless(printed)
-    assert is_harmless(cli("sessions", "list", ACCOUNT, "--json"))
+    assert is_harmless(cli("sessions", "list", "--account", ACCOUNT, "--json"))
 
 
 def test_what_is_exported_is_readable_and_the_same(cli: CommandLine) -> None:

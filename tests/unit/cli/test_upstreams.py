@@ -219,7 +219,7 @@ def test_one_thing_is_set_at_a_time(
         cli("upstreams", "set", "aws", *OF_ACCOUNT, *options, fails=True)
         assert "pass one of" in cli.stderr
     assert cli.lines("upstreams", "list", "--json")
-    cli("upstreams", "set", "aws", *OF_ACCOUNT, "--delete")
+    cli("upstreams", "delete", "aws", *OF_ACCOUNT)
     assert not cli.lines("upstreams", "list", "--json")
 
 
