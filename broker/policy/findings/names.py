@@ -8,6 +8,7 @@ from broker.policy.catalogue import (
     find_doubt,
     find_key_doubt,
     find_service,
+    is_managed_name,
     service_prefixes,
 )
 from broker.policy.findings.finding import Path, PolicyFinding, RawStatement
@@ -121,7 +122,7 @@ def _arn(
         yield PolicyFinding("INVALID_ARN_SERVICE_CASE", path, prefix)
     elif service is not None:
         yield from _of_service(service, parts, path)
-    elif prefix != _BROKER:
+    elif prefix != _BROKER and not is_managed_name(f"{prefix}:"):
         yield PolicyFinding("INVALID_SERVICE", path, prefix)
 
 

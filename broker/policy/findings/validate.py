@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from msgspec import Struct
 
-from broker.policy.catalogue import ServiceEntry
+from broker.policy.catalogue import ServiceEntry, is_long_managed
 from broker.policy.document import VERSION_2012, PolicyKind, policy_size
 from broker.policy.errors import PolicyRejected, RejectionReason
 from broker.policy.findings.codes import FindingKind
@@ -16,7 +16,7 @@ from broker.policy.findings.grants import list_grants
 from broker.policy.findings.names import list_unknown_names
 from broker.policy.grammar import parse_policy
 from broker.policy.places import find_statement_index
-from broker.policy.strict_json import Json, parse_json
+from broker.policy.strict_json import STORED_CHARACTERS_MAX, Json, parse_json
 
 FINDINGS_MAX = 200
 """Of one text; errors are among them first."""
@@ -68,7 +68,7 @@ def validate(subject: Subject) -> Findings:
 def _findings(subject: Subject) -> Iterator[PolicyFinding | None]:
     text, kind = subject.text, subject.kind
     try:
-        value = parse_json(text)
+        value = parse_json(text, STORED_CHARACTERS_MAX)
     except PolicyRejected as error:
         words = error.advice or str(error.__cause__ or error.message)
         yield PolicyFinding("JSON_SYNTAX_ERROR", hint=words.rstrip("."))
@@ -83,7 +83,7 @@ def _findings(subject: Subject) -> Iterator[PolicyFinding | None]:
         if not any_error:
             yield _refused(error)
         return
-    yield from _of_size(text, kind)
+    yield from _of_size(text, kind, value)
     yield from list_grants(document, lambda index: _path(value, index))
 
 
@@ -103,10 +103,10 @@ def _of_text(subject: Subject, value: Json) -> Iterator[PolicyFinding | None]:
             yield from list_unknown_names(statement)
 
 
-def _of_size(text: str, kind: PolicyKind) -> Iterator[PolicyFinding]:
+def _of_size(text: str, kind: PolicyKind, value: Json) -> Iterator[PolicyFinding]:
     size = policy_size(text)
     code, size_max = _SIZES.get(kind, ("", size))
-    if size > size_max:
+    if size > size_max and not is_long_managed(value):
         yield PolicyFinding(code, value=str(size), hint=str(size_max))
 
 

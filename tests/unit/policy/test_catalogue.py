@@ -22,12 +22,14 @@ from broker.policy.catalogue import (
     unknown_keys,
 )
 from broker.policy.catalogue.data import FILE_NAME
+from broker.policy.catalogue.managed_names import NAMES_FILE_NAME
 from broker.policy.catalogue.managed_policies import POLICIES_FILE_NAME
 from broker.policy.catalogue.reduce import (
     LICENSE_NAME,
     POLICIES_LICENSE_NAME,
     notice,
     packed_catalogue,
+    packed_names,
     packed_policies,
     policies_notice,
 )
@@ -52,6 +54,8 @@ def test_the_packed_file_is_made_from_the_installed_release() -> None:
     there = gzip.decompress((folder / POLICIES_FILE_NAME).read_bytes())
     assert gzip.decompress(packed_policies()) == there
     assert (folder / POLICIES_LICENSE_NAME).read_text() == policies_notice()
+    there = gzip.decompress((folder / NAMES_FILE_NAME).read_bytes())
+    assert gzip.decompress(packed_names()) == there
 
 
 def test_the_packed_file_is_small_and_the_licence_goes_with_it() -> None:

@@ -6,7 +6,11 @@ from typing import Any
 import pytest
 
 from broker.policy import PolicyKind, PolicyRejected, parse_policy
-from broker.policy.catalogue import ServiceEntry
+from broker.policy.catalogue import (
+    ServiceEntry,
+    find_managed_policy_entry,
+    managed_policy_arns,
+)
 from broker.policy.findings import (
     FINDINGS_MAX,
     ISSUES,
@@ -70,6 +74,37 @@ def test_a_statement_has_the_finding(
 @rows("kind, elements")
 def test_a_statement_has_no_such_finding(kind: str, elements: dict[str, Any]) -> None:
     assert places(policy(KINDS[kind], **elements), KINDS[kind]) == set()
+
+
+UNCHECKED = {"INVALID_ARN_RESOURCE", "MISSING_QUALIFIER"}
+"""Errors that a handful of AWS's policies have, of resources and keys of other days."""
+
+
+@pytest.mark.parametrize(
+    "part", [0, *(pytest.param(n, marks=pytest.mark.long) for n in range(1, 8))]
+)
+def test_what_aws_wrote_has_no_size_and_no_unknown_names(part: int) -> None:
+    for arn in managed_policy_arns()[part::8]:
+        entry = find_managed_policy_entry(arn)
+        assert entry is not None
+        errors = {
+            finding.code
+            for finding in findings(entry.document, PolicyKind.IDENTITY)
+            if finding.kind is FindingKind.ERROR or "SIZE" in finding.code
+        }
+        assert errors <= UNCHECKED, arn
+
+
+def test_a_long_policy_of_aws_is_one_however_it_is_laid_out_and_no_other_is() -> None:
+    entry = find_managed_policy_entry("arn:aws:iam::aws:policy/ReadOnlyAccess")
+    assert entry is not None
+    document = json.loads(entry.document)
+    assert places(json.dumps(document, indent=1), PolicyKind.IDENTITY) == places(
+        entry.document, PolicyKind.IDENTITY
+    )
+    document["Id"] = "mine"
+    codes = {code for code, _ in places(json.dumps(document), PolicyKind.IDENTITY)}
+    assert "POLICY_SIZE_EXCEEDS_IDENTITY_POLICY_QUOTA" in codes
 
 
 @rows("text, code, place")
