@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import effort, evidence, saml_idp
+from tests.support import evidence, saml_idp
 from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
 
 MORE_MB = 64
@@ -199,14 +199,11 @@ def loads(broker: RunningBroker) -> Loads:
 
 
 @pytest.fixture(scope="module")
-def memory(broker: RunningBroker, loads: Loads) -> Iterator[Memory]:
+def memory(broker: RunningBroker, loads: Loads) -> Memory:
     """Of a worker that has served each kind of call, with all it imports."""
     for load, *_ in LOADS.values():
         load(loads)
-    memory = Memory(broker)
-    yield memory
-    if effort.is_long:
-        evidence.keep("memory", at_rest=round(memory.at_rest), rows=memory.rows)
+    return Memory(broker)
 
 
 def run(step: Callable[[], Any], steps: int, threads: int) -> None:
@@ -229,6 +226,7 @@ def test_all_of_it_together_for_five_minutes(
     broker: RunningBroker, loads: Loads, memory: Memory
 ) -> None:
     """And the next account gets what it needs of it."""
+    memory.rows.clear()
     for load, words, number, threads in LOADS.values():
         run(lambda load=load: load(loads), number, threads)
         memory.require_bounded(words, number)
@@ -249,3 +247,4 @@ def test_all_of_it_together_for_five_minutes(
     for load, words, number, threads in LOADS.values():
         run(lambda load=load: load(other), number, threads)
         memory.require_bounded(f"then in another account: {words}", number)
+    evidence.keep("memory", at_rest=round(memory.at_rest), rows=memory.rows)

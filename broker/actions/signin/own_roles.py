@@ -5,7 +5,6 @@ decision is that of an attempt, and roles that would refuse are not listed. The 
 of roles and the time are bounded.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, TypedDict
 
@@ -23,7 +22,7 @@ from broker.permit.gather import PolicyLibrary
 from broker.permit.guard import Guard
 from broker.permit.named_roles import named_roles
 from broker.policy import PolicySet
-from broker.runtime.shares import spent
+from broker.runtime.shares import give_way, spent
 from broker.sessions.tags import require_session_tags
 from broker.stores.directory.identities import list_roles_with
 from broker.stores.directory.readings import FreshDirectory
@@ -34,7 +33,6 @@ ROLES_MAX = 40
 NAMED_MAX = 2000
 _LOOKED_MAX = 200
 _SECONDS_MAX = 0.25
-_PAUSE_EVERY = 16
 _ASSUME = "sts:AssumeRole"
 _WILD = frozenset("*?$")
 
@@ -90,8 +88,7 @@ class OwnRoles:
             if full or spent() > ends:
                 return {"Roles": roles, "Next": state.next, "Whole": False}
             state.looked += 1
-            if state.looked % _PAUSE_EVERY == 0:
-                await asyncio.sleep(0)
+            await give_way()
             if role is not None and await self._may_assume(role, params, call):
                 roles.append(role)
         return {"Roles": roles, "Next": None, "Whole": True}

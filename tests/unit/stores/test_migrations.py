@@ -6,11 +6,16 @@ import stat
 import subprocess
 import sys
 from contextlib import closing, suppress
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine
 
+from broker.model.names import fold_name
 from broker.stores import migrations
 from broker.stores.connect import connect_sqlite
 from broker.stores.errors import StoreUnavailableError
@@ -125,3 +130,54 @@ async def test_a_file_that_is_not_a_database_is_refused(
 async def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailableError, match="cannot write"):
         await migrate(SqliteLocation(tmp_path / "missing" / "broker.db"))
+
+
+NFC, NFD = "\N{LATIN SMALL LETTER E WITH ACUTE}", "e\N{COMBINING ACUTE ACCENT}"
+KELVIN = "\N{KELVIN SIGN}"
+
+
+@pytest.mark.parametrize(
+    ("table", "keys", "expected"),
+    [
+        ("provisioned_users", {"Bob": "bob"}, {"Bob": "bob"}),
+        ("provisioned_users", {f"Ren{NFD}": f"ren{NFD}"}, {f"Ren{NFD}": f"ren{NFC}"}),
+        ("provisioned_groups", {f"Ren{NFD}": f"ren{NFD}"}, {f"Ren{NFD}": f"ren{NFC}"}),
+        (
+            "provisioned_users",
+            {f"ren{NFC}": f"ren{NFC}", f"ren{NFD}": f"ren{NFD}"},
+            {f"ren{NFC}": f"ren{NFC}", f"ren{NFD}": f"ren{NFD}"},
+        ),
+        (
+            "provisioned_users",
+            {f"{KELVIN}im": "kim"},
+            {f"{KELVIN}im": f"{KELVIN}im"},
+        ),
+    ],
+)
+def test_names_that_are_not_ascii_get_the_keys_of_today(
+    tmp_path: Path, table: str, keys: dict[str, str], expected: dict[str, str]
+) -> None:
+    """One that is another's then, or folds into ASCII, gets a key that none yields."""
+    path = tmp_path / "old.db"
+    name = "name" if table == "provisioned_groups" else "user_name"
+    rows = [(n, *row, row[0], "1" * 12, "P") for n, row in enumerate(keys.items())]
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for columns in "users (user_id, user_name", "groups (group_id, name":
+            connection.execute(
+                f"CREATE TABLE provisioned_{columns}, name_key, email, account,"
+                " provider_id, UNIQUE (account, provider_id, name_key))"
+            )
+        connection.executemany(f"INSERT INTO {table} VALUES (?, ?, ?, ?, ?, ?)", rows)
+    engine = create_engine(f"sqlite:///{path}")
+    versions = "broker.stores.migrations.versions"
+    with engine.begin() as bound:
+        with Operations.context(MigrationContext.configure(bound)):
+            import_module(f"{versions}.0021_folded_names").upgrade()
+        read = bound.exec_driver_sql(f"SELECT {name}, name_key, email FROM {table}")
+        upgraded = read.fetchall()
+    engine.dispose()
+    assert {row[0]: row[1] for row in upgraded} == expected
+    if table == "provisioned_users":
+        assert {row[2] for row in upgraded} == {
+            each if each.isascii() else fold_name(each) for each in keys
+        }
