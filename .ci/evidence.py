@@ -221,6 +221,7 @@ def with_figures(text: str) -> str:
         "attacks": lambda: _attacks(evidence),
         "scale": lambda: _scale(evidence),
         "memory": lambda: _memory(evidence),
+        "strangers": lambda: _strangers(evidence),
         "core": lambda: _core(evidence["core"]),
     }
 
@@ -305,6 +306,17 @@ def _memory(evidence: dict[str, Any]) -> Iterator[str]:
     yield "|---|---|---|---|"
     for words, times, more, cached in kept["rows"]:
         yield f"| {words} | {times:,} | {max(0, more)} | {cached} |"
+
+
+def _strangers(evidence: dict[str, Any]) -> Iterator[str]:
+    kept = evidence.get("strangers")
+    if kept is None:
+        yield "No run is recorded yet."
+        return
+    yield f"| Measured on {kept['date']} | CPU, ms | kB, small metadata | kB, large |"
+    yield "|---|---|---|---|"
+    for row in kept["rows"]:
+        yield f"| {' | '.join(map(str, row))} |"
 
 
 def _core(found: dict[str, Any]) -> Iterator[str]:

@@ -23,9 +23,15 @@ from broker.kinds.rules import Work
 from broker.proofs import federated
 from broker.runtime.entropy import new_provider_id
 from broker.stores.directory.kinds import SAML_PROVIDER
+from tests.support import evidence
+from tests.support.effort import in_references
 from tests.support.signin import ACCOUNT, SignInWorld, open_world
 
 PROVIDERS = 20
+MOST_PROVIDERS = 100
+MOST_REFERENCES = 5
+"""Of a page, about 5 ms of an idle core, with the program that asks for it."""
+
 METADATA_CHARACTERS = 930_000
 MORE_MEMORY_BYTES = 400_000
 """Less than one document."""
@@ -57,15 +63,20 @@ async def world(tmp_path: Path) -> AsyncIterator[SignInWorld]:
             corp = await change.named(SAML_PROVIDER, ACCOUNT, "Corp")
             assert corp is not None
             await change.update(SAML_PROVIDER, replace(corp, options={"SignIn": True}))
-            for number in range(PROVIDERS):
-                another = replace(
-                    corp,
-                    name=f"Corp{number}",
-                    uuid=new_provider_id("SAMLSP"),
-                    options={"SignIn": True},
-                )
-                await change.insert(SAML_PROVIDER, another)
+        await add_providers(made, PROVIDERS)
         yield made
+
+
+async def add_providers(world: SignInWorld, number: int) -> None:
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        corp = await change.named(SAML_PROVIDER, ACCOUNT, "Corp")
+        assert corp is not None
+        for _ in range(number):
+            uuid = new_provider_id("SAMLSP")
+            another = replace(
+                corp, name=f"Corp{uuid}", uuid=uuid, options={"SignIn": True}
+            )
+            await change.insert(SAML_PROVIDER, another)
 
 
 async def grow_metadata(world: SignInWorld) -> None:
@@ -107,6 +118,25 @@ async def test_pages_do_not_grow_with_metadata(world: SignInWorld) -> None:
         before_seconds, before_memory = small[name]
         assert memory < before_memory + MORE_MEMORY_BYTES, name
         assert seconds < TIMES_AS_LONG * before_seconds, name
+
+
+@pytest.mark.long
+async def test_pages_cost_little_with_a_hundred_large_providers(
+    world: SignInWorld,
+) -> None:
+    rows = []
+    await add_providers(world, MOST_PROVIDERS - PROVIDERS - 1)
+    small = {name: await cost_of(world, *page) for name, page in PAGES.items()}
+    await grow_metadata(world)
+    for name, page in PAGES.items():
+        seconds, memory = await cost_of(world, *page)
+        assert in_references(seconds / REQUESTS) < MOST_REFERENCES, name
+        assert memory < small[name][1] + MORE_MEMORY_BYTES, name
+        milliseconds = round(seconds / REQUESTS * 1e3, 1)
+        rows.append(
+            (name, milliseconds, round(small[name][1] / 1e3), round(memory / 1e3))
+        )
+    evidence.keep("strangers", rows=rows)
 
 
 async def test_the_first_page_after_a_change_reads_no_metadata(
