@@ -222,6 +222,8 @@ def with_figures(text: str) -> str:
         "scale": lambda: _scale(evidence),
         "memory": lambda: _memory(evidence),
         "strangers": lambda: _strangers(evidence),
+        "largest": lambda: _largest(evidence),
+        "stalls": lambda: _stalls(evidence),
         "core": lambda: _core(evidence["core"]),
     }
 
@@ -309,12 +311,27 @@ def _memory(evidence: dict[str, Any]) -> Iterator[str]:
 
 
 def _strangers(evidence: dict[str, Any]) -> Iterator[str]:
-    kept = evidence.get("strangers")
+    head = "Measured on {} | CPU, ms | kB, small metadata | kB, large"
+    yield from _rows_of(evidence.get("strangers"), head)
+
+
+def _largest(evidence: dict[str, Any]) -> Iterator[str]:
+    head = "Measured on {} | Input | Answered | CPU, ms"
+    yield from _rows_of(evidence.get("largest"), head)
+
+
+def _stalls(evidence: dict[str, Any]) -> Iterator[str]:
+    head = "Measured on {} | At most | Answered | Longest stall, ms | CPU, ms"
+    yield from _rows_of(evidence.get("stalls"), head)
+
+
+def _rows_of(kept: dict[str, Any] | None, head: str) -> Iterator[str]:
+    """What a program measured, as it wrote it; ``head`` has a place for the day."""
     if kept is None:
         yield "No run is recorded yet."
         return
-    yield f"| Measured on {kept['date']} | CPU, ms | kB, small metadata | kB, large |"
-    yield "|---|---|---|---|"
+    yield f"| {head.format(kept['date'])} |"
+    yield "|" + "---|" * (head.count("|") + 1)
     for row in kept["rows"]:
         yield f"| {' | '.join(map(str, row))} |"
 

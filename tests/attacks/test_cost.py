@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from broker.protocols.oidc.discovery import parse_discovery
 from broker.protocols.oidc.jwks import parse_jwks
 from broker.protocols.x509.chain import verify_chain
 from tests.scenarios.installation import CLIENT_ID, Installation
+from tests.support import evidence
 from tests.support.axes import (
     AXES,
     STRANGERS,
@@ -44,6 +46,7 @@ from tests.support.oidc_issuer import serving
 from tests.support.servers import find_workers
 from tests.support.signin import open_world
 from tests.support.watched import Watch, WatchedBroker
+from tests.support.worst import INPUTS
 
 MOST_UNITS = 150_000
 """About 30 ms of an idle core; `make bench` has the milliseconds."""
@@ -102,29 +105,32 @@ def strangers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield world
 
 
-def status_of(world: World, make: Callable[[], Request]) -> int:
-    """The status of a request that costs no more than it may, as the kernel counts."""
+def send_timed(world: World, make: Callable[[], Request]) -> tuple[int, float]:
+    """The status of a request, and the workers' seconds for it, as the kernel counts."""
     process = world.installation.broker.process
     assert process is not None
     clocks = [(~worker << 3) | 2 for worker in find_workers(process.pid)]
     assert len(clocks) == 2
+    requests = [make() for _ in range(4)]
+    began = sum(map(time.clock_gettime, clocks))
+    status = {world.send(request) for request in requests}.pop()
+    assert status < 500
+    return status, (sum(map(time.clock_gettime, clocks)) - began) / len(requests)
+
+
+def status_of(world: World, make: Callable[[], Request]) -> int:
+    """The status of a request that costs no more than it may."""
     taken = []
     for _ in range(4):
-        requests = [make() for _ in range(4)]
-        began = sum(map(time.clock_gettime, clocks))
-        status = {world.send(request) for request in requests}.pop()
-        assert status < 500
-        seconds = (sum(map(time.clock_gettime, clocks)) - began) / len(requests)
+        status, seconds = send_timed(world, make)
         taken.append(in_references(seconds))
         if taken[-1] < MOST_REFERENCES:
             return status
     raise AssertionError(f"{min(taken):.0f} references, answered {status}")
 
 
-@pytest.mark.parametrize(("address", "row"), ADDRESSES, ids=[a for a, _ in ADDRESSES])
-def test_an_address_costs_little(
-    strangers: World, address: str, row: list[str]
-) -> None:
+def largest_inputs(address: str, row: list[str]) -> Iterator[tuple[Request, str]]:
+    """The largest requests of an address, and larger ones with what refuses them."""
     body, beyond_body, query, beyond_query = row
     given, _, path = address.rpartition(" ")
     method = given or ("GET" if body == "unread" else "POST")
@@ -136,18 +142,76 @@ def test_an_address_costs_little(
     for kind, text in ((form, b"a=%41" + b"=" * size), (json_type, _nested(size))):
         for longer, beyond in ((0, ""), (1, beyond_body)):
             content = text[:size].ljust(size + longer)
-            request = Request(path, content, {"content-type": kind}, method)
-            status = status_of(strangers, lambda request=request: request)
-            assert beyond in {"", str(status or beyond)}
+            yield Request(path, content, {"content-type": kind}, method), beyond
     size = 60_000 if query == "unread" else number(query)
     for length, beyond in ((size, ""), (size + 1, beyond_query)):
         more = ("a=%41&" * length)[:length]
         if "?" in path:  # which names the operation, and counts
             more = more[: length - len(path.partition("?")[2]) - 1]
         joint = "&" if "?" in path else "?"
-        asked = Request(f"{path}{joint}{more}", method=method)
-        status = status_of(strangers, lambda asked=asked: asked)
-        assert beyond in {"", str(status)}
+        yield Request(f"{path}{joint}{more}", method=method), beyond
+
+
+@pytest.mark.parametrize(("address", "row"), ADDRESSES, ids=[a for a, _ in ADDRESSES])
+def test_an_address_costs_little(
+    strangers: World, address: str, row: list[str]
+) -> None:
+    for request, beyond in largest_inputs(address, row):
+        status = status_of(strangers, lambda request=request: request)
+        assert beyond in {"", str(status or beyond)}
+
+
+@pytest.mark.long
+def test_what_the_largest_input_of_each_row_takes(strangers: World) -> None:
+    """For `docs/bounds.md`: a row there is a row here, with its worst address."""
+    rows = []
+    for cells in table("Addresses"):
+        worst = (0.0, "", 0, "")
+        for address in re.findall("`(.*?)`", cells[0]):
+            for request, _ in largest_inputs(address, cells[1:]):
+                timed = [send_timed(strangers, lambda r=request: r) for _ in range(3)]
+                seconds = min(each for _, each in timed)
+                kind = request.headers.get("content-type", "query").rpartition("/")[2]
+                worst = max(worst, (seconds, address, timed[0][0], kind))
+        seconds, address, status, kind = worst
+        rows.append((f"`{address}`", kind, status or "closed", seconds))
+    for name, (_, most, _) in WORK.items():
+        make = partial(STRANGERS[name], strangers, number(most))
+        timed = [send_timed(strangers, make) for _ in range(3)]
+        seconds = min(each for _, each in timed)
+        rows.append((name, most.partition(",*")[0], timed[0][0] or "closed", seconds))
+    assert all(in_references(seconds) < MOST_REFERENCES for *_, seconds in rows)
+    evidence.keep(
+        "largest", rows=[(*row, round(seconds * 1e3, 1)) for *row, seconds in rows]
+    )
+
+
+@pytest.mark.long
+def test_what_the_largest_of_each_signed_input_takes(
+    tmp_path: Path,
+) -> None:
+    """For `docs/bounds.md`: the longest callback of the event loop, and all CPU."""
+    watch, rows = Watch(counts_units=False), []
+    with serving("/idp") as issuer:
+        internal = f"127.0.0.1:{issuer.port}"
+        with WatchedBroker(
+            tmp_path, watch, internal_issuers=internal
+        ).running() as made:
+            installation = Installation(made, issuer)
+            world = World(installation, narrow_session(installation))
+            for axis in AXES:
+                stalls, taken = [], []
+                for _ in range(3):
+                    request = axis.make(world, axis.largest)
+                    watch.reset()
+                    began = time.process_time() - time.thread_time()
+                    status = world.try_out(request)
+                    taken.append(time.process_time() - time.thread_time() - began)
+                    stalls.append(watch.seconds)
+                assert in_references(min(stalls)) < MOST_REFERENCES, axis.name
+                milliseconds = [round(min(each) * 1e3, 1) for each in (stalls, taken)]
+                rows.append((axis.name, f"{axis.largest:,}", status, *milliseconds))
+    evidence.keep("stalls", rows=rows)
 
 
 def _nested(size: int) -> bytes:
@@ -174,6 +238,11 @@ def test_what_is_counted_has_just_this_bound(strangers: World, name: str) -> Non
 
 def test_each_kind_of_work_has_a_row() -> None:
     assert set(WORK) == set(STRANGERS)
+
+
+def test_each_costliest_input_has_a_row() -> None:
+    rows = [row[0] for row in table("What another account notices")]
+    assert rows == ["nothing", *INPUTS]
 
 
 def _paths(routes: list[BaseRoute]) -> Iterator[str]:
