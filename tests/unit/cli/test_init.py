@@ -1,6 +1,8 @@
 """`broker init`: from nothing to an administrator's link."""
 
+import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,6 +83,26 @@ def test_an_account_that_is_there_gets_its_first_administrator(
 ) -> None:
     assert account["AccountId"] == ACCOUNT
     assert LINK.search(cli("init", "--account", ACCOUNT, "--user", "ann"))
+
+
+def test_it_is_above_the_accounts_invariants_and_says_so(
+    cli: CommandLine, account: Any, tmp_path: Path
+) -> None:
+    stated = {"Effect": "Deny", "Action": "iam:*", "Resource": "*"}
+    document = {"Version": "2012-10-17", "Statement": stated}
+    invariants = [{"PolicyName": "no-iam", "PolicyDocument": document}]
+    whole = {"Accounts": {account["AccountId"]: {"Broker": {"Invariants": invariants}}}}
+    file = tmp_path / "account.json"
+    file.write_text(json.dumps(whole))
+    cli("apply", str(file))
+    assert LINK.search(cli("init", "--account", ACCOUNT, "--user", "ann"))
+    records = [
+        record
+        for record in cli.lines("audit", "--account", ACCOUNT, "--json")
+        if record["action"] == "broker:OverrideInvariant"
+    ]
+    assert len(records) == 1
+    assert "user/ann could iam:" in records[0]["parameters"]["Breach"]
 
 
 def test_run_again_it_goes_on_with_what_waits_for_a_password(
