@@ -21,6 +21,7 @@ from broker.permit.need import Need
 from broker.proofs.federated import federated_caller
 from tests.authorization.callers import KINDS, Kind, open_installation
 from tests.authorization.inputs import make_input
+from tests.authorization.permissions import PAGE, fill
 from tests.support.calls import perform, told
 from tests.support.iam import UNLIMITED
 from tests.support.raw import raw_request
@@ -177,7 +178,9 @@ def _keys(keys: Iterable[str]) -> str:
 async def _main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with open_installation(Path(folder)) as services:
-            FILE.write_text(await make_table(services), encoding="utf-8")
+            table = await make_table(services)
+    FILE.write_text(table, encoding="utf-8")
+    PAGE.write_text(fill(PAGE.read_text("utf-8"), table), encoding="utf-8")
 
 
 if __name__ == "__main__":

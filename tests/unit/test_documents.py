@@ -111,3 +111,14 @@ def test_every_page_is_in_the_navigation() -> None:
     folders = tuple(f"{name[:-1]}" for name in named if name.endswith("/*"))
     rest = {page for page in pages - named if not page.startswith(folders)}
     assert rest == {"index", *(page for page in pages if page[:10] == "operating/")}
+
+
+def test_the_glossary_has_the_terms_of_the_consoles_help() -> None:
+    macros = (ROOT / "broker/console/templates/ui.html").read_text("utf-8")
+    _, _, terms = macros.partition("{% macro help(term) %}")
+    rows = re.findall(
+        r'^  "([^"]+)": "([^"]+)",?$', terms.partition("} %}")[0], re.MULTILINE
+    )
+    assert rows
+    glossary = (ROOT / "docs/guide/concepts.md").read_text("utf-8")
+    assert [row for row in rows if f"| {row[0]} | {row[1]} |" not in glossary] == []
