@@ -14,11 +14,9 @@ from broker.actions.models import RestName, ServiceName, load_service_model
 from broker.protocols.shapes.model import ServiceModel, ShapeModel
 
 TYPES_FOLDER = Path(__file__).parents[1] / "model" / "types"
-_WITHOUT_HANDLERS = frozenset({"signin"})
-SERVICES: tuple[ServiceName | RestName, ...] = tuple(
-    name
-    for name in (*get_args(ServiceName), *get_args(RestName))
-    if name not in _WITHOUT_HANDLERS
+SERVICES: tuple[ServiceName | RestName, ...] = (
+    *get_args(ServiceName),
+    *get_args(RestName),
 )
 
 _SCALARS = {

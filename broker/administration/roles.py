@@ -23,13 +23,15 @@ from broker.administration.policy_editor import format_text
 from broker.administration.reading import list_all
 from broker.administration.trust_words import TrustLine, trust_lines
 from broker.administration.upstreams import find_upstream_of
+from broker.console.pages.sessions import SEARCHED_MAX, end_session
 from broker.console.visit import BOTH, PageRoute, Visit
-from broker.errors import AccessDenied, NoSuchEntity, ValidationError
+from broker.errors import AccessDenied, ValidationError
+from broker.model.arn import iam_arn
 from broker.model.audit import AuditRecord
 from broker.model.machines import SERVICE_ROLE_PATH
 from broker.model.revocation import OLDER_SESSIONS, deny_older_sessions
 from broker.policy import PolicyKind, PolicyRejected, parse_policy
-from broker.sessions.revoke import forget_session
+from broker.sessions.listing import SessionStatus
 from broker.stores.cache.port import SessionRecord
 
 SECTION = "roles"
@@ -115,7 +117,7 @@ async def _page(visit: Visit) -> Response:
         attached=await read_part(visit, "ListAttachedRolePolicies", RoleName=name),
         inline=await read_part(visit, "ListRolePolicies", RoleName=name),
         profiles=await read_part(visit, "ListInstanceProfilesForRole", RoleName=name),
-        sessions=await _live_sessions(visit, role["RoleId"]),
+        sessions=await _live_sessions(visit, role["RoleName"], role["RoleId"]),
         shown_sessions=_SHOWN_SESSIONS,
         policy_page=POLICY,
         values=kept(visit, "policy", "tags", "boundary", "description", "minutes"),
@@ -161,11 +163,14 @@ async def _revoke_older(visit: Visit, name: str) -> None:
     )
 
 
-async def _end_session(visit: Visit, _name: str) -> None:
-    key = visit.text("key")[:128]
-    await visit.perform("signin", "RevokeSession", AccessKeyId=key)
-    # Best effort: lists leave out revoked sessions anyway.
-    await forget_session(visit.deps.cache, key)
+async def _end_session(visit: Visit, name: str) -> None:
+    whose = _role_of_sessions(visit, name)
+    await end_session(visit, visit.text("key")[:128], principalArn=whose)
+
+
+def _role_of_sessions(visit: Visit, name: str) -> str:
+    """The role as Sign-In names it."""
+    return iam_arn(visit.who.session.account, f"role/{name}")
 
 
 async def _delete(visit: Visit, name: str) -> Response:
@@ -243,16 +248,20 @@ async def _mints_by(visit: Visit, action: str, role_arn: str) -> list[AuditRecor
     return records
 
 
-async def _live_sessions(visit: Visit, role_id: str) -> PagePart:
+async def _live_sessions(visit: Visit, name: str, role_id: str) -> PagePart:
     try:
-        result = await visit.perform("signin", "ListSessions")
+        result = await visit.perform(
+            *("signin", "ListSessions"),
+            principalArn=_role_of_sessions(visit, name),
+            status=SessionStatus.ACTIVE,
+            maxResults=SEARCHED_MAX,
+        )
     except AccessDenied as error:
         return PagePart(None, error.words)
-    except NoSuchEntity:
-        return PagePart({"Sessions": []})
-    mine: list[SessionRecord] = [
-        record for record in result["Sessions"] if record.principal_id == role_id
-    ]
+    records: list[SessionRecord] = [listed.record for listed in result["Sessions"]]
+    # A role of the same name may have been deleted.
+    mine = [record for record in records if record.principal_id == role_id]
+    mine.sort(key=lambda record: -record.issued_at_ms)
     return PagePart({"Sessions": mine})
 
 

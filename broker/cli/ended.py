@@ -5,12 +5,14 @@ often in another.
 """
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 from broker.model.account import AccountId
-from broker.model.page import PageRequest
+from broker.model.page import read_pages
 from broker.model.session import SessionKind
 from broker.sessions.lineage import LineageDirectory, LineageSnapshot, find_end, trace
+from broker.sessions.listing import SessionStatus, list_sessions
 from broker.stores.cache.port import Cache, SessionRecord
 from broker.stores.directory.accounts import list_accounts
 from broker.stores.directory.kinds import INSTANCE
@@ -39,7 +41,7 @@ class EndedByRevocation:
         """See what is live before the revocation."""
         directory = self._stores.directory
         for account in await list_accounts(directory):
-            live, is_whole = await list_live_sessions(
+            live, is_whole = await list_by_status(
                 self._stores.cache, directory, account.account_id
             )
             self._live += live
@@ -82,26 +84,19 @@ def _summary(ended: Counter[str]) -> str:
     return f"Ended: {', '.join(parts)}."
 
 
-async def list_live_sessions(
-    cache: Cache, directory: LineageDirectory, account: AccountId
+async def list_by_status(
+    cache: Cache,
+    directory: LineageDirectory,
+    account: AccountId,
+    status: SessionStatus = SessionStatus.ACTIVE,
 ) -> tuple[list[SessionRecord], bool]:
-    """List the cache's live sessions, and whether the list is complete.
-
-    Revoked sessions are left out, since a late write can put them back in the cache.
-    """
-    snapshot = LineageSnapshot(directory)
+    """List the cache's sessions of a status, and whether the list is complete."""
     records: list[SessionRecord] = []
-    marker: str | None = None
-    while True:
-        try:
-            page = await cache.list_sessions(account, PageRequest(marker, _PAGE))
-        except StoreUnavailableError:
-            return records, False
-        records += [
-            record
-            for record in page.items
-            if not await find_end(trace(record), snapshot)
-        ]
-        marker = page.marker
-        if marker is None:
-            return records, True
+    try:
+        async for items in read_pages(
+            partial(list_sessions, cache, directory, account, status=status), _PAGE
+        ):
+            records += (listed.record for listed in items)
+    except StoreUnavailableError:
+        return records, False
+    return records, True

@@ -15,7 +15,7 @@ import typer
 from msgspec import Struct, to_builtins
 
 from broker.cli.commands import CommandApp
-from broker.cli.ended import EndedByRevocation, list_live_sessions
+from broker.cli.ended import EndedByRevocation, list_by_status
 from broker.cli.operator import (
     AlwaysJsonOption,
     JsonOption,
@@ -50,6 +50,7 @@ from broker.model.account import (
 from broker.model.audit import AuditFilter, AuditRecord
 from broker.model.page import PageRequest
 from broker.model.revocation import PROOFS_LIFE, REVOCATION_LIFE, Bar
+from broker.model.session_arn import find_key_of_arn
 from broker.model.upstream import UpstreamOrigin
 from broker.proofs.provider_options import find_provider
 from broker.sessions.lineage import (
@@ -57,10 +58,10 @@ from broker.sessions.lineage import (
     source_identity_target,
     trace,
 )
+from broker.sessions.listing import SessionStatus
 from broker.sessions.record import read_audited, show_lineage
 from broker.sessions.revoke import (
     bar_person,
-    forget_session,
     lift_bar,
     revoke_issued_before,
     revoke_person,
@@ -138,7 +139,8 @@ _PROVIDER_ARN = re.compile(
 )
 
 KeyArgument = Annotated[
-    str, typer.Argument(metavar="KEY", help="The session's access key ID (ASIA…).")
+    str,
+    typer.Argument(metavar="KEY", help="The session's access key ID (ASIA…) or ARN."),
 ]
 
 
@@ -185,6 +187,10 @@ def list_sessions(
     barred: Annotated[
         bool, typer.Option("--barred", help="The people who are barred, instead.")
     ] = False,
+    revoked: Annotated[
+        bool,
+        typer.Option("--revoked", help="Those that were revoked, until they expire."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """List an account's live sessions, as far as they are in the cache."""
@@ -198,8 +204,11 @@ def list_sessions(
     async def work(
         installation: "Installation",
     ) -> tuple[list[SessionRecord], bool, datetime]:
-        live, is_whole = await list_live_sessions(
-            installation.stores.cache, installation.stores.directory, account
+        live, is_whole = await list_by_status(
+            installation.stores.cache,
+            installation.stores.directory,
+            account,
+            SessionStatus.REVOKED if revoked else SessionStatus.ACTIVE,
         )
         return list(filter(filters.matches, live)), is_whole, installation.clock.now()
 
@@ -252,6 +261,7 @@ def _list_barred(account: AccountId, *, as_json: bool) -> None:
 @app.command()
 def show(key: KeyArgument, _as_json: AlwaysJsonOption = False) -> None:
     """Show a session's origin and state, as JSON."""
+    key = _key_of(key)
 
     async def work(installation: "Installation") -> dict[str, object]:
         session = await _find_session(installation, key)
@@ -279,8 +289,8 @@ def revoke(
         str,
         typer.Argument(
             metavar="[TARGET]",
-            help="A session's access key ID; or, to end all sessions of one, a long-term"
-            " access key ID, the ARN of a role, user or provider, or an account number.",
+            help="A session's access key ID or ARN; or, to end all sessions of one, a"
+            " long-term access key ID, the ARN of a role, user or provider, or an account number.",
         ),
     ] = "",
     *,
@@ -339,7 +349,7 @@ def revoke(
     provider issued before opens nothing more; a new sign-in does, unless they are barred.
     """
     order = _Order(
-        target=target,
+        target=_key_of(target),
         provider=provider,
         source_identity=source_identity,
         issuer=issuer,
@@ -505,8 +515,6 @@ async def _revoke(installation: "Installation", order: _Order) -> _Done:
             **order.about,
         )
     lines = await ended.describe()
-    if session is not None:
-        await forget_session(installation.stores.cache, order.target)
     role_id = session.principal_id if session else mark
     return _Done(
         account=account,
@@ -691,6 +699,12 @@ async def _mark_of(
     if results is None or results[0] != target:
         raise NoSuchEntity(f"There is no {target}.")
     return results[1]
+
+
+def _key_of(target: str) -> str:
+    """The access key ID in a session's ARN; other targets are what they are."""
+    named = find_key_of_arn(target)
+    return target if named is None else named[1]
 
 
 def _account_of(target: str) -> AccountId:

@@ -285,7 +285,9 @@ def _signin(services: Services) -> dict[str, AnyEndpoint]:
         public_origin=services.settings.public_origin,
         fault=signin_api.fault_name,
     )
-    signin = signin_api.SigninApi(services.pipeline, service, tokens.create)
+    signin = signin_api.SigninApi(
+        services.pipeline, services.registry, service, tokens.create
+    )
     endpoint = ApiEndpoint(signin.api().answer, cross_origin=False)
     return dict.fromkeys(signin.paths, endpoint)
 

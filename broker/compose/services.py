@@ -36,12 +36,12 @@ from broker.actions.signin.account_risks import AccountRisks, RoleAssumers
 from broker.actions.signin.console_login import first_password
 from broker.actions.signin.identity_providers import IdentityProviders
 from broker.actions.signin.leavers import Leavers
-from broker.actions.signin.live_sessions import LiveSessions
 from broker.actions.signin.lookup_events import get_activity, lookup_events
 from broker.actions.signin.oauth import oauth_actions
 from broker.actions.signin.own_access import OwnAccess
 from broker.actions.signin.own_roles import OwnRoles
 from broker.actions.signin.passkeys import PasskeyCeremonies, Passkeys
+from broker.actions.signin.sessions import SignInSessions
 from broker.actions.signin.signin_tokens import SigninTokens
 from broker.actions.signin.token_watch import TokenWatch
 from broker.actions.sts import sts_actions
@@ -359,7 +359,7 @@ def _build(
             *GatewayActions(
                 authorizer, signatures, fresh, stores.cache, decisions
             ).actions(),
-            *oauth_actions(derived, login_grants, login_families, stores.ledger),
+            *oauth_actions(derived, login_grants, login_families, stores.ledger, index),
             *signin_actions(
                 fresh,
                 issuer,
@@ -368,7 +368,7 @@ def _build(
                 minter=derived,
                 own=OwnAccess(library, guard, stores.directory),
                 roles=OwnRoles(fresh, library, guard),
-                live=LiveSessions(stores.cache),
+                sessions=SignInSessions(stores.cache, stores.ledger),
                 cache=stores.cache,
                 assumers=RoleAssumers(stores.directory, guard),
             ),

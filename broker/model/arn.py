@@ -50,3 +50,18 @@ def iam_arn(account: str, resource: str) -> str:
 def sts_arn(account: str, resource: str) -> str:
     """The ARN of an STS principal: ``arn:aws:sts::{account}:{resource}``."""
     return f"arn:aws:sts::{account}:{resource}"
+
+
+def owner_arn(principal_arn: str) -> str:
+    """The identity behind a session's ARN, as AWS Sign-In names it: without a path.
+
+    It is the role of a role's session; other principals are their own.
+    """
+    head, _, resource = principal_arn.rpartition(":")
+    kind, _, name = resource.partition("/")
+    if kind == "assumed-role":
+        account = head.rpartition(":")[2]
+        return iam_arn(account, f"role/{name.partition('/')[0]}")
+    if kind in {"user", "role"}:
+        return f"{head}:{kind}/{name.rpartition('/')[2]}"
+    return principal_arn

@@ -220,6 +220,12 @@ _IAM = (
     ContextKey("iam:DelegationRequestOwner", _A, _OBJECT, "delegation requests"),
 )
 
+_SIGNIN = (
+    ContextKey(
+        "signin:PrincipalArn", _A, _OBJECT, "sessions; whose they are, without a path"
+    ),
+)
+
 _SAML = (
     *(ContextKey(f"saml:{n}", _S, _PROOF, _LASTING) for n in _SAML_LASTING),
     *(ContextKey(f"saml:{n}", _S, _PROOF, _AT_ONCE) for n in _SAML_SINGLE),
@@ -230,7 +236,7 @@ _SAML = (
 )
 
 CONTEXT_KEYS: Mapping[str, ContextKey] = MappingProxyType(
-    {key.name.lower(): key for key in (*_GLOBAL, *_EC2, *_STS, *_IAM, *_SAML)}
+    {key.name.lower(): key for key in (*_GLOBAL, *_EC2, *_STS, *_IAM, *_SIGNIN, *_SAML)}
 )
 """All keys of fixed name or prefix, by lower-case name."""
 

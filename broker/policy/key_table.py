@@ -35,6 +35,7 @@ _GROUPS = (
     ("EC2", "ec2:"),
     ("STS", "sts:"),
     ("IAM", "iam:"),
+    ("Sign-In", "signin:"),
     ("SAML", "saml:"),
 )
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from broker.errors import ProofUsed, ServiceUnavailable
 from broker.model.account import (
@@ -25,6 +26,7 @@ from broker.runtime.entropy import random_bits
 from broker.sessions.record import SessionIndex, audit_session, describe_session
 from broker.sessions.seal import SessionSealer, token_utilization
 from broker.stores.audit_rows import ReplayMark
+from broker.stores.cache.port import SessionClient
 from broker.stores.errors import (
     OutcomeUnknownError,
     ReplayedError,
@@ -77,12 +79,16 @@ class MintResult(Struct, frozen=True, kw_only=True):
 
 
 class SealedSession(Struct, frozen=True, kw_only=True):
-    """A session and its credentials, which become valid with a mint."""
+    """A session and its credentials, which become valid with a mint.
+
+    ``client`` is the program that it is for.
+    """
 
     __repr__ = object.__repr__
 
     credentials: TemporaryCredentials
     session: Session
+    client: SessionClient | None = None
 
 
 class SessionIssuer:
@@ -159,7 +165,7 @@ class SessionIssuer:
         await self._index.put(entry)
         if through is not None:
             between = describe_session(through.session, order.principal_arn)
-            await self._index.put(between)
+            await self._index.put(replace(between, client=through.client))
         return MintResult(
             credentials=credentials,
             packed_policy_size=token_utilization(credentials.session_token.reveal()),

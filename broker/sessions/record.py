@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 _RECORDED = tuple(
     name
     for name in SessionRecord.__struct_fields__
-    if name not in {"tags", "lineage", "upstream"}
+    if name not in {"tags", "lineage", "upstream", "client"}
 )
 _RECORD = attrgetter(*_RECORDED)
 

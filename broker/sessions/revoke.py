@@ -1,11 +1,9 @@
 """Revokes sessions, with everything made from them.
 
-Revocations are durable changes in the directory; the cache merely drops a listing
-entry.
+Revocations are durable changes in the directory, which lists and every use look up.
 """
 
 from collections.abc import Iterable
-from contextlib import suppress
 from datetime import datetime, timedelta
 
 from broker.model.account import AccountId
@@ -20,9 +18,8 @@ from broker.model.revocation import (
     session_target,
 )
 from broker.sessions.lineage import person_target, subject_target
-from broker.stores.cache.port import Cache, SessionRecord
+from broker.stores.cache.port import SessionRecord
 from broker.stores.directory.port import DirectoryChange
-from broker.stores.errors import StoreUnavailableError
 
 _FOR_GOOD = timedelta(days=36_500)
 
@@ -235,12 +232,6 @@ async def revoke_lost_role(
         settling=SETTLING,
         reason=reason,
     )
-
-
-async def forget_session(cache: Cache, access_key_id: str) -> None:
-    """Remove a revoked session from the listing, which grants nothing."""
-    with suppress(StoreUnavailableError):
-        await cache.drop_session(access_key_id)
 
 
 async def _revoke(

@@ -37,6 +37,7 @@ PROFILE = "99999999-2222-4333-8444-555555555555"
 INSTANCE = "i-0123456789abcdef0"
 INSTANCE_ARN = f"arn:aws:ec2:us-east-1:{ACCOUNT}:instance/{INSTANCE}"
 TAGS = [{"Key": "team", "Value": "blue"}]
+SESSION_ARN = f"arn:aws:signin:us-east-1:{ACCOUNT}:session/ASIAIOSFODNN7EXAMPLE"
 _MADE_AT = datetime(2026, 1, 1, tzinfo=UTC)
 _DOCUMENT = (
     '{"Version":"2012-10-17","Statement":'
@@ -109,6 +110,10 @@ VALUES: Mapping[str, Any] = {
     "TemplateArn": "arn:aws:iam::aws:role-template/example",
     "TaskPolicyArn": {"arn": TASK_POLICY},
     "UserName": "target",
+    "principalArn": f"{BASE}:*",
+    "sessionArn": SESSION_ARN,
+    "sessionArns": [SESSION_ARN],
+    "maxResults": 1,
     "accountId": ACCOUNT,
     "roleName": "Target",
     "roleArn": TARGET_ROLE,

@@ -144,6 +144,21 @@ def test_sign_in_operations_are_refused_by_name(
     assert urlsplit(asked[0]).hostname == host
 
 
+def test_sessions_are_listed_at_awss_name(world: World) -> None:
+    """Its clients send these to no other address, whatever they are configured with."""
+    client = world.client("signin", "eu-west-1")
+    asked: list[str] = []
+    client.meta.events.register(
+        "before-send.signin", lambda request, **_: asked.append(request.url)
+    )
+    token = world.client("sts", "eu-west-1").get_session_token()["Credentials"]
+    (session,) = client.list_sessions(principalArn=f"arn:aws:iam::{ACCOUNT}:*")["items"]
+    client.close()
+    assert asked == ["https://signin.eu-west-1.api.aws/list-sessions"]
+    assert session["principalArn"] == f"arn:aws:iam::{ACCOUNT}:root"
+    assert session["expiresAt"] == int(token["Expiration"].timestamp())
+
+
 def test_a_signed_sign_in_operation_tells_strangers_nothing(world: World) -> None:
     stranger = replace(world, root=Key(world.root.access_key_id, "wrong"))
     client = stranger.client("signin", "eu-west-1")

@@ -203,11 +203,16 @@ def test_the_table_names_every_operation_and_tests_that_call_it(asked: Asked) ->
         assert tests <= set(drivers(name)), name
 
 
-def test_all_of_sign_in_but_the_login_is_refused_by_name(asked: Asked) -> None:
+def test_all_of_sign_in_but_logins_and_sessions_is_refused_by_name(
+    asked: Asked,
+) -> None:
     statuses = {name: status for (of, name), status in asked.items() if of == "signin"}
-    assert statuses.pop("CreateOAuth2Token") == SUPPORTED
+    for name in (
+        *("CreateOAuth2Token", "ListSessions", "GetSession", "BatchRevokeSessions"),
+    ):
+        assert statuses.pop(name) == SUPPORTED
     assert statuses == dict.fromkeys(statuses, UNSUPPORTED)
-    assert len(statuses) == 15
+    assert len(statuses) == 12
 
 
 def state(operation: str) -> str:

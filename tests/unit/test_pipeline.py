@@ -198,8 +198,7 @@ async def test_what_ends_sessions_is_never_throttled(tmp_path: Path) -> None:
         "signin:EndConsoleSessions",
         "signin:RevokeOAuth2Token",
         "signin:FrontChannelLogout",
-        "signin:RevokeOwnSession",
-        "signin:RevokeSession",
+        "signin:BatchRevokeSessions",
         "sso:Logout",
     }
     # A data plane has no rate of an account's calls: a refusal would stop a service.

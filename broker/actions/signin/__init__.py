@@ -11,7 +11,6 @@ from broker.actions.signin.console_login import (
     get_console_credentials,
     proof_check_actions,
 )
-from broker.actions.signin.live_sessions import LiveSessions
 from broker.actions.signin.logout import END_SIGN_INS, end_console_sessions
 from broker.actions.signin.overviews import (
     LIST_ROLE_OVERVIEWS,
@@ -21,6 +20,7 @@ from broker.actions.signin.overviews import (
 from broker.actions.signin.own_access import OwnAccess
 from broker.actions.signin.own_roles import OwnRoles
 from broker.actions.signin.search_entities import SEARCH_ENTITIES
+from broker.actions.signin.sessions import SignInSessions
 from broker.actions.signin.signin_tokens import (
     SigninTokens,
     create_console_link,
@@ -42,7 +42,7 @@ def signin_actions(
     minter: DerivedMinter,
     own: OwnAccess,
     roles: OwnRoles,
-    live: LiveSessions,
+    sessions: SignInSessions,
     cache: Cache,
     assumers: RoleAssumers,
 ) -> tuple[Action, ...]:
@@ -57,7 +57,7 @@ def signin_actions(
         get_signin_token(tokens),
         *own.actions(),
         roles.action(),
-        *live.actions(),
+        *sessions.actions(),
         LIST_USER_OVERVIEWS,
         LIST_ROLE_OVERVIEWS,
         LIST_SERVICE_OVERVIEWS,

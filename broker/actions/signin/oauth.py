@@ -9,9 +9,10 @@ Source: botocore's signin model; botocore, credentials.py; RFC 9449 5.
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, NotRequired, TypedDict
+from typing import Any, TypedDict
 
 import msgspec
+from msgspec.structs import replace
 
 from broker.actions.action import Action, Call, console_action, needs_nothing
 from broker.actions.sts.derived_mint import DerivedMinter, require_session
@@ -28,8 +29,9 @@ from broker.sessions.oauth import (
     LentSession,
     LoginFamilies,
 )
-from broker.sessions.record import describe_session
+from broker.sessions.record import SessionIndex, describe_session
 from broker.sessions.revoke import revoke_session
+from broker.stores.cache.port import SessionClient
 from broker.stores.ledger.port import Ledger
 
 TOKEN_SECONDS = 900
@@ -53,12 +55,15 @@ class AuthorizeOAuth2AccessRequest(TypedDict):
 
 
 class CreateOAuth2TokenRequest(TypedDict):
-    """``EndMarks`` are those of what was lent; ``Family`` is how a new one is kept."""
+    """``EndMarks`` are those of what was lent.
+
+    ``Family`` is the handle that a new one is kept under, empty when one is renewed.
+    """
 
     ClientId: str
     GrantType: str
     EndMarks: tuple[str, ...]
-    Family: NotRequired[Secret]
+    Family: Secret
 
 
 class TokenRequest(TypedDict):
@@ -69,7 +74,11 @@ class TokenRequest(TypedDict):
 
 
 def oauth_actions(
-    minter: DerivedMinter, grants: Grants, families: LoginFamilies, ledger: Ledger
+    minter: DerivedMinter,
+    grants: Grants,
+    families: LoginFamilies,
+    ledger: Ledger,
+    index: SessionIndex,
 ) -> tuple[Action, ...]:
     """The actions, given what they work with."""
 
@@ -91,11 +100,15 @@ def oauth_actions(
 
     async def create(params: CreateOAuth2TokenRequest, call: Call) -> Mapping[str, Any]:
         session, end_marks, family = require_session(call), params["EndMarks"], None
-        if name := params.get("Family"):
+        handle = params["Family"].reveal()
+        if handle:
             family = await minter.derive(
-                call, ends_at=session.expires_at, end_marks=end_marks
+                call,
+                _client_of(call, params),
+                ends_at=session.expires_at,
+                end_marks=end_marks,
             )
-            await families.keep(name.reveal(), family.credentials)
+            await families.keep(handle, family.credentials)
         # Marked as chained, like credentials that the console shows: they must not open
         # a longer console session.
         minted = await minter.mint(
@@ -105,6 +118,10 @@ def oauth_actions(
             end_marks=end_marks,
             through=family,
         )
+        if not handle:
+            client = _client_of(call, params, used_at=int(call.now.timestamp()))
+            record = describe_session(session, call.caller.principal.arn)
+            await index.put(replace(record, client=client))
         return {"Credentials": credentials_shape(minted.credentials)}
 
     async def spend(params: TokenRequest, call: Call) -> Mapping[str, Any]:
@@ -142,6 +159,17 @@ def oauth_actions(
             )
             for name, handle in (("CreateToken", spend), ("Authorize", _agree))
         ),
+    )
+
+
+def _client_of(
+    call: Call, params: CreateOAuth2TokenRequest, *, used_at: int = 0
+) -> SessionClient:
+    return SessionClient(
+        client_id=params["ClientId"],
+        agent=call.record.user_agent,
+        region=call.region,
+        used_at=used_at,
     )
 
 

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from broker.actions.action import Call
 from broker.errors import AccessDenied, ExpiredToken, ValidationError
@@ -16,6 +17,7 @@ from broker.sessions.issue import (
     new_access_key_id,
 )
 from broker.sessions.lineage import descend, ending_with, new_mint_id
+from broker.stores.cache.port import SessionClient
 from broker.stores.directory.kinds import ACCOUNT
 from broker.stores.directory.readings import FreshDirectory
 
@@ -93,9 +95,14 @@ class DerivedMinter:
         )
 
     async def derive(
-        self, call: Call, *, ends_at: int, end_marks: tuple[str, ...]
+        self,
+        call: Call,
+        client: SessionClient,
+        *,
+        ends_at: int,
+        end_marks: tuple[str, ...],
     ) -> SealedSession:
-        """A session between the caller's and the one that `mint` makes through it.
+        """A client's session between the caller's and the one that `mint` makes through it.
 
         That mint creates it; until then it must not be handed out.
 
@@ -105,7 +112,7 @@ class DerivedMinter:
         order = await self._order(
             call, require_session(call), ends_at=ends_at, end_marks=end_marks
         )
-        return self._issuer.seal(order)
+        return replace(self._issuer.seal(order), client=client)
 
     async def _order(
         self,

@@ -1,9 +1,8 @@
 """*Sessions*: the user's own live sessions, and all of the account's."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any
 
 from msgspec import Struct
 from starlette.responses import Response
@@ -11,8 +10,15 @@ from starlette.responses import Response
 from broker.console.context import HOME
 from broker.console.tables import cut_page
 from broker.console.visit import BOTH, PageRoute, Visit, go
-from broker.errors import BrokerError, ServiceUnavailable, ValidationError
-from broker.sessions.revoke import forget_session
+from broker.errors import (
+    BrokerError,
+    NoSuchEntity,
+    ServiceUnavailable,
+    ValidationError,
+)
+from broker.model.arn import iam_arn
+from broker.model.session_arn import session_arn_by_key
+from broker.sessions.listing import SessionStatus
 from broker.stores.cache.port import SessionRecord
 
 OWN = "/console/sessions"
@@ -21,7 +27,10 @@ SHOWN_MAX = 50
 """Sessions on a page; fewer than fields of a form, which may have them all picked."""
 
 READ_MAX = 500
-"""Sessions that are read for a list without a search."""
+"""Sessions of the account that are read for a list without a search."""
+
+SEARCHED_MAX = 5000
+"""Sessions that are read for one with a search, and for the person's own."""
 
 _NAMED_MAX = 20
 _KEY_CHARACTERS = 128
@@ -30,30 +39,55 @@ DEPTH_MAX = 4
 """Steps that a list indents."""
 
 
-async def _answer(whose: str, path: str, visit: Visit) -> Response:
+async def _answer(path: str, visit: Visit) -> Response:
     """The page of the user's own, or of all of the account's; a POST ends some."""
     if visit.posted and visit.text("sure"):
-        return await _end(visit, whose, path)
+        return await _end(visit, path)
     if visit.posted:
-        result = await visit.perform("signin", f"List{whose}Sessions")
-        return await _ask(visit, result["Sessions"], path)
+        return await _ask(visit, (await _read(visit, path, SEARCHED_MAX))[0], path)
     search = visit.text("q")[:128]
+    most = SEARCHED_MAX if search or path == OWN else READ_MAX
+    records, is_whole = await _read(visit, path, most, search)
+    return await _list(visit, records, path, search, is_whole=is_whole)
+
+
+def _whose(visit: Visit, path: str) -> dict[str, str]:
+    """Whose sessions a page is about, as the API has it."""
+    account = visit.who.session.account
+    return {"principalArn": iam_arn(account, "*")} if path == ALL else {}
+
+
+async def _read(
+    visit: Visit, path: str, most: int, text: str = ""
+) -> tuple[list[SessionRecord], bool]:
+    """The live ones, newest first, and whether that is all of them."""
     result = await visit.perform(
-        "signin", f"List{whose}Sessions", Text=search, Limit=READ_MAX
+        *("signin", "ListSessions"),
+        **_whose(visit, path),
+        status=SessionStatus.ACTIVE,
+        maxResults=most,
+        Text=text,
     )
-    return await _list(visit, result, path, search)
+    records = [listed.record for listed in result["Sessions"]]
+    records.sort(key=lambda record: -record.issued_at_ms)
+    return records, not result["NextToken"]
 
 
 async def _list(
-    visit: Visit, result: Mapping[str, Any], path: str, search: str
+    visit: Visit,
+    records: Sequence[SessionRecord],
+    path: str,
+    search: str,
+    *,
+    is_whole: bool,
 ) -> Response:
-    branches = grow(result["Sessions"])
+    branches = grow(records)
     return await visit.show(
         "sessions.html",
         path=path,
         is_all=path == ALL,
         search=search,
-        whole=result.get("Whole", True),
+        whole=is_whole,
         pages=cut_page(branches, visit.text("page"), path, SHOWN_MAX, q=search),
     )
 
@@ -81,7 +115,7 @@ async def _ask(visit: Visit, records: Sequence[SessionRecord], path: str) -> Res
     )
 
 
-async def _end(visit: Visit, whose: str, path: str) -> Response:
+async def _end(visit: Visit, path: str) -> Response:
     picked = _picked(visit)
     if not picked:
         raise ValidationError("Select the sessions to end.")
@@ -89,15 +123,13 @@ async def _end(visit: Visit, whose: str, path: str) -> Response:
     refused: BrokerError | None = None
     for key in picked:
         try:
-            await visit.perform("signin", f"Revoke{whose}Session", AccessKeyId=key)
+            await end_session(visit, key, **_whose(visit, path))
         except ServiceUnavailable:
             raise
         except BrokerError as error:
             refused = error
             continue
         ended.append(key)
-        # Best effort: the list leaves out revoked sessions anyway.
-        await forget_session(visit.deps.cache, key)
     if refused is not None and not ended:
         raise refused
     if visit.who.session.access_key_id in ended:
@@ -108,14 +140,29 @@ async def _end(visit: Visit, whose: str, path: str) -> Response:
     return visit.done(text, path)
 
 
+async def end_session(visit: Visit, access_key_id: str, **whose: str) -> None:
+    """Revoke a session of the account.
+
+    Raises:
+        NoSuchEntity: There is none, or it is not one of those asked for.
+    """
+    account = visit.who.session.account
+    arn = session_arn_by_key(visit.region, account, access_key_id)
+    result = await visit.perform(
+        "signin", "BatchRevokeSessions", sessionArns=[arn], **whose
+    )
+    if result["errors"]:
+        raise NoSuchEntity("There is no such live session.")
+
+
 def _picked(visit: Visit) -> list[str]:
     values: Iterable[str] = visit.posted_form.values("picked")
     return list(dict.fromkeys(value[:_KEY_CHARACTERS] for value in values))[:SHOWN_MAX]
 
 
 PAGES = (
-    PageRoute(OWN, "sessions", partial(_answer, "Own", OWN), BOTH),
-    PageRoute(ALL, "all-sessions", partial(_answer, "", ALL), BOTH),
+    PageRoute(OWN, "sessions", partial(_answer, OWN), BOTH),
+    PageRoute(ALL, "all-sessions", partial(_answer, ALL), BOTH),
 )
 
 

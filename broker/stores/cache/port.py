@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 from msgspec import Struct
-from msgspec.structs import astuple
+from msgspec.structs import asdict, astuple
 
 from broker.model.account import AccountId
 from broker.model.lineage import NO_LINEAGE, Lineage, lineage_row, read_lineage
@@ -21,11 +21,25 @@ from broker.model.upstream import UpstreamOrigin, origin_row, read_origin
 from broker.stores.json_text import decode_json, encode_json
 
 
+class SessionClient(Struct, frozen=True, kw_only=True):
+    """The OAuth client that a session was made for.
+
+    ``used_at`` is when it last renewed, in seconds since 1970, 0 if never; ``agent`` and
+    ``region`` are those of that call, or of the one that made the session.
+    """
+
+    client_id: str
+    agent: str = ""
+    region: str = ""
+    used_at: int = 0
+
+
 class SessionRecord(Struct, frozen=True, kw_only=True):
     """A live session in the cache: metadata for look-up and listing.
 
     ``provider_id``, ``mint_id`` and ``lineage`` are as in ``Session``. ``upstream`` is
-    None where the broker issued the credentials itself.
+    None where the broker issued the credentials itself, ``client`` where no program asked
+    for the session.
     """
 
     access_key_id: str
@@ -43,16 +57,19 @@ class SessionRecord(Struct, frozen=True, kw_only=True):
     mint_id: str = ""
     lineage: Lineage = NO_LINEAGE
     upstream: UpstreamOrigin | None = None
+    client: SessionClient | None = None
 
 
-_PLAIN = SessionRecord.__struct_fields__[:-2]
-"""The members that JSON can hold as they are; the two after them are rows."""
+_PLAIN = SessionRecord.__struct_fields__[:-3]
+"""The members that JSON can hold as they are; those after them are rows, or an object."""
 
 
 def encode_session(record: SessionRecord) -> str:
     """The record as the JSON text that both caches keep."""
-    *plain, lineage, upstream = astuple(record)
+    *plain, lineage, upstream, client = astuple(record)
     row = [*plain, lineage_row(lineage), *origin_row(upstream)]
+    if client is not None:
+        row.append(asdict(client))
     return encode_json(row, default=dict)
 
 
@@ -60,11 +77,13 @@ def decode_session(text: str | bytes) -> SessionRecord | None:
     """Parse a record; None for another version or anything else."""
     try:
         row = decode_json(text)
+        client = SessionClient(**row.pop()) if isinstance(row[-1], dict) else None
         plain, (lineage, *upstream) = row[: len(_PLAIN)], row[len(_PLAIN) :]
         return SessionRecord(
             **dict(zip(_PLAIN, plain, strict=True)),
             lineage=read_lineage(lineage),
             upstream=read_origin(upstream),
+            client=client,
         )
     except (ValueError, TypeError, LookupError):
         return None
@@ -109,7 +128,11 @@ class Cache(HandleStore, Protocol):
     async def list_sessions(
         self, account: AccountId, page: PageRequest
     ) -> Page[SessionRecord]:
-        """Live sessions of an account; order is the implementation's own."""
+        """Sessions of an account; order is the implementation's own.
+
+        Raises:
+            InvalidMarkerError: the page's marker is none of ours.
+        """
         ...
 
     async def count(

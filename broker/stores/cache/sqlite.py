@@ -19,7 +19,7 @@ from broker.runtime.offload import begin
 from broker.stores.cache.port import SessionRecord, decode_session, encode_session
 from broker.stores.cache.rates import SharedRates
 from broker.stores.connect import connect_sqlite
-from broker.stores.errors import StoreUnavailableError
+from broker.stores.errors import InvalidMarkerError, StoreUnavailableError
 from broker.stores.sqlite_batch import BATCH
 from broker.stores.sqlite_space import give_back
 from broker.stores.sqlite_writer import SqliteWriter
@@ -32,6 +32,7 @@ _GATHER_SECONDS = 0.05
 _PURGE_SECONDS = 30.0
 _PURGE_ROWS = 1000
 _RATES_SUFFIX = "-rates"
+_ROW_DIGITS = 18
 
 _PUT_SESSION = (
     "INSERT INTO cache_sessions (access_key_id, account, expires_at, body) VALUES "
@@ -153,7 +154,7 @@ class SqliteCache:
     ) -> Page[SessionRecord]:
         # Cancelling a listing cancels neither the write nor other reads of it.
         await asyncio.shield(self._write_waiting())
-        after = (account, int(page.marker or 0), self._seconds(), page.limit + 1)
+        after = (account, _read_marker(page.marker), self._seconds(), page.limit + 1)
         rows = self._rows(_LIST_SESSIONS, after)
         listed_rows = rows[: page.limit]
         records = [decode_session(body) for _, body in listed_rows]
@@ -278,3 +279,12 @@ def _put_sessions(connection: sqlite3.Connection, rows: list[_SessionRow]) -> No
             _PUT_SESSION + ", ".join(["(?, ?, ?, ?)"] * len(some)) + _OR_UPDATE,
             [value for row in some for value in row],
         )
+
+
+def _read_marker(marker: str | None) -> int:
+    """The row number after which a page begins."""
+    if marker is None:
+        return 0
+    if not (marker.isascii() and marker.isdecimal() and len(marker) <= _ROW_DIGITS):
+        raise InvalidMarkerError("the marker is not one of this list's")
+    return int(marker)

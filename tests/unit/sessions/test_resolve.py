@@ -19,7 +19,6 @@ from broker.sessions.lineage import descend
 from broker.sessions.record import describe_session
 from broker.sessions.resolve import Resolver, find_token_end
 from broker.sessions.revoke import (
-    forget_session,
     revoke_issued_before,
     revoke_key_id,
     revoke_session,
@@ -314,7 +313,7 @@ async def test_an_emptied_cache_revives_nothing(world: World) -> None:
             c, account=ACCOUNT, access_key_id=key_id, now=world.clock.now()
         ),
     )
-    await forget_session(world.stores.cache, key_id)
+    await world.stores.cache.drop_session(key_id)
     with pytest.raises(ExpiredToken):
         await world.resolve(minted)
     await world.index.settle()
@@ -324,7 +323,7 @@ async def test_an_emptied_cache_revives_nothing(world: World) -> None:
 async def test_a_record_that_the_cache_lost_is_made_up(world: World) -> None:
     minted = await world.mint()
     key_id = minted.session.access_key_id
-    await forget_session(world.stores.cache, key_id)
+    await world.stores.cache.drop_session(key_id)
     await world.resolve(minted)
     await world.index.settle()
     page = await world.stores.cache.list_sessions(ACCOUNT, PageRequest())

@@ -4,15 +4,13 @@ import pytest
 
 from broker.model.revocation import Revocation
 from broker.sessions.revoke import (
-    forget_session,
     revoke_issued_before,
     revoke_key_id,
     revoke_session,
 )
-from broker.stores.cache.port import Cache, SessionRecord
+from broker.stores.cache.port import SessionRecord
 from broker.stores.directory.port import DirectoryChange
-from broker.stores.errors import StoreUnavailableError
-from tests.unit.sessions.conftest import ACCOUNT, World
+from tests.unit.sessions.conftest import ACCOUNT
 
 NOW = datetime(2026, 9, 11, 12, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1000)
@@ -76,19 +74,3 @@ async def test_a_single_revocation_outlives_all_that_came_from_its_session(
     [revocation] = written.revocations
     assert revocation.not_before_ms is None
     assert revocation.expires_at > NOW + timedelta(hours=36, minutes=2)
-
-
-async def test_a_forgotten_session_is_off_the_list(world: World) -> None:
-    key_id = (await world.mint()).session.access_key_id
-    await forget_session(world.stores.cache, key_id)
-    assert await world.stores.cache.find_session(key_id) is None
-
-
-class AwayCache:
-    async def drop_session(self, access_key_id: str) -> None:
-        raise StoreUnavailableError(access_key_id)
-
-
-async def test_forgetting_does_not_depend_on_the_cache() -> None:
-    away: Cache = AwayCache()  # type: ignore[assignment]  # drop_session only
-    await forget_session(away, "ASIAX")

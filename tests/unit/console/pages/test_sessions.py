@@ -14,6 +14,7 @@ from broker.model.account import AccountId
 from broker.model.entities import InlinePolicy
 from broker.model.lineage import Ancestor, Lineage, Origin
 from broker.model.session import SessionKind
+from broker.model.session_arn import find_key_of_arn
 from broker.stores.cache.port import SessionRecord
 from broker.stores.directory.kinds import ROLE
 from broker.stores.directory.policies import put_inline_policy
@@ -32,10 +33,14 @@ SAME = {"sec-fetch-site": "same-origin"}
 OWN, ALL = "/console/sessions", "/console/sessions/all"
 
 
-async def allow(world: SignInWorld, action: str, resource: str = "*") -> None:
+async def allow(world: SignInWorld, action: str, *, whose: str = "") -> None:
+    """Let the administrator act on sessions; on those of ``whose`` alone, if named."""
     role = await world.services.fresh.named(ROLE, ACCOUNT, "Admin")
     assert role is not None
-    statement = {"Effect": "Allow", "Action": action, "Resource": resource}
+    statement: dict[str, Any] = {"Effect": "Allow", "Action": action, "Resource": "*"}
+    if whose:
+        arn = f"arn:aws:iam::{ACCOUNT}:{whose}"
+        statement["Condition"] = {"ArnEquals": {"signin:PrincipalArn": arn}}
     document = {"Version": "2012-10-17", "Statement": statement}
     async with world.services.stores.directory.change(ACCOUNT) as change:
         await put_inline_policy(
@@ -85,8 +90,9 @@ async def test_another_browser_of_the_same_person_is_listed_and_can_be_ended(
     assert (await there.get("/console/")).status_code == 403
     assert (await here.get("/console/")).status_code == 200
     assert keys_on(await here.get(OWN)) != []
-    record = await world.recorded("signin:RevokeOwnSession")
-    assert record.parameters == {"AccessKeyId": other}
+    record = await world.recorded("signin:BatchRevokeSessions")
+    (arn,) = record.parameters["sessionArns"]
+    assert find_key_of_arn(arn) == (ACCOUNT, other)
 
 
 async def test_a_person_is_known_by_issuer_and_subject_and_not_by_name(
@@ -158,7 +164,7 @@ async def test_the_account_s_sessions_need_a_permission(world: SignInWorld) -> N
     assert len(keys_on(page)) == 2
     (key,) = keys_on(await reader.get(OWN))
     assert (await end(admin, ALL, key)).status_code == 403
-    await allow(world, "signin:*", f"arn:aws:sts::{ACCOUNT}:assumed-role/Reader/*")
+    await allow(world, "signin:*", whose="role/Reader")
     assert (await end(admin, ALL, key)).status_code == 303
     assert (await reader.get("/console/")).status_code == 403
 
@@ -240,8 +246,7 @@ async def test_what_may_not_be_ended_is_said_beside_what_was(
         for row in html.fromstring((await admin.get(ALL)).text).xpath("//tbody/tr")
         if "Reader" in row.text_content()
     ]
-    name = f"arn:aws:sts::{ACCOUNT}:assumed-role/Reader/alice@example.com"
-    await allow(world, "signin:*", name)
+    await allow(world, "signin:*", whose="role/Reader")
     gone = "ASIA" + "A" * 16
     answer = await end(admin, ALL, *keys, gone)
     assert answer.headers["location"] == ALL
@@ -277,7 +282,7 @@ async def test_of_very_many_sessions_the_first_are_listed_and_all_are_searched(
     world: SignInWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("broker.console.pages.sessions.READ_MAX", 2)
-    monkeypatch.setattr("broker.actions.signin.live_sessions._PAGE", 2)
+    monkeypatch.setattr("broker.sessions.listing._PAGE", 2)
     await allow(world, "signin:*")
     for _ in range(4):
         await signed_in(world)
