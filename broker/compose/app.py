@@ -242,9 +242,9 @@ def _portal_endpoints(services: Services) -> dict[str, AnyEndpoint]:
             services.pipeline, services.registry, sessions, load_rest_service("sso")
         ).api(),
         oauth.OIDC_PREFIX: oauth.PortalTokens(
-            services.pipeline,
-            services.registry,
-            load_rest_service("sso-oidc"),
+            pipeline=services.pipeline,
+            registry=services.registry,
+            service=load_rest_service("sso-oidc"),
             sessions=sessions,
             logins=services.portal_logins,
             limits=BeginLimits(services.pipeline.rates),
@@ -275,9 +275,9 @@ def _signin(services: Services) -> dict[str, AnyEndpoint]:
     """AWS Sign-In, by path."""
     service = load_rest_service("signin")
     tokens = oauth.LoginTokens(
-        services.pipeline,
-        services.registry,
-        service,
+        pipeline=services.pipeline,
+        registry=services.registry,
+        service=service,
         grants=services.login_grants,
         families=services.login_families,
         cache=services.stores.cache,

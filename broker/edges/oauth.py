@@ -21,6 +21,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
+from msgspec import Struct
+
 from broker import errors
 from broker.actions.portal.start_urls import read_start_url
 from broker.actions.registry import Registry
@@ -43,6 +45,7 @@ from broker.sessions.oauth import (
     AUTHORIZATION_CODE,
     DEVICE_CODE,
     DEVICE_LIFE,
+    GRANTS,
     INVALID_GRANT,
     REFRESH_TOKEN,
     DeviceRequest,
@@ -52,10 +55,10 @@ from broker.sessions.oauth import (
     LoginFamilies,
     OAuthClient,
     PortalLogins,
+    Redemption,
     digest_of,
     invalid_grant,
     read_client,
-    read_lent,
 )
 from broker.sessions.portal import OpenPortal, PortalSessions
 from broker.stores.cache.port import Cache
@@ -81,6 +84,10 @@ _CODE_EXPIRED = (
     "AUTHCODE_EXPIRED",
     "The code is not valid, was already used, or has expired.",
 )
+_OF_CODE = "code", "redirectUri", "codeVerifier"
+_OF_TOKEN = ("refreshToken",)
+"""Members that a grant needs, which the model lets be absent."""
+
 _TOKEN_EXPIRED = "TOKEN_EXPIRED", "The login has ended. Log in again."
 
 _portal_fault = naming(
@@ -101,47 +108,42 @@ Ending = tuple[str, str, Scheme]
 FindEnding = Callable[[str], Awaitable[Ending | None]]
 """By the request that used the grant up."""
 
-_PortalGrant = tuple[OpenPortal, OneTimeUse | None, str]
-"""A sign-in, what is used up, and the refresh token to go on with."""
-
 
 class Redeemed(Confidential, frozen=True, kw_only=True):
     """A grant that was redeemed: whose, what uses it up, and how the client goes on.
 
-    What it gives ends with the ``end_marks``, too.
+    ``params`` are what the action that it leads to gets.
     """
 
     caller: Caller
+    params: Params
     use: OneTimeUse | None
     token: Hidden[str] = ""
-    end_marks: tuple[str, ...] = ()
 
 
 Redeem = Callable[[datetime], Awaitable[Redeemed]]
 
 
-class TokenEndpoint:
-    """Uses up what clients redeem, at one door, with its names of errors."""
+class TokenEndpoint(Struct, frozen=True, kw_only=True):
+    """A wire, at its door, with its names of errors: it uses up what clients redeem."""
 
-    def __init__(
-        self, pipeline: Pipeline, registry: Registry, door: Door, fault: CodeOf
-    ) -> None:
-        self.pipeline = pipeline
-        self._registry = registry
-        self._door = door
-        self._fault = fault
+    pipeline: Pipeline
+    registry: Registry
+    service: RestService
+    door: Door
+    fault: CodeOf
+    clock: Clock
+    public_origin: str
 
-    async def spend(
+    async def _spend(
         self,
         call: RestCall,
         request_id: str,
         action: tuple[str, str],
-        *,
         redeem: Redeem,
-        read: Callable[[Redeemed], Params],
         find_ending: FindEnding,
     ) -> tuple[Mapping[str, Any], Redeemed]:
-        """Perform the action that a grant leads to, with the input that ``read`` gives.
+        """Perform the action that a grant leads to.
 
         Raises:
             GrantRefused: It was used before: it was stolen, so what it led to ends.
@@ -152,56 +154,32 @@ class TokenEndpoint:
             grants.append(await redeem(now))
             return ProofResult(caller=grants[0].caller, one_time_use=grants[0].use)
 
-        try:
-            result = await self._perform(
-                call, request_id, action, lambda: read(grants[0]), DoorProof(prove)
+        async def perform(
+            action: tuple[str, str], read: Callable[[], Params], scheme: Scheme
+        ) -> Mapping[str, Any]:
+            request = self.pipeline.receive(call.raw, request_id, self.door, self.fault)
+            return await self.pipeline.perform(
+                request, self.registry.get(*action), read, scheme
             )
+
+        try:
+            result = await perform(action, lambda: grants[0].params, DoorProof(prove))
         except errors.ProofUsed as error:
-            ending = await find_ending(error.used_by)
-            if ending is not None:
+            if ending := await find_ending(error.used_by):
                 service, name, scheme = ending
-                await self._perform(call, request_id, (service, name), dict, scheme)
+                await perform((service, name), dict, scheme)
             raise invalid_grant("it was used before") from error
         return result, grants[0]
 
-    async def _perform(
-        self,
-        call: RestCall,
-        request_id: str,
-        action: tuple[str, str],
-        read: Callable[[], Params],
-        scheme: Scheme,
-    ) -> Mapping[str, Any]:
-        request = self.pipeline.receive(call.raw, request_id, self._door, self._fault)
-        return await self.pipeline.perform(
-            request, self._registry.get(*action), read, scheme
-        )
 
-
-class PortalTokens:
+class PortalTokens(TokenEndpoint, frozen=True, kw_only=True):
     """The operations of ``sso-oidc``."""
 
-    def __init__(
-        self,
-        pipeline: Pipeline,
-        registry: Registry,
-        service: RestService,
-        *,
-        sessions: PortalSessions,
-        logins: PortalLogins,
-        limits: BeginLimits,
-        clock: Clock,
-        public_origin: str,
-    ) -> None:
-        self._endpoint = TokenEndpoint(pipeline, registry, Door.PORTAL, _portal_fault)
-        self._service = service
-        self._sessions = sessions
-        self._clients = logins.clients
-        self._grants = logins.grants
-        self._devices = logins.devices
-        self._limits = limits
-        self._clock = clock
-        self._origin = public_origin
+    sessions: PortalSessions
+    logins: PortalLogins
+    limits: BeginLimits
+    door: Door = Door.PORTAL
+    fault: CodeOf = _portal_fault
 
     def api(self) -> RestApi:
         """What answers below ``/sso-oidc``."""
@@ -210,11 +188,11 @@ class PortalTokens:
             "StartDeviceAuthorization": self._begin_device,
             "CreateToken": self._create_token,
         }
-        return RestApi(self._service, OIDC_PREFIX, operations, _portal_fault)
+        return RestApi(self.service, OIDC_PREFIX, operations, _portal_fault)
 
     async def _register(self, call: RestCall, _request_id: str) -> Mapping[str, Any]:
         params = self._read(call)
-        await self._limits.require(call.raw.source_ip)
+        await self.limits.require(call.raw.source_ip)
         issuer = params.get("issuerUrl", "")
         client = read_client(
             name=params["clientName"],
@@ -222,38 +200,38 @@ class PortalTokens:
             scopes=params.get("scopes", ()),
             grants=params.get("grantTypes", ()),
             redirects=params.get("redirectUris", ()),
-            place=read_start_url(issuer, self._origin) if issuer else "",
+            place=read_start_url(issuer, self.public_origin) if issuer else "",
         )
-        made = self._clients.register(client, self._clock.now())
+        made = self.logins.clients.register(client, self.clock.now())
         return {
             "clientId": made.client_id,
             "clientSecret": made.client_secret,
             "clientIdIssuedAt": made.issued_at,
             "clientSecretExpiresAt": made.expires_at,
-            "tokenEndpoint": f"{self._origin}{OIDC_PREFIX}/token",
-            "authorizationEndpoint": f"{self._origin}/authorize",
+            "tokenEndpoint": f"{self.public_origin}{OIDC_PREFIX}/token",
+            "authorizationEndpoint": f"{self.public_origin}/authorize",
         }
 
     async def _begin_device(
         self, call: RestCall, _request_id: str
     ) -> Mapping[str, Any]:
         params = self._read(call)
-        await self._limits.require(call.raw.source_ip)
-        now = self._clock.now()
+        await self.limits.require(call.raw.source_ip)
+        now = self.clock.now()
         client = self._require_client(params, now)
         _require_registered(is_allowed=client.may(DEVICE_CODE))
         agent = (call.raw.find_header(b"user-agent") or "")[:_AGENT_MAX]
-        device_code, user_code = await self._devices.begin(
+        device_code, user_code = await self.logins.devices.begin(
             DeviceRequest(
                 client_id=digest_of(params["clientId"]),
                 client_name=client.name,
-                place=read_start_url(params["startUrl"], self._origin),
+                place=read_start_url(params["startUrl"], self.public_origin),
                 address=call.raw.source_ip,
                 agent="".join(letter for letter in agent if letter.isprintable()),
                 asked_at=int(now.timestamp()),
             )
         )
-        page = f"{self._origin}{DEVICE_PAGE}"
+        page = f"{self.public_origin}{DEVICE_PAGE}"
         return {
             "deviceCode": device_code,
             "userCode": user_code,
@@ -265,15 +243,10 @@ class PortalTokens:
 
     async def _create_token(self, call: RestCall, request_id: str) -> Mapping[str, Any]:
         params = self._read(call)
-        now = self._clock.now()
+        now = self.clock.now()
         client = self._require_client(params, now)
-        grant = params["grantType"]
-        redeem = {
-            AUTHORIZATION_CODE: self._redeem_code,
-            DEVICE_CODE: self._redeem_device_code,
-            REFRESH_TOKEN: self._redeem_refresh_token,
-        }.get(grant)
-        if redeem is None:
+        client_id, grant = digest_of(params["clientId"]), params["grantType"]
+        if grant not in GRANTS:
             raise GrantRefused(
                 "UnsupportedGrantTypeException", "There is no such grant type here."
             )
@@ -282,99 +255,88 @@ class PortalTokens:
             if grant == REFRESH_TOKEN
             else client.may(grant)
         )
-        portal, use, refresh = await redeem(params, now)
+        if grant == DEVICE_CODE:
+            redeemed = await self._redeem_device_code(params, client_id, now)
+        else:
+            redeemed = await self.logins.grants.redeem(params, client_id, now)
+        portal = await self._open(redeemed.session, now)
+        if grant == REFRESH_TOKEN:
+            await portal.require_current(now)
 
-        async def find(_now: datetime) -> Redeemed:
-            return Redeemed(caller=portal_caller(portal, {}), use=use)
+        async def redeem(_now: datetime) -> Redeemed:
+            return Redeemed(
+                caller=portal_caller(portal, {}),
+                params={
+                    "SessionName": portal.session.name,
+                    "ClientName": client.name,
+                    "GrantType": grant,
+                },
+                use=redeemed.use,
+            )
 
         async def find_ending(_used_by: str) -> Ending | None:
             """The whole sign-in ends, unless a device polled twice."""
             ending = ("sso", "Logout", PortalScheme(portal))
             return None if grant == DEVICE_CODE else ending
 
-        await self._endpoint.spend(
-            call,
-            request_id,
-            ("sso-oauth", "CreateToken"),
-            redeem=find,
-            read=lambda _grant: {
-                "SessionName": portal.session.name,
-                "ClientName": client.name,
-                "GrantType": grant,
-            },
-            find_ending=find_ending,
-        )
+        action = ("sso-oauth", "CreateToken")
+        await self._spend(call, request_id, action, redeem, find_ending)
+        refresh = redeemed.token
         if client.may_refresh and not refresh:
-            refresh = self._grants.create_token(
+            refresh = self.logins.grants.create_token(
                 Family(
-                    client_id=digest_of(params["clientId"]),
+                    client_id=client_id,
                     ends_at=portal.session.expires_at,
                     session=portal.handle,
                 )
             )
         ends_at = min(now + _ACCESS, portal.ends_at) if refresh else portal.ends_at
         return {
-            "accessToken": self._sessions.create_token(portal.handle, ends_at),
+            "accessToken": self.sessions.create_token(portal.handle, ends_at),
             "tokenType": "Bearer",
             "expiresIn": max(1, int((ends_at - now).total_seconds())),
             "refreshToken": refresh or None,
         }
 
-    async def _redeem_code(self, params: Params, now: datetime) -> _PortalGrant:
-        redeemed = await self._grants.redeem_code(
-            params.get("code", ""),
-            digest_of(params["clientId"]),
-            redirect_uri=params.get("redirectUri", ""),
-            verifier=params.get("codeVerifier", ""),
-            now=now,
-        )
-        return await self._open(redeemed.session, now), redeemed.use, ""
-
-    async def _redeem_device_code(self, params: Params, now: datetime) -> _PortalGrant:
-        request = self._devices.find(params.get("deviceCode", ""), now)
+    async def _redeem_device_code(
+        self, params: Params, client_id: str, now: datetime
+    ) -> Redemption:
+        request = self.logins.devices.find(params.get("deviceCode", ""), now)
         if request is None:
             raise GrantRefused(
                 "ExpiredTokenException", "The device code is not known or has expired."
             )
-        if request.client_id != digest_of(params["clientId"]):
+        if request.client_id != client_id:
             raise invalid_grant("the device code belongs to another client")
-        if not await self._endpoint.pipeline.rates.allow(
+        if not await self.pipeline.rates.allow(
             "portal-polls", request.number.encode("ascii"), per_second=POLLS_A_SECOND
         ):
             raise GrantRefused("SlowDownException", "Wait longer between two requests.")
-        answer = await self._devices.find_answer(request)
+        answer = await self.logins.devices.find_answer(request)
         if answer is None:
             with suppress(errors.ServiceUnavailable):
                 # A cache that was emptied since then learns of it again.
-                await self._devices.wait(request)
+                await self.logins.devices.wait(request)
             raise GrantRefused(
                 "AuthorizationPendingException", "The request waits for an answer."
             )
         if not answer:
             raise GrantRefused("AccessDeniedException", "The request was not allowed.")
-        return await self._open(answer, now), request.use, ""
-
-    async def _redeem_refresh_token(
-        self, params: Params, now: datetime
-    ) -> _PortalGrant:
-        redeemed = self._grants.redeem_token(
-            params.get("refreshToken", ""), digest_of(params["clientId"]), now
-        )
-        portal = await self._open(redeemed.session, now)
-        await portal.require_current(now)
-        return portal, redeemed.use, redeemed.token
+        return Redemption(answer, request.use)
 
     async def _open(self, handle: str, now: datetime) -> OpenPortal:
-        portal = await self._sessions.find(handle, now)
+        portal = await self.sessions.find(handle, now)
         if portal is None:
             raise invalid_grant("the sign-in is over")
         return portal
 
     def _require_client(self, params: Params, now: datetime) -> OAuthClient:
-        return self._clients.require(params["clientId"], params["clientSecret"], now)
+        return self.logins.clients.require(
+            params["clientId"], params["clientSecret"], now
+        )
 
     def _read(self, call: RestCall) -> Params:
-        params = self._service.reader(call.operation)(call)
+        params = self.service.reader(call.operation)(call)
         for name in _UNHONOURED:
             if params.get(name):
                 raise GrantRefused(
@@ -400,29 +362,13 @@ class LoginRefused(errors.AccessDenied):
         self.word = word
 
 
-class LoginTokens:
+class LoginTokens(TokenEndpoint, frozen=True, kw_only=True):
     """``CreateOAuth2Token``: credentials for terminals, for a code or refresh token."""
 
-    def __init__(
-        self,
-        pipeline: Pipeline,
-        registry: Registry,
-        service: RestService,
-        *,
-        grants: Grants,
-        families: LoginFamilies,
-        cache: Cache,
-        clock: Clock,
-        public_origin: str,
-        fault: CodeOf,
-    ) -> None:
-        self._endpoint = TokenEndpoint(pipeline, registry, Door.SIGN_IN, fault)
-        self._service = service
-        self._grants = grants
-        self._families = families
-        self._cache = cache
-        self._clock = clock
-        self._origin = public_origin
+    grants: Grants
+    families: LoginFamilies
+    cache: Cache
+    door: Door = Door.SIGN_IN
 
     async def create(self, call: RestCall, request_id: str) -> Mapping[str, Any]:
         """The answer to ``POST /v1/token``.
@@ -431,32 +377,29 @@ class LoginTokens:
             LoginRefused: The code, the refresh token or the key is not valid.
         """
         proof = self._prove_key(call)
-        params: Params = self._service.reader(call.operation)(call)
+        params: Params = self.service.reader(call.operation)(call)
         is_code = params["grantType"] == AUTHORIZATION_CODE
+        for name in _OF_CODE if is_code else _OF_TOKEN:
+            if not params.get(name):
+                raise errors.ValidationError(f"{name} is missing.")
         # What a code leads to is found again by the request that used it up.
-        family = f"{params.get('code', '')}/{request_id}" if is_code else ""
+        family = f"{params['code']}/{request_id}" if is_code else ""
 
         async def find_ending(used_by: str) -> Ending | None:
             with suppress(GrantRefused):
-                resolved, _ = await self._families.open(
-                    f"{params['code']}/{used_by}", self._clock.now()
+                resolved, _ = await self.families.open(
+                    f"{params['code']}/{used_by}", self.clock.now()
                 )
                 return "signin", "RevokeOAuth2Token", _proved(resolved.caller)
             return None
 
+        async def redeem(now: datetime) -> Redeemed:
+            return await self._redeem(params, family, proof, now)
+
+        action = ("signin", "CreateOAuth2Token")
         try:
-            result, grant = await self._endpoint.spend(
-                call,
-                request_id,
-                ("signin", "CreateOAuth2Token"),
-                redeem=lambda now: self._redeem(params, family, proof, now),
-                read=lambda grant: {
-                    "ClientId": params["clientId"],
-                    "GrantType": params["grantType"],
-                    "EndMarks": grant.end_marks,
-                    "Family": Secret(family),
-                },
-                find_ending=find_ending,
+            result, grant = await self._spend(
+                call, request_id, action, redeem, find_ending
             )
         except (GrantRefused, errors.ExpiredToken) as error:
             expired = _CODE_EXPIRED if is_code else _TOKEN_EXPIRED
@@ -466,7 +409,7 @@ class LoginTokens:
                 "USER_CREDENTIALS_CHANGED", error.words, detail=error.detail
             ) from error
         credentials = result["Credentials"]
-        now = self._clock.now()
+        now = self.clock.now()
         token = {
             "accessToken": {
                 "accessKeyId": credentials["AccessKeyId"],
@@ -479,7 +422,7 @@ class LoginTokens:
         }
         if is_code:
             token["idToken"] = _id_token(
-                issuer=self._origin,
+                issuer=self.public_origin,
                 subject=grant.caller.principal.arn,
                 audience=params["clientId"],
                 now=now,
@@ -492,32 +435,12 @@ class LoginTokens:
     ) -> Redeemed:
         """What a grant stands for, once the sender's proof is used up."""
         client_id = params["clientId"]
-        if not family:
-            redeemed = self._grants.redeem_token(
-                _require(params, "refreshToken"),
-                client_id,
-                now,
-                thumbprint=proof.thumbprint,
-            )
-            resolved, end_marks = await self._families.open(redeemed.session, now)
-            await self._use_up(proof, now)
-            return Redeemed(
-                caller=resolved.caller,
-                use=redeemed.use,
-                token=redeemed.token,
-                end_marks=end_marks,
-            )
-        redeemed = await self._grants.redeem_code(
-            _require(params, "code"),
-            client_id,
-            redirect_uri=_require(params, "redirectUri"),
-            verifier=_require(params, "codeVerifier"),
-            now=now,
+        redeemed = await self.grants.redeem(
+            params, client_id, now, thumbprint=proof.thumbprint
         )
-        lent = read_lent(redeemed.session)
-        resolved = await self._families.borrow(lent, now)
+        resolved, end_marks = await self.families.open(redeemed.session, now)
         await self._use_up(proof, now)
-        token = self._grants.create_token(
+        token = redeemed.token or self.grants.create_token(
             Family(
                 client_id=client_id,
                 ends_at=resolved.session.expires_at,
@@ -527,9 +450,14 @@ class LoginTokens:
         )
         return Redeemed(
             caller=resolved.caller,
+            params={
+                "ClientId": client_id,
+                "GrantType": params["grantType"],
+                "EndMarks": end_marks,
+                "Family": Secret(family),
+            },
             use=redeemed.use,
             token=token,
-            end_marks=tuple(mark for _, mark in lent.end_marks),
         )
 
     def _prove_key(self, call: RestCall) -> DpopProof:
@@ -540,8 +468,8 @@ class LoginTokens:
             return verify_proof(
                 call.raw.find_header(b"dpop") or "",
                 method="POST",
-                url=f"{self._origin}{PATH}",
-                now=self._clock.now(),
+                url=f"{self.public_origin}{PATH}",
+                now=self.clock.now(),
                 skew=_SKEW,
             )
         except DpopRejected as error:
@@ -557,7 +485,7 @@ class LoginTokens:
         """
         name = f"{proof.thumbprint}.{proof.token_id}".encode("utf-8", "surrogatepass")
         with store_at_hand():
-            is_new = await self._cache.add(
+            is_new = await self.cache.add(
                 "dpop-jti",
                 hashlib.sha256(name).digest(),
                 b"1",
@@ -566,14 +494,6 @@ class LoginTokens:
             )
         if not is_new:
             raise errors.ValidationError("The DPoP proof was already used.")
-
-
-def _require(params: Params, name: str) -> str:
-    """A member that this grant has, which the model lets be absent."""
-    value: str = params.get(name, "")
-    if not value:
-        raise errors.ValidationError(f"{name} is missing.")
-    return value
 
 
 def _proved(caller: Caller) -> DoorProof:

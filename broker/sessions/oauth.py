@@ -24,9 +24,8 @@ Source: RFC 6749 4.1.2; RFC 7591; RFC 8252 7.3 and 8.4; RFC 8628; RFC 9449 5; RF
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -35,6 +34,7 @@ from msgspec.structs import asdict, replace
 
 from broker.errors import AccessDenied, ExpiredToken
 from broker.model.account import AccountId, find_account_of_key_id
+from broker.model.request import Params
 from broker.model.secret import Confidential, Hidden
 from broker.model.session import TemporaryCredentials
 from broker.protocols.oidc import pkce
@@ -55,7 +55,7 @@ SCOPES = {SCOPE: SCOPE, "sso-portal:*": SCOPE}
 """What each stands for: the second is older, and what Granted asks for."""
 
 LIFE = timedelta(days=90)
-_GRANTS = frozenset({DEVICE_CODE, AUTHORIZATION_CODE, REFRESH_TOKEN})
+GRANTS = frozenset({DEVICE_CODE, AUTHORIZATION_CODE, REFRESH_TOKEN})
 _NAME_MAX = 128
 _ADDRESS_MAX = 512
 _HIGHEST_PORT = 65_535
@@ -197,7 +197,7 @@ def read_client(
         )
     if not set(scopes) <= SCOPES.keys():
         raise GrantRefused("InvalidScopeException", f"The only scope is {SCOPE}.")
-    if not set(grants) <= _GRANTS:
+    if not set(grants) <= GRANTS:
         raise GrantRefused(
             "UnsupportedGrantTypeException", "There is no such grant type here."
         )
@@ -241,7 +241,7 @@ def digest_of(client_id: str) -> str:
 class Code(Confidential, frozen=True, kw_only=True):
     """What a code stands for: who may redeem it, and what for.
 
-    ``session`` is the handle of a sign-in to the portal, or a `LentSession` as text.
+    ``session`` is the handle of a sign-in to the portal, or a `LentSession` as JSON.
     """
 
     client_id: str
@@ -297,18 +297,6 @@ class LentSession(Confidential, frozen=True, kw_only=True):
     end_marks: tuple[tuple[AccountId, str], ...] = ()
 
 
-def read_lent(text: str) -> LentSession:
-    """The inverse of its JSON.
-
-    Raises:
-        GrantRefused: An older version's code stands for a handle.
-    """
-    try:
-        return msgspec.json.decode(text, type=LentSession)
-    except msgspec.DecodeError as error:
-        raise invalid_grant("no such session") from error
-
-
 class LoginFamilies:
     """The families of terminals' logins, and the sessions that these were lent.
 
@@ -323,7 +311,7 @@ class LoginFamilies:
             return SessionHandles(handles, vault, space, resolver, directory)
 
         self._families = kept("login-family")
-        # Of logins before families were sessions: each goes on until its end.
+        # Of logins and codes before families were sessions: each goes on until its end.
         self._older = kept("login-session")
 
     async def keep(self, name: str, credentials: TemporaryCredentials) -> None:
@@ -340,44 +328,31 @@ class LoginFamilies:
     async def open(
         self, name: str, now: datetime
     ) -> tuple[ResolvedSession, tuple[str, ...]]:
-        """The session of a family, and marks that what it gives ends with besides.
+        """What a code or token stands for, and marks that what it gives ends with.
 
         Raises:
-            GrantRefused: There is no such family, or it has ended.
+            GrantRefused: There is no such login, or it has ended.
         """
-        if (value := await self._families.find(name)) is not None:
-            return await self._resolve(self._families, value, now), ()
-        value = await self._older.find(name)
-        if value is None:
-            raise invalid_grant("no such login")
-        lent = msgspec.convert(value, LentSession)
-        own = end_mark("login", name)
-        account = find_account_of_key_id(lent.access_key_id) or AccountId("")
-        resolved = await self.borrow(
-            replace(lent, end_marks=(*lent.end_marks, (account, own))), now
-        )
-        return resolved, (own, *(mark for _, mark in lent.end_marks))
-
-    async def borrow(self, lent: LentSession, now: datetime) -> ResolvedSession:
-        """The session that a person lent.
-
-        Raises:
-            GrantRefused: It has ended.
-        """
+        lent = await self._find(name)
         value = {"key": lent.access_key_id, "token": lent.session_token}
-        return await self._resolve(self._families, value, now, *lent.end_marks)
-
-    async def _resolve(
-        self,
-        kept: SessionHandles,
-        value: Mapping[str, Any],
-        now: datetime,
-        *marks: tuple[AccountId, str],
-    ) -> ResolvedSession:
         try:
-            return await kept.resolve(value, now, *marks)
+            resolved = await self._families.resolve(value, now, *lent.end_marks)
         except ExpiredToken as error:
             raise invalid_grant(error.detail) from error
+        return resolved, tuple(mark for _, mark in lent.end_marks)
+
+    async def _find(self, name: str) -> LentSession:
+        if (value := await self._families.find(name)) is not None:
+            return LentSession(access_key_id=value["key"], session_token=value["token"])
+        if (value := await self._older.find(name)) is not None:
+            lent = msgspec.convert(value, LentSession)
+            account = find_account_of_key_id(lent.access_key_id) or AccountId("")
+            own = account, end_mark("login", name)
+            return replace(lent, end_marks=(own, *lent.end_marks))
+        try:
+            return msgspec.json.decode(name, type=LentSession)
+        except msgspec.DecodeError as error:
+            raise invalid_grant("no such login") from error
 
 
 class Grants:
@@ -396,28 +371,29 @@ class Grants:
         """A code for someone who agreed."""
         return await self._codes.put(asdict(grant), now + CODE_LIFE)
 
-    async def redeem_code(
-        self,
-        code: str,
-        client_id: str,
-        *,
-        redirect_uri: str,
-        verifier: str,
-        now: datetime,
+    async def redeem(
+        self, params: Params, client_id: str, now: datetime, *, thumbprint: str = ""
     ) -> Redemption:
-        """What a code stands for, for the client that it was given to.
+        """What a client's code or refresh token stands for, by the grant's type.
+
+        ``client_id`` is as the grant has it. A code that is brought wrongly is no longer
+        valid: it was stolen, or the client is broken. A token is: a thief without the
+        key must not be able to end the family.
 
         Raises:
-            GrantRefused: There is no such code; or it is another client's, and no
-                longer valid: it was stolen, or the client is broken.
+            GrantRefused: There is none of this kind, its time is over, or it is another
+                client's, request's or key's.
         """
+        if params["grantType"] == REFRESH_TOKEN:
+            return self._redeem_token(params, client_id, now, thumbprint)
+        code = params.get("code", "")
         value = await self._codes.find(code)
         if value is None:
             raise invalid_grant("no such code")
-        grant = Code(**value)
+        grant, verifier = Code(**value), params.get("codeVerifier", "")
         if (
             grant.client_id != client_id
-            or grant.redirect_uri != redirect_uri
+            or grant.redirect_uri != params.get("redirectUri", "")
             or not pkce.is_verifier(verifier)
             or not pkce.fits(verifier, grant.challenge)
         ):
@@ -431,17 +407,10 @@ class Grants:
         ends_at = datetime.fromtimestamp(family.ends_at, UTC)
         return self._tokens.seal(asdict(family), ends_at, repeatable=True)
 
-    def redeem_token(
-        self, token: str, client_id: str, now: datetime, *, thumbprint: str = ""
+    def _redeem_token(
+        self, params: Params, client_id: str, now: datetime, thumbprint: str
     ) -> Redemption:
-        """What a refresh token stands for, for its client with its key.
-
-        A thief without the key must not be able to end the family.
-
-        Raises:
-            GrantRefused: It is none of this kind, its family's time is over, or it
-                is another client's or key's.
-        """
+        token = params.get("refreshToken", "")
         value = self._tokens.find_opened(token, now)
         if value is None:
             raise invalid_grant("no such refresh token")
@@ -450,9 +419,9 @@ class Grants:
             family.thumbprint, thumbprint
         ):
             raise invalid_grant("the token belongs to another client or key")
-        ends_at = datetime.fromtimestamp(family.ends_at, UTC)
         if family.thumbprint:
             return Redemption(family.session, None, token)
+        ends_at = datetime.fromtimestamp(family.ends_at, UTC)
         use = one_time_use(f"{self._kind}-refresh", family.serial, until=ends_at)
         return Redemption(family.session, use, self.create_token(family.successor))
 

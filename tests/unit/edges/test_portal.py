@@ -1,12 +1,13 @@
 """``sso-oidc`` and ``sso``: what clients may ask for, and how much of it."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from broker.actions.signin.begin_limits import PER_ADDRESS
-from broker.sessions.handles import Handles
+from broker.sessions.handles import Handles, SealedTexts
 from tests.support.portal import (
     DEVICE_CODE,
     SCOPES,
@@ -118,3 +119,25 @@ async def test_a_client_that_renews_nothing_has_one_token_for_the_whole_sign_in(
     _, _, renewed = await logged_in(world)
     assert renewed["refreshToken"]
     assert renewed["expiresIn"] <= 3600 < tokens["expiresIn"]
+
+
+async def test_workers_of_the_version_before_and_this_one_read_each_others_tokens(
+    world: SignInWorld,
+) -> None:
+    """As in an upgrade, where both answer."""
+    _, terminal, tokens = await logged_in(world)
+    sealed = SealedTexts(world.services.vault, "portal-login-refresh")
+    value = sealed.find_opened(tokens["refreshToken"], world.clock.now())
+    assert value is not None
+    # The version before builds its record of these alone.
+    assert value.keys() == {"client_id", "ends_at", "session", "thumbprint", "serial"}
+    ends_at = datetime.fromtimestamp(value["ends_at"], UTC)
+    older = sealed.seal({**value, "serial": "s"}, ends_at)
+    assert older != tokens["refreshToken"]
+    answers = [
+        (await terminal.token("refresh_token", refreshToken=older)).json()
+        for _ in range(2)
+    ]
+    (successor,) = {answer["refreshToken"] for answer in answers}
+    assert sealed.find_opened(successor, world.clock.now()) is not None
+    assert (await terminal.role(answers[0]["accessToken"])).status_code == 200

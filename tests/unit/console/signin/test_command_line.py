@@ -707,14 +707,7 @@ async def test_a_login_of_an_earlier_version_goes_on_until_its_end(
         assert answer.status_code == 200, answer.text
         assert answer.json()["refreshToken"] == token
         mark = end_mark("login", handle) if marked == "its own" else marked
-        async with world.services.stores.directory.change(ACCOUNT) as change:
-            revoked = Revocation(
-                account=ACCOUNT,
-                target=mark,
-                not_before_ms=None,
-                expires_at=world.clock.now() + timedelta(days=1),
-            )
-            await change.revoke(revoked)
+        await set_mark(world, mark)
         assert not await is_live(world, answer.json())
         assert refused(await terminal.renew(token), "TOKEN_EXPIRED")
         async with world.services.stores.directory.change(ACCOUNT) as change:
@@ -741,20 +734,50 @@ async def test_an_earlier_version_reads_a_new_refresh_token_and_finds_no_login(
     assert await older.find(kept["session"]) is None
 
 
-async def test_a_code_of_an_earlier_version_is_refused(
+@pytest.mark.parametrize("marked", ["console-end/7", "its own"])
+async def test_a_code_of_an_earlier_version_becomes_a_login_that_ends_with_its_marks(
+    world: SignInWorld, terminal: Terminal, marked: str
+) -> None:
+    _, handle, _ = await older_login(world, terminal)
+    code = await older_code(world, handle)
+    login = (await terminal.redeem(code)).json()
+    assert await is_live(world, login)
+    assert (await terminal.renew(login["refreshToken"])).is_success
+    await set_mark(world, end_mark("login", handle) if marked == "its own" else marked)
+    assert not await is_live(world, login)
+    assert refused(await terminal.renew(login["refreshToken"]), "TOKEN_EXPIRED")
+
+
+async def test_a_code_of_an_earlier_version_is_refused_once_its_login_is_dropped(
     world: SignInWorld, terminal: Terminal
 ) -> None:
-    services = world.services
+    code = await older_code(world, "a-handle")
+    assert refused(await terminal.redeem(code), "AUTHCODE_EXPIRED")
+
+
+async def older_code(world: SignInWorld, handle: str) -> str:
+    """A code that an earlier version gave for a login that it kept."""
     value = {
         "client_id": SAME,
         "redirect_uri": CALLBACK,
         "challenge": challenge_of(VERIFIER),
-        "session": "a-handle",
+        "session": handle,
     }
-    code = await Handles(services.handles, services.vault, "login-code").put(
+    services = world.services
+    return await Handles(services.handles, services.vault, "login-code").put(
         value, world.clock.now() + timedelta(minutes=5)
     )
-    assert refused(await terminal.redeem(code), "AUTHCODE_EXPIRED")
+
+
+async def set_mark(world: SignInWorld, mark: str) -> None:
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        revoked = Revocation(
+            account=ACCOUNT,
+            target=mark,
+            not_before_ms=None,
+            expires_at=world.clock.now() + timedelta(days=1),
+        )
+        await change.revoke(revoked)
 
 
 async def test_a_session_that_was_revoked_is_not_renewed(
