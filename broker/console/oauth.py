@@ -100,64 +100,6 @@ class LoginRequest(Struct, frozen=True, kw_only=True):
         return f"{self.redirect_uri}{joint}{urlencode({**answer, 'state': self.state})}"
 
 
-class LoginRequests:
-    """Login requests of one kind, each for the browser that will answer it."""
-
-    def __init__(
-        self,
-        context: ConsoleContext,
-        cookie: str = "broker-login",
-        space: str = "login-request",
-    ) -> None:
-        self._limits = context.begin_limits
-        self._waiting = BrowserHandles(context.deps, cookie, space, _LIFE)
-
-    async def begin(self, request: Request, asked: LoginRequest, page: str) -> Response:
-        """Redirect to the page that asks this browser's user.
-
-        Raises:
-            Throttling: This address, or all together, sent too many.
-            ServiceUnavailable: The cache is unavailable.
-        """
-        await self._limits.require(source_address(request))
-        response = see_other(page)
-        await self._waiting.put(response, asdict(asked))
-        return response
-
-    async def find(self, request: Request) -> LoginRequest | None:
-        """Find the request that this browser is to answer."""
-        value = await self._waiting.find(request)
-        if value is None:
-            return None
-        # A worker of another version may store more than these, or fewer.
-        known = set(LoginRequest.__struct_fields__) & value.keys()
-        return LoginRequest(**{name: value[name] for name in known})
-
-    async def require(self, request: Request) -> LoginRequest:
-        """Like `find`.
-
-        Raises:
-            ValidationError: There is none.
-        """
-        asked = await self.find(request)
-        if asked is None:
-            raise ValidationError(_GONE)
-        return asked
-
-    async def finish(self, request: Request, answer: Response) -> Response:
-        """Remove the request and clear its cookie, with what answers the client.
-
-        The last step, so that one that failed can be repeated.
-
-        Raises:
-            ValidationError: It was answered before; of two presses one counts.
-        """
-        if await self._waiting.take(request) is None:
-            raise ValidationError(_GONE)
-        self._waiting.forget(answer)
-        return answer
-
-
 Who = TypeVar("Who", bound=ConsoleSession | OpenPortal)
 
 
@@ -165,11 +107,30 @@ class _Consent(Generic[Who]):
     """What both kinds of clients share: read, park, show, and answer once."""
 
     path: str
+    cookie: str
+    space: str
+    """Where what waits is kept, for the browser with the cookie."""
+
     methods = frozenset({"S256"})
 
-    def __init__(self, context: ConsoleContext, requests: LoginRequests) -> None:
+    def __init__(self, context: ConsoleContext) -> None:
         self._context = context
-        self._requests = requests
+        self._waiting = BrowserHandles(context.deps, self.cookie, self.space, _LIFE)
+
+    async def find_waiting(self, request: Request) -> LoginRequest | None:
+        """The request that this browser is to answer."""
+        value = await self._waiting.find(request)
+        if value is None:
+            return None
+        # A worker of another version may store more than these, or fewer.
+        known = set(LoginRequest.__struct_fields__) & value.keys()
+        return LoginRequest(**{name: value[name] for name in known})
+
+    async def _require_waiting(self, request: Request) -> LoginRequest:
+        asked = await self.find_waiting(request)
+        if asked is None:
+            raise ValidationError(_GONE)
+        return asked
 
     async def authorize(self, request: Request) -> Response:
         """A client opens its request in the browser, which is not sent back yet."""
@@ -182,12 +143,15 @@ class _Consent(Generic[Who]):
             raise ValidationError("The code_challenge_method must be S256.")
         if not pkce.is_challenge(asked.challenge) or not _STATE.fullmatch(asked.state):
             raise ValidationError("The code_challenge or the state is not well-formed.")
-        return await self._requests.begin(request, asked, self.path)
+        await self._context.begin_limits.require(source_address(request))
+        response = see_other(self.path)
+        await self._waiting.put(response, asdict(asked))
+        return response
 
     async def page(self, request: Request) -> Response:
         """The page that asks; who is not signed in does that first."""
         refuse_prefetch(request)
-        asked = await self._requests.require(request)
+        asked = await self._require_waiting(request)
         who = await self._find_who(request, asked)
         if who is None:
             return await self._to_sign_in(request, asked)
@@ -199,7 +163,7 @@ class _Consent(Generic[Who]):
     async def answer(self, request: Request) -> Response:
         """The press of a button."""
         form = await read_form(request)
-        asked = await self._requests.require(request)
+        asked = await self._require_waiting(request)
         who = await self._find_who(request, asked)
         if who is None:
             raise ValidationError(_GONE)
@@ -211,7 +175,12 @@ class _Consent(Generic[Who]):
         code = await self._decide(
             request, who, asked, is_allowed=form.find("answer") == "allow"
         )
-        return await self._requests.finish(request, self._tell(request, asked, code))
+        told = self._tell(request, asked, code)
+        # The last step, so that one that failed can be repeated; of two presses one counts.
+        if await self._waiting.take(request) is None:
+            raise ValidationError(_GONE)
+        self._waiting.forget(told)
+        return told
 
     def _tell(self, _request: Request, asked: LoginRequest, code: str) -> Response:
         """How the client gets its code; empty if it is denied one."""
@@ -248,11 +217,8 @@ class TerminalConsent(_Consent[ConsoleSession]):
     The page says which role that is, and links to signing in with another one.
     """
 
-    path = LOGIN
+    path, cookie, space = LOGIN, "broker-login", "login-request"
     methods = frozenset({"S256", "SHA-256"})
-
-    def __init__(self, context: ConsoleContext) -> None:
-        super().__init__(context, LoginRequests(context))
 
     async def push(self, _request: Request) -> Response:
         """``POST /v1/authorize``: an earlier version's ``broker login`` shows the message."""
@@ -353,13 +319,12 @@ def _names_a_port(address: str) -> bool:
 class PortalConsent(_Consent[OpenPortal]):
     """``/authorize`` and ``/portal/authorize``: a client gets the roles of a sign-in."""
 
-    path = CONSENT
+    path, cookie, space = CONSENT, "broker-portal-client", "portal-client"
 
     def __init__(
         self, context: ConsoleContext, sign_ins: PortalSignIns, visits: PortalVisits
     ) -> None:
-        requests = LoginRequests(context, "broker-portal-client", "portal-client")
-        super().__init__(context, requests)
+        super().__init__(context)
         self._sign_ins = sign_ins
         self._visits = visits
         self._logins = context.deps.portal_logins

@@ -284,8 +284,14 @@ async def test_who_says_no_gives_nothing(world: SignInWorld) -> None:
     assert error_of(await device_terminal.poll(device)) == "AccessDeniedException"
 
 
-async def test_two_presses_at_once_give_one_code(
-    world: SignInWorld, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("is_device", "statuses"), [(False, [303, 400]), (True, [200, 400])]
+)
+async def test_two_presses_at_once_give_one_answer(
+    world: SignInWorld,
+    monkeypatch: pytest.MonkeyPatch,
+    is_device: bool,
+    statuses: list[int],
 ) -> None:
     find, waiting, both = PortalVisits.find, [0], asyncio.Event()
 
@@ -297,13 +303,87 @@ async def test_two_presses_at_once_give_one_code(
             await both.wait()
         return await find(self, request, place)
 
-    person, terminal = Person(world), await Terminal(world).register()
+    person = Person(world)
+    terminal = await Terminal(world).register(device=is_device)
     await person.sign_in()
-    page = await person.consent_page(terminal)
+    if is_device:
+        query = {"user_code": (await terminal.begin())["userCode"]}
+        page = await person.browser.get("/portal/device", params=query)
+    else:
+        page = await person.consent_page(terminal)
     monkeypatch.setattr(PortalVisits, "find", meet)
     async with asyncio.timeout(20):
         answers = await asyncio.gather(person.press(page), person.press(page))
-    assert sorted(answer.status_code for answer in answers) == [303, 400]
+    assert sorted(answer.status_code for answer in answers) == statuses
+
+
+@pytest.mark.parametrize("path", ["/portal/authorize", "/portal/device"])
+async def test_who_is_no_longer_signed_in_answers_nothing(
+    world: SignInWorld, path: str
+) -> None:
+    person = Person(world)
+    terminal = await Terminal(world).register(device=path == "/portal/device")
+    await person.sign_in()
+    if path == "/portal/device":
+        device = await terminal.begin()
+        query = {"user_code": device["userCode"]}
+        page = await person.browser.get(path, params=query)
+    else:
+        page = await person.consent_page(terminal)
+    person.browser.cookies.delete("broker-portal")
+    answer = await person.press(page)
+    assert answer.status_code == 400
+    assert "location" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/authorize", "/authorize", "/portal/authorize", "/portal/device"]
+)
+async def test_a_browser_that_looks_ahead_gets_nothing(
+    world: SignInWorld, path: str
+) -> None:
+    person, terminal = Person(world), await Terminal(world).register()
+    await person.sign_in()
+    await person.consent_page(terminal)
+    ahead = {"sec-purpose": "prefetch"}
+    query = terminal.authorize_query()
+    answer = await person.browser.get(path, params=query, headers=ahead)
+    assert answer.status_code == 503
+    assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "registered", [{"scopes": []}, {"grantTypes": ["authorization_code"]}]
+)
+async def test_a_client_that_registered_for_no_renewal_gets_none(
+    world: SignInWorld, registered: dict[str, list[str]]
+) -> None:
+    """As in AWS; its access token lives as long as the sign-in."""
+    person, terminal = Person(world), await Terminal(world).register(**registered)
+    await person.sign_in()
+    tokens = (await terminal.redeem(await person.code_for(terminal))).json()
+    assert "refreshToken" not in tokens
+    assert tokens["expiresIn"] > 7 * 3600
+    renewed = await terminal.token("refresh_token", refreshToken="x")
+    assert error_of(renewed) == "UnauthorizedClientException"
+
+
+async def test_a_refresh_token_whose_first_use_has_no_record_is_a_stolen_one(
+    world: SignInWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Records may be kept for a shorter time than the mark that it was used."""
+    _, terminal, tokens = await logged_in(world)
+    first = {"refreshToken": tokens["refreshToken"]}
+    assert (await terminal.token("refresh_token", **first)).status_code == 200
+
+    async def find(_mint_id: str) -> None:
+        """None is kept."""
+
+    monkeypatch.setattr(world.services.stores.ledger, "find", find)
+    stolen = await terminal.token("refresh_token", **first)
+    assert error_of(stolen) == "InvalidGrantException"
+    late = await terminal.role(tokens["accessToken"])
+    assert error_of(late) == "UnauthorizedException"
 
 
 async def test_a_link_alone_lets_no_device_in(world: SignInWorld) -> None:

@@ -33,7 +33,7 @@ from broker.console.context import (
 from broker.console.cookies import KnownBrowser
 from broker.console.csrf import csrf_token, require_same_origin
 from broker.console.forms import Form, read_form
-from broker.console.oauth import LoginRequests
+from broker.console.oauth import TerminalConsent
 from broker.console.parked import Browser, Parked
 from broker.console.password_progress import PasswordProgress
 from broker.console.pending_login import PendingLogin
@@ -103,7 +103,7 @@ class LoginCompletion:
         self._options = SignInOptions(context)
         self._portal = PortalSignIns(context)
         self._arrivals = Parked(context.deps, context.browsers, "arrival", USED_UP)
-        self._login_requests = LoginRequests(context)
+        self._terminal = TerminalConsent(context)
 
     async def redirect(
         self, request: Request, pending: PendingLogin, browser: Browser | None = None
@@ -206,7 +206,7 @@ class LoginCompletion:
     ) -> Response:
         context = self._context
         # A command-line login that led here still waits for an answer.
-        waiting = await self._login_requests.find(request)
+        waiting = await self._terminal.find_waiting(request)
         mint = await self._get_mint(request, pending)
         cookies: list[str] = []
 

@@ -441,6 +441,28 @@ async def test_a_code_is_for_anyone_who_asked(
     )
 
 
+@cases("changed")
+async def test_a_grant_has_all_that_proves_it(
+    terminal: Terminal, changed: dict[str, str]
+) -> None:
+    """And what is incomplete uses nothing up."""
+    code = await get_code(terminal)
+    answer = await terminal.redeem(**{"code": code, **changed})
+    assert refused(answer, "INVALID_REQUEST", 400)
+    assert (await terminal.redeem(code)).status_code == 200
+
+
+@pytest.mark.parametrize("count", [0, 2])
+async def test_a_request_has_one_proof(terminal: Terminal, count: int) -> None:
+    answer = await terminal.http.post(
+        "/v1/token",
+        json={"clientId": SAME, "grantType": "refresh_token", "refreshToken": "x"},
+        headers=[("DPoP", terminal.proof()) for _ in range(count)],
+    )
+    assert refused(answer, "INVALID_REQUEST", 400)
+    assert "Exactly one DPoP" in answer.json()["message"]
+
+
 async def test_a_code_gets_old(world: SignInWorld, terminal: Terminal) -> None:
     code = await get_code(terminal)
     world.clock.move(301)
@@ -578,8 +600,41 @@ async def test_an_answer_counts_once_and_needs_the_pages_token(
     assert await answer({"origin": "https://evil.example.org"}) == 403
     assert await answer(origin, csrf="x") == 403
     assert await answer(origin, challenge="other") == 400
+    waiting = dict(browser.cookies)
     assert await answer(origin) == 303
+    # The browser forgets it; one that did not is told the same.
+    assert waiting.keys() - browser.cookies.keys() == {"broker-login"}
     assert await answer(origin) == 400
+    browser.cookies.update(waiting)
+    assert await answer(origin) == 400
+
+
+async def test_who_is_no_longer_signed_in_answers_nothing(
+    world: SignInWorld, terminal: Terminal
+) -> None:
+    browser = world.browser()
+    await world.sign_in(browser)
+    await browser.get("/v1/authorize", params=terminal.wanted())
+    fields = form_fields(await browser.get("/console/login"), "/console/login")
+    await sign_out(world, browser)
+    answer = await browser.post(
+        "/console/login",
+        data={**fields, "answer": "allow"},
+        headers={"origin": world.services.settings.public_origin},
+    )
+    assert answer.status_code == 400
+    assert "location" not in answer.headers
+
+
+async def test_who_denies_another_device_is_led_home(
+    world: SignInWorld, terminal: Terminal
+) -> None:
+    origin = world.services.settings.public_origin
+    remote = {"client_id": CROSS, "redirect_uri": f"{origin}/v1/sessions/confirmation"}
+    browser = world.browser()
+    await world.sign_in(browser)
+    answer = await allow(terminal, browser, "deny", **remote)
+    assert answer.headers["location"] == "/console/"
 
 
 async def test_another_device_takes_a_code(
