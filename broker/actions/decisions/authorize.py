@@ -505,10 +505,13 @@ class _Decisions:
         has_room = by.log.has_room(asker)
         kept: dict[tuple[str, str, bool], _Kept] = {}
         used: set[tuple[int, str]] = set()
+        noted = 0
         for subject, decisions in self._judged:
             who = subject.caller
             for decision in decisions:
-                await self.go_on()
+                if noted:
+                    await self.go_on()
+                noted += 1
                 action, allowed = decision.action, decision.allowed
                 if subject.is_proved and (id(subject), action) not in used:
                     used.add((id(subject), action))
