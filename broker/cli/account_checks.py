@@ -32,6 +32,8 @@ LIST_SOON = timedelta(days=1)
 _INVARIANTS = "invariants"
 _ROLES_ANYWHERE = "roles anywhere"
 
+_ORGANISATIONS = "organisations"
+
 
 async def check_certificates(stores: Stores, clock: Clock) -> list[Finding]:
     """Find trust anchors and revocation lists that end, or have ended.
@@ -71,9 +73,6 @@ async def check_certificates(stores: Stores, clock: Clock) -> list[Finding]:
 
 def _ends(has_ended: bool) -> str:  # reads as a word
     return "expired on" if has_ended else "expires on"
-
-
-_ORGANISATIONS = "organisations"
 
 
 async def check_organisations(settings: Settings, stores: Stores) -> list[Finding]:

@@ -64,6 +64,8 @@ _ISSUE_HEADINGS = (
     "Request ID",
 )
 
+Show = Callable[[list[AuditRecord]], None]
+
 
 def audit(
     *,
@@ -180,9 +182,6 @@ def audit(
     with_installation(
         lambda installation: _show(installation, filters, limit, show, follow=follow)
     )
-
-
-Show = Callable[[list[AuditRecord]], None]
 
 
 async def _show(

@@ -55,6 +55,23 @@ _KEY_AGE = timedelta(days=365)
 _TIMELINE_SHOWN = timedelta(days=7)
 _SIGN_IN = re.compile(r"(?:^|\.)signin\.")
 
+_REQUEST_KEY = "the key that signs SAML requests"
+_REMEDIES: Mapping[str, str] = {
+    resealing.ACCESS_KEY: "iam create-access-key for a new one, delete-access-key for this one",
+    resealing.CLIENT_SECRET: (
+        "broker providers set arn:aws:iam::{account}:oidc-provider/{entity}"
+        " ClientSecret=@FILE"
+    ),
+    resealing.ISSUER_KEY: "broker account rotate-issuer-keys {account}",
+    resealing.MFA_DEVICE: "iam deactivate-mfa-device, delete-virtual-mfa-device; assign a new one",
+    resealing.PASSWORD: "iam update-login-profile with a new password",
+    resealing.SAML_PROVIDER: (
+        "iam update-saml-provider --add-private-key with a new key and"
+        " --remove-private-key for the old one; give the identity provider our new"
+        " metadata"
+    ),
+}
+
 
 def check_settings(settings: Settings) -> Iterator[Finding]:
     """Check the settings for combinations that are unsafe or do not work."""
@@ -382,24 +399,6 @@ def _is_remote_redis(url: str) -> bool:
     except StoreUrlError:
         return False
     return not all(is_loopback(host) for host in hosts)
-
-
-_REQUEST_KEY = "the key that signs SAML requests"
-_REMEDIES: Mapping[str, str] = {
-    resealing.ACCESS_KEY: "iam create-access-key for a new one, delete-access-key for this one",
-    resealing.CLIENT_SECRET: (
-        "broker providers set arn:aws:iam::{account}:oidc-provider/{entity}"
-        " ClientSecret=@FILE"
-    ),
-    resealing.ISSUER_KEY: "broker account rotate-issuer-keys {account}",
-    resealing.MFA_DEVICE: "iam deactivate-mfa-device, delete-virtual-mfa-device; assign a new one",
-    resealing.PASSWORD: "iam update-login-profile with a new password",
-    resealing.SAML_PROVIDER: (
-        "iam update-saml-provider --add-private-key with a new key and"
-        " --remove-private-key for the old one; give the identity provider our new"
-        " metadata"
-    ),
-}
 
 
 async def check_sealed_values(

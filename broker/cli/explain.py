@@ -62,6 +62,8 @@ _ADVICE: Mapping[PolicyType, str] = {
 }
 _NO_ROLE = "check the role's ARN: there is no role {resource} (path and case matter)."
 
+_RECORDS_MAX = 100
+
 
 def advice(judged: Judgement) -> str:
     """What would allow the request, or where to look."""
@@ -104,9 +106,6 @@ def missing_keys_advice(explanation: Explanation) -> Iterator[str]:
             yield f"{condition.key} is not a condition key that the broker sets."
         else:
             yield f"{condition.key} comes from {known.source.value}: {known.when}."
-
-
-_RECORDS_MAX = 100
 
 
 def explain(

@@ -105,7 +105,7 @@ def revoke(
         kind = before[number].kind
         await _record(opened, "RevokeKey", Key=number, Kind=kind.value)
         sealed = (
-            await _list_values(opened, number)
+            await _list_values(opened, number, as_json=as_json)
             if kind is KeyKind.STORAGE
             else await _list_sessions(opened, before[number])
         )
@@ -173,7 +173,9 @@ def rewrap(
     with_installation(work)
 
 
-async def _list_values(opened: "Installation", number: int) -> list[str]:
+async def _list_values(
+    opened: "Installation", number: int, *, as_json: bool
+) -> list[str]:
     from broker.compose.resealing import sealed_values  # noqa: PLC0415
     from broker.proofs.saml_request_key import RequestKeys, find_sealed_request_key  # noqa: PLC0415
     from broker.sessions.vault import key_number  # noqa: PLC0415
@@ -191,7 +193,7 @@ async def _list_values(opened: "Installation", number: int) -> list[str]:
         say(
             "The key that signs SAML requests was replaced. Give the new metadata to"
             " identity providers that verify requests.",
-            err=True,
+            err=as_json,
         )
     return values
 

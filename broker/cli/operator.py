@@ -30,6 +30,13 @@ Outcome = TypeVar("Outcome")
 ACCOUNT_VARIABLE = "BROKER_ACCOUNT"
 _ANSWER_MAX = 16
 
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
+OneJsonOption = Annotated[bool, typer.Option("--json", help="As one JSON object.")]
+AlwaysJsonOption = Annotated[
+    bool, typer.Option("--json", help="Accepted everywhere; this prints JSON anyway.")
+]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
 
 def read_account_id(text: str) -> AccountId:
     """Parse an account number in an argument or option.
@@ -108,13 +115,6 @@ AccountOption = Annotated[
         help="Only this account, by its ID or alias.",
     ),
 ]
-
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
-OneJsonOption = Annotated[bool, typer.Option("--json", help="As one JSON object.")]
-AlwaysJsonOption = Annotated[
-    bool, typer.Option("--json", help="Accepted everywhere; this prints JSON anyway.")
-]
-YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
 def may_ask(*, yes: bool) -> bool:

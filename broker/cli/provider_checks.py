@@ -38,6 +38,8 @@ _CERTIFICATE_NOTICE = timedelta(days=30)
 _STRICT = (None, False, "strict", "refuse")
 _TOKEN_NOTICE = timedelta(days=14)
 
+_DIRECTORY_SECONDS = 8
+
 
 async def check_providers(
     settings: Settings, stores: Stores, clock: Clock
@@ -315,9 +317,6 @@ def _check_exceptions(arn: str, options: Mapping[str, object]) -> list[Finding]:
             " need them; see docs/operating/providers.md",
         )
     ]
-
-
-_DIRECTORY_SECONDS = 8
 
 
 async def check_directories(settings: Settings, stores: Stores) -> list[Finding]:

@@ -70,8 +70,21 @@ app = CommandApp(
     cls=lazy_group(_MORE), help="Identity providers.", no_args_is_help=True
 )
 
-
 ArnArgument = Annotated[str, typer.Argument(metavar="ARN", help="The provider.")]
+
+_KINDS: Mapping[str, type[Provider]] = {
+    "SAML": SamlProvider,
+    "OpenID Connect": OidcProvider,
+    "LDAP": LdapProvider,
+}
+_HELP = "Set a provider's broker options.\n\n" + "\n\n".join(
+    f"{label}: "
+    + ", ".join(
+        f"{name} (or @FILE)" if option.type.from_file else name
+        for name, option in OPTIONS_OF[kind].items()
+    )
+    for label, kind in _KINDS.items()
+)
 
 
 def _content(text: str) -> str:
@@ -110,21 +123,6 @@ def list_providers(account: AccountOption = None, as_json: JsonOption = False) -
         ),
         as_json=as_json,
     )
-
-
-_KINDS: Mapping[str, type[Provider]] = {
-    "SAML": SamlProvider,
-    "OpenID Connect": OidcProvider,
-    "LDAP": LdapProvider,
-}
-_HELP = "Set a provider's broker options.\n\n" + "\n\n".join(
-    f"{label}: "
-    + ", ".join(
-        f"{name} (or @FILE)" if option.type.from_file else name
-        for name, option in OPTIONS_OF[kind].items()
-    )
-    for label, kind in _KINDS.items()
-)
 
 
 @app.command("set", help=_HELP)

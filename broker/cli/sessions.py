@@ -86,6 +86,20 @@ if TYPE_CHECKING:
     from broker.compose.installation import Installation
     from broker.compose.services import Services
 
+app = CommandApp(help="Live sessions.", no_args_is_help=True)
+_HEADINGS = (
+    *("Access key", "Principal", "Kind", "Issued", "Left", "Provider"),
+    "Source identity",
+)
+_ARN_FIELDS = 6
+_PROVIDER_ARN = re.compile(
+    r"arn:aws:iam::[0-9]{12}:(?:saml|oidc|ldap)-provider/.{1,400}", re.DOTALL
+)
+KeyArgument = Annotated[
+    str,
+    typer.Argument(metavar="KEY", help="The session's access key ID (ASIA…) or ARN."),
+]
+
 
 def end_older_sessions(
     account: AccountId, roles: Sequence[UpstreamRoleName], now: datetime
@@ -125,23 +139,6 @@ def end_older_sessions(
             raise UpstreamFailed(*failed)
 
     with_services(work)
-
-
-app = CommandApp(help="Live sessions.", no_args_is_help=True)
-
-_HEADINGS = (
-    *("Access key", "Principal", "Kind", "Issued", "Left", "Provider"),
-    "Source identity",
-)
-_ARN_FIELDS = 6
-_PROVIDER_ARN = re.compile(
-    r"arn:aws:iam::[0-9]{12}:(?:saml|oidc|ldap)-provider/.{1,400}", re.DOTALL
-)
-
-KeyArgument = Annotated[
-    str,
-    typer.Argument(metavar="KEY", help="The session's access key ID (ASIA…) or ARN."),
-]
 
 
 class _SessionFilter(Struct, frozen=True, kw_only=True):

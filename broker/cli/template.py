@@ -57,6 +57,14 @@ from broker.template.section import TemplateContext
 if TYPE_CHECKING:
     from broker.compose.installation import Installation
 
+_STDIN = "-"
+_BYTES_MAX = 20_000_000
+_COLOURS = {
+    ChangeKind.CREATE: typer.colors.GREEN,
+    ChangeKind.UPDATE: typer.colors.YELLOW,
+    ChangeKind.DELETE: typer.colors.RED,
+}
+
 
 async def find_template_warnings(
     text: str,
@@ -133,15 +141,6 @@ def _documents(account: AccountTemplate) -> Iterator[tuple[str, str, PolicyKind]
     for control in ControlKind:
         for policy in account.controls.get(control, ()):
             yield f"Broker.{control}.{policy.name}", policy.text, control.grammar
-
-
-_STDIN = "-"
-_BYTES_MAX = 20_000_000
-_COLOURS = {
-    ChangeKind.CREATE: typer.colors.GREEN,
-    ChangeKind.UPDATE: typer.colors.YELLOW,
-    ChangeKind.DELETE: typer.colors.RED,
-}
 
 
 def template_context(settings: Settings) -> TemplateContext:

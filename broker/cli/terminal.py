@@ -21,6 +21,9 @@ NO_ENTRIES = "There are none."
 _MANY_ROWS = 1000
 """From this many rows on, `rich` is too slow to lay out the table."""
 
+_AGO = re.compile(r"([0-9]{1,6})\s*([smhdw])", re.ASCII)
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
 
 def plain(text: str) -> str:
     """The text with every unprintable character escaped, line breaks included."""
@@ -172,10 +175,6 @@ class Progress:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
         return time.monotonic() - self._began
-
-
-_AGO = re.compile(r"([0-9]{1,6})\s*([smhdw])", re.ASCII)
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def parse_time(text: str, now: datetime) -> datetime:

@@ -71,6 +71,10 @@ page_environment(find_start)
 AESGCM(bytes(32)).encrypt(bytes(12), b"", None)  # OpenSSL's tables of algorithms
 memory.return_free_pages()
 
+_log = structlog.get_logger(__name__)
+_SHOWN = 10
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
 
 def configure(
     settings: Settings,
@@ -126,11 +130,6 @@ async def _refuse_demo_storage(services: Services) -> None:
             "BROKER_DATABASE_URL: this database was created by `broker demo` and is"
             " served on loopback addresses only; use another database or data folder"
         )
-
-
-_log = structlog.get_logger(__name__)
-_SHOWN = 10
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 async def announce(

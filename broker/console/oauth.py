@@ -70,6 +70,8 @@ _KNOWN = "known"
 _NO_CODE = "This code is not known, was answered already, or has expired."
 _OK, _BAD, _NO_LONGER_HERE = 200, 400, 410
 
+Who = TypeVar("Who", bound=ConsoleSession | OpenPortal)
+
 
 class LoginRequest(Struct, frozen=True, kw_only=True):
     """A login that awaits consent.
@@ -98,9 +100,6 @@ class LoginRequest(Struct, frozen=True, kw_only=True):
         """The redirect URI, which may have a query, with an answer and the state."""
         joint = "&" if "?" in self.redirect_uri else "?"
         return f"{self.redirect_uri}{joint}{urlencode({**answer, 'state': self.state})}"
-
-
-Who = TypeVar("Who", bound=ConsoleSession | OpenPortal)
 
 
 class _Consent(Generic[Who]):

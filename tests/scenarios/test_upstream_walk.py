@@ -76,7 +76,7 @@ def test_from_nothing_to_the_console(
         },
     )
     with walking(walk, shares_network=True) as here:
-        here.do(read_steps(PAGE, "From nothing to AWS's console"))
+        here.do(read_steps(PAGE, "End to end: sign in to the AWS console"))
         _sign_in(front, aws)
         # No key of AWS's is with the broker.
         text = front.command("upstreams", "list", "--json")
