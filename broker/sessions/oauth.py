@@ -511,8 +511,10 @@ class DeviceRequests:
 
 
 def read_user_code(typed: str) -> str:
-    """A user code as it is kept, however it was typed; what is none names no request."""
+    """A user code as it is kept, however it was typed; empty if it is none."""
     letters = [letter for letter in typed.upper()[:32] if letter in _LETTERS]
+    if len(letters) != 2 * _HALF:
+        return ""
     return f"{''.join(letters[:_HALF])}-{''.join(letters[_HALF:])}"
 
 
