@@ -41,6 +41,7 @@ from broker.model.entities import AccessKey, InlinePolicy, KeyStatus, Role, User
 from broker.model.principal import Principal
 from broker.model.secret import Secret
 from broker.model.session import Caller
+from broker.sessions.lineage import KEPT
 from broker.sessions.record import describe_session
 from broker.sessions.revoke import revoke_issued_before, revoke_session
 from broker.sessions.seal import SessionSealer
@@ -86,6 +87,7 @@ class Node:
     account: AccountId
     parent: "Node | None" = None
     credentials: Any = None
+    issued: datetime | None = None
     ends: datetime | None = None
     tied_to_key: bool = False
     shown: bool = False
@@ -261,7 +263,12 @@ class Lineages(RuleBasedStateMachine):
     @rule(target=sessions, node=sessions)
     def renew_a_login(self, node: Node) -> Any:
         """As a terminal's login does: each renewal is made from the same session."""
-        params = {"ClientId": "c", "GrantType": "refresh_token", "EndMarks": ()}
+        params = {
+            "ClientId": "c",
+            "GrantType": "refresh_token",
+            "EndMarks": (),
+            "Family": Secret(""),
+        }
         made = self._derive(node, "signin", "CreateOAuth2Token", params)
         if made is None:
             return multiple()
@@ -355,6 +362,17 @@ class Lineages(RuleBasedStateMachine):
             self.world.clock.now() < node.ends
             and not any(entry.revoked for entry in node.line)
             and not any(entry.account in self.gone for entry in node.line)
+            and not self._is_folded_with_a_revoked_one(node)
+        )
+
+    def _is_folded_with_a_revoked_one(self, node: Node) -> bool:
+        """Whether a session of the same beginning was issued while it folded some."""
+        first, *others = node.line[1:-1][::-1] or [node]
+        folded = [each.issued for each in others[:-KEPT] if each.issued]
+        return bool(folded) and any(
+            each.revoked and each.issued and min(folded) <= each.issued <= max(folded)
+            for each in self.nodes
+            if each.line[-2] is first
         )
 
     def _add(
@@ -371,6 +389,7 @@ class Lineages(RuleBasedStateMachine):
             account=account,
             parent=parent,
             credentials=credentials,
+            issued=self.world.clock.now(),
             ends=credentials["Expiration"],
             tied_to_key=tied,
             shown=shown,
