@@ -118,14 +118,14 @@ async def add_providers(page: Page, wanted: Yaml) -> None:
         await page.click("text=Add SAML")
         await page.fill("[name=name]", provider["Name"])
         await page.fill("[name=metadata]", provider["SamlMetadataDocument"])
-        await page.click("text=Add the provider")
+        await page.click("button:has-text('Add the provider')")
         await arrived(page, provider["Name"])
     for provider in wanted["OIDCProviders"]:
         await go(page, "Identity providers")
         await page.click("text=Add OpenID Connect")
         await page.fill("[name=url]", provider["Url"])
         await page.fill("[name=clients]", as_lines(provider["ClientIdList"]))
-        await page.click("text=Add the provider")
+        await page.click("button:has-text('Add the provider')")
         await arrived(page, provider["Url"].partition("://")[2])
 
 

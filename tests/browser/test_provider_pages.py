@@ -75,7 +75,7 @@ async def test_a_provider_is_added_and_its_refusal_understood(
     else:
         await expect(page.locator("input[type=file]")).to_be_hidden()
         await page.fill("[name=metadata]", signer.metadata())
-    await page.click("text=Add the provider")
+    await page.click("button:has-text('Add the provider')")
     await expect(page.locator("h1")).to_have_text(NAME)
     await expect(page.locator("main")).to_contain_text("Nothing to do.")
     await expect(page.locator("main")).to_contain_text(ENTITY)

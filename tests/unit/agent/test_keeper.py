@@ -238,7 +238,7 @@ async def test_they_are_served_through_an_outage_until_they_expire(
         await until(lambda: keeper.find() is None)
         told.fault = None
         await until(lambda: keeper.find() is not None)
-        assert not keeper.error
+        await until(lambda: not keeper.error)
 
 
 async def test_the_end_of_an_instance_drops_them_at_once(
