@@ -2,7 +2,8 @@
 
 import gc
 import json
-import os
+import subprocess
+import sys
 import threading
 import tracemalloc
 from collections.abc import Callable
@@ -31,6 +32,7 @@ from broker.runtime.bounded import (
 from tests.support import certificates, oidc_issuer, saml_idp
 from tests.support.policies import allow
 
+ROOT = Path(__file__).parents[3]
 MEMORY = 1_000_000
 A, B = AccountId("000000000001"), AccountId("000000000002")
 
@@ -340,24 +342,26 @@ CERTIFICATE = certificates.issue("web").der
 def test_a_size_is_what_the_process_takes(
     make: Callable[[int], object], number: int
 ) -> None:
-    """Counted in pages of a process of its own, libraries' objects included.
+    """Counted in pages of a new process, libraries' objects included.
 
     What a library holds counts as the largest of its kind.
     """
-    reader, writer = os.pipe()
-    child = os.fork()
-    if not child:
-        kept = [*map(make, range(number // 4))]  # in what the parent left free
-        before = anonymous_bytes()
-        kept += map(make, range(number))
-        taken = (anonymous_bytes() - before) / number
-        os.write(writer, json.dumps([taken, measure(kept[-1])]).encode())
-        os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader) as answer:
-        taken, counted = json.loads(answer.read())
-    os.waitpid(child, 0)
-    assert taken * 0.9 <= counted <= taken * 16
+    call = f"sizes_of({make.__name__!r}, {number})"
+    program = f"import json; from {__name__} import sizes_of; print(json.dumps({call}))"
+    command = (sys.executable, "-W", "ignore", "-c", program)
+    printed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout
+    taken, counted = json.loads(printed)
+    assert taken * 0.9 <= counted <= taken * 8
+
+
+def sizes_of(name: str, number: int) -> tuple[float, int]:
+    """What each of so many takes in pages, and what one counts as, in bytes."""
+    make = globals()[name]
+    kept = [*map(make, range(number // 4))]  # in what the imports left free
+    before = anonymous_bytes()
+    kept += map(make, range(number))
+    taken = (anonymous_bytes() - before) / number
+    return taken, measure(kept[-1])
 
 
 def anonymous_bytes() -> int:
