@@ -24,6 +24,8 @@ from broker.runtime.offload import (
 from broker.runtime.shares import METER, STEP_SECONDS, Meter, SharedWork, Shares
 from tests.unit.runtime.test_shares import compute, measured
 
+TRIES = 20
+
 
 @pytest.fixture
 def gate() -> Iterator[threading.Event]:
@@ -172,11 +174,16 @@ async def test_work_that_turns_out_long_leaves_the_event_loop() -> None:
         check()
         return "done"
 
-    assert await offload_if_long(lambda check: work(check, 0)) == "done"
+    here = threading.current_thread().name
+    for _ in range(TRIES):  # another process may have the processor meanwhile
+        names.clear()
+        assert await offload_if_long(lambda check: work(check, 0)) == "done"
+        if names == [here]:
+            break
+    assert names == [here]
     seconds = STEP_SECONDS * 1.5
     assert await offload_if_long(lambda check: work(check, seconds)) == "done"
-    here = threading.current_thread().name
-    assert names[:2] == [here, here]
+    assert names[1] == here
     assert names[2].startswith("offload")
 
 
