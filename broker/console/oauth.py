@@ -2,9 +2,9 @@
 
 `TerminalConsent` is that of ``aws login``, which gets the role of the console session,
 `PortalConsent` that of the access portal's clients, and `DevicePage` is for devices that
-show a code. Each page says who will be acted as, who asks and from where, and asks for a
-press of a button: a link by itself lets nobody in. What waits for an answer waits for the
-browser that it was begun in.
+show a code. Each page names the session that the client will get, the client, and where
+the request comes from. Access is granted only when the person presses a button, never by
+following a link, and only in the browser that began the request.
 
 Source: RFC 6749 4.1.1; RFC 7636; RFC 8252 7.3; RFC 8628 3.3 and 5.4; botocore's signin
 model and its SSOTokenFetcherAuth.
@@ -12,6 +12,7 @@ model and its SSOTokenFetcherAuth.
 
 import base64
 import re
+from abc import ABC, abstractmethod
 from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
 from urllib.parse import urlencode, urlsplit
@@ -102,7 +103,7 @@ class LoginRequest(Struct, frozen=True, kw_only=True):
         return f"{self.redirect_uri}{joint}{urlencode({**answer, 'state': self.state})}"
 
 
-class _Consent(Generic[Who]):
+class _Consent(ABC, Generic[Who]):
     """What both kinds of clients share: read, park, show, and answer once."""
 
     path: str
@@ -186,28 +187,31 @@ class _Consent(Generic[Who]):
         answer = {"code": code} if code else {"error": "access_denied"}
         return see_other(asked.answer_url(**answer))
 
+    @abstractmethod
     def _read_client(self, form: Form) -> LoginRequest:
         """What is asked for, by a client that may.
 
         Raises:
             ValidationError: By none; the browser is not redirected.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     async def _find_who(self, request: Request, asked: LoginRequest) -> Who | None:
-        raise NotImplementedError
+        """Who is signed in in this browser."""
 
+    @abstractmethod
     async def _to_sign_in(self, request: Request, asked: LoginRequest) -> Response:
-        raise NotImplementedError
+        """Where the person signs in first."""
 
+    @abstractmethod
     def _show(self, request: Request, who: Who, asked: LoginRequest) -> Response:
-        raise NotImplementedError
+        """The page that asks."""
 
+    @abstractmethod
     async def _decide(
         self, request: Request, who: Who, asked: LoginRequest, *, is_allowed: bool
     ) -> str:
         """The code; empty if the person does not allow it."""
-        raise NotImplementedError
 
 
 class TerminalConsent(_Consent[ConsoleSession]):
@@ -542,7 +546,7 @@ class DevicePage:
     async def _find(
         self, request: Request, user_code: str, *, is_known: bool = False
     ) -> DeviceRequest | None:
-        """The request of a code; codes that nobody has are counted as guesses.
+        """The request of a code; a code that does not exist counts as a guess.
 
         Raises:
             Throttling: there were too many from this address.

@@ -1,4 +1,4 @@
-"""What is made at the very moment when somebody leaves is as dead as what was held before."""
+"""Whatever is issued while a person is leaving ends with what they already held."""
 
 import re
 import threading
@@ -34,7 +34,7 @@ BOUND = 30
 """Times the promise is waited for: a busy machine is not a bug, here."""
 
 _BEFORE_SECONDS, _AFTER_SECONDS = 0.2, 1.2
-"""How long more is made before somebody leaves, once each has been, and afterwards."""
+"""How long issuing goes on before the person leaves, after one of each, and afterwards."""
 
 _STOCK = 30
 """Of proofs that were issued before."""

@@ -13,7 +13,7 @@ Source: botocore's signin model; Service Authorization Reference, "AWS Signin".
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired
 
 from broker.actions.action import Action, Call, console_action
 from broker.errors import NoSuchEntity, ValidationError
@@ -31,25 +31,22 @@ from broker.stores.errors import InvalidMarkerError
 from broker.stores.ledger.port import Ledger
 
 if TYPE_CHECKING:
-    from broker.model.types.signin import BatchRevokeSessionsInput, GetSessionInput
+    from broker.model.types.signin import (
+        BatchRevokeSessionsInput,
+        GetSessionInput,
+        ListSessionsInput,
+    )
+
+    class ListRequest(ListSessionsInput):
+        """The console also searches for a ``Text`` in what identifies a session."""
+
+        Text: NotRequired[str]
+
 
 _MOST = 100
 _MILLISECONDS = 1000
 _ACCOUNT_FIELD = 4
 _NO_SESSION = "There is no such session."
-
-
-class ListRequest(TypedDict):
-    """As the model has it; the console asks for a ``Text`` in what identifies them, too."""
-
-    principalArn: NotRequired[str]
-    maxResults: NotRequired[int]
-    nextToken: NotRequired[str]
-    status: NotRequired[str]
-    clientId: NotRequired[str]
-    issuedAfter: NotRequired[int]
-    issuedBefore: NotRequired[int]
-    Text: NotRequired[str]
 
 
 class SignInSessions:
@@ -83,7 +80,7 @@ class SignInSessions:
             ),
         )
 
-    async def _list(self, params: ListRequest, call: Call) -> Mapping[str, Any]:
+    async def _list(self, params: "ListRequest", call: Call) -> Mapping[str, Any]:
         """``Sessions``, and the ``NextToken`` if there may be more."""
         request = PageRequest(
             _read_token(params.get("nextToken", "")), params.get("maxResults", _MOST)
@@ -237,7 +234,7 @@ def _principals_of(record: SessionRecord) -> frozenset[str]:
     return frozenset((record.principal_id, *ancestors)) - {""}
 
 
-async def _may_list(params: ListRequest, call: Call) -> tuple[Need, ...]:
+async def _may_list(params: "ListRequest", call: Call) -> tuple[Need, ...]:
     principal = _read_principal(params, call)
     if principal is None and call.caller.session is not None:
         return ()

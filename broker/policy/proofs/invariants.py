@@ -86,7 +86,7 @@ class Asker(Struct, frozen=True):
 def compare_policy(
     policies: PolicySet, stated: Side, within: Sequence[Side], prover: Prover
 ) -> Meeting:
-    """Compare a policy by itself with an invariant's statement, whoever may have it.
+    """Compare a policy alone with an invariant's statement, for any possible holder.
 
     What is undecided counts as meeting it.
 

@@ -269,7 +269,8 @@ async def test_a_refusal_after_a_lost_answer_is_no_evidence(tmp_path: Path) -> N
         assert len(scene.provider.refreshed) == 2
         assert await is_open(console)
         assert await scene.recorded("EndProviderSessions") == []
-        # Nobody can ask about this sign-in any more, which is told as long as it lasts.
+        # The provider cannot be asked about this sign-in any more; it counts as unasked
+        # until it expires.
         await scene.ask()
         assert len(scene.provider.refreshed) == 2
         assert ((await scene.state()).asked, (await scene.state()).unasked) == (0, 1)
